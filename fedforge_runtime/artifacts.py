@@ -1,0 +1,195 @@
+"""Content-addressed artifacts: `assets/<kind>/<key>/`, where the key is a hash of everything that made them.
+
+An artifact appears under its name only when it is complete and on disk. Building is guarded by a lock that the
+kernel releases when the builder dies; a resumable builder finds its earlier work in the same folder.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import uuid
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+
+from fedforge_runtime import __version__
+from fedforge_runtime.clock import utc_now
+from fedforge_runtime.errors import StorageError
+from fedforge_runtime.home import Home
+
+MANIFEST = "manifest.json"
+
+
+def canonical_json(value: Any) -> str:
+    """JSON with one spelling for one value: sorted keys, no spaces."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def sha256_file(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Put `content` at `path` so that a reader sees the old file or the new one, whole and on disk."""
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
+    try:
+        with temporary.open("wb") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+        temporary.replace(path)
+        _sync_folder(path.parent)
+    except BaseException:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise
+
+
+def write_json(path: Path, value: Any) -> None:
+    """`write_atomically` of indented JSON that a person can read."""
+    write_atomically(path, (json.dumps(value, indent=2, allow_nan=False) + "\n").encode())
+
+
+def read_json(path: Path) -> Any:
+    return json.loads(path.read_bytes())
+
+
+def publish_folder(temporary: Path, final: Path) -> None:
+    """Flush every file below `temporary` to disk and rename it to `final`."""
+    for path in sorted(temporary.rglob("*")):
+        if path.is_file():
+            descriptor = os.open(path, os.O_RDONLY)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+        else:
+            _sync_folder(path)
+    _sync_folder(temporary)
+    temporary.rename(final)
+    _sync_folder(final.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """A finished artifact and whether this call made it."""
+
+    kind: str
+    key: str
+    path: Path
+    created: bool
+
+    @property
+    def manifest(self) -> dict[str, Any]:
+        """`kind, key, inputs, facts, files, made_at, fedforge_version`."""
+        manifest: dict[str, Any] = read_json(self.path / MANIFEST)
+        return manifest
+
+
+class ArtifactStore:
+    """Finds and builds artifacts under one home."""
+
+    def __init__(self, home: Home) -> None:
+        self._root = home.assets
+
+    def key(self, kind: str, inputs: Mapping[str, Any]) -> str:
+        """20 hexadecimal digits that name what `inputs` make."""
+        text = canonical_json({"kind": kind, "inputs": inputs})
+        return hashlib.sha256(text.encode()).hexdigest()[:20]
+
+    def find(self, kind: str, key: str) -> Artifact | None:
+        path = self._root / kind / key
+        return Artifact(kind, key, path, created=False) if (path / MANIFEST).is_file() else None
+
+    def build(
+        self,
+        kind: str,
+        inputs: Mapping[str, Any],
+        builder: Callable[[Path], Mapping[str, Any]],
+        *,
+        resumable: bool = False,
+    ) -> Artifact:
+        """Return the artifact that `inputs` make, calling `builder(folder)` when it is absent.
+
+        Args:
+            kind: its folder below `assets`.
+            inputs: everything its bytes depend on, the version of the code that makes them included.
+            builder: fills the folder and returns facts for the manifest.
+            resumable: keep the folder of an interrupted build for the next one to go on with.
+
+        Raises:
+            StorageError: the home is full or cannot be written.
+        """
+        key = self.key(kind, inputs)
+        found = self.find(kind, key)
+        if found:
+            return found
+        folder = self._root / kind
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            with FileLock(folder / f".{key}.lock"):
+                found = self.find(kind, key)
+                return found or self._build_locked(kind, key, inputs, builder, resumable)
+        except OSError as error:
+            raise storage_error(error, folder) from error
+
+    def _build_locked(
+        self,
+        kind: str,
+        key: str,
+        inputs: Mapping[str, Any],
+        builder: Callable[[Path], Mapping[str, Any]],
+        resumable: bool,
+    ) -> Artifact:
+        final = self._root / kind / key
+        partial = final.with_name(f".{key}.partial")
+        if not resumable:
+            shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(exist_ok=True)
+        try:
+            facts = builder(partial)
+            files = {
+                str(path.relative_to(partial)): {"bytes": path.stat().st_size, "sha256": sha256_file(path)}
+                for path in sorted(partial.rglob("*"))
+                if path.is_file()
+            }
+            manifest = {
+                "kind": kind,
+                "key": key,
+                "inputs": dict(inputs),
+                "facts": dict(facts),
+                "files": files,
+                "made_at": utc_now().isoformat(),
+                "fedforge_version": __version__,
+            }
+            (partial / MANIFEST).write_text(json.dumps(manifest, indent=2, allow_nan=False) + "\n")
+            publish_folder(partial, final)
+        except BaseException:
+            if not resumable:
+                shutil.rmtree(partial, ignore_errors=True)
+            raise
+        return Artifact(kind, key, final, created=True)
+
+
+def storage_error(error: OSError, folder: Path) -> StorageError:
+    """The operating system's refusal to write below `folder`, as an error that says what to do."""
+    return StorageError(
+        f"cannot write below {folder}: {error.strerror or error}.",
+        remedy="Free some space or choose another home with --home DIR or FEDFORGE_HOME.",
+    )

@@ -1,0 +1,292 @@
+"""What a run is made of: strict models, phase files, profiles and overrides.
+
+Precedence, lowest first: the phase's file, the profile, `--config FILE`, named options, `--set key=value`.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+from collections.abc import Iterable, Mapping
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self, get_args
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from fedforge_runtime.errors import ConfigError
+
+Phase = Literal["blood", "derma", "path"]
+Profile = Literal["cpu-safe", "tuned"]
+PHASES: tuple[Phase, ...] = get_args(Phase)
+PROFILES: tuple[Profile, ...] = get_args(Profile)
+
+ParameterValue = int | float | list[int] | list[float]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+
+class DatasetConfig(_Section):
+    """Which images, and where they come from."""
+
+    flag: Literal["bloodmnist", "dermamnist", "pathmnist"]
+    size: Literal[28, 64, 128, 224] = 28
+    """Edge length in pixels of the archive's images."""
+    source: str = "official"
+    """`official`, `phantom`, `auto` (official, else phantom) or a folder that holds `<flag>.npz`."""
+    limit: Annotated[int, Field(ge=30)] | None = None
+    """At most this many images over all splits, drawn in proportion to splits and classes; all by default."""
+
+
+class BackboneConfig(_Section):
+    """The pretrained image encoder."""
+
+    name: str = "facebook/deit-tiny-patch16-224"
+    """A hub id, a folder, `untrained`, or `auto:<hub id>` (the hub, else untrained)."""
+
+
+class PartitionConfig(_Section):
+    """How the training rows are spread over clients."""
+
+    name: str = "dirichlet"
+    parameters: dict[str, ParameterValue] = Field(default_factory=dict)
+    clients: int = Field(default=10, ge=1)
+    validation_fraction: float = Field(default=0.1, gt=0, lt=1)
+    """The part of each client's rows that it keeps for its own evaluation."""
+    minimum_rows: int = Field(default=10, ge=2)
+    """Every client gets at least this many rows, or the partition is refused."""
+
+
+class StrategyConfig(_Section):
+    """How the server combines updates."""
+
+    name: str = "fedavg"
+    parameters: dict[str, int | float] = Field(default_factory=dict)
+
+
+class FederationConfig(_Section):
+    """The rounds."""
+
+    rounds: int = Field(default=20, ge=1)
+    clients_per_round: Annotated[int, Field(ge=1)] | None = None
+    """Chosen anew each round from the seed; all clients by default."""
+    minimum_clients: int = Field(default=2, ge=1)
+    """Fewer usable answers than this end the run."""
+    round_timeout_seconds: float = Field(default=600.0, gt=0)
+    """For each exchange with the clients; who has not answered by then is left out of it."""
+    strategy: StrategyConfig = StrategyConfig()
+
+
+class LearningConfig(_Section):
+    """What a client does in a round; the defaults are the CPU-safe profile."""
+
+    mode: Literal["head_only"] = "head_only"
+    batch_size: int = Field(default=8, ge=1)
+    gradient_accumulation_steps: int = Field(default=2, ge=1)
+    epochs: int = Field(default=1, ge=1)
+    learning_rate: float = Field(default=5e-4, gt=0)
+    weight_decay: float = Field(default=0.01, ge=0)
+    warmup_ratio: float = Field(default=0.05, ge=0, lt=1)
+    max_gradient_norm: float = Field(default=1.0, gt=0)
+    standardise: bool = True
+    """Standardise features by federated mean and variance, folded into the exported head."""
+    cache_features: bool = True
+    """Compute the frozen backbone once; `false` is the slow reference path."""
+
+
+class RuntimeConfig(_Section):
+    """Where the work happens; nothing here changes the resulting model."""
+
+    engine: str = "inprocess"
+    workers: Annotated[int, Field(ge=1)] | None = None
+    """Client processes; one per core by default, never more than clients."""
+    threads_per_worker: int = Field(default=1, ge=1)
+
+    def worker_count(self, clients: int) -> int:
+        """`workers`, or one per available core, and never more than there are clients."""
+        available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        return min(self.workers or available, clients)
+
+
+class RunConfig(_Section):
+    """Everything that decides a run's result, plus where it runs."""
+
+    version: Literal[1] = 1
+    phase: Phase
+    seed: int = Field(default=17, ge=0, lt=2**31)
+    dataset: DatasetConfig
+    backbone: BackboneConfig = BackboneConfig()
+    partition: PartitionConfig = PartitionConfig()
+    federation: FederationConfig = FederationConfig()
+    learning: LearningConfig = LearningConfig()
+    runtime: RuntimeConfig = RuntimeConfig()
+
+    @model_validator(mode="after")
+    def _counts_fit(self) -> Self:
+        clients = self.partition.clients
+        per_round = self.federation.clients_per_round or clients
+        if per_round > clients:
+            raise ValueError(f"federation.clients_per_round is {per_round}, but there are {clients} clients")
+        if self.federation.minimum_clients > per_round:
+            raise ValueError(
+                f"federation.minimum_clients is {self.federation.minimum_clients}, but {per_round} take part"
+            )
+        return self
+
+    def to_yaml(self) -> str:
+        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False)
+
+
+class _YamlLoader(yaml.SafeLoader):
+    """YAML 1.1, but `5e-3` is a number, as everybody expects."""
+
+
+_YamlLoader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"^[-+]?(?:\d+\.\d*|\.\d+|\d+)(?:[eE][-+]?\d+)?$"),
+    list("-+0123456789."),
+)
+# An integer also matches the pattern above, so the stock integer rule must be asked first.
+for _first, _rules in _YamlLoader.yaml_implicit_resolvers.items():
+    _rules.sort(key=lambda rule: rule[0] != "tag:yaml.org,2002:int")
+
+
+def parse_yaml(text: str, *, origin: str) -> Any:
+    """The value of a YAML text; `origin` names it in the error."""
+    try:
+        return yaml.load(text, Loader=_YamlLoader)  # noqa: S506 - a SafeLoader
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{origin} is not valid YAML: {' '.join(str(error).split())}.") from error
+
+
+def load_run_config(
+    phase: str,
+    *,
+    profile: str = "cpu-safe",
+    config_file: Path | None = None,
+    options: Mapping[str, Any] | None = None,
+    assignments: Iterable[str] = (),
+) -> RunConfig:
+    """The configuration of a run.
+
+    Args:
+        phase: `blood`, `derma` or `path`.
+        profile: a profile of the phase's file.
+        config_file: YAML whose keys replace those of the phase; a run's own `config.yaml` fits.
+        options: dotted keys and values from named options; `None` means "not given".
+        assignments: `dotted.key=value` texts, the value in YAML.
+
+    Raises:
+        ConfigError: an unknown phase, profile, key or value, with the nearest right one.
+    """
+    if phase not in PHASES:
+        raise ConfigError(f"unknown phase {phase!r}.", remedy=suggest(phase, PHASES))
+    document = _phase_document(phase)
+    profiles = document.pop("profiles")
+    if profile not in profiles:
+        raise ConfigError(f"unknown profile {profile!r}.", remedy=suggest(profile, profiles))
+    _merge(document, profiles[profile])
+    if config_file:
+        _merge(document, _read_config_file(config_file))
+        if document.get("phase") != phase:
+            raise ConfigError(f"{config_file} is for phase {document.get('phase')!r}, not {phase!r}.")
+    for key, value in (options or {}).items():
+        if value is not None:
+            _assign(document, key, value)
+    for assignment in assignments:
+        key, separator, text = assignment.partition("=")
+        if not separator or not key:
+            raise ConfigError(f"--set {assignment!r} is not KEY=VALUE.", remedy="Write --set learning.epochs=2.")
+        _assign(document, key.strip(), parse_yaml(text, origin=f"--set {key}"))
+    return validate_run_config(document)
+
+
+def read_run_config(path: Path) -> RunConfig:
+    """The configuration that a run was started with."""
+    return validate_run_config(_read_config_file(path))
+
+
+def validate_run_config(document: Mapping[str, Any]) -> RunConfig:
+    """Check a complete document; every problem becomes one line of one `ConfigError`."""
+    try:
+        return RunConfig.model_validate(document)
+    except ValidationError as error:
+        problems = [_explain(problem) for problem in error.errors(include_url=False)]
+        raise ConfigError("; ".join(problems) + ".") from error
+
+
+def parse_named_argument(text: str) -> tuple[str, str | None]:
+    """Split `NAME[:ARGUMENT]`, for example `dirichlet:0.5`."""
+    name, separator, argument = text.partition(":")
+    return name, argument if separator else None
+
+
+def suggest(given: str, known: Iterable[str]) -> str:
+    """A remedy that names the nearest known word, or all of them."""
+    words = list(known)
+    nearest = difflib.get_close_matches(given, words, n=1)
+    return f"Did you mean {nearest[0]!r}?" if nearest else f"Known: {', '.join(words)}."
+
+
+def _phase_document(phase: str) -> dict[str, Any]:
+    file = resources.files("fedforge_runtime").joinpath("phases", f"{phase}.yaml")
+    document: dict[str, Any] = parse_yaml(file.read_text(), origin=f"phases/{phase}.yaml")
+    return document
+
+
+def _read_config_file(path: Path) -> dict[str, Any]:
+    try:
+        text = path.read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"cannot read the configuration {path}: {error}.") from error
+    document = parse_yaml(text, origin=str(path))
+    if not isinstance(document, dict):
+        raise ConfigError(f"{path} must be a mapping of keys to values.")
+    return document
+
+
+def _merge(base: dict[str, Any], changes: Mapping[str, Any]) -> None:
+    for key, value in changes.items():
+        if isinstance(value, Mapping) and isinstance(base.get(key), dict) and key not in _REPLACED_WHOLE:
+            _merge(base[key], value)
+        else:
+            base[key] = value
+
+
+_REPLACED_WHOLE = {"parameters"}
+
+
+def _assign(document: dict[str, Any], dotted_key: str, value: Any) -> None:
+    *parents, last = dotted_key.split(".")
+    target = document
+    for parent in parents:
+        child = target.setdefault(parent, {})
+        if not isinstance(child, dict):
+            raise ConfigError(f"{dotted_key}: {parent!r} is a value and has no keys below it.")
+        target = child
+    target[last] = value
+
+
+def _explain(problem: Mapping[str, Any]) -> str:
+    location = [str(part) for part in problem["loc"]]
+    key = ".".join(location) or "configuration"
+    if problem["type"] == "extra_forbidden":
+        return f"unknown key {key!r}. {suggest(location[-1], _keys_at(location[:-1]))}".rstrip(".")
+    given = problem.get("input")
+    shown = f", not {given!r}" if isinstance(given, (str, int, float, bool)) else ""
+    message = str(problem["msg"]).removeprefix("Value error, ")
+    return f"{key}: {message[0].lower()}{message[1:]}{shown}"
+
+
+def _keys_at(location: list[str]) -> list[str]:
+    model: type[BaseModel] = RunConfig
+    for part in location:
+        field = model.model_fields.get(part)
+        if field is None or not isinstance(field.annotation, type):
+            return []
+        model = field.annotation
+    return list(model.model_fields)

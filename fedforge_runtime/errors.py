@@ -1,0 +1,54 @@
+"""Errors that a person can act on: what happened, what it means, what to do."""
+
+from __future__ import annotations
+
+
+class FedForgeError(Exception):
+    """Base of every expected failure. The CLI prints it in one line and exits with `exit_code`.
+
+    Args:
+        message: what happened, with the file, key or number that caused it.
+        remedy: what the reader can do about it.
+    """
+
+    exit_code = 1
+
+    def __init__(self, message: str, *, remedy: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.remedy = remedy
+
+    def __str__(self) -> str:
+        return f"{self.message} {self.remedy}".strip()
+
+
+class ConfigError(FedForgeError):
+    """A wrong option, key or value in a configuration."""
+
+    exit_code = 2
+
+
+class DataError(FedForgeError):
+    """A data file that is missing, broken, or not what it should be."""
+
+
+class BackboneError(FedForgeError):
+    """A pretrained model that cannot be loaded or is of the wrong kind."""
+
+
+class StorageError(FedForgeError):
+    """The home folder cannot be written: read-only, full, or not a folder."""
+
+
+class RunError(FedForgeError):
+    """A run that does not exist, exists already, or cannot do what was asked of it."""
+
+
+class RunFailedError(RunError):
+    """A federated run ended without a model, for the reason given."""
+
+
+class RunStoppedError(FedForgeError):
+    """A run was stopped on request; it can be resumed."""
+
+    exit_code = 130

@@ -1,0 +1,155 @@
+"""Writes a run's events to its log: `runs/<id>/events.jsonl`, one JSON object a line.
+
+Several processes append to one file. Each line is written by a single `write` under an exclusive lock of the
+kernel, so lines never mix, and a process that is killed loses nothing that `emit` has returned for.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import secrets
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+import uuid_utils
+
+from fedforge_runtime.clock import utc_now
+from monitor.schema import Event, NodeHeartbeat, Role, event_adapter
+
+EventT = TypeVar("EventT")
+
+
+class Emitter:
+    """Emits events of one run from one process.
+
+    Args:
+        log: the run's event log; made when absent.
+        run_id: the run.
+        role: who emits: the server or a client.
+        attempt: 1 for a first start, one more for each resume.
+
+    A log that cannot be written raises `OSError`: an event is never dropped in silence.
+    """
+
+    def __init__(self, log: Path, *, run_id: str, role: Role, attempt: int = 1) -> None:
+        self.run_id = run_id
+        self.role = role
+        self.attempt = attempt
+        self.emitter_id = f"{role}-{os.getpid()}-{secrets.token_hex(4)}"
+        self._sequence = 0
+        self._thread_lock = threading.Lock()
+        self._descriptor = os.open(log, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
+
+    def emit(self, event_type: type[EventT], *, round_number: int, node_id: str, **fields: Any) -> EventT:
+        """Validate, number and append one event; return it."""
+        with self._thread_lock:
+            event = event_type(
+                event_id=str(uuid_utils.uuid7()),
+                emitter_id=self.emitter_id,
+                emitter_seq=self._sequence + 1,
+                ts=utc_now(),
+                run_id=self.run_id,
+                attempt=self.attempt,
+                round=round_number,
+                node_id=node_id,
+                role=self.role,
+                **fields,
+            )
+            self._append(event.model_dump_json().encode() + b"\n")  # type: ignore[attr-defined]
+            self._sequence += 1
+        return event
+
+    def _append(self, line: bytes) -> None:
+        fcntl.flock(self._descriptor, fcntl.LOCK_EX)
+        try:
+            end = os.lseek(self._descriptor, 0, os.SEEK_END)
+            if end and os.pread(self._descriptor, 1, end - 1) != b"\n":
+                line = b"\n" + line  # what a full disk cut short stays a line of its own
+            written = os.write(self._descriptor, line)
+            if written != len(line):
+                os.ftruncate(self._descriptor, end)
+                raise OSError(28, "no space left for the event log")
+        finally:
+            fcntl.flock(self._descriptor, fcntl.LOCK_UN)
+
+    def sync(self) -> None:
+        """Wait until the log is on disk."""
+        os.fsync(self._descriptor)
+
+    def close(self) -> None:
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class Heartbeat:
+    """Emits `node_heartbeat` for one node every `interval` seconds while the block runs."""
+
+    def __init__(
+        self, emitter: Emitter, *, node_id: str, round_number: int = 0, interval: float = 5.0
+    ) -> None:
+        self.round_number = round_number
+        self._emitter = emitter
+        self._node_id = node_id
+        self._interval = interval
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._beat, name=f"heartbeat-{node_id}", daemon=True)
+
+    def _beat(self) -> None:
+        while not self._ended.wait(self._interval):
+            self._emitter.emit(
+                NodeHeartbeat, round_number=self.round_number, node_id=self._node_id, status="busy"
+            )
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._ended.set()
+        self._thread.join()
+
+
+class EventLogReader:
+    """Reads a run's log from where the last read ended; a line still being written waits for the next read."""
+
+    def __init__(self, log: Path) -> None:
+        self._log = log
+        self._offset = 0
+        self.malformed_lines = 0
+
+    def read_new(self) -> Iterator[Event]:
+        """The events appended since the last call, in file order."""
+        if not self._log.exists():
+            return
+        with self._log.open("rb") as stream:
+            stream.seek(self._offset)
+            for line in stream:
+                if not line.endswith(b"\n"):
+                    return
+                self._offset += len(line)
+                if not line.strip():
+                    continue
+                try:
+                    yield event_adapter.validate_json(line)
+                except ValueError:
+                    self.malformed_lines += 1
+
+
+def read_events(log: Path) -> list[Event]:
+    """Every event of a log, in file order."""
+    return list(EventLogReader(log).read_new())

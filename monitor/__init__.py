@@ -1,0 +1,1 @@
+"""The monitor's contract with every emitter of events (see `monitor.schema`)."""

@@ -1,0 +1,198 @@
+"""The events of a run and the request for one: pure pydantic, imported by every emitter and reader.
+
+An event is one fact about one run. `event_id` makes its delivery idempotent; `emitter_id` and `emitter_seq`
+make a loss visible (each emitting process counts 1, 2, 3 …); the monitor adds `seq` and `received_at`.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Literal
+from uuid import UUID
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, TypeAdapter
+
+SCHEMA_VERSION = 1
+
+Task = Literal["statistics", "train", "evaluate"]
+Role = Literal["server", "client"]
+Identifier = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+Reason = Annotated[str, Field(min_length=1, max_length=2000)]
+
+
+class _Contract(BaseModel):
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, json_schema_serialization_defaults_required=True, allow_inf_nan=False
+    )
+
+
+class _Event(_Contract):
+    schema_version: Literal[1] = SCHEMA_VERSION
+    event_id: UUID
+    emitter_id: Identifier
+    """The emitting process; `emitter_seq` counts within it."""
+    emitter_seq: int = Field(ge=1)
+    ts: AwareDatetime
+    """When it happened, on the emitter's clock, UTC."""
+    run_id: Identifier
+    attempt: int = Field(default=1, ge=1)
+    """1 for the first start of a run, one more for each resume."""
+    round: int = Field(ge=0)
+    """0 before the first round."""
+    node_id: Identifier
+    """`server`, `monitor` or `client-<partition id>`: the node that the event is about."""
+    role: Role
+    """Who emitted it."""
+    latency_ms: float | None = Field(default=None, ge=0)
+    payload_bytes: int | None = Field(default=None, ge=0)
+    metrics: dict[str, float] = Field(default_factory=dict)
+
+
+class RunRequested(_Event):
+    type: Literal["run_requested"] = "run_requested"
+    status: Literal["requested"] = "requested"
+    request: RunRequest
+
+
+class RunStarted(_Event):
+    type: Literal["run_started"] = "run_started"
+    status: Literal["running"] = "running"
+    engine: str
+    rounds_total: int = Field(ge=1)
+    clients: int = Field(ge=1)
+
+
+class RunPaused(_Event):
+    type: Literal["run_paused"] = "run_paused"
+    status: Literal["paused"] = "paused"
+
+
+class RunResumed(_Event):
+    type: Literal["run_resumed"] = "run_resumed"
+    status: Literal["running"] = "running"
+
+
+class RunStopped(_Event):
+    type: Literal["run_stopped"] = "run_stopped"
+    status: Literal["stopped"] = "stopped"
+    reason: Reason
+
+
+class RunCompleted(_Event):
+    type: Literal["run_completed"] = "run_completed"
+    status: Literal["completed"] = "completed"
+    model_sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+
+
+class RunFailed(_Event):
+    type: Literal["run_failed"] = "run_failed"
+    status: Literal["failed"] = "failed"
+    reason: Reason
+
+
+class NodeHeartbeat(_Event):
+    type: Literal["node_heartbeat"] = "node_heartbeat"
+    status: Literal["idle", "busy"] = "idle"
+
+
+class NodeError(_Event):
+    type: Literal["node_error"] = "node_error"
+    status: Literal["failed"] = "failed"
+    task: Task | None = None
+    reason: Reason
+
+
+class RoundStarted(_Event):
+    type: Literal["round_started"] = "round_started"
+    status: Literal["running"] = "running"
+    participants: list[int]
+    """Partition ids of the clients chosen for the round, ascending."""
+
+
+class ModelDispatched(_Event):
+    type: Literal["model_dispatched"] = "model_dispatched"
+    status: Literal["sent"] = "sent"
+    task: Task
+
+
+class ClientTrainStarted(_Event):
+    type: Literal["client_train_started"] = "client_train_started"
+    status: Literal["running"] = "running"
+
+
+class ClientTrainCompleted(_Event):
+    type: Literal["client_train_completed"] = "client_train_completed"
+    status: Literal["completed"] = "completed"
+
+
+class ClientUpdateUploaded(_Event):
+    """A client's update has reached the server; `latency_ms` is the round trip on the server's clock."""
+
+    type: Literal["client_update_uploaded"] = "client_update_uploaded"
+    status: Literal["received"] = "received"
+    task: Task
+
+
+class ClientEvaluated(_Event):
+    type: Literal["client_evaluated"] = "client_evaluated"
+    status: Literal["completed"] = "completed"
+
+
+class AggregationStarted(_Event):
+    type: Literal["aggregation_started"] = "aggregation_started"
+    status: Literal["running"] = "running"
+
+
+class AggregationCompleted(_Event):
+    type: Literal["aggregation_completed"] = "aggregation_completed"
+    status: Literal["completed"] = "completed"
+
+
+class CheckpointSaved(_Event):
+    type: Literal["checkpoint_saved"] = "checkpoint_saved"
+    status: Literal["completed"] = "completed"
+    model_sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+
+
+class RoundCompleted(_Event):
+    type: Literal["round_completed"] = "round_completed"
+    status: Literal["completed"] = "completed"
+
+
+Event = Annotated[
+    RunRequested
+    | RunStarted
+    | RunPaused
+    | RunResumed
+    | RunStopped
+    | RunCompleted
+    | RunFailed
+    | NodeHeartbeat
+    | NodeError
+    | RoundStarted
+    | ModelDispatched
+    | ClientTrainStarted
+    | ClientTrainCompleted
+    | ClientUpdateUploaded
+    | ClientEvaluated
+    | AggregationStarted
+    | AggregationCompleted
+    | CheckpointSaved
+    | RoundCompleted,
+    Field(discriminator="type"),
+]
+event_adapter: TypeAdapter[Event] = TypeAdapter(Event)
+
+
+class RunRequest(_Contract):
+    """What somebody asked for: a phase and the settings that differ from its file."""
+
+    phase: Literal["blood", "derma", "path"]
+    profile: Literal["cpu-safe", "tuned"] = "cpu-safe"
+    overrides: dict[str, str | int | float | bool | None] = Field(default_factory=dict)
+    """Dotted configuration keys and their values, for example `{"federation.rounds": 3}`."""
+    requested_by: str = Field(default="cli", max_length=200)
+    requested_at: datetime | None = None
+
+
+RunRequested.model_rebuild()
