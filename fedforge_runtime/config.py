@@ -200,7 +200,9 @@ def load_run_config(
     for assignment in assignments:
         key, separator, text = assignment.partition("=")
         if not separator or not key:
-            raise ConfigError(f"--set {assignment!r} is not KEY=VALUE.", remedy="Write --set learning.epochs=2.")
+            raise ConfigError(
+                f"--set {assignment!r} is not KEY=VALUE.", remedy="Write --set learning.epochs=2."
+            )
         _assign(document, key.strip(), parse_yaml(text, origin=f"--set {key}"))
     return validate_run_config(document)
 

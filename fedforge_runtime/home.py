@@ -63,6 +63,16 @@ class RunFolder:
         return self.path / "participants.json"
 
     @property
+    def replay(self) -> Path:
+        """The participants that this run was told to replay."""
+        return self.path / "replay.json"
+
+    @property
+    def seconds(self) -> Path:
+        """How long the parts of the last attempt took."""
+        return self.path / "seconds.json"
+
+    @property
     def metrics(self) -> Path:
         return self.path / "metrics.json"
 

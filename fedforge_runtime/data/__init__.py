@@ -1,1 +1,1 @@
-"""."""
+"""Images to features: sources, partitions, preprocessing, and the frozen backbone's output."""

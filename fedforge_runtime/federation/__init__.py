@@ -1,1 +1,1 @@
-"""."""
+"""One ServerApp and one ClientApp, run by interchangeable engines."""

@@ -1,1 +1,31 @@
-"""."""
+"""Where a federation runs; see `base` for the contract that every engine fulfils."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from fedforge_runtime.config import suggest
+from fedforge_runtime.errors import ConfigError
+from fedforge_runtime.federation.engines.base import Engine
+
+
+def _inprocess() -> Engine:
+    from fedforge_runtime.federation.engines.inprocess import InprocessEngine
+
+    return InprocessEngine()
+
+
+def _ray() -> Engine:
+    from fedforge_runtime.federation.engines.ray import RayEngine
+
+    return RayEngine()
+
+
+ENGINES: Mapping[str, Callable[[], Engine]] = {"inprocess": _inprocess, "ray": _ray}
+
+
+def open_engine(name: str) -> Engine:
+    """The engine of that name, or `ConfigError` with the nearest name."""
+    if name not in ENGINES:
+        raise ConfigError(f"unknown engine {name!r}.", remedy=suggest(name, ENGINES))
+    return ENGINES[name]()

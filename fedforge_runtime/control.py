@@ -1,0 +1,79 @@
+"""What the operator wants of a run. The default says "run"; signals say "stop"."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Literal, Protocol
+
+Desired = Literal["run", "pause", "stop"]
+
+
+class Control(Protocol):
+    """Asked often and cheaply, between rounds and while waiting for clients."""
+
+    def desired(self) -> Desired:
+        """The present wish."""
+
+
+class AlwaysRun:
+    """No operator: the run goes on until it ends."""
+
+    def desired(self) -> Desired:
+        return "run"
+
+
+class SignalControl:
+    """Says "stop" after SIGINT or SIGTERM."""
+
+    def __init__(self) -> None:
+        self._stop = threading.Event()
+        self.reason = ""
+
+    def desired(self) -> Desired:
+        return "stop" if self._stop.is_set() else "run"
+
+    def _received(self, number: int, frame: FrameType | None) -> None:
+        self.reason = f"{signal.Signals(number).name} received"
+        self._stop.set()
+
+    @contextmanager
+    def installed(self) -> Iterator[SignalControl]:
+        """Listen to the signals while the block runs; a second Ctrl-C interrupts at once."""
+        before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+        def handle(number: int, frame: FrameType | None) -> None:
+            if self._stop.is_set():
+                signal.signal(number, before[signal.Signals(number)])
+                raise KeyboardInterrupt
+            self._received(number, frame)
+
+        for number in before:
+            signal.signal(number, handle)
+        try:
+            yield self
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+_present: Control = AlwaysRun()
+
+
+def present_control() -> Control:
+    """The control that the run in this process obeys."""
+    return _present
+
+
+@contextmanager
+def obey(control: Control) -> Iterator[None]:
+    """Make `control` the present one while the block runs."""
+    global _present
+    before, _present = _present, control
+    try:
+        yield
+    finally:
+        _present = before

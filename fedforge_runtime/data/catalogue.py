@@ -1,0 +1,83 @@
+"""What the `medmnist` package says of its archives: address, checksum, classes, licence."""
+
+from __future__ import annotations
+
+import ast
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+
+def archive_name(flag: str, size: int) -> str:
+    """MedMNIST's file name for an archive, for example `bloodmnist.npz` or `bloodmnist_64.npz`."""
+    return f"{flag}{_suffix(size)}.npz"
+
+
+@dataclass(frozen=True)
+class OfficialArchive:
+    """One published archive."""
+
+    flag: str
+    size: int
+    title: str
+    """Its name in papers, which is also that of its class in `medmnist`."""
+    url: str
+    md5: str
+    class_names: tuple[str, ...]
+    """By class id."""
+    licence: str
+
+    @property
+    def file_name(self) -> str:
+        return archive_name(self.flag, self.size)
+
+    @property
+    def host(self) -> str:
+        return urlsplit(self.url).hostname or self.url
+
+
+def official_archive(flag: str, size: int) -> OfficialArchive:
+    """The published archive of `flag` with images of `size` pixels."""
+    info = _medmnist_info()[flag]
+    labels: Mapping[str, str] = info["label"]
+    return OfficialArchive(
+        flag=flag,
+        size=size,
+        title=info["python_class"],
+        url=info[f"url{_suffix(size)}"],
+        md5=info[f"MD5{_suffix(size)}"],
+        class_names=tuple(labels[str(class_id)] for class_id in range(len(labels))),
+        licence=info["license"],
+    )
+
+
+def _suffix(size: int) -> str:
+    return "" if size == 28 else f"_{size}"
+
+
+def _medmnist_info() -> Mapping[str, Any]:
+    if "medmnist" not in sys.modules:
+        return _info_literal()
+    from medmnist import INFO
+
+    info: Mapping[str, Any] = INFO
+    return info
+
+
+@cache
+def _info_literal() -> Mapping[str, Any]:
+    """`medmnist.INFO`, read without running the package, which would load torch and make a folder in `~`."""
+    package = find_spec("medmnist")
+    if package is None or package.origin is None:
+        raise ModuleNotFoundError("medmnist is not installed", name="medmnist")
+    source = Path(package.origin).with_name("info.py").read_text(encoding="utf-8")
+    for statement in ast.parse(source).body:
+        if isinstance(statement, ast.Assign) and ast.unparse(statement.targets[0]) == "INFO":
+            literal: Mapping[str, Any] = ast.literal_eval(statement.value)
+            return literal
+    raise RuntimeError("medmnist/info.py no longer defines INFO as a literal")

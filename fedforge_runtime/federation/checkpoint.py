@@ -1,0 +1,100 @@
+"""Checkpoints: after each round the whole state of the server, complete or absent."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
+from safetensors.numpy import load_file, save_file
+
+from fedforge_runtime.artifacts import publish_folder, read_json, write_json
+from fedforge_runtime.errors import RunError
+from fedforge_runtime.federation.records import RoundRecord
+from fedforge_runtime.learning.parameters import Parameters, model_sha256
+from fedforge_runtime.learning.standardisation import Standardisation
+
+_MODEL = "model.safetensors"
+_SERVER_STATE = "server_state.safetensors"
+_STANDARDISATION = "standardisation.safetensors"
+_MANIFEST = "manifest.json"
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """The server's state after `round`; round 0 is the state before the first."""
+
+    round: int
+    parameters: Parameters
+    server_state: Mapping[str, NDArray[Any]]
+    standardisation: Standardisation | None
+    records: list[RoundRecord]
+    """One for each round so far."""
+
+    @property
+    def model_sha256(self) -> str:
+        return model_sha256(self.parameters)
+
+
+class CheckpointStore:
+    """The checkpoints of one run, each a folder `round-00001` that appears whole."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def save(self, checkpoint: Checkpoint) -> Path:
+        """Write a checkpoint durably and return its folder."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        final = self._path(checkpoint.round)
+        partial = final.with_name(f".{final.name}.partial")
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir()
+        save_file(dict(checkpoint.parameters), partial / _MODEL)
+        if checkpoint.server_state:
+            save_file(dict(checkpoint.server_state), partial / _SERVER_STATE)
+        if checkpoint.standardisation:
+            tensors = {"mean": checkpoint.standardisation.mean, "scale": checkpoint.standardisation.scale}
+            save_file(tensors, partial / _STANDARDISATION)
+        manifest = {
+            "round": checkpoint.round,
+            "model_sha256": checkpoint.model_sha256,
+            "record": checkpoint.records[-1].model_dump(mode="json") if checkpoint.records else None,
+        }
+        write_json(partial / _MANIFEST, manifest)
+        shutil.rmtree(final, ignore_errors=True)
+        publish_folder(partial, final)
+        return final
+
+    def latest(self) -> Checkpoint | None:
+        """The newest checkpoint, or `None` before the first.
+
+        Raises:
+            RunError: its tensors are not those that its manifest names.
+        """
+        rounds = sorted(int(path.name.removeprefix("round-")) for path in self._folder.glob("round-*"))
+        if not rounds:
+            return None
+        newest = rounds[-1]
+        path = self._path(newest)
+        manifest = read_json(path / _MANIFEST)
+        parameters = load_file(path / _MODEL)
+        if model_sha256(parameters) != manifest["model_sha256"]:
+            raise RunError(
+                f"the checkpoint {path} is damaged: its tensors do not have the hash in its manifest.",
+                remedy="Remove that folder to resume from the round before.",
+            )
+        state = load_file(path / _SERVER_STATE) if (path / _SERVER_STATE).exists() else {}
+        standardisation = None
+        if (path / _STANDARDISATION).exists():
+            standardisation = Standardisation(**load_file(path / _STANDARDISATION))
+        records = [
+            RoundRecord.model_validate(read_json(self._path(number) / _MANIFEST)["record"])
+            for number in range(1, newest + 1)
+        ]
+        return Checkpoint(newest, parameters, state, standardisation, records)
+
+    def _path(self, round_number: int) -> Path:
+        return self._folder / f"round-{round_number:05d}"

@@ -1,0 +1,149 @@
+"""The default engine on one machine: sites take turns in a pool of long-lived worker processes."""
+
+from __future__ import annotations
+
+import importlib
+import threading
+import traceback
+import uuid
+from collections.abc import Iterable, Sequence
+from concurrent.futures import CancelledError, Future, wait
+from pathlib import Path
+from typing import Any, cast
+
+from flwr.app import Context, Error, Message, RecordDict
+from flwr.clientapp import ClientApp
+from flwr.common.constant import ErrorCode
+from flwr.serverapp import Grid
+from flwr.supercore.task_identity import TaskIdentity
+
+from fedforge_runtime.federation.engines.base import Federation
+from fedforge_runtime.processes import WorkerDiedError, WorkerPool
+
+_RUN_ID = 1
+_SERVER_NODE_ID = 1
+_FIRST_SITE_NODE_ID = 100
+
+
+class InprocessEngine:
+    """The ServerApp in this process, each site's ClientApp in one of the workers."""
+
+    name = "inprocess"
+
+    def run(self, federation: Federation) -> None:
+        TaskIdentity.task_id = TaskIdentity.run_id = _RUN_ID
+        TaskIdentity.node_id = _SERVER_NODE_ID
+        with WorkerPool(federation.workers, threads=federation.threads) as pool:
+            context = Context(
+                run_id=_RUN_ID,
+                node_id=_SERVER_NODE_ID,
+                node_config={},
+                state=RecordDict(),
+                run_config=dict(federation.run_config),
+            )
+            federation.server_app(grid=PoolGrid(federation, pool), context=context)
+
+
+class PoolGrid(Grid):
+    """Flower's Grid over a `WorkerPool`. A site's `Context` travels with its message and comes back changed."""
+
+    def __init__(self, federation: Federation, pool: WorkerPool) -> None:
+        self._client_app = federation.client_app
+        self._pool = pool
+        self._lock = threading.Lock()
+        self._pending: dict[str, Future[tuple[Message, Context]]] = {}
+        self._requests: dict[str, Message] = {}
+        self._finished: list[str] = []
+        self._run: Any = None
+        self._contexts = {
+            _FIRST_SITE_NODE_ID + site: Context(
+                run_id=_RUN_ID,
+                node_id=_FIRST_SITE_NODE_ID + site,
+                node_config={"partition-id": site, "num-partitions": federation.clients},
+                state=RecordDict(),
+                run_config=dict(federation.run_config),
+            )
+            for site in range(federation.clients)
+        }
+
+    def get_node_ids(self) -> Iterable[int]:
+        return list(self._contexts)
+
+    def push_messages(self, messages: Iterable[Message]) -> Iterable[str]:
+        return [self._push(message) for message in messages]
+
+    def _push(self, message: Message) -> str:
+        message_id = str(uuid.uuid4())
+        message.metadata.__dict__["_message_id"] = message_id
+        outcome = self._pool.submit(
+            handle_message, self._client_app, message, self._contexts[message.metadata.dst_node_id]
+        )
+        with self._lock:
+            self._pending[message_id], self._requests[message_id] = outcome, message
+        outcome.add_done_callback(lambda _: self._note_finished(message_id))
+        return message_id
+
+    def _note_finished(self, message_id: str) -> None:
+        with self._lock:
+            if message_id in self._pending:
+                self._finished.append(message_id)
+
+    def pull_messages(self, message_ids: Iterable[str]) -> Iterable[Message]:
+        wanted = set(message_ids)
+        with self._lock:
+            ready = [each for each in self._finished if each in wanted]
+            self._finished = [each for each in self._finished if each not in wanted]
+            outcomes = [(self._requests.pop(each), self._pending.pop(each)) for each in ready]
+        return [self._reply(request, outcome) for request, outcome in outcomes]
+
+    def _reply(self, request: Message, outcome: Future[tuple[Message, Context]]) -> Message:
+        try:
+            reply, context = outcome.result()
+            self._contexts[request.metadata.dst_node_id] = context
+        except (WorkerDiedError, CancelledError):
+            reason = "the client's process died before it answered"
+            reply = Message(Error(ErrorCode.CLIENT_APP_CRASHED, reason), reply_to=request)
+        reply.metadata.__dict__["_message_id"] = str(uuid.uuid4())
+        return reply
+
+    def abandon(self, message_ids: Sequence[str]) -> None:
+        """Forget these messages and free the workers that are busy with them."""
+        with self._lock:
+            outcomes = [self._pending.pop(each) for each in message_ids if each in self._pending]
+            for message_id in message_ids:
+                self._requests.pop(message_id, None)
+        for outcome in outcomes:
+            self._pool.abandon(outcome)
+
+    def send_and_receive(
+        self, messages: Iterable[Message], *, timeout: float | None = None
+    ) -> Iterable[Message]:
+        message_ids = list(self.push_messages(messages))
+        with self._lock:
+            outcomes = [self._pending[message_id] for message_id in message_ids]
+        wait(outcomes, timeout=timeout)
+        replies = list(self.pull_messages(message_ids))
+        self.abandon(message_ids)
+        return replies
+
+    def create_message(self, *arguments: Any, **keywords: Any) -> Message:
+        return Message(*arguments, **keywords)
+
+    def set_run(self, run: Any) -> None:
+        self._run = run
+
+    @property
+    def run(self) -> Any:
+        return self._run
+
+
+def handle_message(client_app: str, message: Message, context: Context) -> tuple[Message, Context]:
+    """Where a site is: the ClientApp's answer, or the error it raised, and the context as it left it."""
+    module, _, attribute = client_app.partition(":")
+    try:
+        app = cast(ClientApp, getattr(importlib.import_module(module), attribute))
+        return app(message=message, context=context), context
+    except Exception as error:
+        frame = traceback.extract_tb(error.__traceback__)[-1]
+        reason = f"{type(error).__name__}: {error} ({Path(frame.filename).name}:{frame.lineno})"
+        return Message(Error(ErrorCode.CLIENT_APP_RAISED_EXCEPTION, reason), reply_to=message), context

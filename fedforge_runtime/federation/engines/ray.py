@@ -1,0 +1,117 @@
+"""Flower's simulation runtime: sites take turns in Ray actors. Needs the extra `simulation`."""
+
+from __future__ import annotations
+
+import importlib.util
+import logging
+import os
+import threading
+from contextlib import suppress
+from typing import cast
+
+import psutil
+from flwr.app import Context, Message, RecordDict
+from flwr.clientapp import ClientApp
+from flwr.serverapp import Grid, ServerApp
+
+from fedforge_runtime.errors import ConfigError
+from fedforge_runtime.federation.engines.base import Federation
+from fedforge_runtime.federation.engines.inprocess import handle_message
+
+_ACTOR_TITLE = "ray::ClientAppActor"
+_KILL_INTERVAL_SECONDS = 0.1
+
+
+class RayEngine:
+    """The ServerApp in a thread of this process, each site's ClientApp in one of Ray's actors."""
+
+    name = "ray"
+
+    def run(self, federation: Federation) -> None:
+        if importlib.util.find_spec("ray") is None:
+            raise ConfigError(
+                "the engine 'ray' needs Ray, which is not installed.",
+                remedy="Install it with pip install 'fedforge[simulation]', or use --engine inprocess.",
+            )
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+        os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+        # Flower's public entry points cannot pass a run config, or cost two more processes; see the contract test.
+        from flwr.simulation.run_simulation import _run_simulation
+        from flwr.supercore.telemetry import EventType
+
+        # Flower and Ray print a stack for each client that fails; the run's events say it in a line.
+        for name in ("flwr", "ray"):
+            logging.getLogger(name).setLevel(logging.CRITICAL)
+        server = _Server(federation.server_app)
+        run_config = dict(federation.run_config)
+        try:
+            _run_simulation(
+                num_supernodes=federation.clients,
+                exit_event=EventType.FLWR_SIMULATION_RUN_LEAVE,
+                server_app=cast(ServerApp, server),
+                client_app=cast(ClientApp, _ConfiguredClient(federation.client_app, run_config)),
+                server_app_context=Context(
+                    run_id=0, node_id=0, node_config={}, state=RecordDict(), run_config=dict(run_config)
+                ),
+                backend_config={
+                    "init_args": {
+                        "num_cpus": federation.workers,
+                        "num_gpus": 0,
+                        "log_to_driver": False,
+                        "logging_level": logging.CRITICAL,
+                    },
+                    # An actor that dies is started again for the next message.
+                    "client_resources": {"num_cpus": 1, "num_gpus": 0, "max_restarts": -1},
+                },
+            )
+        except Exception:
+            if server.error is None:
+                raise
+        finally:
+            server.simulation_ended.set()
+        if server.error is not None:
+            raise server.error
+
+
+class _Server:
+    """The ServerApp, keeping what it raises and ending clients that are still at work when it is done."""
+
+    def __init__(self, server_app: ServerApp) -> None:
+        self._server_app = server_app
+        self.error: BaseException | None = None
+        self.simulation_ended = threading.Event()
+
+    def __call__(self, grid: Grid, context: Context) -> None:
+        try:
+            self._server_app(grid=grid, context=context)
+        except BaseException as error:
+            self.error = error
+        finally:
+            threading.Thread(target=self._end_clients, name="end-ray-clients", daemon=True).start()
+
+    def _end_clients(self) -> None:
+        # Flower's runtime waits for every client in flight, also for one that hangs, before it ends.
+        while not self.simulation_ended.wait(_KILL_INTERVAL_SECONDS):
+            for process in psutil.Process().children(recursive=True):
+                with suppress(psutil.Error):
+                    if process.cmdline()[:1] and process.cmdline()[0].startswith(_ACTOR_TITLE):
+                        process.kill()
+
+
+class _ConfiguredClient:
+    """A ClientApp that finds the run config in its context; Flower reads one only from an app folder."""
+
+    def __init__(self, client_app: str, run_config: dict[str, str]) -> None:
+        self._client_app = client_app
+        self._run_config = run_config
+
+    def __call__(self, message: Message, context: Context) -> Message:
+        configured = Context(
+            run_id=context.run_id,
+            node_id=context.node_id,
+            node_config=context.node_config,
+            state=context.state,
+            run_config=dict(self._run_config),
+        )
+        reply, _ = handle_message(self._client_app, message, configured)
+        return reply

@@ -1,0 +1,227 @@
+"""A Grid around any engine's Grid: clients by partition id, sorted answers, time-outs, stop, events, bytes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
+
+from flwr.app import Message, MessageType, RecordDict
+from flwr.serverapp import Grid
+
+from fedforge_runtime.clock import monotonic
+from fedforge_runtime.control import Control
+from fedforge_runtime.errors import RunFailedError, RunStoppedError
+from fedforge_runtime.federation.messages import CONFIG, PARTITION_ID, payload_bytes
+from fedforge_runtime.telemetry.emitter import Emitter
+from monitor.schema import ClientUpdateUploaded, ModelDispatched, NodeError, RunPaused, RunResumed, Task
+
+_SHORTEST_POLL_SECONDS = 0.001
+_LONGEST_POLL_SECONDS = 0.05
+_PAUSE_POLL_SECONDS = 0.2
+
+
+@runtime_checkable
+class AbandonsMessages(Protocol):
+    """A Grid that can free what a message without an answer still occupies."""
+
+    def abandon(self, message_ids: Sequence[str]) -> None: ...
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came back from one client: a message, or the reason why there is none."""
+
+    client: int
+    message: Message | None
+    failure: str
+    round_trip_seconds: float
+    bytes_sent: int
+    bytes_received: int
+
+
+def node_name(client: int) -> str:
+    """The `node_id` of a client's events."""
+    return f"client-{client}"
+
+
+class RunGrid(Grid):
+    """The Grid that a run's strategy and round loop see."""
+
+    def __init__(self, inner: Grid, *, control: Control, emitter: Emitter) -> None:
+        self._inner = inner
+        self._control = control
+        self._emitter = emitter
+        self._client_of_node: dict[int, int] = {}
+        self._shown: list[int] | None = None
+
+    # Clients
+
+    @property
+    def clients(self) -> list[int]:
+        """Partition ids of the clients that are connected, ascending."""
+        connected = set(self._inner.get_node_ids())
+        return sorted({client for node, client in self._client_of_node.items() if node in connected})
+
+    def show(self, clients: Sequence[int]) -> None:
+        """Let strategies see these clients only."""
+        self._shown = list(clients)
+
+    def discover(self, expected: int, *, timeout: float) -> None:
+        """Ask nodes that are new which partition they hold, until `expected` clients are connected.
+
+        Raises:
+            RunFailedError: fewer answered within `timeout` seconds, or one cannot run the ClientApp.
+        """
+        deadline = monotonic() + timeout
+        while True:
+            self._ask_new_nodes(max(deadline - monotonic(), 1.0))
+            if len(self.clients) >= expected:
+                return
+            if monotonic() >= deadline:
+                raise RunFailedError(
+                    f"only {len(self.clients)} of {expected} clients connected within {timeout:.0f} s."
+                )
+            self._raise_if_stopped()
+            time.sleep(_LONGEST_POLL_SECONDS)
+
+    def _ask_new_nodes(self, timeout: float) -> None:
+        new = [node for node in self._inner.get_node_ids() if node not in self._client_of_node]
+        questions = [Message(RecordDict(), node, MessageType.QUERY) for node in sorted(new)]
+        for node, reply in self._round_trip(questions, timeout):
+            if reply is None:
+                continue
+            if reply.has_error():
+                raise RunFailedError(f"node {node} cannot run the ClientApp: {reply.error.reason}")
+            self._client_of_node[node] = int(reply.content.config_records[CONFIG][PARTITION_ID])  # type: ignore[arg-type]
+
+    # Control
+
+    def gate(self, round_number: int) -> None:
+        """Wait here while the run is paused; called before each round.
+
+        Raises:
+            RunStoppedError: a stop was asked for.
+        """
+        paused = False
+        while self._control.desired() == "pause":
+            if not paused:
+                self._emitter.emit(RunPaused, round_number=round_number, node_id="server")
+                paused = True
+            time.sleep(_PAUSE_POLL_SECONDS)
+        self._raise_if_stopped()
+        if paused:
+            self._emitter.emit(RunResumed, round_number=round_number, node_id="server")
+
+    def _raise_if_stopped(self) -> None:
+        if self._control.desired() == "stop":
+            raise RunStoppedError("the run was stopped.")
+
+    # Exchange
+
+    def exchange(
+        self, requests: Iterable[Message], *, task: Task, round_number: int, timeout: float
+    ) -> list[Answer]:
+        """Send one message to each of several clients and wait for their answers.
+
+        Returns:
+            One `Answer` a request, in the order of partition ids, whatever the order of arrival.
+        """
+        sent = list(requests)
+        sizes = {message.metadata.dst_node_id: payload_bytes(message) for message in sent}
+        started = monotonic()
+        for message in sent:
+            client = self._client_of_node[message.metadata.dst_node_id]
+            self._emitter.emit(
+                ModelDispatched,
+                round_number=round_number,
+                node_id=node_name(client),
+                task=task,
+                payload_bytes=sizes[message.metadata.dst_node_id],
+            )
+        answers = []
+        for node, reply in self._round_trip(sent, timeout):
+            seconds = monotonic() - started
+            client = self._client_of_node[node]
+            answer = self._answer(client, reply, seconds, sizes[node], timeout)
+            self._report(answer, task, round_number)
+            answers.append(answer)
+        return sorted(answers, key=lambda answer: answer.client)
+
+    def _answer(
+        self, client: int, reply: Message | None, seconds: float, sent: int, timeout: float
+    ) -> Answer:
+        if reply is None:
+            return Answer(client, None, f"no answer within {timeout:g} s", seconds, sent, 0)
+        if reply.has_error():
+            reason = reply.error.reason or f"error code {reply.error.code}"
+            return Answer(client, None, reason[:2000], seconds, sent, 0)
+        return Answer(client, reply, "", seconds, sent, payload_bytes(reply))
+
+    def _report(self, answer: Answer, task: Task, round_number: int) -> None:
+        about: dict[str, Any] = {
+            "round_number": round_number,
+            "node_id": node_name(answer.client),
+            "task": task,
+            "latency_ms": answer.round_trip_seconds * 1000,
+        }
+        if answer.message is None:
+            self._emitter.emit(NodeError, reason=answer.failure, **about)
+        else:
+            self._emitter.emit(ClientUpdateUploaded, payload_bytes=answer.bytes_received, **about)
+
+    def _round_trip(self, sent: Sequence[Message], timeout: float) -> Iterable[tuple[int, Message | None]]:
+        """Yield (node, reply) as replies arrive, then (node, None) for each that is missing at the time-out."""
+        if not sent:
+            return
+        deadline = monotonic() + timeout
+        nodes = [message.metadata.dst_node_id for message in sent]
+        waiting = dict(zip(self._inner.push_messages(sent), nodes, strict=True))
+        pause = _SHORTEST_POLL_SECONDS
+        try:
+            while waiting and monotonic() < deadline:
+                replies = list(self._inner.pull_messages(list(waiting)))
+                for reply in replies:
+                    node = waiting.pop(reply.metadata.reply_to_message_id, None)
+                    if node is not None:
+                        yield node, reply
+                if not waiting:
+                    return
+                self._raise_if_stopped()
+                pause = _SHORTEST_POLL_SECONDS if replies else min(pause * 1.5, _LONGEST_POLL_SECONDS)
+                time.sleep(pause)
+        finally:
+            if waiting and isinstance(self._inner, AbandonsMessages):
+                self._inner.abandon(list(waiting))
+        for node in waiting.values():
+            yield node, None
+
+    # Flower's Grid, as strategies use it
+
+    def get_node_ids(self) -> Iterable[int]:
+        """Node ids of the shown clients, in the order of partition ids."""
+        shown = self.clients if self._shown is None else self._shown
+        node_of_client = {client: node for node, client in self._client_of_node.items()}
+        return [node_of_client[client] for client in shown]
+
+    def set_run(self, run: Any) -> None:
+        self._inner.set_run(run)
+
+    @property
+    def run(self) -> Any:
+        return self._inner.run
+
+    def create_message(self, *arguments: Any, **keywords: Any) -> Message:
+        return self._inner.create_message(*arguments, **keywords)
+
+    def push_messages(self, messages: Iterable[Message]) -> Iterable[str]:
+        return self._inner.push_messages(messages)
+
+    def pull_messages(self, message_ids: Iterable[str]) -> Iterable[Message]:
+        return self._inner.pull_messages(message_ids)
+
+    def send_and_receive(
+        self, messages: Iterable[Message], *, timeout: float | None = None
+    ) -> Iterable[Message]:
+        return self._inner.send_and_receive(messages, timeout=timeout)

@@ -1,0 +1,91 @@
+"""Who takes part in a round: drawn from the seed, or replayed from a record of an earlier run."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Protocol
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from fedforge_runtime.artifacts import write_json
+from fedforge_runtime.errors import ConfigError
+from fedforge_runtime.seeds import derive_seed
+
+
+class ParticipantRecord(BaseModel):
+    """The file `participants.json`: round -> clients whose answers were used, ascending; round 0 is the
+    statistics exchange."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    version: int = 1
+    rounds: dict[int, list[int]]
+
+    def write(self, path: Path) -> None:
+        write_json(path, self.model_dump(mode="json"))
+
+
+def read_participants(path: Path, *, rounds: int, clients: int) -> ParticipantRecord:
+    """Read and check a record for a run of `rounds` rounds over `clients` clients.
+
+    Raises:
+        ConfigError: the file cannot be read, lacks a round, or names a client that does not exist.
+    """
+    try:
+        record = ParticipantRecord.model_validate_json(path.read_bytes())
+    except (OSError, ValidationError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error.errors()[0]["msg"]
+        raise ConfigError(
+            f"cannot use the participants file {path}: {reason}.", remedy="Take participants.json of a run."
+        ) from error
+    for number in range(1, rounds + 1):
+        if not record.rounds.get(number):
+            raise ConfigError(f"{path} names no participants for round {number}.")
+    unknown = sorted({client for chosen in record.rounds.values() for client in chosen} - set(range(clients)))
+    if unknown:
+        raise ConfigError(f"{path} names the clients {unknown}, but the run has clients 0 to {clients - 1}.")
+    return record
+
+
+class Selection(Protocol):
+    """Chooses a round's participants among those available."""
+
+    exact: bool
+    """Whether a missing participant makes the round worthless: a replay must be faithful."""
+
+    def choose(self, round_number: int, available: Sequence[int]) -> list[int]:
+        """Clients for the round, ascending."""
+
+
+class SeededSelection:
+    """Draws `clients_per_round` clients from (seed, round), whatever the order in which they appeared.
+
+    Every client has a fixed rank in each round; those available with the lowest ranks take part.
+    """
+
+    exact = False
+
+    def __init__(self, *, seed: int, clients: int, clients_per_round: int | None) -> None:
+        self._seed = seed
+        self._clients = clients
+        self._per_round = clients_per_round or clients
+
+    def choose(self, round_number: int, available: Sequence[int]) -> list[int]:
+        order = list(range(self._clients))
+        random.Random(derive_seed(self._seed, "participants", round_number)).shuffle(order)
+        present = set(available)
+        return sorted([client for client in order if client in present][: self._per_round])
+
+
+class ReplayedSelection:
+    """Takes exactly the recorded clients."""
+
+    exact = True
+
+    def __init__(self, rounds: Mapping[int, Sequence[int]]) -> None:
+        self._rounds = rounds
+
+    def choose(self, round_number: int, available: Sequence[int]) -> list[int]:
+        return sorted(self._rounds[round_number])

@@ -1,0 +1,101 @@
+"""From a configuration to the artifacts that a run is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from fedforge_runtime.artifacts import Artifact, ArtifactStore
+from fedforge_runtime.config import RunConfig
+from fedforge_runtime.data.backbone import Backbone, resolve_backbone
+from fedforge_runtime.data.features import prepare_features
+from fedforge_runtime.data.partition import prepare_partition
+from fedforge_runtime.data.preprocess import prepare_preprocessing
+from fedforge_runtime.data.sources import load_labels, prepare_dataset, read_dataset_facts
+from fedforge_runtime.federation.settings import RunInputs
+from fedforge_runtime.home import Home
+from fedforge_runtime.narration import Narrator
+from fedforge_runtime.processes import WorkerPool
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Everything but the features, which take long."""
+
+    dataset: Artifact
+    partition: Artifact
+    preprocessing: Artifact
+    backbone: Backbone
+
+
+def prepare(
+    config: RunConfig, *, home: Home, store: ArtifactStore, pool: WorkerPool, narrator: Narrator
+) -> Prepared:
+    """Validate and build dataset, partition and preprocessing; what exists already is found by its key."""
+    dataset = prepare_dataset(config.dataset, home=home, store=store, notify=narrator.banner)
+    facts = read_dataset_facts(dataset)
+    partition = prepare_partition(
+        config.partition,
+        seed=config.seed,
+        labels=load_labels(dataset, "train"),
+        dataset_key=dataset.key,
+        class_names=facts.class_names,
+        store=store,
+    )
+    backbone = resolve_backbone(
+        config.backbone.name, home=home, store=store, pool=pool, notify=narrator.banner
+    )
+    preprocessing = prepare_preprocessing(backbone, class_names=facts.class_names, store=store, pool=pool)
+    return Prepared(dataset, partition, preprocessing, backbone)
+
+
+def prepare_run_features(
+    config: RunConfig,
+    prepared: Prepared,
+    *,
+    store: ArtifactStore,
+    pool: WorkerPool,
+    workers: int,
+    narrator: Narrator,
+    check_stop: Callable[[], None],
+) -> Artifact | None:
+    """The features that the run reads; `None` on the un-cached path."""
+    if not config.learning.cache_features:
+        return None
+    return prepare_features(
+        prepared.dataset,
+        prepared.preprocessing,
+        prepared.backbone,
+        store=store,
+        pool=pool,
+        workers=workers,
+        report=narrator.features,
+        check_stop=check_stop,
+    )
+
+
+def run_inputs(prepared: Prepared, features: Artifact | None) -> RunInputs:
+    """The artifacts as the ServerApp and the clients know them."""
+    facts = read_dataset_facts(prepared.dataset)
+    artifacts = [prepared.dataset, prepared.partition, prepared.preprocessing, *([features] if features else [])]
+    return RunInputs(
+        dataset=str(prepared.dataset.path),
+        partition=str(prepared.partition.path),
+        preprocess=str(prepared.preprocessing.path),
+        features=str(features.path) if features else None,
+        keys={artifact.kind: artifact.key for artifact in artifacts},
+        backbone=str(prepared.backbone.path),
+        backbone_name=prepared.backbone.name,
+        backbone_sha256=prepared.backbone.sha256,
+        backbone_trained=prepared.backbone.trained,
+        feature_size=prepared.backbone.hidden_size,
+        class_names=list(facts.class_names),
+        data=facts.to_json(),
+    )
+
+
+def inputs_exist(inputs: RunInputs) -> bool:
+    """Whether everything that a run was started on is still there."""
+    paths = [inputs.dataset, inputs.partition, inputs.preprocess, inputs.backbone, inputs.features]
+    return all(Path(path).is_dir() for path in paths if path)

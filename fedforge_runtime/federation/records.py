@@ -1,0 +1,118 @@
+"""What is known of a round: the rows of rounds.jsonl, rounds.csv and clients.csv."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Sequence
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from fedforge_runtime.artifacts import write_atomically
+from fedforge_runtime.home import RunFolder
+from fedforge_runtime.learning.metric_names import METRIC_NAMES
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ClientRecord(_Record):
+    """One client in one round."""
+
+    client: int
+    rows: int
+    """Training rows."""
+    validation_rows: int
+    training_loss: float
+    seconds: float
+    """Of local training, on the client's clock."""
+    round_trip_seconds: float
+    bytes_sent: int
+    """Server to client, training and evaluation."""
+    bytes_received: int
+    local_metrics: dict[str, float]
+    """Of the client's own model, before aggregation, on its validation rows."""
+    global_metrics: dict[str, float]
+    """Of the aggregated model on the same rows; empty when the client did not answer."""
+
+
+class RoundRecord(_Record):
+    """One round."""
+
+    round: int
+    model_sha256: str
+    participants: list[int]
+    """Clients whose updates were aggregated, ascending."""
+    failures: dict[int, str] = Field(default_factory=dict)
+    """Chosen clients that gave no usable update, and why."""
+    seconds: float
+    bytes_sent: int
+    bytes_received: int
+    training_loss: float
+    """Mean over clients, weighted by rows."""
+    validation_metrics: dict[str, float]
+    """Of the aggregated model on the central validation split."""
+    clients: list[ClientRecord]
+
+
+def write_tables(folder: RunFolder, records: Sequence[RoundRecord]) -> None:
+    """Write `rounds.jsonl`, `rounds.csv` and `clients.csv` from scratch, each atomically."""
+    lines = "".join(record.model_dump_json() + "\n" for record in records)
+    write_atomically(folder.rounds, lines.encode())
+    write_atomically(folder.rounds_table, _csv(_round_rows(records)).encode())
+    write_atomically(folder.clients_table, _csv(_client_rows(records)).encode())
+
+
+def read_records(folder: RunFolder) -> list[RoundRecord]:
+    """The rounds that a run has completed, oldest first."""
+    if not folder.rounds.exists():
+        return []
+    return [RoundRecord.model_validate_json(line) for line in folder.rounds.read_text().splitlines()]
+
+
+def _round_rows(records: Iterable[RoundRecord]) -> list[dict[str, object]]:
+    return [
+        {
+            "round": record.round,
+            "clients": len(record.participants),
+            "failures": len(record.failures),
+            "training_loss": record.training_loss,
+            **{f"validation_{name}": record.validation_metrics.get(name, "") for name in METRIC_NAMES},
+            "seconds": record.seconds,
+            "bytes_sent": record.bytes_sent,
+            "bytes_received": record.bytes_received,
+            "model_sha256": record.model_sha256,
+        }
+        for record in records
+    ]
+
+
+def _client_rows(records: Iterable[RoundRecord]) -> list[dict[str, object]]:
+    return [
+        {
+            "round": record.round,
+            "client": client.client,
+            "rows": client.rows,
+            "validation_rows": client.validation_rows,
+            "training_loss": client.training_loss,
+            **{f"local_{name}": client.local_metrics.get(name, "") for name in METRIC_NAMES},
+            **{f"global_{name}": client.global_metrics.get(name, "") for name in METRIC_NAMES},
+            "seconds": client.seconds,
+            "round_trip_seconds": client.round_trip_seconds,
+            "bytes_sent": client.bytes_sent,
+            "bytes_received": client.bytes_received,
+        }
+        for record in records
+        for client in record.clients
+    ]
+
+
+def _csv(rows: Sequence[dict[str, object]]) -> str:
+    if not rows:
+        return ""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()

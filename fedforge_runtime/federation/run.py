@@ -1,0 +1,305 @@
+"""Starts and resumes runs: validate, prepare, hand over to an engine, and leave a true record of the end."""
+
+from __future__ import annotations
+
+import secrets
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from fedforge_runtime.artifacts import ArtifactStore, read_json, storage_error, write_atomically, write_json
+from fedforge_runtime.clock import monotonic, utc_now
+from fedforge_runtime.config import RunConfig, RuntimeConfig, read_run_config, suggest
+from fedforge_runtime.control import SignalControl, obey
+from fedforge_runtime.errors import ConfigError, FedForgeError, RunError, RunStoppedError
+from fedforge_runtime.federation.engines import open_engine
+from fedforge_runtime.federation.engines.base import Federation
+from fedforge_runtime.federation.participants import read_participants
+from fedforge_runtime.federation.preparation import (
+    Prepared,
+    inputs_exist,
+    prepare,
+    prepare_run_features,
+    run_inputs,
+)
+from fedforge_runtime.federation.records import read_records
+from fedforge_runtime.federation.settings import RunInputs, RunSettings
+from fedforge_runtime.federation.state import run_state
+from fedforge_runtime.federation.strategies import build_strategy
+from fedforge_runtime.home import Home, RunFolder
+from fedforge_runtime.narration import Narrator
+from fedforge_runtime.processes import WorkerPool, start_template
+from fedforge_runtime.telemetry.emitter import Emitter, Heartbeat
+from monitor.schema import RunFailed, RunRequest, RunRequested, RunResumed, RunStopped
+
+
+def new_run_id(phase: str) -> str:
+    """For example `blood-20261124-093000-3f9a`."""
+    return f"{phase}-{utc_now():%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
+
+
+def find_run(run_id: str, home: Home) -> RunFolder:
+    """The folder of an existing run, or `RunError` with the nearest run id."""
+    folder = home.run(run_id)
+    if not folder.exists():
+        known = [run.run_id for run in list_runs(home)]
+        remedy = suggest(run_id, known) if known else "There are no runs here yet."
+        raise RunError(f"there is no run {run_id!r} in {home.runs}.", remedy=remedy)
+    return folder
+
+
+def list_runs(home: Home) -> list[RunFolder]:
+    """The runs of a home, oldest first."""
+    folders = [RunFolder(path) for path in home.runs.glob("*")]
+    return sorted(
+        (folder for folder in folders if folder.exists()), key=lambda folder: folder.config.stat().st_mtime
+    )
+
+
+def check_request(config: RunConfig, participants_file: Path | None) -> None:
+    """Refuse what could only fail later: an unknown engine, strategy or participant.
+
+    Raises:
+        ConfigError: with the nearest right value.
+    """
+    open_engine(config.runtime.engine)
+    build_strategy(config.federation.strategy)
+    if participants_file:
+        read_participants(
+            participants_file, rounds=config.federation.rounds, clients=config.partition.clients
+        )
+
+
+def start_run(
+    config: RunConfig,
+    *,
+    home: Home,
+    run_id: str,
+    request: RunRequest,
+    narrator: Narrator,
+    participants_file: Path | None = None,
+) -> RunFolder:
+    """Run a federation from the beginning and return its folder.
+
+    A request that is refused leaves nothing behind; a run that has begun keeps its folder and its log.
+
+    Raises:
+        ConfigError, DataError, BackboneError, StorageError: the request cannot be carried out.
+        RunFailedError: it was begun and ended without a model.
+        RunStoppedError: it was stopped and can be resumed.
+    """
+    folder = home.run(run_id)
+    check_request(config, participants_file)
+    home.require_writable()
+    if folder.path.exists():
+        raise RunError(
+            f"the run {run_id!r} exists already.",
+            remedy=f"Choose another --run-id, or: fedforge resume {run_id}",
+        )
+    start_template()
+    with _session(home, narrator, config) as session:
+        prepared = session.prepare()
+        _create_folder(folder, config, participants_file)
+        with _locked(folder):
+            attempt = _Attempt(session, folder, number=1)
+            attempt.run(lambda emitter: emitter.emit(
+                RunRequested, round_number=0, node_id="server", request=request
+            ), prepared)
+    return folder
+
+
+def resume_run(
+    run_id: str, *, home: Home, narrator: Narrator, runtime: RuntimeConfig | None = None
+) -> RunFolder:
+    """Go on with a run from its last checkpoint; it ends with the hash of an undisturbed run.
+
+    Args:
+        runtime: where to run this attempt, by default as before; it does not change the model.
+
+    Raises:
+        RunError: the run is unknown, finished, still running, or its inputs have changed.
+        Others as `start_run`.
+    """
+    folder = find_run(run_id, home)
+    state = run_state(folder)
+    if state.state == "completed":
+        raise RunError(f"the run {run_id!r} is finished.", remedy=f"See it with: fedforge show {run_id}")
+    config = read_run_config(folder.config)
+    if runtime:
+        config = config.model_copy(update={"runtime": runtime})
+    check_request(config, _replay(folder))
+    home.require_writable()
+    start_template()
+    with _locked(folder), _session(home, narrator, config) as session:
+        attempt = _Attempt(session, folder, number=state.attempt + 1)
+        known = _recorded_inputs(folder)
+        prepared = None if known and inputs_exist(known) else session.prepare()
+        attempt.run(
+            lambda emitter: emitter.emit(
+                RunResumed, round_number=len(read_records(folder)), node_id="server"
+            ),
+            prepared,
+        )
+    return folder
+
+
+@dataclass(frozen=True)
+class _Session:
+    """What one command works with from its start to its end."""
+
+    config: RunConfig
+    home: Home
+    store: ArtifactStore
+    pool: WorkerPool
+    workers: int
+    narrator: Narrator
+    control: SignalControl
+    started: float
+
+    def prepare(self) -> Prepared:
+        return prepare(
+            self.config, home=self.home, store=self.store, pool=self.pool, narrator=self.narrator
+        )
+
+    def raise_if_stopped(self) -> None:
+        if self.control.desired() == "stop":
+            raise RunStoppedError(f"the run was stopped: {self.control.reason}.")
+
+
+@contextmanager
+def _session(home: Home, narrator: Narrator, config: RunConfig) -> Iterator[_Session]:
+    workers = config.runtime.worker_count(config.partition.clients)
+    with (
+        SignalControl().installed() as control,
+        obey(control),
+        WorkerPool(workers, threads=config.runtime.threads_per_worker) as pool,
+    ):
+        yield _Session(config, home, ArtifactStore(home), pool, workers, narrator, control, monotonic())
+
+
+@dataclass(frozen=True)
+class _Attempt:
+    """One attempt at one run, whose folder and lock it holds."""
+
+    session: _Session
+    folder: RunFolder
+    number: int
+
+    def run(self, announce: Callable[[Emitter], object], prepared: Prepared | None) -> None:
+        """Everything from the first event to the last; `prepared` is `None` where the run's inputs are known."""
+        folder = self.folder
+        with Emitter(folder.events, run_id=folder.run_id, role="server", attempt=self.number) as emitter:
+            announce(emitter)
+            try:
+                prepared_at = monotonic()
+                with Heartbeat(emitter, node_id="server"):
+                    inputs = self._inputs(prepared)
+                featured_at = monotonic()
+                self._federate(inputs)
+            except BaseException as error:
+                self._record_end(emitter, error)
+                raise
+        self._record_seconds(prepared_at, featured_at)
+
+    def _inputs(self, prepared: Prepared | None) -> RunInputs:
+        recorded = _recorded_inputs(self.folder)
+        if prepared is None:
+            assert recorded is not None
+            return recorded
+        session = self.session
+        features = prepare_run_features(
+            session.config,
+            prepared,
+            store=session.store,
+            pool=session.pool,
+            workers=session.workers,
+            narrator=session.narrator,
+            check_stop=session.raise_if_stopped,
+        )
+        inputs = run_inputs(prepared, features)
+        if recorded and recorded.keys != inputs.keys:
+            changed = sorted(kind for kind in inputs.keys if recorded.keys.get(kind) != inputs.keys[kind])
+            raise RunError(
+                f"the run's inputs have changed since it was started ({', '.join(changed)}).",
+                remedy="Restore the original data and package versions, or start a new run.",
+            )
+        write_json(self.folder.inputs, inputs.model_dump(mode="json"))
+        return inputs
+
+    def _federate(self, inputs: RunInputs) -> None:
+        from fedforge_runtime.federation.server_app import app
+
+        config = self.session.config
+        settings = RunSettings(self.folder, self.number, config, inputs, _replay(self.folder))
+        with self.session.narrator.rounds(self.folder):
+            open_engine(config.runtime.engine).run(
+                Federation(
+                    server_app=app,
+                    run_config=settings.to_run_config(),
+                    clients=config.partition.clients,
+                    workers=self.session.workers,
+                    threads=config.runtime.threads_per_worker,
+                )
+            )
+
+    def _record_end(self, emitter: Emitter, error: BaseException) -> None:
+        """Have the log say how the attempt ended, unless the ServerApp has said it already."""
+        if run_state(self.folder).state in ("stopped", "failed"):
+            return
+        at = {"round_number": len(read_records(self.folder)), "node_id": "server"}
+        if isinstance(error, (RunStoppedError, KeyboardInterrupt)):
+            emitter.emit(RunStopped, reason=str(error) or "interrupted", **at)
+        else:
+            reason = str(error) if isinstance(error, FedForgeError) else f"{type(error).__name__}: {error}"
+            emitter.emit(RunFailed, reason=reason[:2000], **at)
+
+    def _record_seconds(self, prepared_at: float, featured_at: float) -> None:
+        ended = monotonic()
+        write_json(
+            self.folder.seconds,
+            {
+                "prepare": round(prepared_at - self.session.started, 3),
+                "features": round(featured_at - prepared_at, 3),
+                "rounds": round(ended - featured_at, 3),
+                "total": round(ended - self.session.started, 3),
+            },
+        )
+
+
+@contextmanager
+def _locked(folder: RunFolder) -> Iterator[None]:
+    try:
+        with FileLock(folder.lock, timeout=0):
+            yield
+    except Timeout as error:
+        raise RunError(
+            f"the run {folder.run_id!r} is being executed by another process.", remedy="Wait for it, or stop it."
+        ) from error
+
+
+def _create_folder(folder: RunFolder, config: RunConfig, participants_file: Path | None) -> None:
+    try:
+        folder.path.mkdir(parents=True)
+    except FileExistsError as error:
+        raise RunError(f"the run {folder.run_id!r} exists already.", remedy="Choose another --run-id.") from error
+    except OSError as error:
+        raise storage_error(error, folder.path) from error
+    try:
+        if participants_file:
+            write_atomically(folder.replay, participants_file.read_bytes())
+        write_atomically(folder.config, config.to_yaml().encode())
+    except OSError as error:
+        shutil.rmtree(folder.path, ignore_errors=True)
+        raise storage_error(error, folder.path) from error
+
+
+def _replay(folder: RunFolder) -> Path | None:
+    return folder.replay if folder.replay.exists() else None
+
+
+def _recorded_inputs(folder: RunFolder) -> RunInputs | None:
+    return RunInputs.model_validate(read_json(folder.inputs)) if folder.inputs.exists() else None

@@ -1,0 +1,72 @@
+"""A run as one JSON object: what `--json` prints and the tables show."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fedforge_runtime.artifacts import read_json
+from fedforge_runtime.config import read_run_config
+from fedforge_runtime.federation.records import RoundRecord, read_records
+from fedforge_runtime.federation.settings import RunInputs
+from fedforge_runtime.federation.state import run_state
+from fedforge_runtime.home import RunFolder
+
+
+def summarise_run(folder: RunFolder) -> dict[str, Any]:
+    """Identity, state, data, metrics on the test split, clients, rounds, seconds and paths of a run.
+
+    What an unfinished run does not have yet is `None` or empty.
+    """
+    config = read_run_config(folder.config)
+    state = run_state(folder)
+    records = read_records(folder)
+    inputs = RunInputs.model_validate(read_json(folder.inputs)) if folder.inputs.exists() else None
+    metrics = read_json(folder.metrics) if folder.metrics.exists() else {}
+    return {
+        "run_id": folder.run_id,
+        "phase": config.phase,
+        "state": state.state,
+        "attempt": state.attempt,
+        "reason": state.reason,
+        "engine": config.runtime.engine,
+        "strategy": config.federation.strategy.name,
+        "seed": config.seed,
+        "rounds_completed": len(records),
+        "rounds_total": config.federation.rounds,
+        "model_sha256": records[-1].model_sha256 if records else None,
+        "data": {key: inputs.data[key] for key in ("source", "fingerprint", "official")} if inputs else None,
+        "backbone": {"name": inputs.backbone_name, "trained": inputs.backbone_trained} if inputs else None,
+        "metrics": metrics.get("test", {}),
+        "clients": _clients(records),
+        "rounds": [record.model_dump(mode="json", exclude={"clients"}) for record in records],
+        "seconds": read_json(folder.seconds) if folder.seconds.exists() else {},
+        "artifacts": _artifacts(folder),
+    }
+
+
+def _clients(records: list[RoundRecord]) -> list[dict[str, Any]]:
+    """The last record of every client, with its bytes over all rounds."""
+    last: dict[int, dict[str, Any]] = {}
+    for record in records:
+        for client in record.clients:
+            before = last.get(client.client, {"bytes_sent": 0, "bytes_received": 0, "rounds": 0})
+            row = client.model_dump(mode="json")
+            row["bytes_sent"] += before["bytes_sent"]
+            row["bytes_received"] += before["bytes_received"]
+            row["rounds"] = before["rounds"] + 1
+            last[client.client] = row
+    return [last[client] for client in sorted(last)]
+
+
+def _artifacts(folder: RunFolder) -> dict[str, str]:
+    paths = {
+        "run": folder.path,
+        "model": folder.model,
+        "metrics": folder.metrics,
+        "manifest": folder.manifest,
+        "rounds": folder.rounds_table,
+        "clients": folder.clients_table,
+        "events": folder.events,
+        "participants": folder.participants,
+    }
+    return {name: str(path) for name, path in paths.items() if path.exists()}

@@ -1,0 +1,197 @@
+"""Worker processes that stay: forked from one preloaded template, replaced when they die or are abandoned.
+
+The calling process imports neither torch nor transformers. Each worker is a one-process executor, so that a
+worker that dies takes only its own task with it.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import CancelledError, Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
+from dataclasses import dataclass, field
+from multiprocessing.context import BaseContext
+from types import TracebackType
+from typing import Any, Self
+
+_PR_SET_PDEATHSIG = 1
+
+
+class WorkerDiedError(Exception):
+    """The worker's process ended before its task did: killed, out of memory, or abandoned."""
+
+
+def start_template() -> None:
+    """Begin to load the template in the background, so that the first worker waits less."""
+    context = _context()
+    if context.get_start_method() == "forkserver":
+        from multiprocessing import forkserver
+
+        forkserver.ensure_running()
+
+
+def _context() -> BaseContext:
+    # Forking a process that has loaded torch is unsafe on macOS: there every worker imports for itself.
+    context = multiprocessing.get_context("forkserver" if sys.platform == "linux" else "spawn")
+    if context.get_start_method() == "forkserver":
+        context.set_forkserver_preload(["fedforge_runtime.preload"])
+    return context
+
+
+def die_with_parent() -> None:
+    """Have this process killed when its parent ends, however the parent ends."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() == 1:
+            os._exit(1)
+        return
+    parent = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1)
+        os._exit(1)
+
+    threading.Thread(target=watch, name="watch-parent", daemon=True).start()
+
+
+def _initialise_worker(threads: int) -> None:
+    die_with_parent()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    import torch
+
+    torch.set_num_threads(threads)
+
+
+@dataclass
+class _Task:
+    function: Callable[..., Any]
+    arguments: tuple[Any, ...]
+    outcome: Future[Any] = field(default_factory=Future)
+
+
+class _Slot:
+    """One worker process and the task it works on."""
+
+    def __init__(self, threads: int) -> None:
+        self.executor = ProcessPoolExecutor(
+            1, mp_context=_context(), initializer=_initialise_worker, initargs=(threads,)
+        )
+        self.process_id: Future[int] = self.executor.submit(os.getpid)
+        self.task: _Task | None = None
+
+    def kill(self) -> None:
+        """End the process at once, whatever it is doing."""
+        with suppress(BrokenProcessPool, CancelledError, ProcessLookupError):
+            os.kill(self.process_id.result(), signal.SIGKILL)
+        self.executor.shutdown(wait=True, cancel_futures=True)
+
+
+class WorkerPool:
+    """Runs functions of importable modules in long-lived worker processes, first come, first served.
+
+    Args:
+        workers: number of processes; they start with the first task.
+        threads: torch threads in each.
+    """
+
+    def __init__(self, workers: int, *, threads: int = 1) -> None:
+        self._worker_count = workers
+        self._threads = threads
+        self._lock = threading.RLock()
+        self._waiting: deque[_Task] = deque()
+        self._slots: list[_Slot] = []
+        self._closed = False
+
+    def submit(self, function: Callable[..., Any], *arguments: Any) -> Future[Any]:
+        """Queue `function(*arguments)`; its result, its exception, or `WorkerDiedError`."""
+        task = _Task(function, arguments)
+        with self._lock:
+            if self._closed:
+                raise RuntimeError("the worker pool is closed")
+            if not self._slots:
+                self._slots = [_Slot(self._threads) for _ in range(self._worker_count)]
+            self._waiting.append(task)
+            self._dispatch()
+        return task.outcome
+
+    def abandon(self, outcome: Future[Any]) -> None:
+        """Give up a task: take it from the queue, or kill and replace the worker that is busy with it."""
+        with self._lock:
+            for task in list(self._waiting):
+                if task.outcome is outcome:
+                    self._waiting.remove(task)
+                    outcome.cancel()
+                    return
+            for slot in self._slots:
+                if slot.task and slot.task.outcome is outcome:
+                    self._replace(slot)
+                    return
+
+    def close(self) -> None:
+        """Kill every worker; tasks that have not ended get `WorkerDiedError` or are cancelled."""
+        with self._lock:
+            self._closed = True
+            slots, self._slots = self._slots, []
+            waiting, self._waiting = self._waiting, deque()
+        for task in waiting:
+            task.outcome.cancel()
+        for slot in slots:
+            slot.kill()
+
+    def _dispatch(self) -> None:
+        for slot in self._slots:
+            while self._waiting and slot.task is None:
+                task = self._waiting.popleft()
+                if not task.outcome.set_running_or_notify_cancel():
+                    continue
+                slot.task = task
+                try:
+                    running = slot.executor.submit(task.function, *task.arguments)
+                except BrokenProcessPool:  # it died while idle: a fresh worker takes the task
+                    slot.task = None
+                    slot = self._replace(slot)
+                    slot.task = task
+                    running = slot.executor.submit(task.function, *task.arguments)
+                running.add_done_callback(lambda done, slot=slot, task=task: self._finish(slot, task, done))
+
+    def _finish(self, slot: _Slot, task: _Task, done: Future[Any]) -> None:
+        error = CancelledError() if done.cancelled() else done.exception()
+        died = isinstance(error, (BrokenProcessPool, CancelledError))
+        with self._lock:
+            slot.task = None
+            if died and slot in self._slots:
+                self._replace(slot)
+        if died:
+            task.outcome.set_exception(WorkerDiedError("the worker process ended before its task did"))
+        elif error:
+            task.outcome.set_exception(error)
+        else:
+            task.outcome.set_result(done.result())
+        with self._lock:
+            if not self._closed:
+                self._dispatch()
+
+    def _replace(self, slot: _Slot) -> _Slot:
+        fresh = _Slot(self._threads)
+        self._slots[self._slots.index(slot)] = fresh
+        threading.Thread(target=slot.kill, name="end-worker", daemon=True).start()
+        return fresh
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
