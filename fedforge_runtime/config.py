@@ -194,15 +194,18 @@ def load_run_config(
         _merge(document, _read_config_file(config_file))
         if document.get("phase") != phase:
             raise ConfigError(f"{config_file} is for phase {document.get('phase')!r}, not {phase!r}.")
-    for key, value in (options or {}).items():
+    return change_run_config(document, options or {}, assignments)
+
+
+def change_run_config(document: dict[str, Any], options: Mapping[str, Any], assignments: Iterable[str]) -> RunConfig:
+    """A complete document with named options and `dotted.key=value` texts applied, validated."""
+    for key, value in options.items():
         if value is not None:
             _assign(document, key, value)
     for assignment in assignments:
         key, separator, text = assignment.partition("=")
         if not separator or not key:
-            raise ConfigError(
-                f"--set {assignment!r} is not KEY=VALUE.", remedy="Write --set learning.epochs=2."
-            )
+            raise ConfigError(f"--set {assignment!r} is not KEY=VALUE.", remedy="Write --set learning.epochs=2.")
         _assign(document, key.strip(), parse_yaml(text, origin=f"--set {key}"))
     return validate_run_config(document)
 

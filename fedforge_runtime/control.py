@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Literal, Protocol
 
+from fedforge_runtime.errors import RunStoppedError
+
 Desired = Literal["run", "pause", "stop"]
 
 
@@ -35,6 +37,11 @@ class SignalControl:
 
     def desired(self) -> Desired:
         return "stop" if self._stop.is_set() else "run"
+
+    def raise_if_stopped(self) -> None:
+        """Raise `RunStoppedError` once a stop was asked for."""
+        if self._stop.is_set():
+            raise RunStoppedError(f"stopped: {self.reason}.")
 
     def _received(self, number: int, frame: FrameType | None) -> None:
         self.reason = f"{signal.Signals(number).name} received"

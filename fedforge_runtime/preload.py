@@ -5,16 +5,20 @@ which costs 0.2 s over the objects of these imports and nothing over a worker's 
 """
 
 import gc
+import threading
 
 import evaluate  # noqa: F401
 import flwr.clientapp  # noqa: F401
 import torch
+import tqdm
 import transformers.trainer  # noqa: F401
 
 import fedforge_runtime.federation.client_app
 import fedforge_runtime.learning.metrics
 import fedforge_runtime.learning.training  # noqa: F401
 
+# Otherwise each worker's first progress bar makes a semaphore that a killed worker leaves behind.
+tqdm.tqdm.set_lock(threading.RLock())
 torch.set_num_threads(1)
 gc.collect()
 gc.freeze()

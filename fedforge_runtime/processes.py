@@ -19,6 +19,7 @@ from concurrent.futures import CancelledError, Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from multiprocessing.context import BaseContext
 from types import TracebackType
 from typing import Any, Self
@@ -163,7 +164,7 @@ class WorkerPool:
                     slot = self._replace(slot)
                     slot.task = task
                     running = slot.executor.submit(task.function, *task.arguments)
-                running.add_done_callback(lambda done, slot=slot, task=task: self._finish(slot, task, done))
+                running.add_done_callback(partial(self._finish, slot, task))
 
     def _finish(self, slot: _Slot, task: _Task, done: Future[Any]) -> None:
         error = CancelledError() if done.cancelled() else done.exception()

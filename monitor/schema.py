@@ -12,7 +12,7 @@ from uuid import UUID
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, TypeAdapter
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION: Literal[1] = 1
 
 Task = Literal["statistics", "train", "evaluate"]
 Role = Literal["server", "client"]
@@ -26,7 +26,9 @@ class _Contract(BaseModel):
     )
 
 
-class _Event(_Contract):
+class EventBase(_Contract):
+    """The fields of every event."""
+
     schema_version: Literal[1] = SCHEMA_VERSION
     event_id: UUID
     emitter_id: Identifier
@@ -48,13 +50,13 @@ class _Event(_Contract):
     metrics: dict[str, float] = Field(default_factory=dict)
 
 
-class RunRequested(_Event):
+class RunRequested(EventBase):
     type: Literal["run_requested"] = "run_requested"
     status: Literal["requested"] = "requested"
     request: RunRequest
 
 
-class RunStarted(_Event):
+class RunStarted(EventBase):
     type: Literal["run_started"] = "run_started"
     status: Literal["running"] = "running"
     engine: str
@@ -62,70 +64,70 @@ class RunStarted(_Event):
     clients: int = Field(ge=1)
 
 
-class RunPaused(_Event):
+class RunPaused(EventBase):
     type: Literal["run_paused"] = "run_paused"
     status: Literal["paused"] = "paused"
 
 
-class RunResumed(_Event):
+class RunResumed(EventBase):
     type: Literal["run_resumed"] = "run_resumed"
     status: Literal["running"] = "running"
 
 
-class RunStopped(_Event):
+class RunStopped(EventBase):
     type: Literal["run_stopped"] = "run_stopped"
     status: Literal["stopped"] = "stopped"
     reason: Reason
 
 
-class RunCompleted(_Event):
+class RunCompleted(EventBase):
     type: Literal["run_completed"] = "run_completed"
     status: Literal["completed"] = "completed"
     model_sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
 
 
-class RunFailed(_Event):
+class RunFailed(EventBase):
     type: Literal["run_failed"] = "run_failed"
     status: Literal["failed"] = "failed"
     reason: Reason
 
 
-class NodeHeartbeat(_Event):
+class NodeHeartbeat(EventBase):
     type: Literal["node_heartbeat"] = "node_heartbeat"
     status: Literal["idle", "busy"] = "idle"
 
 
-class NodeError(_Event):
+class NodeError(EventBase):
     type: Literal["node_error"] = "node_error"
     status: Literal["failed"] = "failed"
     task: Task | None = None
     reason: Reason
 
 
-class RoundStarted(_Event):
+class RoundStarted(EventBase):
     type: Literal["round_started"] = "round_started"
     status: Literal["running"] = "running"
     participants: list[int]
     """Partition ids of the clients chosen for the round, ascending."""
 
 
-class ModelDispatched(_Event):
+class ModelDispatched(EventBase):
     type: Literal["model_dispatched"] = "model_dispatched"
     status: Literal["sent"] = "sent"
     task: Task
 
 
-class ClientTrainStarted(_Event):
+class ClientTrainStarted(EventBase):
     type: Literal["client_train_started"] = "client_train_started"
     status: Literal["running"] = "running"
 
 
-class ClientTrainCompleted(_Event):
+class ClientTrainCompleted(EventBase):
     type: Literal["client_train_completed"] = "client_train_completed"
     status: Literal["completed"] = "completed"
 
 
-class ClientUpdateUploaded(_Event):
+class ClientUpdateUploaded(EventBase):
     """A client's update has reached the server; `latency_ms` is the round trip on the server's clock."""
 
     type: Literal["client_update_uploaded"] = "client_update_uploaded"
@@ -133,28 +135,28 @@ class ClientUpdateUploaded(_Event):
     task: Task
 
 
-class ClientEvaluated(_Event):
+class ClientEvaluated(EventBase):
     type: Literal["client_evaluated"] = "client_evaluated"
     status: Literal["completed"] = "completed"
 
 
-class AggregationStarted(_Event):
+class AggregationStarted(EventBase):
     type: Literal["aggregation_started"] = "aggregation_started"
     status: Literal["running"] = "running"
 
 
-class AggregationCompleted(_Event):
+class AggregationCompleted(EventBase):
     type: Literal["aggregation_completed"] = "aggregation_completed"
     status: Literal["completed"] = "completed"
 
 
-class CheckpointSaved(_Event):
+class CheckpointSaved(EventBase):
     type: Literal["checkpoint_saved"] = "checkpoint_saved"
     status: Literal["completed"] = "completed"
     model_sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
 
 
-class RoundCompleted(_Event):
+class RoundCompleted(EventBase):
     type: Literal["round_completed"] = "round_completed"
     status: Literal["completed"] = "completed"
 
@@ -185,7 +187,7 @@ event_adapter: TypeAdapter[Event] = TypeAdapter(Event)
 
 
 class RunRequest(_Contract):
-    """What somebody asked for: a phase and the settings that differ from its file."""
+    """What somebody asked for: a phase, and the keys that differ from its profile."""
 
     phase: Literal["blood", "derma", "path"]
     profile: Literal["cpu-safe", "tuned"] = "cpu-safe"

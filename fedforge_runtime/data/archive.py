@@ -88,9 +88,7 @@ def _check_images(path: Path, key: str, size: int, remedy: str) -> int:
     if dtype != np.uint8:
         raise DataError(f"{path}: {key} is {dtype}, expected uint8.", remedy=remedy)
     if len(shape) != 4 or shape[1:] != (size, size, 3):
-        raise DataError(
-            f"{path}: {key} has shape {shape}, expected (rows, {size}, {size}, 3).", remedy=remedy
-        )
+        raise DataError(f"{path}: {key} has shape {shape}, expected (rows, {size}, {size}, 3).", remedy=remedy)
     if shape[0] == 0:
         raise DataError(f"{path}: {key} holds no images, expected one or more.", remedy=remedy)
     return shape[0]

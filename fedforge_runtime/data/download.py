@@ -19,7 +19,7 @@ from filelock import FileLock
 
 from fedforge_runtime.artifacts import storage_error
 from fedforge_runtime.data.catalogue import OfficialArchive
-from fedforge_runtime.data.checksums import compute_checksums
+from fedforge_runtime.data.identity import identify
 from fedforge_runtime.errors import DataError
 from fedforge_runtime.home import Home
 
@@ -104,14 +104,13 @@ def _download(official: OfficialArchive, folder: Path) -> Path:
     file = folder / official.file_name
     try:
         with _socket_timeout(SILENCE_SECONDS):
-            # The class also loads the split that it is asked for; this one is the smallest.
-            getattr(medmnist, official.title)(
-                split="val", download=True, root=str(folder), size=official.size
-            )
+            dataset = getattr(medmnist, official.title)
+            # It also loads the split that it is asked for; this one is the smallest.
+            dataset(split="val", download=True, root=str(folder), size=official.size)
     except RuntimeError as error:
         # `medmnist` turns whatever happened, Ctrl-C too, into this error, and says no more of the cause.
         cause = error.__context__ or error
-        if isinstance(cause, Exception) and not isinstance(cause, OSError | HTTPException):
+        if isinstance(cause, RuntimeError):
             raise _altered(official, file) from error
         raise _interrupted(official, cause, file) from None
     return file
@@ -120,7 +119,7 @@ def _download(official: OfficialArchive, folder: Path) -> Path:
 def _interrupted(official: OfficialArchive, cause: BaseException, file: Path) -> BaseException:
     network = isinstance(cause, URLError | HTTPException | ConnectionError | TimeoutError | ssl.SSLError)
     if not network:
-        return cause  # Ctrl-C, or a disk that is full.
+        return cause  # A disk that is full, Ctrl-C, a request to stop.
     received = file.stat().st_size if file.is_file() else 0
     if received:
         return DataError(
@@ -132,9 +131,9 @@ def _interrupted(official: OfficialArchive, cause: BaseException, file: Path) ->
 
 
 def _altered(official: OfficialArchive, file: Path) -> DataError:
-    found = (
-        f"MD5 {compute_checksums(file).md5}, {file.stat().st_size:,} bytes" if file.is_file() else "no file"
-    )
+    found = "no file"
+    if file.is_file():
+        found = f"MD5 {identify(file).md5}, {file.stat().st_size:,} bytes"
     return DataError(
         f"what {official.host} sent as {official.file_name} is cut short or altered: {found}; "
         f"expected MD5 {official.md5}.",

@@ -37,6 +37,8 @@ class Progress:
 
     rows_done: int
     rows_total: int
+    bytes_total: int
+    """What the features occupy on disk."""
     seconds_left: float | None
 
 
@@ -121,7 +123,8 @@ class _Pass:
         rows_total = sum(self._rows.values())
         rows_done = sum(chunk.stop - chunk.start for chunk in done)
         started, rows_at_start = monotonic(), rows_done
-        self._report(Progress(rows_done, rows_total, None))
+        size = rows_total * self._backbone.hidden_size * 4
+        self._report(Progress(rows_done, rows_total, size, None))
         running: dict[Future[Any], _Chunk] = {}
         waiting = iter(chunks)
         try:
@@ -142,7 +145,7 @@ class _Pass:
                         progress.flush()
                         rows_done += chunk.stop - chunk.start
                         speed = (rows_done - rows_at_start) / (monotonic() - started)
-                        self._report(Progress(rows_done, rows_total, (rows_total - rows_done) / speed))
+                        self._report(Progress(rows_done, rows_total, size, (rows_total - rows_done) / speed))
         finally:
             for future in running:
                 self._pool.abandon(future)
@@ -176,9 +179,7 @@ class _Pass:
                 remedy="Free some space or choose another home with --home DIR or FEDFORGE_HOME.",
             )
         for split, file in zip(SPLITS, files, strict=True):
-            np.lib.format.open_memmap(
-                file, mode="w+", dtype=np.float32, shape=(self._rows[split], size)
-            ).flush()
+            np.lib.format.open_memmap(file, mode="w+", dtype=np.float32, shape=(self._rows[split], size)).flush()
         progress.write_text("")
         return set()
 

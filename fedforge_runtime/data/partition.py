@@ -214,9 +214,7 @@ def partition_rows(labels: npt.NDArray[Any], config: PartitionConfig, *, seed: i
     groups = [np.sort(order[positions]) for positions in _SPREADERS[spec.name](task)]
     _require_minimum(groups, config)
     clients = [
-        _hold_out(
-            rows, labels[rows], config.validation_fraction, derive_seed(seed, "partition", "hold", number)
-        )
+        _hold_out(rows, labels[rows], config.validation_fraction, derive_seed(seed, "partition", "hold", number))
         for number, rows in enumerate(groups)
     ]
     _prove_coverage(clients, len(labels))
@@ -293,9 +291,7 @@ def load_client_rows(folder: Path, client: int) -> ClientRows:
             remedy=f"It has {count} clients, numbered from 0.",
         )
     try:
-        train, validation = (
-            np.load(home / f"{name}.npy", allow_pickle=False) for name in ("train", "validation")
-        )
+        train, validation = (np.load(home / f"{name}.npy", allow_pickle=False) for name in ("train", "validation"))
     except (OSError, ValueError, EOFError) as error:
         raise DataError(
             f"cannot read the rows of client {client} in {home}: {error}.",
@@ -311,9 +307,7 @@ def _find_partitioner(name: str) -> PartitionerSpec:
     return spec
 
 
-def _complete_parameters(
-    spec: PartitionerSpec, given: Mapping[str, ParameterValue]
-) -> dict[str, ParameterValue]:
+def _complete_parameters(spec: PartitionerSpec, given: Mapping[str, ParameterValue]) -> dict[str, ParameterValue]:
     """`given` checked, with the defaults of what is absent; every number of type `number` a float."""
     known = {parameter.name: parameter for parameter in spec.parameters}
     problems = []
@@ -350,9 +344,7 @@ def _misfits(config: PartitionConfig, parameters: Mapping[str, Any], *, rows: in
     if clients > rows:
         problems.append(f"{clients} clients cannot share {rows} rows")
     elif clients * minimum > rows:
-        problems.append(
-            f"{clients} clients of at least {minimum} rows need {clients * minimum}, but there are {rows}"
-        )
+        problems.append(f"{clients} clients of at least {minimum} rows need {clients * minimum}, but there are {rows}")
     if "classes_per_client" in parameters:
         held = parameters["classes_per_client"]
         if held > classes:
@@ -374,9 +366,7 @@ def _misfits(config: PartitionConfig, parameters: Mapping[str, Any], *, rows: in
         if len(sizes) != clients:
             problems.append(f"sizes lists {len(sizes)} clients, but partition.clients is {clients}")
         if sum(sizes) != rows:
-            problems.append(
-                f"sizes add up to {sum(sizes)}, but there are {rows} rows and each must have a client"
-            )
+            problems.append(f"sizes add up to {sum(sizes)}, but there are {rows} rows and each must have a client")
         if min(sizes) < minimum:
             problems.append(f"sizes go down to {min(sizes)} rows, but partition.minimum_rows is {minimum}")
     return problems
@@ -399,9 +389,7 @@ class _Task:
 
     @property
     def summary(self) -> str:
-        numbers = [
-            f"{name} {value}" for name, value in self.parameters.items() if not isinstance(value, list)
-        ]
+        numbers = [f"{name} {value}" for name, value in self.parameters.items() if not isinstance(value, list)]
         spread = f"{len(self.labels)} rows over {self.clients} clients"
         return f"partition {self.config.name!r} cannot spread {', '.join([spread, *numbers])}"
 
@@ -479,10 +467,7 @@ def _spread_classes(task: _Task) -> list[Integers]:
     reason = f"a class would be held by more clients than it has rows (the rarest has {rarest})"
     with _refusal(task, reason, "Use fewer clients or lower classes_per_client."):
         parts = _ask(partitioner, labels, task.clients * parts_per_client)
-    return [
-        np.concatenate(parts[first : first + parts_per_client])
-        for first in range(0, len(parts), parts_per_client)
-    ]
+    return [np.concatenate(parts[first : first + parts_per_client]) for first in range(0, len(parts), parts_per_client)]
 
 
 def _spread_growing(task: _Task) -> list[Integers]:
@@ -612,12 +597,9 @@ def _write_clients(folder: Path, clients: Sequence[ClientRows]) -> None:
         np.save(home / "validation.npy", rows.validation, allow_pickle=False)
 
 
-def _histograms(
-    number: int, rows: ClientRows, labels: npt.NDArray[Any], class_names: Sequence[str]
-) -> dict[str, Any]:
+def _histograms(number: int, rows: ClientRows, labels: npt.NDArray[Any], class_names: Sequence[str]) -> dict[str, Any]:
     train, validation = (
-        np.bincount(labels[part], minlength=len(class_names)).tolist()
-        for part in (rows.train, rows.validation)
+        np.bincount(labels[part], minlength=len(class_names)).tolist() for part in (rows.train, rows.validation)
     )
     return {"client": number, "train": train, "validation": validation}
 

@@ -67,9 +67,7 @@ def generate(flag: str, size: int, rows: int) -> dict[str, NDArray[np.uint8]]:
             remedy=f"Use --set dataset.limit={minimum_rows(flag)} or more.",
         )
     counts = CLASS_COUNTS[flag]
-    split_rows = apportion(
-        list(_SPLIT_SHARES.values()), rows, minimum=len(counts) * _ROWS_PER_CLASS_AND_SPLIT
-    )
+    split_rows = apportion(list(_SPLIT_SHARES.values()), rows, minimum=len(counts) * _ROWS_PER_CLASS_AND_SPLIT)
     at_once = max(1, _PIXELS_AT_ONCE // size**2)
     arrays: dict[str, NDArray[np.uint8]] = {}
     for split, total in zip(_SPLIT_SHARES, split_rows, strict=True):
@@ -134,8 +132,7 @@ class _Canvas:
         if wobble:
             angle = np.arctan2(v, u)
             waves = sum(
-                np.sin(frequency * angle + self.uniform((0, 2 * math.pi))) / frequency
-                for frequency in (2, 3, 5)
+                np.sin(frequency * angle + self.uniform((0, 2 * math.pi))) / frequency for frequency in (2, 3, 5)
             )
             border = radius * (1 + wobble * waves)
         return np.clip((border - np.hypot(u, v)) / np.maximum(softness, self.pixel) + 0.5, 0, 1)
@@ -165,10 +162,7 @@ class _Canvas:
     def walls(self, cells: int, width: float) -> Pixels:
         """The mask of the borders between the areas that lie nearest to each of `cells` random points."""
         distances = np.stack(
-            [
-                np.hypot(self.x - self.uniform((-1.2, 1.2)), self.y - self.uniform((-1.2, 1.2)))
-                for _ in range(cells)
-            ]
+            [np.hypot(self.x - self.uniform((-1.2, 1.2)), self.y - self.uniform((-1.2, 1.2))) for _ in range(cells)]
         )
         nearest = np.partition(distances, 1, axis=0)
         mask: Pixels = np.clip((width - (nearest[1] - nearest[0])) / self.pixel + 0.5, 0, 1)
@@ -189,9 +183,7 @@ class _Canvas:
         levels: NDArray[np.uint8] = np.rint(np.clip(pixels, 0, 255)).astype(np.uint8)
         return levels
 
-    def _turned(
-        self, angle: Pixels | float, x: Pixels | float = 0.0, y: Pixels | float = 0.0
-    ) -> tuple[Pixels, Pixels]:
+    def _turned(self, angle: Pixels | float, x: Pixels | float = 0.0, y: Pixels | float = 0.0) -> tuple[Pixels, Pixels]:
         along, across = np.cos(angle), np.sin(angle)
         u = (self.x - x) * along + (self.y - y) * across
         v = (self.y - y) * along - (self.x - x) * across

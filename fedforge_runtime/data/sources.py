@@ -17,8 +17,8 @@ from fedforge_runtime.artifacts import Artifact, ArtifactStore
 from fedforge_runtime.config import DatasetConfig
 from fedforge_runtime.data.archive import ARCHIVE_SPLITS, read_archive
 from fedforge_runtime.data.catalogue import OfficialArchive, archive_name, official_archive
-from fedforge_runtime.data.checksums import ChecksumMemory, Checksums
 from fedforge_runtime.data.download import UnreachableError, official_file, refuse_if_altered
+from fedforge_runtime.data.identity import FileIdentity, IdentityMemory, identify
 from fedforge_runtime.data.phantom import CLASS_COUNTS, DEFAULT_ROWS, GENERATOR_VERSION, generate
 from fedforge_runtime.data.stratification import stratified_rows
 from fedforge_runtime.errors import DataError
@@ -86,19 +86,18 @@ def prepare_dataset(
         return _prepare_phantom(config, official, store)
     if config.source not in ("official", "auto"):
         path = _local_file(config)
-        return _prepare_archive(config, official, path, ChecksumMemory(home), store)
+        return _prepare_archive(config, official, path, IdentityMemory(home), store)
     try:
         path = official_file(official, home=home, notify=notify)
     except UnreachableError as error:
         if config.source == "official":
             raise
-        artifact = _prepare_phantom(config, official, store)
         notify(
             f"PHANTOM IMAGES: {error.message} Generated images stand in for it: "
             "every number that follows comes from phantom images and says nothing about real ones."
         )
-        return artifact
-    return _prepare_archive(config, official, path, ChecksumMemory(home), store)
+        return _prepare_phantom(config, official, store)
+    return _prepare_archive(config, official, path, IdentityMemory(home), store)
 
 
 def read_dataset_facts(artifact: Artifact) -> DatasetFacts:
@@ -138,9 +137,7 @@ def _prepare_phantom(config: DatasetConfig, official: OfficialArchive, store: Ar
         return found
     arrays = generate(config.flag, config.size, rows)
     images = {split: [arrays[f"{name}_images"]] for split, name in _ARCHIVE_SPLIT.items()}
-    labels = {
-        split: arrays[f"{name}_labels"].ravel().astype(np.int64) for split, name in _ARCHIVE_SPLIT.items()
-    }
+    labels = {split: arrays[f"{name}_labels"].ravel().astype(np.int64) for split, name in _ARCHIVE_SPLIT.items()}
 
     def build(folder: Path) -> dict[str, Any]:
         return DatasetFacts(
@@ -160,16 +157,16 @@ def _prepare_phantom(config: DatasetConfig, official: OfficialArchive, store: Ar
 
 
 def _prepare_archive(
-    config: DatasetConfig, official: OfficialArchive, path: Path, memory: ChecksumMemory, store: ArtifactStore
+    config: DatasetConfig, official: OfficialArchive, path: Path, memory: IdentityMemory, store: ArtifactStore
 ) -> Artifact:
-    def inputs(checksums: Checksums) -> dict[str, Any]:
+    def inputs(identity: FileIdentity) -> dict[str, Any]:
         return {
             "version": _BUILDER_VERSION,
             "flag": config.flag,
             "size": config.size,
             "class_names": list(official.class_names),
-            "file_sha256": checksums.sha256,
-            "official": checksums.md5 == official.md5,
+            "file_sha256": identity.sha256,
+            "official": identity.md5 == official.md5,
             "limit": config.limit,
         }
 
@@ -179,10 +176,10 @@ def _prepare_archive(
         found = store.find("dataset", store.key("dataset", inputs(recalled)))
         if found:
             return found
-    checksums = _compute_checksums(path, memory)
+    identity = _identify(path)
     if must_be_official:
-        refuse_if_altered(path, checksums.md5, official)
-    is_official = checksums.md5 == official.md5
+        refuse_if_altered(path, identity.md5, official)
+    is_official = identity.md5 == official.md5
     archive = read_archive(path, size=config.size, classes=len(official.class_names))
     all_labels = {split: archive.labels[name] for split, name in _ARCHIVE_SPLIT.items()}
     limit = config.limit or sum(len(labels) for labels in all_labels.values())
@@ -197,14 +194,16 @@ def _prepare_archive(
             source="official" if is_official else "local",
             official=is_official,
             fingerprint=_write_dataset(folder, official, images, labels),
-            file_sha256=checksums.sha256,
+            file_sha256=identity.sha256,
             class_names=official.class_names,
             rows={split: len(rows[split]) for split in SPLITS},
             licence=official.licence,
             title=official.title,
         ).to_json()
 
-    return store.build("dataset", inputs(checksums), build)
+    artifact = store.build("dataset", inputs(identity), build)
+    memory.remember(path, identity)
+    return artifact
 
 
 def _local_file(config: DatasetConfig) -> Path:
@@ -226,9 +225,9 @@ def _local_file(config: DatasetConfig) -> Path:
     return path
 
 
-def _compute_checksums(path: Path, memory: ChecksumMemory) -> Checksums:
+def _identify(path: Path) -> FileIdentity:
     try:
-        return memory.compute(path)
+        return identify(path)
     except OSError as error:
         raise DataError(
             f"cannot read {path}: {error.strerror or error}.",
@@ -267,17 +266,13 @@ def _write_dataset(
     return fingerprint
 
 
-def _digested(
-    blocks: Iterable[NDArray[np.uint8]], update: Callable[[bytes], None]
-) -> Iterator[NDArray[np.uint8]]:
+def _digested(blocks: Iterable[NDArray[np.uint8]], update: Callable[[bytes], None]) -> Iterator[NDArray[np.uint8]]:
     for block in blocks:
         update(block.tobytes())
         yield from block
 
 
-def _write_table(
-    path: Path, features: Any, images: Iterator[NDArray[np.uint8]], labels: NDArray[np.int64]
-) -> None:
+def _write_table(path: Path, features: Any, images: Iterator[NDArray[np.uint8]], labels: NDArray[np.int64]) -> None:
     """Write rows as they come, so that memory does not grow with the dataset."""
     from datasets.arrow_writer import ArrowWriter
 

@@ -43,9 +43,7 @@ def apportion(weights: Sequence[float], total: int, *, minimum: int = 0) -> list
     return [int(count) for count in counts]
 
 
-def stratified_rows(
-    labels: Mapping[SplitName, NDArray[np.int64]], limit: int
-) -> dict[SplitName, NDArray[np.int64]]:
+def stratified_rows(labels: Mapping[SplitName, NDArray[np.int64]], limit: int) -> dict[SplitName, NDArray[np.int64]]:
     """At most `limit` rows, in proportion over splits and classes, and in their original order.
 
     Every class that a split holds keeps at least one row there. The choice depends on nothing but the labels

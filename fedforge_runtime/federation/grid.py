@@ -120,9 +120,7 @@ class RunGrid(Grid):
 
     # Exchange
 
-    def exchange(
-        self, requests: Iterable[Message], *, task: Task, round_number: int, timeout: float
-    ) -> list[Answer]:
+    def exchange(self, requests: Iterable[Message], *, task: Task, round_number: int, timeout: float) -> list[Answer]:
         """Send one message to each of several clients and wait for their answers.
 
         Returns:
@@ -149,9 +147,7 @@ class RunGrid(Grid):
             answers.append(answer)
         return sorted(answers, key=lambda answer: answer.client)
 
-    def _answer(
-        self, client: int, reply: Message | None, seconds: float, sent: int, timeout: float
-    ) -> Answer:
+    def _answer(self, client: int, reply: Message | None, seconds: float, sent: int, timeout: float) -> Answer:
         if reply is None:
             return Answer(client, None, f"no answer within {timeout:g} s", seconds, sent, 0)
         if reply.has_error():
@@ -221,7 +217,5 @@ class RunGrid(Grid):
     def pull_messages(self, message_ids: Iterable[str]) -> Iterable[Message]:
         return self._inner.pull_messages(message_ids)
 
-    def send_and_receive(
-        self, messages: Iterable[Message], *, timeout: float | None = None
-    ) -> Iterable[Message]:
+    def send_and_receive(self, messages: Iterable[Message], *, timeout: float | None = None) -> Iterable[Message]:
         return self._inner.send_and_receive(messages, timeout=timeout)

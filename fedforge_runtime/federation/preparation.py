@@ -8,6 +8,7 @@ from pathlib import Path
 
 from fedforge_runtime.artifacts import Artifact, ArtifactStore
 from fedforge_runtime.config import RunConfig
+from fedforge_runtime.control import SignalControl
 from fedforge_runtime.data.backbone import Backbone, resolve_backbone
 from fedforge_runtime.data.features import prepare_features
 from fedforge_runtime.data.partition import prepare_partition
@@ -16,7 +17,7 @@ from fedforge_runtime.data.sources import load_labels, prepare_dataset, read_dat
 from fedforge_runtime.federation.settings import RunInputs
 from fedforge_runtime.home import Home
 from fedforge_runtime.narration import Narrator
-from fedforge_runtime.processes import WorkerPool
+from fedforge_runtime.processes import WorkerPool, start_template
 
 
 @dataclass(frozen=True)
@@ -29,9 +30,7 @@ class Prepared:
     backbone: Backbone
 
 
-def prepare(
-    config: RunConfig, *, home: Home, store: ArtifactStore, pool: WorkerPool, narrator: Narrator
-) -> Prepared:
+def prepare(config: RunConfig, *, home: Home, store: ArtifactStore, pool: WorkerPool, narrator: Narrator) -> Prepared:
     """Validate and build dataset, partition and preprocessing; what exists already is found by its key."""
     dataset = prepare_dataset(config.dataset, home=home, store=store, notify=narrator.banner)
     facts = read_dataset_facts(dataset)
@@ -43,9 +42,7 @@ def prepare(
         class_names=facts.class_names,
         store=store,
     )
-    backbone = resolve_backbone(
-        config.backbone.name, home=home, store=store, pool=pool, notify=narrator.banner
-    )
+    backbone = resolve_backbone(config.backbone.name, home=home, store=store, pool=pool, notify=narrator.banner)
     preprocessing = prepare_preprocessing(backbone, class_names=facts.class_names, store=store, pool=pool)
     return Prepared(dataset, partition, preprocessing, backbone)
 
@@ -78,7 +75,12 @@ def prepare_run_features(
 def run_inputs(prepared: Prepared, features: Artifact | None) -> RunInputs:
     """The artifacts as the ServerApp and the clients know them."""
     facts = read_dataset_facts(prepared.dataset)
-    artifacts = [prepared.dataset, prepared.partition, prepared.preprocessing, *([features] if features else [])]
+    artifacts = [
+        prepared.dataset,
+        prepared.partition,
+        prepared.preprocessing,
+        *([features] if features else []),
+    ]
     return RunInputs(
         dataset=str(prepared.dataset.path),
         partition=str(prepared.partition.path),
@@ -99,3 +101,31 @@ def inputs_exist(inputs: RunInputs) -> bool:
     """Whether everything that a run was started on is still there."""
     paths = [inputs.dataset, inputs.partition, inputs.preprocess, inputs.backbone, inputs.features]
     return all(Path(path).is_dir() for path in paths if path)
+
+
+def prepare_everything(config: RunConfig, *, home: Home, narrator: Narrator) -> list[Artifact]:
+    """Build all artifacts of a configuration, features included, without a run; returns them in order.
+
+    Raises:
+        ConfigError, DataError, BackboneError, StorageError: the request cannot be carried out.
+        RunStoppedError: interrupted; the features computed so far are kept.
+    """
+    home.require_writable()
+    start_template()
+    store = ArtifactStore(home)
+    workers = config.runtime.worker_count(config.partition.clients)
+    with (
+        SignalControl().installed() as control,
+        WorkerPool(workers, threads=config.runtime.threads_per_worker) as pool,
+    ):
+        prepared = prepare(config, home=home, store=store, pool=pool, narrator=narrator)
+        features = prepare_run_features(
+            config,
+            prepared,
+            store=store,
+            pool=pool,
+            workers=workers,
+            narrator=narrator,
+            check_stop=control.raise_if_stopped,
+        )
+    return [prepared.dataset, prepared.partition, prepared.preprocessing, *([features] if features else [])]

@@ -106,9 +106,7 @@ class RoundLoop:
             number, parameters, server_state(self.strategy), before.standardisation, [*before.records, record]
         )
         self.save(after)
-        self.emitter.emit(
-            CheckpointSaved, round_number=number, node_id="server", model_sha256=record.model_sha256
-        )
+        self.emitter.emit(CheckpointSaved, round_number=number, node_id="server", model_sha256=record.model_sha256)
         self.emitter.emit(
             RoundCompleted,
             round_number=number,
@@ -164,9 +162,7 @@ class RoundLoop:
             record = messages.standardisation_record(standardisation)
             for content in {id(request.content): request.content for request in requests}.values():
                 content[messages.STANDARDISATION] = record
-        answers = self.grid.exchange(
-            requests, task=task, round_number=number, timeout=self.rules.timeout_seconds
-        )
+        answers = self.grid.exchange(requests, task=task, round_number=number, timeout=self.rules.timeout_seconds)
         self._failures |= {answer.client: answer.failure for answer in answers if answer.message is None}
         return answers
 
@@ -200,9 +196,7 @@ class RoundLoop:
     ) -> dict[int, Answer]:
         """Answers of the participants that could evaluate the new model, by client."""
         self.grid.show([client for client in participants if client in self.grid.clients])
-        requests = self.strategy.configure_evaluate(
-            number, messages.to_arrays(parameters), ConfigRecord(), self.grid
-        )
+        requests = self.strategy.configure_evaluate(number, messages.to_arrays(parameters), ConfigRecord(), self.grid)
         answers = self._exchange(requests, "evaluate", number, standardisation)
         return {answer.client: answer for answer in answers if answer.message}
 
@@ -249,7 +243,8 @@ def _flaw(content: RecordDict, sent: ArrayRecord) -> str:
             return f"the update's {name} has shape {array.shape}, not {sent[name].shape}"
         if not np.isfinite(array.numpy()).all():
             return f"the update's {name} has values that are not finite"
-    rows = content.metric_records.get(messages.METRICS, {}).get(messages.ROWS)
+    metrics = content.metric_records.get(messages.METRICS)
+    rows = metrics.get(messages.ROWS) if metrics else None
     if not isinstance(rows, (int, float)) or rows <= 0:
         return "the update counts no rows"
     return ""

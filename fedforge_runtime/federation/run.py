@@ -15,7 +15,7 @@ from fedforge_runtime.artifacts import ArtifactStore, read_json, storage_error, 
 from fedforge_runtime.clock import monotonic, utc_now
 from fedforge_runtime.config import RunConfig, RuntimeConfig, read_run_config, suggest
 from fedforge_runtime.control import SignalControl, obey
-from fedforge_runtime.errors import ConfigError, FedForgeError, RunError, RunStoppedError
+from fedforge_runtime.errors import FedForgeError, RunError, RunStoppedError
 from fedforge_runtime.federation.engines import open_engine
 from fedforge_runtime.federation.engines.base import Federation
 from fedforge_runtime.federation.participants import read_participants
@@ -55,9 +55,7 @@ def find_run(run_id: str, home: Home) -> RunFolder:
 def list_runs(home: Home) -> list[RunFolder]:
     """The runs of a home, oldest first."""
     folders = [RunFolder(path) for path in home.runs.glob("*")]
-    return sorted(
-        (folder for folder in folders if folder.exists()), key=lambda folder: folder.config.stat().st_mtime
-    )
+    return sorted((folder for folder in folders if folder.exists()), key=lambda folder: folder.config.stat().st_mtime)
 
 
 def check_request(config: RunConfig, participants_file: Path | None) -> None:
@@ -69,9 +67,7 @@ def check_request(config: RunConfig, participants_file: Path | None) -> None:
     open_engine(config.runtime.engine)
     build_strategy(config.federation.strategy)
     if participants_file:
-        read_participants(
-            participants_file, rounds=config.federation.rounds, clients=config.partition.clients
-        )
+        read_participants(participants_file, rounds=config.federation.rounds, clients=config.partition.clients)
 
 
 def start_run(
@@ -106,15 +102,14 @@ def start_run(
         _create_folder(folder, config, participants_file)
         with _locked(folder):
             attempt = _Attempt(session, folder, number=1)
-            attempt.run(lambda emitter: emitter.emit(
-                RunRequested, round_number=0, node_id="server", request=request
-            ), prepared)
+            attempt.run(
+                lambda emitter: emitter.emit(RunRequested, round_number=0, node_id="server", request=request),
+                prepared,
+            )
     return folder
 
 
-def resume_run(
-    run_id: str, *, home: Home, narrator: Narrator, runtime: RuntimeConfig | None = None
-) -> RunFolder:
+def resume_run(run_id: str, *, home: Home, narrator: Narrator, runtime: RuntimeConfig | None = None) -> RunFolder:
     """Go on with a run from its last checkpoint; it ends with the hash of an undisturbed run.
 
     Args:
@@ -139,9 +134,7 @@ def resume_run(
         known = _recorded_inputs(folder)
         prepared = None if known and inputs_exist(known) else session.prepare()
         attempt.run(
-            lambda emitter: emitter.emit(
-                RunResumed, round_number=len(read_records(folder)), node_id="server"
-            ),
+            lambda emitter: emitter.emit(RunResumed, round_number=len(read_records(folder)), node_id="server"),
             prepared,
         )
     return folder
@@ -161,13 +154,7 @@ class _Session:
     started: float
 
     def prepare(self) -> Prepared:
-        return prepare(
-            self.config, home=self.home, store=self.store, pool=self.pool, narrator=self.narrator
-        )
-
-    def raise_if_stopped(self) -> None:
-        if self.control.desired() == "stop":
-            raise RunStoppedError(f"the run was stopped: {self.control.reason}.")
+        return prepare(self.config, home=self.home, store=self.store, pool=self.pool, narrator=self.narrator)
 
 
 @contextmanager
@@ -218,7 +205,7 @@ class _Attempt:
             pool=session.pool,
             workers=session.workers,
             narrator=session.narrator,
-            check_stop=session.raise_if_stopped,
+            check_stop=session.control.raise_if_stopped,
         )
         inputs = run_inputs(prepared, features)
         if recorded and recorded.keys != inputs.keys:
@@ -250,12 +237,13 @@ class _Attempt:
         """Have the log say how the attempt ended, unless the ServerApp has said it already."""
         if run_state(self.folder).state in ("stopped", "failed"):
             return
-        at = {"round_number": len(read_records(self.folder)), "node_id": "server"}
+        done = len(read_records(self.folder))
         if isinstance(error, (RunStoppedError, KeyboardInterrupt)):
-            emitter.emit(RunStopped, reason=str(error) or "interrupted", **at)
+            reason = str(error) or "interrupted"
+            emitter.emit(RunStopped, round_number=done, node_id="server", reason=reason)
         else:
             reason = str(error) if isinstance(error, FedForgeError) else f"{type(error).__name__}: {error}"
-            emitter.emit(RunFailed, reason=reason[:2000], **at)
+            emitter.emit(RunFailed, round_number=done, node_id="server", reason=reason[:2000])
 
     def _record_seconds(self, prepared_at: float, featured_at: float) -> None:
         ended = monotonic()
@@ -277,7 +265,8 @@ def _locked(folder: RunFolder) -> Iterator[None]:
             yield
     except Timeout as error:
         raise RunError(
-            f"the run {folder.run_id!r} is being executed by another process.", remedy="Wait for it, or stop it."
+            f"the run {folder.run_id!r} is being executed by another process.",
+            remedy="Wait for it, or stop it.",
         ) from error
 
 

@@ -54,9 +54,7 @@ def main(grid: Grid, context: Context) -> None:
             reason = str(error) if isinstance(error, FedForgeError) else f"{type(error).__name__}: {error}"
             emitter.emit(RunFailed, round_number=attempt.round, node_id="server", reason=reason[:2000])
             raise
-        emitter.emit(
-            RunCompleted, round_number=final.round, node_id="server", model_sha256=final.model_sha256
-        )
+        emitter.emit(RunCompleted, round_number=final.round, node_id="server", model_sha256=final.model_sha256)
         emitter.sync()
 
 
@@ -77,9 +75,7 @@ class _Attempt:
             timeout_seconds=config.federation.round_timeout_seconds,
         )
         self._replayed = (
-            read_participants(
-                settings.participants_file, rounds=self._rules.rounds, clients=self._rules.clients
-            )
+            read_participants(settings.participants_file, rounds=self._rules.rounds, clients=self._rules.clients)
             if settings.participants_file
             else None
         )
@@ -123,9 +119,7 @@ class _Attempt:
         checkpoint = Checkpoint(0, parameters, {}, standardisation, [])
         ParticipantRecord(rounds={0: asked}).write(self._settings.folder.participants)
         self._checkpoints.save(checkpoint)
-        self._emitter.emit(
-            CheckpointSaved, round_number=0, node_id="server", model_sha256=checkpoint.model_sha256
-        )
+        self._emitter.emit(CheckpointSaved, round_number=0, node_id="server", model_sha256=checkpoint.model_sha256)
         return checkpoint
 
     def _selection(self) -> Selection:

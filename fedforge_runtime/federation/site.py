@@ -10,10 +10,10 @@ from typing import Any
 import torch
 
 from fedforge_runtime.artifacts import Artifact
-from fedforge_runtime.data.features import Split, load_features
+from fedforge_runtime.data.features import load_features
 from fedforge_runtime.data.partition import load_client_rows
 from fedforge_runtime.data.preprocess import PROCESSOR_FOLDER, load_processor
-from fedforge_runtime.data.sources import load_dataset
+from fedforge_runtime.data.sources import Split, load_dataset
 from fedforge_runtime.federation.settings import RunInputs
 from fedforge_runtime.learning.model import FeatureHead, ImageHead, class_token, load_backbone_model
 from fedforge_runtime.learning.rows import FeatureRows, ImageRows

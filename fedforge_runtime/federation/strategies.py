@@ -32,9 +32,7 @@ class StrategySpec:
 _ADAPTIVE = {"eta": 0.01, "tau": 1e-3}
 STRATEGIES: Mapping[str, StrategySpec] = {
     "fedavg": StrategySpec(flower.FedAvg, "average weighted by rows (McMahan et al. 2017)"),
-    "fedprox": StrategySpec(
-        flower.FedProx, "FedAvg with a proximal term (Li et al. 2020)", {"proximal_mu": 0.1}
-    ),
+    "fedprox": StrategySpec(flower.FedProx, "FedAvg with a proximal term (Li et al. 2020)", {"proximal_mu": 0.1}),
     "fedavgm": StrategySpec(
         flower.FedAvgM,
         "FedAvg with server momentum (Hsu et al. 2019)",
@@ -70,9 +68,7 @@ def build_strategy(config: StrategyConfig) -> flower.Strategy:
     for name, value in config.parameters.items():
         if name not in spec.parameters:
             known = spec.parameters or ["(none)"]
-            raise ConfigError(
-                f"strategy {config.name!r} has no parameter {name!r}.", remedy=suggest(name, known)
-            )
+            raise ConfigError(f"strategy {config.name!r} has no parameter {name!r}.", remedy=suggest(name, known))
         if isinstance(spec.parameters[name], int) and not isinstance(value, int):
             raise ConfigError(f"strategy {config.name!r}: {name} must be a whole number, not {value!r}.")
         if value < 0:
@@ -100,9 +96,7 @@ def restore_server_state(strategy: flower.Strategy, state: Mapping[str, NDArray[
     """Put back what `server_state` gave."""
     for attribute in _STATE_ATTRIBUTES:
         named = {
-            key.removeprefix(f"{attribute}."): array
-            for key, array in state.items()
-            if key.startswith(f"{attribute}.")
+            key.removeprefix(f"{attribute}."): array for key, array in state.items() if key.startswith(f"{attribute}.")
         }
         listed = [state[key] for key in sorted(state) if key.startswith(f"{attribute}#")]
         if named or listed:
@@ -122,8 +116,5 @@ def restore_dtypes(aggregated: ArrayRecord, sent: ArrayRecord) -> ArrayRecord:
     """Aggregated tensors in the dtypes that went out: adaptive strategies return float64."""
     wanted = messages.from_arrays(sent)
     return messages.to_arrays(
-        {
-            name: value.astype(wanted[name].dtype, copy=False)
-            for name, value in messages.from_arrays(aggregated).items()
-        }
+        {name: value.astype(wanted[name].dtype, copy=False) for name, value in messages.from_arrays(aggregated).items()}
     )

@@ -18,9 +18,9 @@ from typing import Any, Self, TypeVar
 import uuid_utils
 
 from fedforge_runtime.clock import utc_now
-from monitor.schema import Event, NodeHeartbeat, Role, event_adapter
+from monitor.schema import Event, EventBase, NodeHeartbeat, Role, event_adapter
 
-EventT = TypeVar("EventT")
+EventT = TypeVar("EventT", bound=EventBase)
 
 
 class Emitter:
@@ -47,19 +47,21 @@ class Emitter:
     def emit(self, event_type: type[EventT], *, round_number: int, node_id: str, **fields: Any) -> EventT:
         """Validate, number and append one event; return it."""
         with self._thread_lock:
-            event = event_type(
-                event_id=str(uuid_utils.uuid7()),
-                emitter_id=self.emitter_id,
-                emitter_seq=self._sequence + 1,
-                ts=utc_now(),
-                run_id=self.run_id,
-                attempt=self.attempt,
-                round=round_number,
-                node_id=node_id,
-                role=self.role,
-                **fields,
+            event = event_type.model_validate(
+                {
+                    "event_id": str(uuid_utils.uuid7()),
+                    "emitter_id": self.emitter_id,
+                    "emitter_seq": self._sequence + 1,
+                    "ts": utc_now(),
+                    "run_id": self.run_id,
+                    "attempt": self.attempt,
+                    "round": round_number,
+                    "node_id": node_id,
+                    "role": self.role,
+                    **fields,
+                }
             )
-            self._append(event.model_dump_json().encode() + b"\n")  # type: ignore[attr-defined]
+            self._append(event.model_dump_json().encode() + b"\n")
             self._sequence += 1
         return event
 
@@ -97,9 +99,7 @@ class Emitter:
 class Heartbeat:
     """Emits `node_heartbeat` for one node every `interval` seconds while the block runs."""
 
-    def __init__(
-        self, emitter: Emitter, *, node_id: str, round_number: int = 0, interval: float = 5.0
-    ) -> None:
+    def __init__(self, emitter: Emitter, *, node_id: str, round_number: int = 0, interval: float = 5.0) -> None:
         self.round_number = round_number
         self._emitter = emitter
         self._node_id = node_id
@@ -109,9 +109,7 @@ class Heartbeat:
 
     def _beat(self) -> None:
         while not self._ended.wait(self._interval):
-            self._emitter.emit(
-                NodeHeartbeat, round_number=self.round_number, node_id=self._node_id, status="busy"
-            )
+            self._emitter.emit(NodeHeartbeat, round_number=self.round_number, node_id=self._node_id, status="busy")
 
     def __enter__(self) -> Self:
         self._thread.start()

@@ -115,9 +115,7 @@ class PoolGrid(Grid):
         for outcome in outcomes:
             self._pool.abandon(outcome)
 
-    def send_and_receive(
-        self, messages: Iterable[Message], *, timeout: float | None = None
-    ) -> Iterable[Message]:
+    def send_and_receive(self, messages: Iterable[Message], *, timeout: float | None = None) -> Iterable[Message]:
         message_ids = list(self.push_messages(messages))
         with self._lock:
             outcomes = [self._pending[message_id] for message_id in message_ids]

@@ -41,9 +41,7 @@ ANY_PARTITION = (
 )
 
 
-def configure(
-    text: str, *, clients: int = 4, minimum_rows: int = 2, fraction: float = 0.1
-) -> PartitionConfig:
+def configure(text: str, *, clients: int = 4, minimum_rows: int = 2, fraction: float = 0.1) -> PartitionConfig:
     name, parameters = parse_partition(text)
     return PartitionConfig(
         name=name,
@@ -161,9 +159,7 @@ def test_a_partition_reaches_the_minimum_or_is_refused_with_numbers_and_remedy(
     seed=st.integers(0, 2**31 - 1),
 )
 @settings(max_examples=60, deadline=None, database=None)
-def test_validation_slices_hold_each_class_in_proportion(
-    labels: np.ndarray, fraction: float, seed: int
-) -> None:
+def test_validation_slices_hold_each_class_in_proportion(labels: np.ndarray, fraction: float, seed: int) -> None:
     config = PartitionConfig(name="iid", clients=1, minimum_rows=2, validation_fraction=fraction)
     [client] = partition_rows(labels, config, seed=seed)
     rows = len(labels)
@@ -240,9 +236,7 @@ def test_a_small_alpha_is_more_skewed_than_a_large_one() -> None:
 
 
 @pytest.mark.parametrize(("clients", "held"), [(3, 2), (3, 4), (4, 2), (5, 1), (8, 2)])
-def test_pathological_clients_hold_exactly_their_classes_and_no_class_is_lost(
-    clients: int, held: int
-) -> None:
+def test_pathological_clients_hold_exactly_their_classes_and_no_class_is_lost(clients: int, held: int) -> None:
     labels = balanced_labels()
     for seed in range(10):
         parts = partition_rows(labels, configure(f"pathological:{held}", clients=clients), seed=seed)
@@ -268,9 +262,7 @@ def test_shards_that_divide_the_rows_are_those_of_flower() -> None:
 
     labels = balanced_labels(240)
     order = np.random.default_rng(derive_seed(17, "partition", "order")).permutation(240)
-    flower = ShardPartitioner(
-        4, "label", num_shards_per_partition=2, seed=derive_seed(17, "partition", "draw")
-    )
+    flower = ShardPartitioner(4, "label", num_shards_per_partition=2, seed=derive_seed(17, "partition", "draw"))
     flower.dataset = Dataset.from_dict({"label": labels[order], "row": order})
     clients = partition_rows(labels, configure("shard:2"), seed=17)
     for number, client in enumerate(clients):
@@ -382,9 +374,7 @@ def test_a_wrong_partition_text_is_refused(text: str, complaint: str) -> None:
         ),
     ],
 )
-def test_what_does_not_fit_is_refused_with_its_numbers(
-    changes: dict[str, Any], complaints: list[str]
-) -> None:
+def test_what_does_not_fit_is_refused_with_its_numbers(changes: dict[str, Any], complaints: list[str]) -> None:
     fields: dict[str, Any] = {"name": "dirichlet", "clients": 4, "minimum_rows": 2} | changes
     config = PartitionConfig(**fields)
     with pytest.raises(ConfigError) as refusal:
@@ -485,9 +475,7 @@ def test_the_same_inputs_are_made_once_and_other_inputs_apart(tmp_path: Path) ->
 
 
 def test_two_homes_get_the_same_bytes(tmp_path: Path) -> None:
-    first, second = (
-        store_partition(tmp_path / name, configure("dirichlet")).manifest["files"] for name in "ab"
-    )
+    first, second = (store_partition(tmp_path / name, configure("dirichlet")).manifest["files"] for name in "ab")
     assert first == second
 
 
@@ -544,7 +532,5 @@ load_client_rows(artifact.path, 0)
 heavy = {"datasets", "flwr_datasets", "torch", "transformers", "pandas", "sklearn", "medmnist"}
 print(artifact.created, sorted(heavy & set(sys.modules)))
 """
-    finished = subprocess.run(
-        [sys.executable, "-c", script, str(tmp_path)], capture_output=True, text=True, check=True
-    )
+    finished = subprocess.run([sys.executable, "-c", script, str(tmp_path)], capture_output=True, text=True, check=True)
     assert finished.stdout.split(maxsplit=1) == ["False", "[]\n"]

@@ -1,0 +1,227 @@
+"""The narrator on a terminal: notices and progress on standard error, results on standard output."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from rich.console import Console
+from rich.panel import Panel
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from fedforge_runtime.config import read_run_config
+from fedforge_runtime.data.features import Progress as FeatureProgress
+from fedforge_runtime.federation.state import RunState
+from fedforge_runtime.home import RunFolder
+from fedforge_runtime.learning.metric_names import METRIC_NAMES
+from fedforge_runtime.telemetry.emitter import EventLogReader
+from monitor.schema import Event, NodeError, RoundCompleted, RoundStarted
+
+_FOLLOW_SECONDS = 0.2
+
+
+class ConsoleNarrator:
+    """Tells a person what happens, while it happens."""
+
+    def __init__(self) -> None:
+        self._console = Console(stderr=True)
+        self._progress: Progress | None = None
+        self._task = TaskID(0)
+        self._estimated = False
+
+    def notice(self, text: str) -> None:
+        self._console.print(text, highlight=False)
+
+    def banner(self, text: str) -> None:
+        self._console.print(Panel(text, border_style="yellow", title="please note", title_align="left"))
+
+    def features(self, progress: FeatureProgress) -> None:
+        if self._progress is None:
+            megabytes = progress.bytes_total / 1e6
+            self.notice(
+                f"Computing the backbone's features once: {progress.rows_total:,} images, "
+                f"{megabytes:.0f} MB on disk"
+                + (f"; {progress.rows_done:,} are there already." if progress.rows_done else ".")
+            )
+            self._progress = self._bar("features")
+            self._task = self._progress.add_task("features", total=progress.rows_total)
+            self._progress.start()
+        if progress.seconds_left is not None and not self._estimated:
+            self._estimated = True
+            self.notice(f"This takes about {_duration(progress.seconds_left)}.")
+        self._progress.update(self._task, completed=progress.rows_done)
+        if progress.rows_done == progress.rows_total:
+            self.close()
+
+    @contextmanager
+    def rounds(self, folder: RunFolder) -> Iterator[None]:
+        """Show rounds and failures as they are written to the run's event log."""
+        total = read_run_config(folder.config).federation.rounds
+        ended = threading.Event()
+        reader = EventLogReader(folder.events)
+        with self._bar("rounds") as progress:
+            task = progress.add_task("rounds", total=total)
+
+            def follow() -> None:
+                while not ended.wait(_FOLLOW_SECONDS):
+                    for event in reader.read_new():
+                        self._show(event, progress, task)
+
+            thread = threading.Thread(target=follow, name="follow-rounds", daemon=True)
+            thread.start()
+            try:
+                yield
+            finally:
+                ended.set()
+                thread.join()
+                for event in reader.read_new():
+                    self._show(event, progress, task)
+
+    def close(self) -> None:
+        """End a progress bar that is still shown."""
+        if self._progress is not None:
+            self._progress.stop()
+            self._progress = None
+
+    def _show(self, event: Event, progress: Progress, task: TaskID) -> None:
+        if isinstance(event, RoundStarted):
+            progress.update(task, description=f"round {event.round}")
+        elif isinstance(event, RoundCompleted):
+            accuracy = event.metrics.get("accuracy", float("nan"))
+            progress.update(task, completed=event.round, description=f"accuracy {accuracy:.3f}")
+        elif isinstance(event, NodeError):
+            progress.console.print(f"[yellow]{event.node_id}[/yellow], round {event.round}: {event.reason}")
+
+    def _bar(self, unit: str) -> Progress:
+        return Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn(unit),
+            TimeRemainingColumn(),
+            console=self._console,
+            transient=True,
+        )
+
+
+def print_run(summary: dict[str, Any]) -> None:
+    """Rounds, clients, scores and paths of a run, on standard output."""
+    console = Console()
+    console.print(_headline(summary), highlight=False)
+    if summary["rounds"]:
+        console.print(_rounds_table(summary["rounds"]))
+        console.print(_clients_table(summary["clients"]))
+    if summary["metrics"]:
+        scores = ", ".join(
+            f"{name} {summary['metrics'][name]:.4f}" for name in METRIC_NAMES if name in summary["metrics"]
+        )
+        console.print(f"test split: {scores}", highlight=False)
+    if summary["model_sha256"]:
+        console.print(f"model sha256 {summary['model_sha256']}", highlight=False)
+    for name in ("model", "run"):
+        if name in summary["artifacts"]:
+            console.print(f"{name:6}{summary['artifacts'][name]}", highlight=False, soft_wrap=True)
+
+
+def print_runs(rows: list[dict[str, Any]]) -> None:
+    """One line a run, oldest first."""
+    table = Table("run", "phase", "state", "rounds", "accuracy", "data", "seed")
+    for row in rows:
+        accuracy = row["metrics"].get("accuracy")
+        table.add_row(
+            row["run_id"],
+            row["phase"],
+            row["state"],
+            f"{row['rounds_completed']}/{row['rounds_total']}",
+            f"{accuracy:.4f}" if accuracy is not None else "",
+            provenance(row),
+            str(row["seed"]),
+        )
+    Console().print(table)
+
+
+def print_artifacts(rows: list[tuple[str, str, str]]) -> None:
+    """Kind, whether it was made now, and path of prepared artifacts."""
+    table = Table("artifact", "", "path")
+    for row in rows:
+        table.add_row(*row)
+    Console().print(table)
+
+
+def provenance(summary: dict[str, Any]) -> str:
+    """What a score was made from, in a few words: phantom data and untrained weights never go unnamed."""
+    words = []
+    if summary["data"]:
+        source = summary["data"]["source"]
+        words.append("PHANTOM DATA" if source == "phantom" else source)
+        if source == "local":
+            words.append("unofficial")
+    if summary["backbone"] and not summary["backbone"]["trained"]:
+        words.append("UNTRAINED BACKBONE")
+    return ", ".join(words)
+
+
+def describe_state(state: RunState) -> str:
+    return f"{state.state} ({state.reason})" if state.reason else state.state
+
+
+def _headline(summary: dict[str, Any]) -> str:
+    reason = f" ({summary['reason']})" if summary["reason"] else ""
+    return (
+        f"run {summary['run_id']}: {summary['state']}{reason}, "
+        f"{summary['rounds_completed']} of {summary['rounds_total']} rounds, engine {summary['engine']}, "
+        f"strategy {summary['strategy']}, seed {summary['seed']} - {provenance(summary)}"
+    )
+
+
+def _rounds_table(rounds: list[dict[str, Any]]) -> Table:
+    table = Table(
+        "round",
+        "clients",
+        "accuracy",
+        "balanced accuracy",
+        "loss",
+        "seconds",
+        "bytes",
+        title="validation split",
+    )
+    for row in rounds:
+        metrics = row["validation_metrics"]
+        failed = f" (-{len(row['failures'])})" if row["failures"] else ""
+        table.add_row(
+            str(row["round"]),
+            f"{len(row['participants'])}{failed}",
+            f"{metrics['accuracy']:.4f}",
+            f"{metrics['balanced_accuracy']:.4f}",
+            f"{metrics['loss']:.4f}",
+            f"{row['seconds']:.2f}",
+            f"{row['bytes_sent'] + row['bytes_received']:,}",
+        )
+    return table
+
+
+def _clients_table(clients: list[dict[str, Any]]) -> Table:
+    table = Table(
+        "client", "rows", "rounds", "own model", "global model", "loss", "seconds", "bytes",
+        title="clients, last round: accuracy on own validation rows",
+    )  # fmt: skip
+    for row in clients:
+        shared = row["global_metrics"].get("accuracy")
+        table.add_row(
+            str(row["client"]),
+            f"{row['rows']:,}",
+            str(row["rounds"]),
+            f"{row['local_metrics']['accuracy']:.4f}",
+            f"{shared:.4f}" if shared is not None else "",
+            f"{row['training_loss']:.4f}",
+            f"{row['seconds']:.2f}",
+            f"{row['bytes_sent'] + row['bytes_received']:,}",
+        )
+    return table
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min"
