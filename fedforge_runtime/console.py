@@ -10,7 +10,7 @@ from typing import Any
 from rich.console import Console
 from rich.panel import Panel
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
-from rich.table import Table
+from rich.table import Column, Table
 
 from fedforge_runtime.config import read_run_config
 from fedforge_runtime.data.features import Progress as FeatureProgress
@@ -128,7 +128,7 @@ def print_run(summary: dict[str, Any]) -> None:
 
 def print_runs(rows: list[dict[str, Any]]) -> None:
     """One line a run, oldest first."""
-    table = Table("run", "phase", "state", "rounds", "accuracy", "data", "seed")
+    table = Table(Column("run", no_wrap=True), "phase", "state", "rounds", "accuracy", "data", "seed")
     for row in rows:
         accuracy = row["metrics"].get("accuracy")
         table.add_row(

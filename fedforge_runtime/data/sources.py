@@ -197,7 +197,7 @@ def _prepare_archive(
             file_sha256=identity.sha256,
             class_names=official.class_names,
             rows={split: len(rows[split]) for split in SPLITS},
-            licence=official.licence,
+            licence=official.licence if is_official else f"not stated (the official archive: {official.licence})",
             title=official.title,
         ).to_json()
 

@@ -5,18 +5,28 @@ What takes seconds to import is imported inside the handlers: engines load this 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from flwr.app import ConfigRecord, Context, Message, MetricRecord, RecordDict
 from flwr.clientapp import ClientApp
 
 from fedforge_runtime.clock import monotonic
+from fedforge_runtime.config import RunConfig
 from fedforge_runtime.federation import messages
+from fedforge_runtime.federation.grid import node_name
 from fedforge_runtime.federation.settings import RunSettings
 from fedforge_runtime.seeds import derive_seed
 from fedforge_runtime.telemetry.emitter import Emitter, Heartbeat
-from monitor.schema import ClientEvaluated, ClientTrainCompleted, ClientTrainStarted
+from monitor.schema import ClientEvaluated, ClientTrainCompleted, ClientTrainStarted, EventBase
+
+if TYPE_CHECKING:
+    from fedforge_runtime.federation.site import Site
+    from fedforge_runtime.learning.model import FeatureHead
 
 app = ClientApp()
 
@@ -33,7 +43,7 @@ def statistics(message: Message, context: Context) -> Message:
     """Sums over the site's features, for the federated standardisation."""
     from fedforge_runtime.federation.site import feature_sums, open_site
 
-    settings = _use(context)
+    settings = _settings(context)
     site = open_site(settings.inputs, _client(context))
     return Message(messages.sums_content(feature_sums(settings.inputs, site)), reply_to=message)
 
@@ -41,49 +51,36 @@ def statistics(message: Message, context: Context) -> Message:
 @app.train()
 def train(message: Message, context: Context) -> Message:
     """Train the model that came with the message on the site's rows and send the result back."""
-    from fedforge_runtime.federation.site import build_model, open_site
     from fedforge_runtime.learning.training import train_model
 
-    settings, client = _use(context), _client(context)
-    config = message.content.config_records[messages.CONFIG]
-    round_number = int(config[messages.ROUND])  # type: ignore[arg-type]
-    emitter, node = (
-        _emitter(str(settings.folder.events), settings.folder.run_id, settings.attempt),
-        f"client-{client}",
-    )
-    emitter.emit(ClientTrainStarted, round_number=round_number, node_id=node)
-    started = monotonic()
-    with Heartbeat(emitter, node_id=node, round_number=round_number):
-        site = open_site(settings.inputs, client)
-        model = build_model(settings.inputs, messages.read_standardisation(message.content))
-        model.load_trainable(messages.from_arrays(message.content.array_records[messages.ARRAYS]))
+    with _work(message, context) as work:
+        work.emit(ClientTrainStarted)
         outcome = train_model(
-            model,
-            training_rows=site.train,
-            validation_rows=site.validation,
-            learning=settings.config.learning,
-            seed=derive_seed(settings.config.seed, "train", round_number, client),
-            proximal_mu=float(config.get("proximal-mu", 0.0)),  # type: ignore[arg-type]
+            work.model,
+            training_rows=work.site.train,
+            validation_rows=work.site.validation,
+            learning=work.config.learning,
+            seed=derive_seed(work.config.seed, "train", work.round, work.client),
+            proximal_mu=float(message.content.config_records[messages.CONFIG].get("proximal-mu", 0.0)),  # type: ignore[arg-type]
         )
-    seconds = monotonic() - started
-    emitter.emit(
-        ClientTrainCompleted,
-        round_number=round_number,
-        node_id=node,
-        latency_ms=seconds * 1000,
-        metrics={"training_loss": outcome.training_loss, **outcome.validation_metrics},
+        seconds = monotonic() - work.started
+        work.emit(
+            ClientTrainCompleted,
+            latency_ms=seconds * 1000,
+            metrics={"training_loss": outcome.training_loss, **outcome.validation_metrics},
+        )
+    metrics = MetricRecord(
+        {
+            messages.ROWS: outcome.rows,
+            messages.VALIDATION_ROWS: len(work.site.validation),
+            messages.TRAINING_LOSS: outcome.training_loss,
+            messages.SECONDS: seconds,
+        }
     )
     content = RecordDict(
         {
             messages.ARRAYS: messages.to_arrays(outcome.parameters),
-            messages.METRICS: MetricRecord(
-                {
-                    messages.ROWS: outcome.rows,
-                    "validation-rows": len(site.validation),
-                    "training-loss": outcome.training_loss,
-                    "seconds": seconds,
-                }
-            ),
+            messages.METRICS: metrics,
             messages.EVALUATION: messages.evaluation_record(outcome.validation_metrics),
         }
     )
@@ -93,42 +90,58 @@ def train(message: Message, context: Context) -> Message:
 @app.evaluate()
 def evaluate(message: Message, context: Context) -> Message:
     """Evaluate the model that came with the message on the site's validation rows."""
-    from fedforge_runtime.federation.site import build_model, open_site
     from fedforge_runtime.learning.training import evaluate_model
 
-    settings, client = _use(context), _client(context)
-    round_number = int(message.content.config_records[messages.CONFIG][messages.ROUND])  # type: ignore[arg-type]
-    emitter, node = (
-        _emitter(str(settings.folder.events), settings.folder.run_id, settings.attempt),
-        f"client-{client}",
-    )
-    started = monotonic()
-    with Heartbeat(emitter, node_id=node, round_number=round_number):
-        site = open_site(settings.inputs, client)
-        model = build_model(settings.inputs, messages.read_standardisation(message.content))
-        model.load_trainable(messages.from_arrays(message.content.array_records[messages.ARRAYS]))
-        metrics = evaluate_model(model, site.validation, settings.config.learning)
-    emitter.emit(
-        ClientEvaluated,
-        round_number=round_number,
-        node_id=node,
-        latency_ms=(monotonic() - started) * 1000,
-        metrics=metrics,
-    )
+    with _work(message, context) as work:
+        metrics = evaluate_model(work.model, work.site.validation, work.config.learning)
+        work.emit(ClientEvaluated, latency_ms=(monotonic() - work.started) * 1000, metrics=metrics)
     content = RecordDict(
         {
-            messages.METRICS: MetricRecord({messages.ROWS: len(site.validation)}),
+            messages.METRICS: MetricRecord({messages.ROWS: len(work.site.validation)}),
             messages.EVALUATION: messages.evaluation_record(metrics),
         }
     )
     return Message(content, reply_to=message)
 
 
+@dataclass(frozen=True)
+class _Work:
+    """One message's work at one site."""
+
+    config: RunConfig
+    client: int
+    round: int
+    site: Site
+    model: FeatureHead
+    """With the parameters that came with the message."""
+    started: float
+    emitter: Emitter
+
+    def emit(self, event_type: type[EventBase], **fields: object) -> None:
+        self.emitter.emit(event_type, round_number=self.round, node_id=node_name(self.client), **fields)
+
+
+@contextmanager
+def _work(message: Message, context: Context) -> Iterator[_Work]:
+    """Open the site and the model, with heartbeats until the work is done."""
+    from fedforge_runtime.federation.site import build_model, open_site
+
+    started = monotonic()
+    settings, client = _settings(context), _client(context)
+    round_number = int(message.content.config_records[messages.CONFIG][messages.ROUND])  # type: ignore[arg-type]
+    emitter = _emitter(str(settings.folder.events), settings.folder.run_id, settings.attempt)
+    with Heartbeat(emitter, node_id=node_name(client), round_number=round_number):
+        model = build_model(settings.inputs, messages.read_standardisation(message.content))
+        model.load_trainable(messages.from_arrays(message.content.array_records[messages.ARRAYS]))
+        site = open_site(settings.inputs, client)
+        yield _Work(settings.config, client, round_number, site, model, started, emitter)
+
+
 def _client(context: Context) -> int:
     return int(context.node_config[messages.PARTITION_ID])
 
 
-def _use(context: Context) -> RunSettings:
+def _settings(context: Context) -> RunSettings:
     """The run's settings, with this process set to the run's number of threads."""
     import torch
 

@@ -287,9 +287,9 @@ def _client_record(training: Answer, evaluation: Answer | None) -> ClientRecord:
     return ClientRecord(
         client=training.client,
         rows=int(metrics[messages.ROWS]),
-        validation_rows=int(metrics["validation-rows"]),
-        training_loss=float(metrics["training-loss"]),
-        seconds=float(metrics["seconds"]),
+        validation_rows=int(metrics[messages.VALIDATION_ROWS]),
+        training_loss=float(metrics[messages.TRAINING_LOSS]),
+        seconds=float(metrics[messages.SECONDS]),
         round_trip_seconds=training.round_trip_seconds,
         bytes_sent=training.bytes_sent + (evaluation.bytes_sent if evaluation else 0),
         bytes_received=training.bytes_received + (evaluation.bytes_received if evaluation else 0),
