@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import sys
 import traceback
 from collections.abc import Callable, Iterator
@@ -68,6 +69,7 @@ _debug = False
 def main() -> None:
     """The console script: an expected error is one line on standard error and a non-zero exit."""
     configure_third_parties()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: what was begun is cleaned up
     try:
         app()
     except FedForgeError as error:

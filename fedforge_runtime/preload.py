@@ -4,7 +4,7 @@ Meanwhile the collector is off, since all of this stays; afterwards it is told s
 collection each time, which costs 0.2 s over the objects of these imports and nothing over a worker's own.
 """
 
-# ruff: noqa: E402, I001
+# ruff: noqa: E402
 import gc
 
 gc.disable()

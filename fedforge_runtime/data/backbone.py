@@ -68,7 +68,7 @@ def resolve_backbone(
         try:
             return _from_hub(name.removeprefix(_AUTO), home, notify)
         except BackboneError as error:
-            notify(f"UNTRAINED BACKBONE: {error.message} Its weights are random; the scores show the plumbing only.")
+            notify(f"{error.message} An untrained backbone stands in for it.")
             return _untrained(store, pool)
     folder = Path(name).expanduser()
     if folder.exists() or name.startswith((".", "/", "~")) or name.count("/") != 1:

@@ -92,10 +92,7 @@ def prepare_dataset(
     except UnreachableError as error:
         if config.source == "official":
             raise
-        notify(
-            f"PHANTOM IMAGES: {error.message} Generated images stand in for it: "
-            "every number that follows comes from phantom images and says nothing about real ones."
-        )
+        notify(f"{error.message} Phantom images stand in for it.")
         return _prepare_phantom(config, official, store)
     return _prepare_archive(config, official, path, IdentityMemory(home), store)
 

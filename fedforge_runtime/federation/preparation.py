@@ -32,8 +32,13 @@ class Prepared:
 
 def prepare(config: RunConfig, *, home: Home, store: ArtifactStore, pool: WorkerPool, narrator: Narrator) -> Prepared:
     """Validate and build dataset, partition and preprocessing; what exists already is found by its key."""
-    dataset = prepare_dataset(config.dataset, home=home, store=store, notify=narrator.banner)
+    dataset = prepare_dataset(config.dataset, home=home, store=store, notify=narrator.notice)
     facts = read_dataset_facts(dataset)
+    if facts.source == "phantom":
+        narrator.banner(
+            "PHANTOM DATA: these images are generated. Every number that follows shows that the system works "
+            "and says nothing about medical images."
+        )
     partition = prepare_partition(
         config.partition,
         seed=config.seed,
@@ -42,7 +47,9 @@ def prepare(config: RunConfig, *, home: Home, store: ArtifactStore, pool: Worker
         class_names=facts.class_names,
         store=store,
     )
-    backbone = resolve_backbone(config.backbone.name, home=home, store=store, pool=pool, notify=narrator.banner)
+    backbone = resolve_backbone(config.backbone.name, home=home, store=store, pool=pool, notify=narrator.notice)
+    if not backbone.trained:
+        narrator.banner("UNTRAINED BACKBONE: its weights are random. Scores are far below those of a trained one.")
     preprocessing = prepare_preprocessing(backbone, class_names=facts.class_names, store=store, pool=pool)
     return Prepared(dataset, partition, preprocessing, backbone)
 
@@ -114,18 +121,16 @@ def prepare_everything(config: RunConfig, *, home: Home, narrator: Narrator) -> 
     start_template()
     store = ArtifactStore(home)
     workers = config.runtime.worker_count(config.partition.clients)
-    with (
-        SignalControl().installed() as control,
-        WorkerPool(workers, threads=config.runtime.threads_per_worker) as pool,
-    ):
+    with WorkerPool(workers, threads=config.runtime.threads_per_worker) as pool:
         prepared = prepare(config, home=home, store=store, pool=pool, narrator=narrator)
-        features = prepare_run_features(
-            config,
-            prepared,
-            store=store,
-            pool=pool,
-            workers=workers,
-            narrator=narrator,
-            check_stop=control.raise_if_stopped,
-        )
+        with SignalControl().installed() as control:
+            features = prepare_run_features(
+                config,
+                prepared,
+                store=store,
+                pool=pool,
+                workers=workers,
+                narrator=narrator,
+                check_stop=control.raise_if_stopped,
+            )
     return [prepared.dataset, prepared.partition, prepared.preprocessing, *([features] if features else [])]

@@ -45,7 +45,7 @@ class RoundRecord(_Record):
     participants: list[int]
     """Clients whose updates were aggregated, ascending."""
     failures: dict[int, str] = Field(default_factory=dict)
-    """Chosen clients that gave no usable update, and why."""
+    """Chosen clients that gave no usable answer: `train: …` or `evaluate: …`."""
     seconds: float
     bytes_sent: int
     bytes_received: int

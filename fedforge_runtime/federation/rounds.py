@@ -71,6 +71,8 @@ class RoundLoop:
     save: Callable[[Checkpoint], None]
     """Makes a checkpoint durable, before the round counts as done."""
     _failures: dict[int, str] = field(default_factory=dict, init=False)
+    _bytes_sent: int = field(default=0, init=False)
+    _bytes_received: int = field(default=0, init=False)
 
     def run(self, start: Checkpoint) -> Checkpoint:
         """Do the rounds after `start.round` and return the last state.
@@ -88,7 +90,7 @@ class RoundLoop:
 
     def _round(self, number: int, before: Checkpoint) -> Checkpoint:
         started = monotonic()
-        self._failures = {}
+        self._failures, self._bytes_sent, self._bytes_received = {}, 0, 0
         self.grid.discover(self.rules.minimum_clients, timeout=self.rules.timeout_seconds)
         chosen = self._choose(number)
         self.emitter.emit(RoundStarted, round_number=number, node_id="server", participants=chosen)
@@ -99,8 +101,19 @@ class RoundLoop:
         central = self.evaluate_centrally(parameters)
         participants = [answer.client for answer in training]
         evaluations = self._evaluate(number, parameters, before.standardisation, participants)
-        record = _round_record(
-            number, parameters, training, evaluations, self._failures, central.result(), monotonic() - started
+        validation_metrics = central.result()
+        clients = [_client_record(answer, evaluations.get(answer.client)) for answer in training]
+        record = RoundRecord(
+            round=number,
+            model_sha256=model_sha256(parameters),
+            participants=participants,
+            failures=dict(sorted(self._failures.items())),
+            seconds=monotonic() - started,
+            bytes_sent=self._bytes_sent,
+            bytes_received=self._bytes_received,
+            training_loss=_mean_training_loss(clients),
+            validation_metrics=validation_metrics,
+            clients=clients,
         )
         after = Checkpoint(
             number, parameters, server_state(self.strategy), before.standardisation, [*before.records, record]
@@ -144,7 +157,7 @@ class RoundLoop:
         assert answer.message is not None
         reason = _flaw(answer.message.content, sent)
         if reason:
-            self._failures[answer.client] = reason
+            self._failures[answer.client] = f"train: {reason}"
             self.emitter.emit(
                 NodeError, round_number=number, node_id=node_name(answer.client), task="train", reason=reason
             )
@@ -163,7 +176,9 @@ class RoundLoop:
             for content in {id(request.content): request.content for request in requests}.values():
                 content[messages.STANDARDISATION] = record
         answers = self.grid.exchange(requests, task=task, round_number=number, timeout=self.rules.timeout_seconds)
-        self._failures |= {answer.client: answer.failure for answer in answers if answer.message is None}
+        self._failures |= {answer.client: f"{task}: {answer.failure}" for answer in answers if not answer.message}
+        self._bytes_sent += sum(answer.bytes_sent for answer in answers)
+        self._bytes_received += sum(answer.bytes_received for answer in answers)
         return answers
 
     def _aggregate(self, number: int, sent: ArrayRecord, training: Sequence[Answer]) -> Parameters:
@@ -254,29 +269,8 @@ def _messages(answers: Sequence[Answer]) -> list[Message]:
     return [answer.message for answer in answers if answer.message]
 
 
-def _round_record(
-    number: int,
-    parameters: Parameters,
-    training: Sequence[Answer],
-    evaluations: Mapping[int, Answer],
-    failures: Mapping[int, str],
-    central: dict[str, float],
-    seconds: float,
-) -> RoundRecord:
-    clients = [_client_record(answer, evaluations.get(answer.client)) for answer in training]
-    rows = sum(client.rows for client in clients)
-    return RoundRecord(
-        round=number,
-        model_sha256=model_sha256(parameters),
-        participants=[client.client for client in clients],
-        failures=dict(sorted(failures.items())),
-        seconds=seconds,
-        bytes_sent=sum(client.bytes_sent for client in clients),
-        bytes_received=sum(client.bytes_received for client in clients),
-        training_loss=sum(client.training_loss * client.rows for client in clients) / rows,
-        validation_metrics=central,
-        clients=clients,
-    )
+def _mean_training_loss(clients: Sequence[ClientRecord]) -> float:
+    return sum(client.training_loss * client.rows for client in clients) / sum(client.rows for client in clients)
 
 
 def _client_record(training: Answer, evaluation: Answer | None) -> ClientRecord:

@@ -148,9 +148,9 @@ class _Session:
     home: Home
     store: ArtifactStore
     pool: WorkerPool
+    """For preparation and features; the engine has workers of its own."""
     workers: int
     narrator: Narrator
-    control: SignalControl
     started: float
 
     def prepare(self) -> Prepared:
@@ -160,12 +160,8 @@ class _Session:
 @contextmanager
 def _session(home: Home, narrator: Narrator, config: RunConfig) -> Iterator[_Session]:
     workers = config.runtime.worker_count(config.partition.clients)
-    with (
-        SignalControl().installed() as control,
-        obey(control),
-        WorkerPool(workers, threads=config.runtime.threads_per_worker) as pool,
-    ):
-        yield _Session(config, home, ArtifactStore(home), pool, workers, narrator, control, monotonic())
+    with WorkerPool(workers, threads=config.runtime.threads_per_worker) as pool:
+        yield _Session(config, home, ArtifactStore(home), pool, workers, narrator, monotonic())
 
 
 @dataclass(frozen=True)
@@ -179,20 +175,27 @@ class _Attempt:
     def run(self, announce: Callable[[Emitter], object], prepared: Prepared | None) -> None:
         """Everything from the first event to the last; `prepared` is `None` where the run's inputs are known."""
         folder = self.folder
-        with Emitter(folder.events, run_id=folder.run_id, role="server", attempt=self.number) as emitter:
+        with (
+            Emitter(folder.events, run_id=folder.run_id, role="server", attempt=self.number) as emitter,
+            SignalControl().installed() as control,
+            obey(control),
+        ):
             announce(emitter)
             try:
                 prepared_at = monotonic()
                 with Heartbeat(emitter, node_id="server"):
-                    inputs = self._inputs(prepared)
+                    inputs = self._inputs(prepared, control)
+                self.session.pool.close()
                 featured_at = monotonic()
                 self._federate(inputs)
             except BaseException as error:
                 self._record_end(emitter, error)
+                if isinstance(error, FedForgeError) and not error.remedy:
+                    error.remedy = f"Go on with: fedforge resume {folder.run_id}"
                 raise
         self._record_seconds(prepared_at, featured_at)
 
-    def _inputs(self, prepared: Prepared | None) -> RunInputs:
+    def _inputs(self, prepared: Prepared | None, control: SignalControl) -> RunInputs:
         recorded = _recorded_inputs(self.folder)
         if prepared is None:
             assert recorded is not None
@@ -205,7 +208,7 @@ class _Attempt:
             pool=session.pool,
             workers=session.workers,
             narrator=session.narrator,
-            check_stop=session.control.raise_if_stopped,
+            check_stop=control.raise_if_stopped,
         )
         inputs = run_inputs(prepared, features)
         if recorded and recorded.keys != inputs.keys:
@@ -261,7 +264,8 @@ class _Attempt:
 @contextmanager
 def _locked(folder: RunFolder) -> Iterator[None]:
     try:
-        with FileLock(folder.lock, timeout=0):
+        # A second's patience, since whoever looks at a run's state touches the lock too.
+        with FileLock(folder.lock, timeout=1):
             yield
     except Timeout as error:
         raise RunError(

@@ -1,6 +1,15 @@
-"""A ClientApp for the conformance suite: answers, raises, dies, hangs or works long, as the message says."""
+"""A ClientApp for the conformance suite: answers, raises, dies, or works long, as the message says.
+
+The message's record `config` may hold:
+
+- `behaviour`: `answer` (default), `raise`, `exit` and `kill` (the process ends), `work` (computes until told to end);
+- `started`: a file to write the process id to before anything else;
+- `wait_for`: a file that must exist before the site goes on; with `work`, the file that ends the work;
+- `echo`: comes back in the answer.
+"""
 
 import os
+import signal
 import time
 from pathlib import Path
 
@@ -9,29 +18,56 @@ from flwr.clientapp import ClientApp
 
 app = ClientApp()
 
+_LONGEST_WAIT_SECONDS = 120.0
+
+
+class ProbeError(Exception):
+    """What a site raises when it is told to."""
+
 
 @app.query()
 def query(message: Message, context: Context) -> Message:
-    order = dict(message.content.config_records.get("config", {}))
+    """Do as told and describe what the site knows of itself."""
+    order = message.content.config_records.get("config", ConfigRecord())
     site = int(context.node_config["partition-id"])
     behaviour = str(order.get("behaviour", "answer"))
     if order.get("started"):
-        Path(str(order["started"])).write_text(str(os.getpid()))
+        _write_whole(Path(str(order["started"])), str(os.getpid()))
+    if order.get("wait_for"):
+        _wait(Path(str(order["wait_for"])), busy=behaviour == "work")
     if behaviour == "raise":
-        raise ValueError(f"site {site} was told to raise")
-    if behaviour == "die":
+        raise ProbeError(f"site {site} was told to raise")
+    if behaviour == "exit":
         os._exit(1)
-    if behaviour == "hang":
-        time.sleep(600)
+    if behaviour == "kill":
+        os.kill(os.getpid(), signal.SIGKILL)
     state = context.state.config_records.setdefault("calls", ConfigRecord({"count": 0}))
     state["count"] = int(state["count"]) + 1
     answer = ConfigRecord(
         {
             "partition-id": site,
-            "sites": int(context.node_config["num-partitions"]),
-            "echo": str(order.get("echo", "")),
+            "num-partitions": int(context.node_config["num-partitions"]),
             "setting": str(context.run_config["setting"]),
+            "echo": str(order.get("echo", "nothing")),
             "calls": int(state["count"]),
+            "process": os.getpid(),
         }
     )
     return Message(RecordDict({"config": answer}), reply_to=message)
+
+
+def _write_whole(path: Path, text: str) -> None:
+    partial = path.with_name(f"{path.name}.partial")
+    partial.write_text(text)
+    partial.rename(path)
+
+
+def _wait(path: Path, *, busy: bool) -> None:
+    deadline = time.monotonic() + _LONGEST_WAIT_SECONDS
+    while not path.exists():
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"{path} did not appear")
+        if busy:
+            sum(number * number for number in range(20_000))
+        else:
+            time.sleep(0.005)

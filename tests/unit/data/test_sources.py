@@ -285,7 +285,7 @@ def test_a_file_with_another_checksum_is_moved_aside_and_fetched_anew(
     assert not file.exists()
     prepare(source)
     assert file.read_bytes() == publisher.body
-    assert not any("PHANTOM" in notice for notice in notices)
+    assert not any("hantom" in notice for notice in notices)
 
 
 @pytest.mark.parametrize("source", ["official", "auto"])
@@ -320,9 +320,8 @@ def test_without_a_network_auto_takes_phantoms_and_says_so(
     artifact = prepare("auto", limit=100)
     assert read_dataset_facts(artifact).source == "phantom"
     assert len(notices) == 1
-    assert "PHANTOM IMAGES" in notices[0]
+    assert "Phantom images" in notices[0]
     assert "Connection refused" in notices[0]
-    assert "every number that follows comes from phantom images" in notices[0]
     assert not prepare("auto", limit=100).created
     assert len(notices) == 2
 

@@ -1,0 +1,83 @@
+"""`python -m benchmarks`: measure everything in one go, print a table and write `benchmarks/results/latest.json`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from benchmarks import caching, memory, overhead, rounds, startup, training
+from benchmarks.figures import Results
+from benchmarks.machine import describe_machine
+from benchmarks.product import CommandFailedError, fedforge
+from benchmarks.report import LATEST, print_results, write_results
+from benchmarks.subject import FULL, QUICK, WORKERS, Subject, find_subject
+from fedforge_runtime.artifacts import MANIFEST, read_json
+from fedforge_runtime.clock import monotonic
+from fedforge_runtime.home import Home
+
+MEASUREMENTS: Mapping[str, Callable[[Subject], Results]] = {
+    "startup": startup.measure,
+    "memory": memory.measure,
+    "rounds": rounds.measure,
+    "training": training.measure,
+    "overhead": overhead.measure,
+    "caching": caching.measure,
+}
+
+
+def main() -> int:
+    """Measure; 1 when a command that was needed failed."""
+    arguments = _parser().parse_args()
+    subject = find_subject(Home.resolve(arguments.home), QUICK if arguments.quick else FULL)
+    chosen = arguments.only or list(MEASUREMENTS)
+    try:
+        results = measure(subject, chosen) | {"quick": arguments.quick, "measured": ",".join(chosen)}
+    except CommandFailedError as error:
+        sys.stderr.write(f"error: {error}\n")
+        return 1
+    write_results(results)
+    print_results(results)
+    print(f"written to {LATEST.relative_to(Path.cwd()) if LATEST.is_relative_to(Path.cwd()) else LATEST}")
+    return 0
+
+
+def measure(subject: Subject, names: list[str]) -> Results:
+    """Machine, work and figures of the named measurements, one after another."""
+    sys.stderr.write(f"preparing {subject.data} in {subject.home.root}\n")
+    options = subject.options(limit=subject.effort.dataset_limit)
+    made = fedforge("prepare", "blood", *options, home=subject.home, show_progress=True)
+    data = read_json(Path(made["dataset"]["path"]) / MANIFEST)["facts"]
+    features = read_json(Path(made["features"]["path"]) / MANIFEST)["facts"]
+    results: Results = {
+        **describe_machine(),
+        "data": data["source"],
+        "data_fingerprint": data["fingerprint"],
+        "backbone": Path(features["backbone"]).name,
+        "backbone_trained": features["trained"],
+        "workers": WORKERS,
+    }
+    for name in names:
+        started = monotonic()
+        sys.stderr.write(f"measuring {name} …")
+        sys.stderr.flush()
+        results |= MEASUREMENTS[name](subject)
+        sys.stderr.write(f" {monotonic() - started:.0f} s\n")
+    return results
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument(
+        "--home", type=Path, help="where features are found and kept; default $FEDFORGE_HOME or ./.fedforge"
+    )
+    parser.add_argument(
+        "--only", action="append", choices=list(MEASUREMENTS), metavar="NAME", help=f"one of {', '.join(MEASUREMENTS)}"
+    )
+    parser.add_argument("--quick", action="store_true", help="few rows and rounds: to try it out, not to quote")
+    return parser
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,65 @@
+"""Every figure that is measured: its unit, what the product must reach, what it wants, and what others need."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+Value = float | int | str | bool | None
+Results = dict[str, Value]
+Verdict = Literal["aim", "floor", "below", ""]
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One measured number.
+
+    Args:
+        unit: as printed.
+        floor: what must be reached; `None` where nothing was promised.
+        aim: what is wanted.
+        larger_is_better: otherwise smaller is.
+        elsewhere: the same work without this product, measured earlier on a machine with two cores.
+    """
+
+    unit: str
+    floor: float | None = None
+    aim: float | None = None
+    larger_is_better: bool = False
+    elsewhere: str = ""
+
+    def verdict(self, measured: float) -> Verdict:
+        """Which of the two bounds `measured` reaches."""
+        if self.floor is None and self.aim is None:
+            return ""
+        for name, bound in (("aim", self.aim), ("floor", self.floor)):
+            if bound is not None and (measured >= bound if self.larger_is_better else measured <= bound):
+                return "aim" if name == "aim" else "floor"
+        return "below"
+
+
+FIGURES: Mapping[str, Figure] = {
+    "feature_images_per_second": Figure("images/s", larger_is_better=True, elsewhere="bare backbone 56"),
+    "cached_round_seconds": Figure("s"),
+    "uncached_round_seconds": Figure("s", elsewhere="Flower 1.41 simulation 332"),
+    "uncached_round_ratio": Figure("×", floor=100, aim=400, larger_is_better=True),
+    "twenty_rounds_with_features_seconds": Figure("s"),
+    "twenty_uncached_rounds_seconds": Figure("s"),
+    "twenty_rounds_ratio": Figure("×", larger_is_better=True),
+    "trainer_over_raw_ratio": Figure("×", aim=2, elsewhere="stock Trainer 4 to 6"),
+    "cached_round_trainer_seconds": Figure("s", aim=1, elsewhere="Flower 1.41 simulation 3.4"),
+    "cached_round_trainer_with_evaluation_seconds": Figure("s"),
+    "ray_round_seconds": Figure("s"),
+    "ray_round_with_evaluation_seconds": Figure("s"),
+    "ray_round_ratio": Figure("×", larger_is_better=True),
+    "startup_seconds": Figure("s", floor=10, aim=5, elsewhere="Flower 1.41 simulation 23 to 31"),
+    "ray_startup_seconds": Figure("s"),
+    "client_round_overhead_ms": Figure("ms", floor=20, aim=3, elsewhere="Flower 1.41 simulation 8.2"),
+    "client_round_overhead_with_evaluation_ms": Figure("ms"),
+    "peak_memory_mb": Figure("MB", floor=2000, aim=1200, elsewhere="Flower 1.41 simulation 2,710"),
+    "peak_memory_rss_mb": Figure("MB"),
+    "ray_peak_memory_mb": Figure("MB"),
+    "ray_peak_memory_rss_mb": Figure("MB"),
+}
+"""In the order in which they are shown."""

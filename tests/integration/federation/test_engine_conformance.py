@@ -1,0 +1,211 @@
+"""What every engine is held to; see `fedforge_runtime.federation.engines.base.Engine`."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Iterator
+from itertools import count
+from pathlib import Path
+
+import psutil
+import pytest
+from running_engine import PATIENCE_SECONDS, SETTING, SITES, Ending, RunningEngine, is_alive
+
+from fedforge_runtime.errors import ConfigError, RunStoppedError
+from fedforge_runtime.federation.engines import ENGINES, open_engine
+
+# Ray takes about three seconds to end its own services; the bound is a guard against hanging.
+STOP_SECONDS = {"inprocess": 2.0, "ray": 10.0}
+NEEDED_MODULE = {"ray": "ray"}
+
+
+class Engines:
+    """The engine that is at work; a fresh one after a test has ended the one before."""
+
+    def __init__(self, name: str, folder: Path) -> None:
+        self.name = name
+        self._folder = folder
+        self._numbers = count()
+        self._engine: RunningEngine | None = None
+
+    def running(self) -> RunningEngine:
+        if self._engine is None or self._engine.has_ended:
+            self._engine = RunningEngine(self.name, self._folder / str(next(self._numbers)))
+        return self._engine
+
+    def close(self) -> None:
+        if self._engine and not self._engine.has_ended:
+            assert self._engine.end().error is None
+
+
+@pytest.fixture(scope="module", params=list(ENGINES))
+def engines(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engines]:
+    name: str = request.param
+    if name in NEEDED_MODULE and importlib.util.find_spec(NEEDED_MODULE[name]) is None:
+        pytest.skip(f"the engine {name!r} needs the package {NEEDED_MODULE[name]!r}, which is not installed")
+    engines = Engines(name, tmp_path_factory.mktemp(name))
+    yield engines
+    engines.close()
+
+
+@pytest.fixture
+def engine(engines: Engines) -> RunningEngine:
+    return engines.running()
+
+
+@pytest.fixture
+def inprocess(tmp_path: Path) -> Iterator[RunningEngine]:
+    engine = RunningEngine("inprocess", tmp_path / "engine")
+    yield engine
+    if not engine.has_ended:
+        engine.end()
+
+
+def test_answers_come_in_the_order_of_partitions_whatever_the_order_of_arrival(engine: RunningEngine) -> None:
+    engine.exchange([{}] * SITES)
+    arrived = [str(engine.arrivals.arrival(site)) for site in range(SITES)]
+    later_ones_first = [{"wait_for": arrived[site + 1]} for site in range(SITES - 1)]
+
+    answers = engine.exchange([*later_ones_first, {}])
+
+    assert engine.arrivals.order == [2, 1, 0]
+    assert [answer.client for answer in answers] == [0, 1, 2]
+    assert [config(answer)["partition-id"] for answer in answers] == [0, 1, 2]
+
+
+def test_each_site_gets_its_own_message(engine: RunningEngine) -> None:
+    answers = engine.exchange([{"echo": word} for word in ("one", "two", "three")])
+
+    assert [config(answer)["echo"] for answer in answers] == ["one", "two", "three"]
+
+
+def test_a_site_knows_its_partition_the_number_of_sites_and_the_run_config(engine: RunningEngine) -> None:
+    for site, answer in enumerate(engine.exchange([{}] * SITES)):
+        assert config(answer)["partition-id"] == site
+        assert config(answer)["num-partitions"] == SITES
+        assert config(answer)["setting"] == SETTING
+
+
+def test_the_state_of_a_site_outlives_a_message(engine: RunningEngine) -> None:
+    before = [config(answer)["calls"] for answer in engine.exchange([{}] * SITES)]
+    after = [config(answer)["calls"] for answer in engine.exchange([{}] * SITES)]
+
+    assert after == [calls + 1 for calls in before]
+
+
+def test_the_bytes_of_both_directions_are_counted(engine: RunningEngine) -> None:
+    short, long, _ = engine.exchange([{"echo": "x"}, {"echo": "x" * 1000}, {}])
+
+    assert long.bytes_sent - short.bytes_sent == 999
+    assert long.bytes_received - short.bytes_received == 999
+    assert long.round_trip_seconds > 0
+
+
+def test_a_site_that_raises_answers_with_the_name_of_its_error(engine: RunningEngine) -> None:
+    failed, *others = engine.exchange([{"behaviour": "raise"}, {}, {}])
+
+    assert failed.message is None
+    assert "ProbeError: site 0 was told to raise" in failed.failure
+    assert not any(answer.failure for answer in others)
+    assert not any(answer.failure for answer in engine.exchange([{}] * SITES))
+
+
+@pytest.mark.parametrize("end", ["exit", "kill"])
+def test_a_site_whose_process_ends_answers_with_an_error_and_serves_again(engine: RunningEngine, end: str) -> None:
+    engine.exchange([{}] * SITES)
+    after_the_death = {"wait_for": str(engine.arrivals.arrival(0))}
+
+    failed, *others = engine.exchange([{"behaviour": end}, after_the_death, after_the_death])
+
+    assert failed.message is None
+    assert failed.failure
+    assert "no answer within" not in failed.failure
+    assert [config(answer)["partition-id"] for answer in others] == [1, 2]
+    assert len(engine.exchange_until_all_answer()) == SITES
+
+
+def test_a_site_that_hangs_is_left_out_at_the_time_out_and_the_others_go_on(engine: RunningEngine) -> None:
+    engine.exchange([{}] * SITES)
+    release = engine.folder / "release"
+    hanging = {"wait_for": str(release)}
+
+    failed, *others = engine.exchange([hanging, {}, {}], timeout=3)
+    answers = engine.exchange([{}] * SITES)
+    release.touch()
+
+    assert failed.message is None
+    assert failed.failure == "no answer within 3 s"
+    assert [config(answer)["partition-id"] for answer in others] == [1, 2]
+    assert [config(answer)["partition-id"] for answer in answers] == [0, 1, 2]
+
+
+def test_a_late_answer_is_not_taken_for_the_answer_to_a_later_message(engine: RunningEngine) -> None:
+    release = engine.folder / "release-late"
+
+    engine.exchange([{"wait_for": str(release), "echo": "late"}, {}, {}], timeout=1)
+    release.touch()
+    answers = engine.exchange([{"echo": "present"}] * SITES)
+
+    assert [config(answer)["echo"] for answer in answers] == ["present"] * SITES
+
+
+def test_a_time_out_frees_the_workers_of_the_inprocess_engine(inprocess: RunningEngine) -> None:
+    inprocess.exchange([{}] * SITES)
+    started = [inprocess.folder / f"started-{site}" for site in range(SITES)]
+    never = str(inprocess.folder / "never")
+
+    hung = inprocess.exchange([{"started": str(path), "wait_for": never} for path in started], timeout=1)
+    answers = inprocess.exchange([{}] * SITES)
+
+    assert [answer.failure for answer in hung] == ["no answer within 1 s"] * SITES
+    assert [config(answer)["partition-id"] for answer in answers] == list(range(SITES))
+    replaced = {int(path.read_text()) for path in started}
+    assert len(replaced) == SITES
+    assert replaced.isdisjoint(config(answer)["process"] for answer in answers)
+
+
+def test_what_the_server_app_raises_is_raised_by_the_engine(engine: RunningEngine) -> None:
+    class ServerAppError(Exception):
+        pass
+
+    raised = ServerAppError("the reason")
+
+    ending = engine.end(raised)
+
+    assert ending.error is raised
+
+
+def test_a_stop_in_the_middle_of_work_ends_the_run_soon_and_leaves_no_process(engines: Engines) -> None:
+    engine = engines.running()
+    engine.exchange([{}] * SITES)
+    started = [engine.folder / f"working-{site}" for site in range(SITES)]
+    never = str(engine.folder / "never")
+
+    ending = engine.end_by_stop(
+        [{"behaviour": "work", "started": str(path), "wait_for": never} for path in started],
+        when=lambda: all(path.exists() for path in started),
+    )
+
+    assert isinstance(ending.error, RunStoppedError)
+    assert engine.wish.stop_wanted_at is not None
+    seconds = ending.ended_at - engine.wish.stop_wanted_at
+    print(f"{engines.name}: stopped in {seconds:.2f} s")
+    assert seconds < STOP_SECONDS.get(engines.name, PATIENCE_SECONDS)
+    assert_none_is_left(ending)
+    workers = [int(path.read_text()) for path in started]
+    assert not any(psutil.pid_exists(worker) and is_alive(psutil.Process(worker)) for worker in workers)
+
+
+def test_an_unknown_engine_is_refused_with_the_nearest_name() -> None:
+    with pytest.raises(ConfigError, match="Did you mean 'inprocess'"):
+        open_engine("in-process")
+
+
+def assert_none_is_left(ending: Ending) -> None:
+    psutil.wait_procs(ending.processes_left, timeout=2)
+    assert not [process for process in ending.processes_left if is_alive(process)]
+
+
+def config(answer) -> dict[str, object]:  # noqa: ANN001
+    assert answer.message is not None, answer.failure
+    return dict(answer.message.content.config_records["config"])
