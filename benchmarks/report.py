@@ -14,6 +14,7 @@ from benchmarks.subject import REPOSITORY
 LATEST = REPOSITORY / "benchmarks" / "results" / "latest.json"
 _STYLE: dict[Verdict, str] = {"aim": "green", "floor": "yellow", "below": "red", "": ""}
 _FIGURES_KEPT = 5
+_NARROWEST_TABLE = 130
 
 
 def write_results(results: Results, path: Path = LATEST) -> None:
@@ -37,7 +38,8 @@ def print_results(results: Results) -> None:
                 name, shown, figure.unit, _bound(figure, figure.floor), _bound(figure, figure.aim), verdict,
                 figure.elsewhere,
             )  # fmt: skip
-    Console().print(table)
+    console = Console()
+    console.print(table, width=max(console.width, _NARROWEST_TABLE), crop=False)
 
 
 def _title(results: Results) -> str:

@@ -26,7 +26,8 @@ STATISTICS_ACTION = "query.statistics"
 
 
 def to_arrays(parameters: Parameters) -> ArrayRecord:
-    return ArrayRecord({name: Array(value) for name, value in parameters.items()})
+    """Tensors in the order of their names: FedAvgM pairs its momentum with them by position, also after a resume."""
+    return ArrayRecord({name: Array(value) for name, value in sorted(parameters.items())})
 
 
 def from_arrays(record: ArrayRecord) -> Parameters:

@@ -41,10 +41,10 @@ def main(grid: Grid, context: Context) -> None:
     folder = settings.folder
     with (
         Emitter(folder.events, run_id=folder.run_id, role="server", attempt=settings.attempt) as emitter,
-        Heartbeat(emitter, node_id="server"),
+        Heartbeat(emitter, node_id="server") as heartbeat,
         WorkerPool(1, threads=settings.config.runtime.threads_per_worker) as evaluation_pool,
     ):
-        attempt = _Attempt(settings, grid, emitter, evaluation_pool)
+        attempt = _Attempt(settings, grid, emitter, heartbeat, evaluation_pool)
         try:
             final = attempt.run()
         except RunStoppedError as stop:
@@ -59,9 +59,11 @@ def main(grid: Grid, context: Context) -> None:
 
 
 class _Attempt:
-    def __init__(self, settings: RunSettings, grid: Grid, emitter: Emitter, pool: WorkerPool) -> None:
+    def __init__(
+        self, settings: RunSettings, grid: Grid, emitter: Emitter, heartbeat: Heartbeat, pool: WorkerPool
+    ) -> None:
         config = settings.config
-        self.round = 0
+        self._heartbeat = heartbeat
         self._settings = settings
         self._emitter = emitter
         self._pool = pool
@@ -80,6 +82,11 @@ class _Attempt:
             else None
         )
 
+    @property
+    def round(self) -> int:
+        """The last round that is done."""
+        return self._heartbeat.round_number
+
     def run(self) -> Checkpoint:
         config = self._settings.config
         self._emitter.emit(
@@ -93,7 +100,7 @@ class _Attempt:
         self._grid.gate(0)
         self._grid.discover(self._rules.clients, timeout=_CONNECT_SECONDS)
         start = self._checkpoints.latest() or self._first_checkpoint()
-        self.round = start.round
+        self._heartbeat.round_number = start.round
         write_tables(self._settings.folder, start.records)
         loop = RoundLoop(
             grid=self._grid,
@@ -143,7 +150,7 @@ class _Attempt:
 
     def _save(self, checkpoint: Checkpoint) -> None:
         self._checkpoints.save(checkpoint)
-        self.round = checkpoint.round
+        self._heartbeat.round_number = checkpoint.round
         folder = self._settings.folder
         write_tables(folder, checkpoint.records)
         first = ParticipantRecord.model_validate_json(folder.participants.read_bytes()).rounds[0]

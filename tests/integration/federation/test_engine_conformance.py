@@ -206,6 +206,6 @@ def assert_none_is_left(ending: Ending) -> None:
     assert not [process for process in ending.processes_left if is_alive(process)]
 
 
-def config(answer) -> dict[str, object]:  # noqa: ANN001
+def config(answer) -> dict[str, object]:
     assert answer.message is not None, answer.failure
     return dict(answer.message.content.config_records["config"])
