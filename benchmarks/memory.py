@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Set
+from contextlib import suppress
 from pathlib import Path
 
-import psutil
-
 from benchmarks.figures import Results
-from benchmarks.product import WATCH_SECONDS, run_federation
+from benchmarks.product import run_federation
 from benchmarks.subject import Subject
+from fedforge_runtime.clock import monotonic
 
 _ROUNDS = 3
 _KIB = 1024
@@ -22,20 +23,47 @@ class MemoryWatch:
         self.peak_proportional_bytes = 0
         self.peak_resident_bytes = 0
         self.processes_at_peak = 0
+        self.samples = 0
+        self.started = monotonic()
         self._seen: set[int] = set()
 
     def __call__(self, process_id: int) -> None:
-        self._seen.add(process_id)
-        for known in list(self._seen):
-            try:
-                self._seen.update(child.pid for child in psutil.Process(known).children(recursive=True))
-            except psutil.Error:
-                self._seen.discard(known)
+        """Take one sample."""
+        self._seen = living_family(self._seen | {process_id}, parents_of_processes())
         sizes = [size for process in self._seen if (size := memory_of(process))]
         proportional, resident = (sum(part) for part in zip(*sizes, strict=True)) if sizes else (0, 0)
         self.peak_resident_bytes = max(self.peak_resident_bytes, resident)
         if proportional > self.peak_proportional_bytes:
             self.peak_proportional_bytes, self.processes_at_peak = proportional, len(sizes)
+        self.samples += 1
+
+    def results(self, prefix: str) -> Results:
+        """Peaks in MB, and how close together the samples were: reading takes its time with many processes."""
+        return {
+            f"{prefix}peak_memory_mb": self.peak_proportional_bytes / _MEGABYTE,
+            f"{prefix}peak_memory_rss_mb": self.peak_resident_bytes / _MEGABYTE,
+            f"{prefix}peak_memory_processes": self.processes_at_peak,
+            f"{prefix}peak_memory_ms_between_samples": (monotonic() - self.started) * 1000 / max(self.samples, 1),
+        }
+
+
+def living_family(known: Set[int], parents: Mapping[int, int]) -> set[int]:
+    """Those of `known` that live, and all descendants; `parents` gives every living process its parent."""
+    family = {process for process in known if process in parents}
+    while more := {process for process, parent in parents.items() if parent in family} - family:
+        family |= more
+    return family
+
+
+def parents_of_processes() -> dict[int, int]:
+    """Process id -> id of its parent, for every process of the machine."""
+    parents = {}
+    for folder in Path("/proc").iterdir():
+        if folder.name.isdigit():
+            with suppress(OSError):
+                after_name = (folder / "stat").read_text().rpartition(")")[2].split()
+                parents[int(folder.name)] = int(after_name[1])
+    return parents
 
 
 def memory_of(process_id: int) -> tuple[int, int] | None:
@@ -45,7 +73,7 @@ def memory_of(process_id: int) -> tuple[int, int] | None:
     """
     try:
         lines = Path(f"/proc/{process_id}/smaps_rollup").read_text().splitlines()
-    except (FileNotFoundError, ProcessLookupError, PermissionError):
+    except OSError:
         return None
     fields = {line.split()[0]: int(line.split()[1]) * _KIB for line in lines[1:]}
     return (fields["Pss:"], fields["Rss:"]) if "Pss:" in fields else None
@@ -56,16 +84,10 @@ def measure(subject: Subject) -> Results:
     if not Path("/proc/self/smaps_rollup").exists():
         return {"peak_memory_skipped": "needs /proc/<pid>/smaps_rollup"}
     options = [*subject.options(limit=subject.effort.dataset_limit), "--rounds", str(_ROUNDS)]
-    own, ray = MemoryWatch(), MemoryWatch()
     with subject.home_with_features() as home:
+        own = MemoryWatch()
         run_federation(*options, home=home, watch=own)
+        results = own.results("")
+        ray = MemoryWatch()
         run_federation(*options, "--engine", "ray", home=home, watch=ray)
-    return {
-        "peak_memory_mb": own.peak_proportional_bytes / _MEGABYTE,
-        "peak_memory_rss_mb": own.peak_resident_bytes / _MEGABYTE,
-        "peak_memory_processes": own.processes_at_peak,
-        "ray_peak_memory_mb": ray.peak_proportional_bytes / _MEGABYTE,
-        "ray_peak_memory_rss_mb": ray.peak_resident_bytes / _MEGABYTE,
-        "ray_peak_memory_processes": ray.processes_at_peak,
-        "peak_memory_sampled_every_ms": WATCH_SECONDS * 1000,
-    }
+        return results | ray.results("ray_")

@@ -38,8 +38,7 @@ def print_results(results: Results) -> None:
                 name, shown, figure.unit, _bound(figure, figure.floor), _bound(figure, figure.aim), verdict,
                 figure.elsewhere,
             )  # fmt: skip
-    console = Console()
-    console.print(table, width=max(console.width, _NARROWEST_TABLE), crop=False)
+    Console(width=max(Console().width, _NARROWEST_TABLE)).print(table)
 
 
 def _title(results: Results) -> str:

@@ -72,7 +72,7 @@ def _compare(features: Path, partition: Path, repeats: int) -> Results:
         "trainer_over_raw_rows": len(work.training_rows),
         "trainer_over_raw_repeats": repeats,
         "trainer_over_raw_largest_weight_difference": difference,
-        "trainer_over_raw_includes": "one epoch, and the evaluation of a single row, which the product never leaves out",
+        "trainer_over_raw_includes": "one epoch, then the evaluation of a single row",
     }
 
 

@@ -104,7 +104,7 @@ def _from_hub(name: str, home: Home, notify: Callable[[str], None]) -> Backbone:
     except Exception as error:  # the client raises the errors of several HTTP libraries
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise BackboneError(
-            f"the backbone {name!r} cannot be downloaded: {reason}",
+            f"the backbone {name!r} cannot be downloaded: {reason.rstrip('.')}.",
             remedy="Give --backbone a folder that holds the checkpoint, or 'untrained' to try things out.",
         ) from error
 

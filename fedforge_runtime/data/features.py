@@ -87,9 +87,10 @@ def prepare_features(
 
 
 def load_features(folder: Path, split: Split) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """Memory-mapped features (rows, hidden_size) and labels (rows,) of one split."""
-    features = np.load(folder / f"features_{split}.npy", mmap_mode="r", allow_pickle=False)
-    labels = np.load(folder / f"labels_{split}.npy", mmap_mode="r", allow_pickle=False)
+    """Memory-mapped features (rows, hidden_size) and labels (rows,) of one split; the files stay as they are."""
+    # Copy-on-write: nobody writes, but torch warns of arrays that it could not write to.
+    features = np.load(folder / f"features_{split}.npy", mmap_mode="c", allow_pickle=False)
+    labels = np.load(folder / f"labels_{split}.npy", mmap_mode="c", allow_pickle=False)
     return features, labels
 
 
