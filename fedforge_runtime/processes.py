@@ -6,13 +6,11 @@ worker that dies takes only its own task with it.
 
 from __future__ import annotations
 
-import ctypes
 import multiprocessing
 import os
 import signal
 import sys
 import threading
-import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import CancelledError, Future, ProcessPoolExecutor
@@ -23,8 +21,6 @@ from functools import partial
 from multiprocessing.context import BaseContext
 from types import TracebackType
 from typing import Any, Self
-
-_PR_SET_PDEATHSIG = 1
 
 
 class WorkerDiedError(Exception):
@@ -48,25 +44,23 @@ def _context() -> BaseContext:
     return context
 
 
-def die_with_parent() -> None:
-    """Have this process killed when its parent ends, however the parent ends."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() == 1:
-            os._exit(1)
-        return
-    parent = os.getppid()
+def die_with_owner() -> None:
+    """Have this process end when the process that asked for it ends, however that ends.
+
+    The owner is not the parent, which is the template; and the template lives for as long as a worker does.
+    """
+    owner = multiprocessing.parent_process()
+    assert owner is not None
 
     def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(1)
+        owner.join()
         os._exit(1)
 
-    threading.Thread(target=watch, name="watch-parent", daemon=True).start()
+    threading.Thread(target=watch, name="watch-owner", daemon=True).start()
 
 
 def _initialise_worker(threads: int) -> None:
-    die_with_parent()
+    die_with_owner()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     import torch

@@ -11,7 +11,7 @@ from typing import Any
 from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
 
-from fedforge_runtime.artifacts import publish_folder, read_json, write_json
+from fedforge_runtime.artifacts import publish_folder, read_json, sha256_file, write_json
 from fedforge_runtime.errors import RunError
 from fedforge_runtime.federation.records import RoundRecord
 from fedforge_runtime.learning.parameters import Parameters, model_sha256
@@ -61,6 +61,7 @@ class CheckpointStore:
         manifest = {
             "round": checkpoint.round,
             "model_sha256": checkpoint.model_sha256,
+            "files": {path.name: sha256_file(path) for path in sorted(partial.iterdir())},
             "record": checkpoint.records[-1].model_dump(mode="json") if checkpoint.records else None,
         }
         write_json(partial / _MANIFEST, manifest)
@@ -72,29 +73,44 @@ class CheckpointStore:
         """The newest checkpoint, or `None` before the first.
 
         Raises:
-            RunError: its tensors are not those that its manifest names.
+            RunError: a file is missing, cannot be read, or is not the one that the manifest names.
         """
         rounds = sorted(int(path.name.removeprefix("round-")) for path in self._folder.glob("round-*"))
         if not rounds:
             return None
         newest = rounds[-1]
         path = self._path(newest)
-        manifest = read_json(path / _MANIFEST)
+        files = _read_manifest(path)["files"]
+        if not all(_is_intact(path / name, digest) for name, digest in files.items()):
+            raise _damaged(path)
         parameters = load_file(path / _MODEL)
-        if model_sha256(parameters) != manifest["model_sha256"]:
-            raise RunError(
-                f"the checkpoint {path} is damaged: its tensors do not have the hash in its manifest.",
-                remedy="Remove that folder to resume from the round before.",
-            )
-        state = load_file(path / _SERVER_STATE) if (path / _SERVER_STATE).exists() else {}
+        state = load_file(path / _SERVER_STATE) if _SERVER_STATE in files else {}
         standardisation = None
-        if (path / _STANDARDISATION).exists():
+        if _STANDARDISATION in files:
             standardisation = Standardisation(**load_file(path / _STANDARDISATION))
         records = [
-            RoundRecord.model_validate(read_json(self._path(number) / _MANIFEST)["record"])
-            for number in range(1, newest + 1)
+            RoundRecord.model_validate(_read_manifest(self._path(number))["record"]) for number in range(1, newest + 1)
         ]
         return Checkpoint(newest, parameters, state, standardisation, records)
 
     def _path(self, round_number: int) -> Path:
         return self._folder / f"round-{round_number:05d}"
+
+
+def _read_manifest(folder: Path) -> dict[str, Any]:
+    try:
+        manifest: dict[str, Any] = read_json(folder / _MANIFEST)
+    except (OSError, ValueError) as error:
+        raise _damaged(folder) from error
+    return manifest
+
+
+def _is_intact(path: Path, digest: str) -> bool:
+    return path.is_file() and sha256_file(path) == digest
+
+
+def _damaged(folder: Path) -> RunError:
+    return RunError(
+        f"the checkpoint {folder} is damaged: its files are not those that its manifest names.",
+        remedy="Remove that folder, and those of later rounds, to resume from the round before.",
+    )

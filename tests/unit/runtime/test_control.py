@@ -1,0 +1,68 @@
+"""What the operator wants, asked cheaply and answered by signals."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+
+import pytest
+
+from fedforge_runtime.control import AlwaysRun, SignalControl, obey, present_control
+from fedforge_runtime.errors import RunStoppedError
+
+
+@pytest.fixture(autouse=True)
+def handlers_stay_as_they_were() -> Iterator[None]:
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    yield
+    assert {number: signal.getsignal(number) for number in before} == before
+
+
+def test_without_an_operator_a_run_goes_on() -> None:
+    assert AlwaysRun().desired() == "run"
+    assert present_control().desired() == "run"
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_means_stop_and_is_the_reason(number: signal.Signals) -> None:
+    with SignalControl().installed() as control:
+        assert control.desired() == "run"
+        control.raise_if_stopped()
+
+        os.kill(os.getpid(), number)
+
+        assert control.desired() == "stop"
+        with pytest.raises(RunStoppedError, match=f"stopped: {number.name} received"):
+            control.raise_if_stopped()
+
+
+@pytest.mark.parametrize("first", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("second", [signal.SIGINT, signal.SIGTERM])
+def test_a_second_signal_interrupts_at_once(first: signal.Signals, second: signal.Signals) -> None:
+    with SignalControl().installed() as control:
+        os.kill(os.getpid(), first)
+
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), second)
+
+        assert control.desired() == "stop"
+
+
+def test_a_stop_that_was_said_once_stays_said_after_the_block() -> None:
+    with SignalControl().installed() as control:
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    assert control.desired() == "stop"
+
+
+def test_the_present_control_is_obeyed_within_its_block_only() -> None:
+    control = SignalControl()
+
+    with obey(control):
+        assert present_control() is control
+        with pytest.raises(ValueError, match="inner"), obey(AlwaysRun()):
+            raise ValueError("inner")
+        assert present_control() is control
+
+    assert present_control() is not control
