@@ -9,7 +9,7 @@ from pathlib import Path
 
 from benchmarks import caching, memory, overhead, rounds, startup, training
 from benchmarks.figures import Results
-from benchmarks.machine import describe_machine
+from benchmarks.machine import describe_machine, load_by_others
 from benchmarks.product import CommandFailedError, fedforge
 from benchmarks.report import LATEST, print_results, write_results
 from benchmarks.subject import FULL, QUICK, WORKERS, Subject, find_subject
@@ -58,13 +58,16 @@ def measure(subject: Subject, names: list[str]) -> Results:
         "backbone_trained": features["trained"],
         "workers": WORKERS,
     }
+    loads = []
     for name in names:
+        loads.append(load_by_others())
         started = monotonic()
         sys.stderr.write(f"measuring {name} …")
         sys.stderr.flush()
         results |= MEASUREMENTS[name](subject)
         sys.stderr.write(f" {monotonic() - started:.0f} s\n")
-    return results
+    loads.append(load_by_others())
+    return results | {"largest_load_by_others_percent": max(loads)}
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -15,6 +15,7 @@ from fedforge_runtime.config import RuntimeConfig
 from fedforge_runtime.federation.results import git_commit
 
 _MANY = 1_000_000
+_REST_SECONDS = 1.0
 
 
 def describe_machine() -> Results:
@@ -29,6 +30,11 @@ def describe_machine() -> Results:
         "commit": git_commit(),
         "date": utc_now().isoformat(timespec="seconds"),
     }
+
+
+def load_by_others() -> float:
+    """Per cent of all cores that are at work while this benchmark rests for a second."""
+    return psutil.cpu_percent(interval=_REST_SECONDS)
 
 
 def _processor() -> str:

@@ -14,6 +14,7 @@ from benchmarks.subject import REPOSITORY
 LATEST = REPOSITORY / "benchmarks" / "results" / "latest.json"
 _STYLE: dict[Verdict, str] = {"aim": "green", "floor": "yellow", "below": "red", "": ""}
 _FIGURES_KEPT = 5
+_DISTURBING_LOAD_PERCENT = 15.0
 _NARROWEST_TABLE = 130
 
 
@@ -49,6 +50,9 @@ def _title(results: Results) -> str:
         warnings.append("UNTRAINED BACKBONE")
     if results["quick"]:
         warnings.append("QUICK: FOR TRYING OUT ONLY")
+    load = results["largest_load_by_others_percent"]
+    if isinstance(load, float) and load > _DISTURBING_LOAD_PERCENT:
+        warnings.append(f"OTHERS WERE AT WORK ON THIS MACHINE ({load:.0f} % of its cores): DO NOT QUOTE")
     about = f"{results['data']} data, {results['backbone']}, {results['cores']} cores, {results['cpu']}"
     return "\n".join([about, *warnings])
 

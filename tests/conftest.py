@@ -16,3 +16,13 @@ def real_data() -> Path:
     if not (folder / "bloodmnist.npz").is_file():
         pytest.skip(f"no real images in {folder}; set FEDFORGE_REAL_DATA to a folder with bloodmnist.npz")
     return folder
+
+
+@pytest.fixture(scope="session")
+def real_backbone() -> Path:
+    """A folder with the pretrained DeiT-tiny checkpoint in Hugging Face's format."""
+    named = os.environ.get("FEDFORGE_REAL_BACKBONE")
+    folder = Path(named) if named else Path(__file__).parents[2] / "shared" / "models" / "deit-tiny-patch16-224"
+    if not (folder / "model.safetensors").is_file():
+        pytest.skip(f"no pretrained weights in {folder}; set FEDFORGE_REAL_BACKBONE to a checkpoint folder")
+    return folder

@@ -1,0 +1,109 @@
+"""Runs the command line as a user does, in a process of its own, and leaves no process behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from fedforge_runtime.telemetry.emitter import read_events
+from monitor.schema import Event
+
+LIMIT_SECONDS = 180.0
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a command ended."""
+
+    code: int
+    output: str
+    errors: str
+
+    @property
+    def json(self) -> dict[str, Any]:
+        """The one object on standard output."""
+        value: dict[str, Any] = json.loads(self.output)
+        return value
+
+    @property
+    def error_lines(self) -> list[str]:
+        return [line for line in self.errors.splitlines() if line.startswith("error:")]
+
+
+def fedforge(*arguments: object, environment: Mapping[str, str] | None = None) -> Outcome:
+    """Run `fedforge` with these arguments to its end."""
+    with running(*arguments, environment=environment) as process:
+        output, errors = process.communicate(timeout=LIMIT_SECONDS)
+        return Outcome(process.returncode, output, errors)
+
+
+@contextmanager
+def running(*arguments: object, environment: Mapping[str, str] | None = None) -> Iterator[subprocess.Popen[str]]:
+    """A `fedforge` that runs while the block does; whatever is left of it is killed."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "fedforge_runtime.cli", *map(str, arguments)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "COLUMNS": "200", **(environment or {})},
+    )
+    try:
+        yield process
+    finally:
+        kill_tree(process.pid)
+        process.wait()
+        for stream in (process.stdout, process.stderr):
+            if stream:
+                stream.close()
+
+
+def processes_of(pid: int) -> list[psutil.Process]:
+    """A process and all its descendants that are alive."""
+    try:
+        root = psutil.Process(pid)
+        tree = [root, *root.children(recursive=True)]
+    except psutil.NoSuchProcess:
+        return []
+    return [process for process in tree if process.is_running() and process.status() != psutil.STATUS_ZOMBIE]
+
+
+def kill_tree(pid: int) -> None:
+    """kill -9 of a process and all its descendants, at once."""
+    for process in processes_of(pid):
+        try:
+            process.send_signal(signal.SIGKILL)
+        except psutil.NoSuchProcess:
+            continue
+
+
+def wait_until(condition: Callable[[], Any], what: str, seconds: float = LIMIT_SECONDS) -> Any:
+    """The first true value of `condition`, asked again and again; fails after `seconds`."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        value = condition()
+        if value:
+            return value
+        time.sleep(0.005)
+    raise AssertionError(f"{what} did not happen within {seconds:g} s")
+
+
+def wait_for_event(log: Path, wanted: Callable[[Event], bool], what: str) -> Event:
+    """The first event of a run's log that is `wanted`."""
+    event: Event = wait_until(lambda: next(filter(wanted, read_events(log)), None), what)
+    return event
+
+
+def tree_of(folder: Path) -> dict[str, int]:
+    """Every file and folder below `folder`, with sizes."""
+    return {str(path.relative_to(folder)): path.lstat().st_size for path in sorted(folder.rglob("*"))}

@@ -1,0 +1,69 @@
+"""A tiny checkpoint, a home whose features are computed, and one undisturbed run to compare with."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.e2e.command import fedforge
+
+ROWS = 240
+
+
+@pytest.fixture(scope="session")
+def tiny_backbone(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A ViT of one small layer, as `save_pretrained` writes it: features of it cost nothing."""
+    import torch
+    from transformers import ViTConfig, ViTModel
+
+    folder = tmp_path_factory.mktemp("backbone") / "tiny-vit"
+    torch.manual_seed(0)
+    config = ViTConfig(
+        hidden_size=32,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        intermediate_size=64,
+        image_size=32,
+        patch_size=16,
+    )
+    ViTModel(config, add_pooling_layer=False).save_pretrained(folder)
+    processor = {
+        "image_processor_type": "ViTImageProcessor",
+        "do_resize": True,
+        "size": {"height": 32, "width": 32},
+        "resample": 2,
+        "do_rescale": True,
+        "rescale_factor": 1 / 255,
+        "do_normalize": True,
+        "image_mean": [0.5, 0.5, 0.5],
+        "image_std": [0.5, 0.5, 0.5],
+    }
+    (folder / "preprocessor_config.json").write_text(json.dumps(processor))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One home for runs that do not harm each other."""
+    return tmp_path_factory.mktemp("home")
+
+
+@pytest.fixture(scope="session")
+def small(home: Path, tiny_backbone: Path) -> list[str]:
+    """Options of a small run: phantom images, the tiny checkpoint, three sites, three rounds."""
+    return [
+        *("--home", str(home), "--data", "phantom", "--backbone", str(tiny_backbone)),
+        *("--clients", "3", "--rounds", "3", "--set", f"dataset.limit={ROWS}"),
+        *("--set", "learning.learning_rate=0.02"),
+    ]
+
+
+@pytest.fixture(scope="session")
+def undisturbed(small: list[str]) -> dict[str, Any]:
+    """The result of the small run, blood, seed 17, in two workers."""
+    outcome = fedforge("run", "blood", *small, "--set", "runtime.workers=2", "--run-id", "undisturbed", "--json")
+    assert outcome.code == 0, outcome.errors
+    return outcome.json

@@ -1,0 +1,270 @@
+"""The Grid that a run sees, over a Grid of plain objects: who is there, in which order, and when to wait or stop."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from flwr.app import ConfigRecord, Error, Message, RecordDict
+from flwr.serverapp import Grid
+from flwr.supercore.task_identity import TaskIdentity
+
+from fedforge_runtime.control import AlwaysRun, Control, Desired
+from fedforge_runtime.errors import RunFailedError, RunStoppedError
+from fedforge_runtime.federation.grid import RunGrid, node_name
+from fedforge_runtime.telemetry.emitter import Emitter, read_events
+
+PARTITION_OF_NODE = {901: 2, 17: 0, 404: 1}
+
+
+class ObjectGrid(Grid):
+    """Nodes with random ids that answer at once; which of them are connected and how they answer can change."""
+
+    def __init__(self) -> None:
+        self.connected = list(PARTITION_OF_NODE)
+        self.asked: list[int] = []
+        self.answer: Callable[[Message], Message | None] = identify
+        self._replies: list[Message] = []
+        self._count = 0
+
+    def get_node_ids(self) -> Iterable[int]:
+        return list(self.connected)
+
+    def push_messages(self, messages: Iterable[Message]) -> Iterable[str]:
+        message_ids = []
+        for message in messages:
+            self._count += 1
+            message.metadata.__dict__["_message_id"] = f"message-{self._count}"
+            message_ids.append(message.metadata.message_id)
+            self.asked.append(message.metadata.dst_node_id)
+            if reply := self.answer(message):
+                self._replies.append(reply)
+        return message_ids
+
+    def pull_messages(self, message_ids: Iterable[str]) -> Iterable[Message]:
+        replies, self._replies = self._replies, []
+        return replies
+
+    def send_and_receive(self, messages: Iterable[Message], *, timeout: float | None = None) -> Iterable[Message]:
+        raise NotImplementedError
+
+    def create_message(self, *arguments: Any, **keywords: Any) -> Message:
+        raise NotImplementedError
+
+    def set_run(self, run: Any) -> None:
+        raise NotImplementedError
+
+    @property
+    def run(self) -> Any:
+        raise NotImplementedError
+
+
+class Script:
+    """A control that wants one thing after another; the last one stays."""
+
+    def __init__(self, *wishes: Desired) -> None:
+        self._wishes = list(wishes)
+
+    def desired(self) -> Desired:
+        return self._wishes.pop(0) if len(self._wishes) > 1 else self._wishes[0]
+
+
+@pytest.fixture(autouse=True)
+def messages_can_be_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("_task_id", "_run_id", "_node_id"):
+        monkeypatch.setattr(TaskIdentity, name, 1)
+
+
+@pytest.fixture
+def inner() -> ObjectGrid:
+    return ObjectGrid()
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Path:
+    return tmp_path / "events.jsonl"
+
+
+@pytest.fixture
+def open_grid(inner: ObjectGrid, log: Path) -> Iterator[Callable[[Control], RunGrid]]:
+    with Emitter(log, run_id="run", role="server") as emitter:
+        yield lambda control: RunGrid(inner, control=control, emitter=emitter)
+
+
+@pytest.fixture
+def grid(open_grid: Callable[[Control], RunGrid]) -> RunGrid:
+    grid = open_grid(AlwaysRun())
+    grid.discover(3, timeout=5)
+    return grid
+
+
+def identify(message: Message) -> Message:
+    partition = PARTITION_OF_NODE.get(message.metadata.dst_node_id, 9)
+    return Message(RecordDict({"config": ConfigRecord({"partition-id": partition})}), reply_to=message)
+
+
+def questions(grid: RunGrid) -> list[Message]:
+    return [Message(RecordDict(), node, "train") for node in grid.get_node_ids()]
+
+
+# Clients
+
+
+def test_nodes_are_known_and_ordered_by_the_partition_they_hold(grid: RunGrid) -> None:
+    assert grid.clients == [0, 1, 2]
+    assert list(grid.get_node_ids()) == [17, 404, 901]
+
+
+def test_only_the_shown_clients_are_seen(grid: RunGrid) -> None:
+    grid.show([0, 2])
+
+    assert list(grid.get_node_ids()) == [17, 901]
+
+
+def test_a_node_is_asked_only_once(grid: RunGrid, inner: ObjectGrid) -> None:
+    grid.discover(3, timeout=5)
+
+    assert sorted(inner.asked) == sorted(PARTITION_OF_NODE)
+
+
+def test_a_node_that_comes_back_under_another_id_is_found_again(
+    grid: RunGrid, inner: ObjectGrid, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inner.connected.remove(404)
+    assert grid.clients == [0, 2]
+    monkeypatch.setitem(PARTITION_OF_NODE, 555, 1)
+    inner.connected.append(555)
+
+    grid.discover(3, timeout=5)
+
+    assert grid.clients == [0, 1, 2]
+    assert list(grid.get_node_ids()) == [17, 555, 901]
+
+
+def test_too_few_nodes_end_the_run_with_their_number(open_grid: Callable[[Control], RunGrid]) -> None:
+    with pytest.raises(RunFailedError, match="only 3 of 4 clients connected within 0 s"):
+        open_grid(AlwaysRun()).discover(4, timeout=0.01)
+
+
+def test_a_node_that_cannot_run_the_client_ends_the_run(
+    inner: ObjectGrid, open_grid: Callable[[Control], RunGrid]
+) -> None:
+    inner.answer = lambda message: Message(Error(1, "No module named 'torch'"), reply_to=message)
+
+    with pytest.raises(RunFailedError, match="cannot run the ClientApp: No module named 'torch'"):
+        open_grid(AlwaysRun()).discover(3, timeout=5)
+
+
+def test_a_stop_while_clients_connect_is_obeyed(inner: ObjectGrid, open_grid: Callable[[Control], RunGrid]) -> None:
+    inner.connected.clear()
+
+    with pytest.raises(RunStoppedError):
+        open_grid(Script("stop")).discover(3, timeout=60)
+
+
+# Pause and stop
+
+
+def test_a_paused_run_waits_at_the_gate_and_says_so(open_grid: Callable[[Control], RunGrid], log: Path) -> None:
+    open_grid(Script("pause", "pause", "run")).gate(3)
+
+    assert [(event.type, event.round) for event in read_events(log)] == [("run_paused", 3), ("run_resumed", 3)]
+
+
+def test_a_run_that_is_not_paused_passes_the_gate_in_silence(
+    open_grid: Callable[[Control], RunGrid], log: Path
+) -> None:
+    open_grid(AlwaysRun()).gate(1)
+
+    assert read_events(log) == []
+
+
+def test_a_paused_run_can_be_stopped(open_grid: Callable[[Control], RunGrid], log: Path) -> None:
+    with pytest.raises(RunStoppedError):
+        open_grid(Script("pause", "pause", "stop")).gate(1)
+
+    assert [event.type for event in read_events(log)] == ["run_paused"]
+
+
+def test_a_pause_does_not_hold_up_an_exchange(inner: ObjectGrid, open_grid: Callable[[Control], RunGrid]) -> None:
+    grid = open_grid(Script("pause"))
+    grid.discover(3, timeout=5)
+
+    answers = grid.exchange(questions(grid), task="train", round_number=1, timeout=5)
+
+    assert [answer.client for answer in answers] == [0, 1, 2]
+
+
+def test_a_stop_ends_an_exchange_in_which_nobody_answers(
+    inner: ObjectGrid, open_grid: Callable[[Control], RunGrid]
+) -> None:
+    control = Script("run")
+    grid = open_grid(control)
+    grid.discover(3, timeout=5)
+    inner.answer = lambda message: None
+    control._wishes = ["run", "run", "stop"]
+
+    with pytest.raises(RunStoppedError):
+        grid.exchange(questions(grid), task="train", round_number=1, timeout=60)
+
+
+# Exchange
+
+
+def test_every_message_is_answered_by_a_reply_an_error_or_the_time_out(
+    grid: RunGrid, inner: ObjectGrid, log: Path
+) -> None:
+    def answer(message: Message) -> Message | None:
+        if message.metadata.dst_node_id == 404:
+            return Message(Error(2, "out of memory"), reply_to=message)
+        return None if message.metadata.dst_node_id == 17 else identify(message)
+
+    inner.answer = answer
+
+    answers = grid.exchange(questions(grid), task="evaluate", round_number=4, timeout=0.2)
+
+    assert [(each.client, each.failure, each.message is None) for each in answers] == [
+        (0, "no answer within 0.2 s", True),
+        (1, "out of memory", True),
+        (2, "", False),
+    ]
+    told = [(event.type, event.node_id, event.round, event.task) for event in read_events(log)]
+    assert told[:3] == [("model_dispatched", node_name(client), 4, "evaluate") for client in range(3)]
+    assert sorted(told[3:]) == [
+        ("client_update_uploaded", "client-2", 4, "evaluate"),
+        ("node_error", "client-0", 4, "evaluate"),
+        ("node_error", "client-1", 4, "evaluate"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("reason", "failure"), [("", "error code 7"), (None, "error code 7"), ("x" * 9000, "x" * 2000)]
+)
+def test_an_error_always_has_a_reason_that_an_event_can_carry(
+    grid: RunGrid, inner: ObjectGrid, log: Path, reason: str | None, failure: str
+) -> None:
+    inner.answer = lambda message: Message(Error(7, reason), reply_to=message)
+
+    answers = grid.exchange(questions(grid), task="train", round_number=1, timeout=5)
+
+    assert [answer.failure for answer in answers] == [failure] * 3
+    assert [event.reason for event in read_events(log) if event.type == "node_error"] == [failure] * 3
+
+
+def test_a_reply_that_nobody_waits_for_is_ignored(grid: RunGrid, inner: ObjectGrid) -> None:
+    late: list[Message] = []
+    inner.answer = lambda message: late.append(identify(message))
+    grid.exchange(questions(grid), task="train", round_number=1, timeout=0.01)
+    inner._replies += late
+    inner.answer = lambda message: Message(RecordDict(), reply_to=message)
+
+    answers = grid.exchange(questions(grid), task="train", round_number=2, timeout=5)
+
+    assert [dict(answer.message.content) for answer in answers if answer.message] == [{}, {}, {}]
+
+
+def test_an_exchange_with_nobody_is_over_at_once(grid: RunGrid, log: Path) -> None:
+    assert grid.exchange([], task="train", round_number=1, timeout=60) == []
+    assert read_events(log) == []
