@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from numpy.typing import NDArray
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load_file, save
 
 from fedforge_runtime.artifacts import publish_folder, read_json, sha256_file, write_json
 from fedforge_runtime.errors import RunError
@@ -52,12 +52,12 @@ class CheckpointStore:
         partial = final.with_name(f".{final.name}.partial")
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir()
-        save_file(dict(checkpoint.parameters), partial / _MODEL)
+        (partial / _MODEL).write_bytes(save(dict(checkpoint.parameters)))
         if checkpoint.server_state:
-            save_file(dict(checkpoint.server_state), partial / _SERVER_STATE)
+            (partial / _SERVER_STATE).write_bytes(save(dict(checkpoint.server_state)))
         if checkpoint.standardisation:
             tensors = {"mean": checkpoint.standardisation.mean, "scale": checkpoint.standardisation.scale}
-            save_file(tensors, partial / _STANDARDISATION)
+            (partial / _STANDARDISATION).write_bytes(save(tensors))
         manifest = {
             "round": checkpoint.round,
             "model_sha256": checkpoint.model_sha256,

@@ -6,6 +6,7 @@ strategy's `configure` and `aggregate` are used as they are.
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
@@ -254,15 +255,18 @@ def _flaw(content: RecordDict, sent: ArrayRecord) -> str:
     if update is None or update.keys() != sent.keys():
         return "the update does not hold the tensors of the model"
     for name, array in update.items():
-        if array.shape != sent[name].shape:
-            return f"the update's {name} has shape {array.shape}, not {sent[name].shape}"
-        if not np.isfinite(array.numpy()).all():
+        value, wanted = array.numpy(), sent[name].numpy()
+        if value.dtype.kind != wanted.dtype.kind:
+            return f"the update's {name} has type {value.dtype}, not {wanted.dtype}"
+        if value.shape != wanted.shape:
+            return f"the update's {name} has shape {value.shape}, not {wanted.shape}"
+        if not np.isfinite(value).all():
             return f"the update's {name} has values that are not finite"
-    metrics = content.metric_records.get(messages.METRICS)
-    rows = metrics.get(messages.ROWS) if metrics else None
-    if not isinstance(rows, (int, float)) or rows <= 0:
-        return "the update counts no rows"
-    return ""
+    metrics: Mapping[str, Any] = content.metric_records.get(messages.METRICS, {})
+    for name in (messages.ROWS, messages.VALIDATION_ROWS, messages.TRAINING_LOSS, messages.SECONDS):
+        if not isinstance(metrics.get(name), (int, float)) or not math.isfinite(metrics[name]):
+            return f"the update's {name} is missing or not a finite number"
+    return "" if metrics[messages.ROWS] > 0 else "the update counts no rows"
 
 
 def _messages(answers: Sequence[Answer]) -> list[Message]:

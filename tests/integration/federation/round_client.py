@@ -58,12 +58,17 @@ def train(message: Message, context: Context) -> Message:
     behaviour = _behave(context, round_number, "train")
     before = messages.from_arrays(message.content.array_records[messages.ARRAYS])
     after = {name: value + _step(round_number, site, name, value.shape) for name, value in before.items()}
-    rows = 0 if behaviour == "zero rows" else rows_of(site)
+    rows = {"zero rows": 0, "rows not a number": float("nan")}.get(behaviour, rows_of(site))
     content = RecordDict(
         {
             messages.ARRAYS: messages.to_arrays(_flawed(after, behaviour)),
             messages.METRICS: MetricRecord(
-                {messages.ROWS: rows, "validation-rows": 2, "training-loss": 1.0 + site, "seconds": 0.0}
+                {
+                    messages.ROWS: rows,
+                    messages.VALIDATION_ROWS: 2,
+                    messages.TRAINING_LOSS: 1.0 + site,
+                    messages.SECONDS: 0.0,
+                }
             ),
             messages.EVALUATION: messages.evaluation_record({"accuracy": 0.5}),
         }
@@ -72,6 +77,8 @@ def train(message: Message, context: Context) -> Message:
         del content[messages.ARRAYS]
     if behaviour == "no metrics":
         del content[messages.METRICS]
+    if behaviour == "no loss":
+        del content.metric_records[messages.METRICS][messages.TRAINING_LOSS]
     return Message(content, reply_to=message)
 
 
@@ -126,4 +133,6 @@ def _flawed(update: Parameters, behaviour: str) -> Parameters:
         return {**update, "classifier.scale": weight}
     if behaviour == "double precision":
         return {name: value.astype(np.float64) for name, value in update.items()}
+    if behaviour == "text":
+        return {**update, "classifier.weight": weight.astype(str)}
     return update

@@ -30,7 +30,10 @@ FLAWS = {
     "additional tensor": "the update does not hold the tensors of the model",
     "no model": "the update does not hold the tensors of the model",
     "zero rows": "the update counts no rows",
-    "no metrics": "the update counts no rows",
+    "text": "the update's classifier.weight has type <U32, not float32",
+    "rows not a number": "the update's num-examples is missing or not a finite number",
+    "no metrics": "the update's num-examples is missing or not a finite number",
+    "no loss": "the update's training-loss is missing or not a finite number",
 }
 STATEFUL = {"fedavgm": {"momentum_vector"}, "fedadam": {"m_t", "v_t"}, "fedyogi": {"m_t", "v_t"}}
 
@@ -89,8 +92,8 @@ def test_two_rounds_and_two_more_after_a_resume_give_the_model_and_state_of_four
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
 def test_the_order_in_which_answers_arrive_does_not_change_the_model(strategy: str, tmp_path: Path) -> None:
-    in_order = RoundRun(tmp_path / "in-order", strategy=strategy).rounds(2)
-    reversed_run = RoundRun(tmp_path / "reversed", strategy=strategy, around_grid=RepliesReversed).rounds(2)
+    in_order = RoundRun(tmp_path / "in-order", strategy=strategy).rounds(1)
+    reversed_run = RoundRun(tmp_path / "reversed", strategy=strategy, around_grid=RepliesReversed).rounds(1)
 
     assert_same_state(reversed_run, in_order)
 

@@ -109,7 +109,7 @@ def test_a_round_that_is_done_again_replaces_its_checkpoint(store: CheckpointSto
     assert found.server_state == {}
 
 
-@pytest.mark.parametrize("moment", ["save_file", "write_json", "publish_folder"])
+@pytest.mark.parametrize("moment", ["save", "write_json", "publish_folder"])
 def test_a_process_killed_while_saving_leaves_the_checkpoint_before(moment: str, tmp_path: Path) -> None:
     arguments = [str(tmp_path), moment, str(Path(__file__).parent)]
     killed = subprocess.run([sys.executable, "-c", KILLED_WHILE_SAVING, *arguments], check=False)
