@@ -14,6 +14,7 @@ from fedforge_runtime.clock import monotonic
 _ROUNDS = 3
 _KIB = 1024
 _MEGABYTE = 1e6
+_LIBRARY = "libtorch_cpu"
 
 
 class MemoryWatch:
@@ -79,15 +80,26 @@ def memory_of(process_id: int) -> tuple[int, int] | None:
     return (fields["Pss:"], fields["Rss:"]) if "Pss:" in fields else None
 
 
+def others_with_torch() -> int:
+    """Processes that map torch's libraries now; pages they share would not be counted as ours."""
+    count = 0
+    for maps in Path("/proc").glob("[0-9]*/maps"):
+        with suppress(OSError):
+            count += _LIBRARY in maps.read_text()
+    return count
+
+
 def measure(subject: Subject) -> Results:
     """One run on each engine, from launch to exported model."""
     if not Path("/proc/self/smaps_rollup").exists():
         return {"peak_memory_skipped": "needs /proc/<pid>/smaps_rollup"}
     options = [*subject.options(limit=subject.effort.dataset_limit), "--rounds", str(_ROUNDS)]
     with subject.home_with_features() as home:
+        others = others_with_torch()
         own = MemoryWatch()
         run_federation(*options, home=home, watch=own)
         results = own.results("")
         ray = MemoryWatch()
         run_federation(*options, "--engine", "ray", home=home, watch=ray)
-        return results | ray.results("ray_")
+        others = max(others, others_with_torch())
+        return results | ray.results("ray_") | {"peak_memory_others_with_torch": others}

@@ -53,6 +53,8 @@ def _title(results: Results) -> str:
     load = results["largest_load_by_others_percent"]
     if isinstance(load, float) and load > _DISTURBING_LOAD_PERCENT:
         warnings.append(f"OTHERS WERE AT WORK ON THIS MACHINE ({load:.0f} % of its cores): DO NOT QUOTE")
+    if results.get("peak_memory_others_with_torch"):
+        warnings.append("OTHER PROCESSES SHARED TORCH'S MEMORY: PEAK_MEMORY_MB IS TOO LOW")
     about = f"{results['data']} data, {results['backbone']}, {results['cores']} cores, {results['cpu']}"
     return "\n".join([about, *warnings])
 

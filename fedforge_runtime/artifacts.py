@@ -6,9 +6,11 @@ kernel releases when the builder dies; a resumable builder finds its earlier wor
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
+import re
 import shutil
 import uuid
 from collections.abc import Callable, Mapping
@@ -25,6 +27,7 @@ from fedforge_runtime.errors import StorageError
 from fedforge_runtime.home import Home
 
 MANIFEST = "manifest.json"
+_REFUSALS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EACCES, errno.EPERM}
 
 
 def canonical_json(value: Any) -> str:
@@ -146,8 +149,11 @@ class ArtifactStore:
             with FileLock(folder / f".{key}.lock"):
                 found = self.find(kind, key)
                 return found or self._build_locked(kind, key, inputs, builder, resumable)
-        except OSError as error:
-            raise storage_error(error, folder) from error
+        except Exception as error:
+            refusal = error if isinstance(error, OSError) else disk_refusal(error)
+            if refusal is None:
+                raise
+            raise storage_error(refusal, folder) from error
 
     def _build_locked(
         self,
@@ -185,6 +191,14 @@ class ArtifactStore:
                 shutil.rmtree(partial, ignore_errors=True)
             raise
         return Artifact(kind, key, final, created=True)
+
+
+def disk_refusal(error: BaseException) -> OSError | None:
+    """The operating system's refusal to write that `error` stands for, `None` when it is about something else."""
+    if type(error).__name__ == "SafetensorError":  # hides the number in its text
+        number = re.search(r"\(os error (\d+)\)", str(error))
+        error = OSError(int(number[1]), os.strerror(int(number[1]))) if number else error
+    return error if isinstance(error, OSError) and error.errno in _REFUSALS else None
 
 
 def storage_error(error: OSError, folder: Path) -> StorageError:

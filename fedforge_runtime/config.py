@@ -221,7 +221,8 @@ def validate_run_config(document: Mapping[str, Any]) -> RunConfig:
         return RunConfig.model_validate(document)
     except ValidationError as error:
         problems = [_explain(problem) for problem in error.errors(include_url=False)]
-        raise ConfigError("; ".join(problems) + ".") from error
+        text = "; ".join(problems)
+        raise ConfigError(text if text.endswith("?") else f"{text}.") from error
 
 
 def parse_named_argument(text: str) -> tuple[str, str | None]:

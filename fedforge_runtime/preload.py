@@ -25,6 +25,5 @@ import fedforge_runtime.learning.training  # noqa: F401
 # Otherwise each worker's first progress bar makes a semaphore that a killed worker leaves behind.
 tqdm.tqdm.set_lock(threading.RLock())
 torch.set_num_threads(1)
-gc.collect()
 gc.freeze()
 gc.enable()

@@ -6,6 +6,7 @@ worker that dies takes only its own task with it.
 
 from __future__ import annotations
 
+import atexit
 import multiprocessing
 import os
 import signal
@@ -22,8 +23,12 @@ from multiprocessing.context import BaseContext
 from types import TracebackType
 from typing import Any, Self
 
+from fedforge_runtime.errors import FedForgeError
 
-class WorkerDiedError(Exception):
+_WORKER_DIED = "a worker process ended before its task did: it was killed, perhaps because memory ran out."
+
+
+class WorkerDiedError(FedForgeError):
     """The worker's process ended before its task did: killed, out of memory, or abandoned."""
 
 
@@ -31,9 +36,26 @@ def start_template() -> None:
     """Begin to load the template in the background, so that the first worker waits less."""
     context = _context()
     if context.get_start_method() == "forkserver":
-        from multiprocessing import forkserver
+        from multiprocessing import forkserver, resource_tracker
 
-        forkserver.ensure_running()
+        # Ctrl-C reaches the whole group, and the template ignores it only after its imports: it is born deaf to it.
+        resource_tracker.ensure_running()
+        blocked_before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            forkserver.ensure_running()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, blocked_before)
+        atexit.register(_end_template)
+
+
+def _end_template() -> None:
+    """Kill the template: it would notice the end of this process only after its imports, seconds later."""
+    from multiprocessing import forkserver
+
+    process_id = forkserver._forkserver._forkserver_pid  # type: ignore[attr-defined]
+    if process_id is not None:
+        with suppress(ProcessLookupError):
+            os.kill(process_id, signal.SIGKILL)
 
 
 def _context() -> BaseContext:
@@ -86,10 +108,18 @@ class _Slot:
         self.task: _Task | None = None
 
     def kill(self) -> None:
-        """End the process at once, whatever it is doing."""
+        """Signal the process to end at once, whatever it is doing."""
         with suppress(BrokenProcessPool, CancelledError, ProcessLookupError):
             os.kill(self.process_id.result(), signal.SIGKILL)
+
+    def join(self) -> None:
+        """Wait until the process is gone."""
         self.executor.shutdown(wait=True, cancel_futures=True)
+
+    def end(self) -> None:
+        """Kill the process and wait until it is gone."""
+        self.kill()
+        self.join()
 
 
 class WorkerPool:
@@ -143,6 +173,8 @@ class WorkerPool:
             task.outcome.cancel()
         for slot in slots:
             slot.kill()
+        for slot in slots:
+            slot.join()
 
     def _dispatch(self) -> None:
         for slot in self._slots:
@@ -168,7 +200,7 @@ class WorkerPool:
             if died and slot in self._slots:
                 self._replace(slot)
         if died:
-            task.outcome.set_exception(WorkerDiedError("the worker process ended before its task did"))
+            task.outcome.set_exception(WorkerDiedError(_WORKER_DIED))
         elif error:
             task.outcome.set_exception(error)
         else:
@@ -180,7 +212,7 @@ class WorkerPool:
     def _replace(self, slot: _Slot) -> _Slot:
         fresh = _Slot(self._threads)
         self._slots[self._slots.index(slot)] = fresh
-        threading.Thread(target=slot.kill, name="end-worker", daemon=True).start()
+        threading.Thread(target=slot.end, name="end-worker", daemon=True).start()
         return fresh
 
     def __enter__(self) -> Self:

@@ -70,10 +70,28 @@ def resolve_backbone(
         except BackboneError as error:
             notify(f"{error.message} An untrained backbone stands in for it.")
             return _untrained(store, pool)
+    folder = _local_folder(name)
+    return _check_folder(name, folder, trained=True) if folder else _from_hub(name, home, notify)
+
+
+def check_backbone(name: str) -> None:
+    """Refuse a folder that is not a ViT checkpoint; nothing is downloaded or made.
+
+    Raises:
+        BackboneError: names the file and what it should be.
+    """
+    folder = _local_folder(name)
+    if folder:
+        _check_folder(name, folder, trained=True)
+
+
+def _local_folder(name: str) -> Path | None:
+    """The folder that `name` stands for; `None` for `untrained` and the hub."""
+    if name == UNTRAINED or name.startswith(_AUTO):
+        return None
     folder = Path(name).expanduser()
-    if folder.exists() or name.startswith((".", "/", "~")) or name.count("/") != 1:
-        return _check_folder(name, folder.absolute(), trained=True)
-    return _from_hub(name, home, notify)
+    is_folder = folder.exists() or name.startswith((".", "/", "~")) or name.count("/") != 1
+    return folder.absolute() if is_folder else None
 
 
 def _from_hub(name: str, home: Home, notify: Callable[[str], None]) -> Backbone:

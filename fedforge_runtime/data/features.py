@@ -7,6 +7,7 @@ classifier. Chunks of rows are computed in parallel; an interrupted pass goes on
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Callable, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, wait
@@ -176,11 +177,12 @@ class _Pass:
         free = shutil.disk_usage(self._folder).free
         if free < needed * 1.1:
             raise StorageError(
-                f"the features need {needed / 1e6:.0f} MB, but {self._folder.parent} has {free / 1e6:.0f} MB left.",
+                f"the features need {needed / 1e6:.1f} MB, but {self._folder.parent} has {free / 1e6:.1f} MB left.",
                 remedy="Free some space or choose another home with --home DIR or FEDFORGE_HOME.",
             )
         for split, file in zip(SPLITS, files, strict=True):
             np.lib.format.open_memmap(file, mode="w+", dtype=np.float32, shape=(self._rows[split], size)).flush()
+            _reserve(file)
         progress.write_text("")
         return set()
 
@@ -202,6 +204,13 @@ class _Pass:
             chunk.start,
             chunk.stop,
         )
+
+
+def _reserve(file: Path) -> None:
+    """Occupy the whole file's space: a mapped page that a full disk has no room for kills the worker that writes it."""
+    if hasattr(os, "posix_fallocate"):
+        with file.open("r+b") as stream:
+            os.posix_fallocate(stream.fileno(), 0, file.stat().st_size)
 
 
 def _compute_chunk(

@@ -179,6 +179,15 @@ def parse_partition(text: str) -> tuple[str, dict[str, ParameterValue]]:
     return name, _complete_parameters(spec, {main.name: value})
 
 
+def check_partition(config: PartitionConfig) -> None:
+    """Refuse a name, parameter or value that no data could make right.
+
+    Raises:
+        ConfigError: with the nearest right name or the values that are allowed.
+    """
+    _complete_parameters(_find_partitioner(config.name), config.parameters)
+
+
 def partition_rows(labels: npt.NDArray[Any], config: PartitionConfig, *, seed: int) -> list[ClientRows]:
     """Give every row to one client, as training or validation row.
 

@@ -9,9 +9,9 @@ from pathlib import Path
 from fedforge_runtime.artifacts import Artifact, ArtifactStore
 from fedforge_runtime.config import RunConfig
 from fedforge_runtime.control import SignalControl
-from fedforge_runtime.data.backbone import Backbone, resolve_backbone
+from fedforge_runtime.data.backbone import Backbone, check_backbone, resolve_backbone
 from fedforge_runtime.data.features import prepare_features
-from fedforge_runtime.data.partition import prepare_partition
+from fedforge_runtime.data.partition import check_partition, prepare_partition
 from fedforge_runtime.data.preprocess import prepare_preprocessing
 from fedforge_runtime.data.sources import load_labels, prepare_dataset, read_dataset_facts
 from fedforge_runtime.federation.settings import RunInputs
@@ -28,6 +28,16 @@ class Prepared:
     partition: Artifact
     preprocessing: Artifact
     backbone: Backbone
+
+
+def check_preparation(config: RunConfig) -> None:
+    """Refuse, before anything is made, what could only fail later.
+
+    Raises:
+        ConfigError, BackboneError: a partition that no data fit, or a folder that is no checkpoint.
+    """
+    check_partition(config.partition)
+    check_backbone(config.backbone.name)
 
 
 def prepare(config: RunConfig, *, home: Home, store: ArtifactStore, pool: WorkerPool, narrator: Narrator) -> Prepared:
@@ -117,6 +127,7 @@ def prepare_everything(config: RunConfig, *, home: Home, narrator: Narrator) -> 
         ConfigError, DataError, BackboneError, StorageError: the request cannot be carried out.
         RunStoppedError: interrupted; the features computed so far are kept.
     """
+    check_preparation(config)
     home.require_writable()
     start_template()
     store = ArtifactStore(home)

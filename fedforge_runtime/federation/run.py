@@ -5,22 +5,30 @@ from __future__ import annotations
 import secrets
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from fedforge_runtime.artifacts import ArtifactStore, read_json, storage_error, write_atomically, write_json
+from fedforge_runtime.artifacts import (
+    ArtifactStore,
+    disk_refusal,
+    read_json,
+    storage_error,
+    write_atomically,
+    write_json,
+)
 from fedforge_runtime.clock import monotonic, utc_now
 from fedforge_runtime.config import RunConfig, RuntimeConfig, read_run_config, suggest
 from fedforge_runtime.control import SignalControl, obey
-from fedforge_runtime.errors import FedForgeError, RunError, RunStoppedError
+from fedforge_runtime.errors import FedForgeError, RunError, RunStoppedError, StorageError
 from fedforge_runtime.federation.engines import open_engine
 from fedforge_runtime.federation.engines.base import Federation
 from fedforge_runtime.federation.participants import read_participants
 from fedforge_runtime.federation.preparation import (
     Prepared,
+    check_preparation,
     inputs_exist,
     prepare,
     prepare_run_features,
@@ -90,6 +98,7 @@ def start_run(
     """
     folder = home.run(run_id)
     check_request(config, participants_file)
+    check_preparation(config)
     home.require_writable()
     if folder.path.exists():
         raise RunError(
@@ -180,8 +189,8 @@ class _Attempt:
             SignalControl().installed() as control,
             obey(control),
         ):
-            announce(emitter)
             try:
+                announce(emitter)
                 prepared_at = monotonic()
                 with Heartbeat(emitter, node_id="server"):
                     inputs = self._inputs(prepared, control)
@@ -189,10 +198,17 @@ class _Attempt:
                 featured_at = monotonic()
                 self._federate(inputs)
             except BaseException as error:
-                self._record_end(emitter, error)
-                if isinstance(error, FedForgeError) and not error.remedy:
-                    error.remedy = f"Go on with: fedforge resume {folder.run_id}"
-                raise
+                refusal = disk_refusal(error)
+                failure = storage_error(refusal, folder.path) if refusal else error
+                with suppress(OSError):  # a full disk takes no event either; the command still says why it ended
+                    self._record_end(emitter, failure)
+                if isinstance(failure, StorageError):
+                    failure.remedy = f"Free some space, then go on with: fedforge resume {folder.run_id}"
+                elif isinstance(failure, FedForgeError) and not failure.remedy:
+                    failure.remedy = f"Go on with: fedforge resume {folder.run_id}"
+                if failure is error:
+                    raise
+                raise failure from error
         self._record_seconds(prepared_at, featured_at)
 
     def _inputs(self, prepared: Prepared | None, control: SignalControl) -> RunInputs:

@@ -11,6 +11,7 @@ import os
 import secrets
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -109,7 +110,8 @@ class Heartbeat:
 
     def _beat(self) -> None:
         while not self._ended.wait(self._interval):
-            self._emitter.emit(NodeHeartbeat, round_number=self.round_number, node_id=self._node_id, status="busy")
+            with suppress(OSError):  # a log that cannot be written ends the run at the next event that matters
+                self._emitter.emit(NodeHeartbeat, round_number=self.round_number, node_id=self._node_id, status="busy")
 
     def __enter__(self) -> Self:
         self._thread.start()

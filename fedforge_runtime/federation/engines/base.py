@@ -38,8 +38,8 @@ class Engine(Protocol):
     - a message that is pushed is answered by the site it is addressed to, or by an error that says why not;
     - a site that raises or whose process dies answers with an error, and serves the next message;
     - replies may come in any order;
-    - what the ServerApp raises, `run` raises, and no process that the engine started is left, within two seconds
-      even when sites are in the middle of their work.
+    - what the ServerApp raises, `run` raises, and no process that the engine started is left, even when sites are
+      in the middle of their work: nobody waits for them to finish.
     """
 
     name: str

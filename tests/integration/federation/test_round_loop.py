@@ -261,6 +261,23 @@ def test_a_stop_discards_the_round_in_flight(tmp_path: Path) -> None:
     assert_same_state(resumed, RoundRun(tmp_path / "undisturbed", clients=3).rounds(3))
 
 
+def test_a_pause_between_rounds_does_not_change_the_model(tmp_path: Path) -> None:
+    class PauseBeforeTheSecondRound:
+        asked_since = 0
+
+        def desired(self) -> Desired:
+            if not any(event.type == "round_completed" for event in paused.events) or self.asked_since == 2:
+                return "run"
+            self.asked_since += 1
+            return "pause"
+
+    paused = RoundRun(tmp_path / "paused", clients=3, control=PauseBeforeTheSecondRound())
+    resumed = paused.rounds(3)
+
+    assert [event.type for event in paused.events if event.type.startswith("run_")] == ["run_paused", "run_resumed"]
+    assert_same_state(resumed, RoundRun(tmp_path / "undisturbed", clients=3).rounds(3))
+
+
 # Replay
 
 

@@ -16,22 +16,27 @@ from fedforge_runtime.federation.records import RoundRecord
 from fedforge_runtime.learning.parameters import initial_head
 from fedforge_runtime.learning.standardisation import Standardisation
 
-# Saves round 1, then round 2 up to the point that the argument names, and is killed there.
+# Saves rounds 0 and 1, then round 2 up to the moment that the arguments name, and is killed there.
 KILLED_WHILE_SAVING = """
-import os, signal, sys
-from pathlib import Path
-import fedforge_runtime.federation.checkpoint as module
-sys.path.insert(0, sys.argv[3])
-from test_checkpoint import checkpoint
+import os, pathlib, signal, sys
+sys.path.insert(0, sys.argv[1])
+from test_checkpoint import CheckpointStore, checkpoint
 
-store = module.CheckpointStore(Path(sys.argv[1]))
+store = CheckpointStore(pathlib.Path(sys.argv[2]))
 for number in (0, 1):
     store.save(checkpoint(number))
 
-def die(*_, **__):
-    os.kill(os.getpid(), signal.SIGKILL)
+owner, name = {"fsync": (os, "fsync"), "rename": (pathlib.Path, "rename")}[sys.argv[3]]
+calls_left, original = int(sys.argv[4]), getattr(owner, name)
 
-setattr(module, sys.argv[2], die)
+def die_at_last(*arguments):
+    global calls_left
+    calls_left -= 1
+    if not calls_left:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return original(*arguments)
+
+setattr(owner, name, die_at_last)
 store.save(checkpoint(2))
 """
 
@@ -109,9 +114,9 @@ def test_a_round_that_is_done_again_replaces_its_checkpoint(store: CheckpointSto
     assert found.server_state == {}
 
 
-@pytest.mark.parametrize("moment", ["save", "write_json", "publish_folder"])
-def test_a_process_killed_while_saving_leaves_the_checkpoint_before(moment: str, tmp_path: Path) -> None:
-    arguments = [str(tmp_path), moment, str(Path(__file__).parent)]
+@pytest.mark.parametrize(("call", "number"), [("fsync", 1), ("fsync", 2), ("fsync", 4), ("rename", 1)])
+def test_a_process_killed_while_saving_leaves_the_checkpoint_before(call: str, number: int, tmp_path: Path) -> None:
+    arguments = [str(Path(__file__).parent), str(tmp_path), call, str(number)]
     killed = subprocess.run([sys.executable, "-c", KILLED_WHILE_SAVING, *arguments], check=False)
 
     found = CheckpointStore(tmp_path).latest()
