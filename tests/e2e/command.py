@@ -41,6 +41,16 @@ class Outcome:
         return [line for line in self.errors.splitlines() if line.startswith("error:")]
 
 
+def refusal(outcome: Outcome) -> str:
+    """The one line that says why a command was refused; fails unless it is the last word and the only one."""
+    assert outcome.code not in (0, 70), outcome
+    assert outcome.output == ""
+    assert "Traceback" not in outcome.errors
+    lines = outcome.errors.strip().splitlines()
+    assert outcome.error_lines == lines[-1:], outcome.errors
+    return lines[-1]
+
+
 def fedforge(*arguments: object, environment: Mapping[str, str] | None = None) -> Outcome:
     """Run `fedforge` with these arguments to its end."""
     with running(*arguments, environment=environment) as process:
@@ -57,6 +67,7 @@ def running(*arguments: object, environment: Mapping[str, str] | None = None) ->
         stderr=subprocess.PIPE,
         text=True,
         env={**os.environ, "COLUMNS": "200", **(environment or {})},
+        start_new_session=True,
     )
     try:
         yield process
@@ -76,6 +87,11 @@ def processes_of(pid: int) -> list[psutil.Process]:
     except psutil.NoSuchProcess:
         return []
     return [process for process in tree if process.is_running() and process.status() != psutil.STATUS_ZOMBIE]
+
+
+def workers_of(pid: int) -> list[psutil.Process]:
+    """The processes that a command's template has forked."""
+    return [worker for child in psutil.Process(pid).children() for worker in child.children()]
 
 
 def kill_tree(pid: int) -> None:

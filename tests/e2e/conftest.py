@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.command import fedforge
+from tests.e2e.command import Outcome, fedforge
 
 ROWS = 240
 
@@ -62,8 +62,14 @@ def small(home: Path, tiny_backbone: Path) -> list[str]:
 
 
 @pytest.fixture(scope="session")
-def undisturbed(small: list[str]) -> dict[str, Any]:
-    """The result of the small run, blood, seed 17, in two workers."""
+def undisturbed_outcome(small: list[str]) -> Outcome:
+    """How the small run ended: blood, seed 17, in two workers."""
     outcome = fedforge("run", "blood", *small, "--set", "runtime.workers=2", "--run-id", "undisturbed", "--json")
     assert outcome.code == 0, outcome.errors
-    return outcome.json
+    return outcome
+
+
+@pytest.fixture(scope="session")
+def undisturbed(undisturbed_outcome: Outcome) -> dict[str, Any]:
+    """The result of the small run."""
+    return undisturbed_outcome.json

@@ -8,12 +8,23 @@ import signal
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import psutil
 import pytest
 
 from fedforge_runtime.telemetry.emitter import read_events
 from monitor.schema import ClientTrainStarted, Event, RoundCompleted
-from tests.e2e.command import fedforge, kill_tree, processes_of, running, wait_for_event, wait_until
+from tests.e2e.command import (
+    Outcome,
+    fedforge,
+    kill_tree,
+    processes_of,
+    refusal,
+    running,
+    wait_for_event,
+    wait_until,
+    workers_of,
+)
 
 # Long enough to be caught in the middle: each round trains for this many epochs.
 LONG_ROUNDS = ["--set", "learning.epochs=60", "--set", "runtime.workers=2"]
@@ -24,6 +35,12 @@ def _training_in(round_number: int) -> Any:
         return isinstance(event, ClientTrainStarted) and event.round == round_number
 
     return wanted
+
+
+@pytest.fixture
+def fresh(small: list[str], home: Path, tmp_path: Path) -> list[str]:
+    """The small run's options, in a home of its own where nothing is prepared."""
+    return [str(tmp_path) if option == str(home) else option for option in small]
 
 
 @pytest.fixture(scope="module", params=["fedavg", "fedadam"])
@@ -75,7 +92,7 @@ def test_ctrl_c_in_mid_round_stops_leaves_no_process_and_resumes(
     assert process.returncode == 130
     assert f"fedforge resume {run_id}" in errors
     assert "Traceback" not in errors
-    wait_until(lambda: not any(each.is_running() for each in tree), "the end of every process", 10)
+    _assert_gone(tree)
     shown = fedforge("show", run_id, "--home", home, "--json").json
     assert (shown["state"], shown["rounds_completed"]) == ("stopped", 1)
 
@@ -120,24 +137,54 @@ def test_too_few_sites_end_the_run_with_a_reason(small: list[str], home: Path) -
     assert "only 2 of the 3 clients needed" in shown["reason"]
 
 
-def test_features_go_on_where_they_were_killed(
-    tiny_backbone: Path, tmp_path: Path, undisturbed: dict[str, Any], small: list[str]
+def test_chunks_of_features_that_are_done_are_not_done_again_after_kill_9(
+    undisturbed: dict[str, Any], fresh: list[str], tmp_path: Path
 ) -> None:
-    here = [option if option != small[1] else str(tmp_path) for option in small]
-    with running("run", "blood", *here, "--run-id", "killed") as process:
-        progress = wait_until(
-            lambda: next(tmp_path.glob("assets/features/.*.partial/progress.jsonl"), None), "progress"
-        )
-        wait_until(lambda: progress.read_text().count("\n") >= 1, "a finished chunk")
-        for each in processes_of(process.pid):
-            each.suspend()
+    with running("run", "blood", *fresh, "--run-id", "killed") as process:
+        progress = _feature_progress(tmp_path)
+        workers_of(process.pid)[0].suspend()  # so that one chunk at least is never done
+        done = wait_until(lambda: [chunk for chunk in _chunks(progress) if chunk[0] != "train"], "a chunk to mark")
         kill_tree(process.pid)
         process.wait()
-    assert progress.exists(), "the pass ended before it was killed"
+    split, start, stop = done[0]
+    marked = np.load(progress.with_name(f"features_{split}.npy"), mmap_mode="r+")
+    marked[start:stop] = 0.25  # what is computed anew loses the mark; rows that train the model stay as they are
+    marked.flush()
+
     resumed = fedforge("resume", "killed", "--home", tmp_path, "--json")
     assert resumed.code == 0, resumed.errors
     assert "are there already" in " ".join(resumed.errors.split())
+    features = np.load(next(tmp_path.glob(f"assets/features/*/features_{split}.npy")))
+    assert (features[start:stop] == 0.25).all()
     assert resumed.json["model_sha256"] == undisturbed["model_sha256"]
+
+
+def test_a_worker_that_dies_over_features_ends_the_run_with_a_reason_and_it_resumes(
+    undisturbed: dict[str, Any], fresh: list[str], tmp_path: Path
+) -> None:
+    with running("run", "blood", *fresh, "--run-id", "lost") as process:
+        _feature_progress(tmp_path)
+        worker = workers_of(process.pid)[0]
+        worker.suspend()
+        worker.kill()
+        output, errors = process.communicate(timeout=60)
+    reason = refusal(Outcome(process.returncode, output, errors))
+    assert "a worker process ended before its task did" in reason
+    assert "fedforge resume lost" in reason
+    resumed = fedforge("resume", "lost", "--home", tmp_path, "--json")
+    assert resumed.code == 0, resumed.errors
+    assert resumed.json["model_sha256"] == undisturbed["model_sha256"]
+
+
+def test_ctrl_c_while_it_starts_ends_the_whole_group_at_once(fresh: list[str], tmp_path: Path) -> None:
+    with running("run", "blood", *fresh) as process:
+        tree = wait_until(lambda: _with_template(process.pid), "the template")
+        os.killpg(process.pid, signal.SIGINT)
+        _, errors = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert "Traceback" not in errors
+    _assert_gone(tree)
+    assert not (tmp_path / "runs").exists()
 
 
 def test_workers_end_when_their_parent_is_killed(small: list[str], home: Path) -> None:
@@ -148,8 +195,29 @@ def test_workers_end_when_their_parent_is_killed(small: list[str], home: Path) -
         os.kill(process.pid, signal.SIGKILL)
         process.wait()
         assert children
-        wait_until(
-            lambda: not any(each.is_running() and each.status() != psutil.STATUS_ZOMBIE for each in children),
-            "the end of every worker",
-            15,
-        )
+        _assert_gone(children)
+
+
+def _feature_progress(home: Path) -> Path:
+    """The file that names the chunks which are done, once there is one."""
+    partial = home / "assets" / "features"
+    file: Path = wait_until(lambda: next(partial.glob(".*.partial/progress.jsonl"), None), "the feature pass")
+    wait_until(lambda: _chunks(file), "a finished chunk")
+    return file
+
+
+def _chunks(progress: Path) -> list[tuple[str, int, int]]:
+    return [tuple(json.loads(line)) for line in progress.read_text().rpartition("\n")[0].splitlines()]
+
+
+def _with_template(pid: int) -> list[psutil.Process]:
+    """All processes of a command, once the one that its workers are forked from is among them."""
+    tree = processes_of(pid)
+    return tree if any("forkserver" in " ".join(each.cmdline()) for each in tree) else []
+
+
+def _assert_gone(processes: list[psutil.Process]) -> None:
+    def all_gone() -> bool:
+        return not any(each.is_running() and each.status() != psutil.STATUS_ZOMBIE for each in processes)
+
+    wait_until(all_gone, "the end of every process", 15)

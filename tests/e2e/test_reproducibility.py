@@ -30,6 +30,7 @@ def test_the_same_seed_gives_the_same_model(small: list[str], undisturbed: dict[
     assert outcome.code == 0, outcome.errors
     assert outcome.json["model_sha256"] == undisturbed["model_sha256"]
     assert outcome.json["metrics"] == undisturbed["metrics"]
+    assert outcome.json.keys() == undisturbed.keys()
     assert [each["model_sha256"] for each in outcome.json["rounds"]] == [
         each["model_sha256"] for each in undisturbed["rounds"]
     ]
