@@ -8,7 +8,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +18,7 @@ from typing import Any
 import psutil
 
 from fedforge_runtime.telemetry.emitter import read_events
-from monitor.schema import Event
+from monitor.schema import ClientTrainStarted, Event
 
 LIMIT_SECONDS = 180.0
 
@@ -56,6 +57,12 @@ def fedforge(*arguments: object, environment: Mapping[str, str] | None = None) -
     with running(*arguments, environment=environment) as process:
         output, errors = process.communicate(timeout=LIMIT_SECONDS)
         return Outcome(process.returncode, output, errors)
+
+
+def fedforge_together(*commands: Sequence[object]) -> list[Outcome]:
+    """Run several commands at the same time and wait for all of them."""
+    with ThreadPoolExecutor(len(commands)) as threads:
+        return list(threads.map(lambda arguments: fedforge(*arguments), commands))
 
 
 @contextmanager
@@ -118,6 +125,18 @@ def wait_for_event(log: Path, wanted: Callable[[Event], bool], what: str) -> Eve
     """The first event of a run's log that is `wanted`."""
     event: Event = wait_until(lambda: next(filter(wanted, read_events(log)), None), what)
     return event
+
+
+def hold_training(log: Path, round_number: int) -> tuple[psutil.Process, int]:
+    """Wait until a client trains in a round and stop its worker there; the worker and the client."""
+    started = wait_for_event(
+        log,
+        lambda event: isinstance(event, ClientTrainStarted) and event.round == round_number,
+        f"training in round {round_number}",
+    )
+    worker = psutil.Process(int(started.emitter_id.split("-")[1]))
+    worker.suspend()
+    return worker, int(started.node_id.removeprefix("client-"))
 
 
 def tree_of(folder: Path) -> dict[str, int]:

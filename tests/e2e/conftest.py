@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,18 @@ import pytest
 from tests.e2e.command import Outcome, fedforge
 
 ROWS = 240
+
+
+@pytest.fixture(scope="session", autouse=True)
+def temporary_files() -> Iterator[Path]:
+    """Where commands put their temporary files: what those that are killed leave there goes at the end."""
+    # Not below pytest's own folders: the names of sockets must be short.
+    with (
+        tempfile.TemporaryDirectory(prefix="e2e-", ignore_cleanup_errors=True) as folder,
+        pytest.MonkeyPatch.context() as patch,
+    ):
+        patch.setenv("TMPDIR", folder)
+        yield Path(folder)
 
 
 @pytest.fixture(scope="session")
@@ -53,18 +67,18 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def small(home: Path, tiny_backbone: Path) -> list[str]:
-    """Options of a small run: phantom images, the tiny checkpoint, three sites, three rounds."""
+    """Options of a small run: phantom images, the tiny checkpoint, three sites, three rounds of some epochs each."""
     return [
         *("--home", str(home), "--data", "phantom", "--backbone", str(tiny_backbone)),
         *("--clients", "3", "--rounds", "3", "--set", f"dataset.limit={ROWS}"),
-        *("--set", "learning.learning_rate=0.02"),
+        *("--set", "learning.learning_rate=0.02", "--set", "learning.epochs=8", "--set", "runtime.workers=2"),
     ]
 
 
 @pytest.fixture(scope="session")
 def undisturbed_outcome(small: list[str]) -> Outcome:
     """How the small run ended: blood, seed 17, in two workers."""
-    outcome = fedforge("run", "blood", *small, "--set", "runtime.workers=2", "--run-id", "undisturbed", "--json")
+    outcome = fedforge("run", "blood", *small, "--run-id", "undisturbed", "--json")
     assert outcome.code == 0, outcome.errors
     return outcome
 

@@ -58,10 +58,16 @@ def test_the_model_card_names_phantom_data_and_the_hash(exported: Path, undistur
     assert "Untrained backbone" not in card
 
 
-def test_an_untrained_backbone_is_named_wherever_its_numbers_are(tmp_path: Path) -> None:
+def test_an_untrained_backbone_is_named_wherever_its_numbers_are(tmp_path: Path, temporary_files: Path) -> None:
+    temporary = temporary_files / "own"
+    temporary.mkdir()
     options = ["--data", "phantom", "--set", "dataset.limit=72", "--set", "partition.minimum_rows=5", "--clients", "2"]
-    done = fedforge("run", "blood", *options, "--backbone", "untrained", "--rounds", "1", "--home", tmp_path)
+    done = fedforge(
+        *("run", "blood", *options, "--backbone", "untrained", "--rounds", "1", "--home", tmp_path),
+        environment={"TMPDIR": str(temporary)},
+    )
     assert done.code == 0, done.errors
+    assert not list(temporary.iterdir())
     assert "UNTRAINED BACKBONE" in done.errors
     assert "UNTRAINED BACKBONE" in done.output
 

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import shutil
-import signal
 import socket
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -18,12 +16,11 @@ import pytest
 
 from fedforge_runtime.artifacts import MANIFEST
 from fedforge_runtime.data.phantom import generate
-from monitor.schema import ClientTrainStarted
-from tests.e2e.command import fedforge, refusal, running, tree_of, wait_for_event
+from tests.e2e.command import fedforge, hold_training, refusal, running, tree_of
 
 NETWORK_LIMIT_SECONDS = 30.0
 
-Arrays = dict[str, np.ndarray[Any, Any]]
+Arrays = dict[str, Any]
 
 
 @pytest.fixture
@@ -317,18 +314,15 @@ def test_a_resumed_run_keeps_its_configuration(undisturbed: dict[str, Any], home
 def test_a_running_run_is_left_alone_by_others(
     small: Sequence[str], undisturbed: dict[str, Any], home: Path, tmp_path: Path
 ) -> None:
-    log = home / "runs" / "busy" / "events.jsonl"
     with running("run", "blood", *small, "--run-id", "busy", "--json") as process:
-        started = wait_for_event(log, lambda event: isinstance(event, ClientTrainStarted), "training")
-        worker = int(started.emitter_id.split("-")[1])
-        os.kill(worker, signal.SIGSTOP)
+        worker, _ = hold_training(home / "runs" / "busy" / "events.jsonl", 1)
 
         assert "exists already" in refusal(fedforge("run", "blood", *small, "--run-id", "busy"))
         assert "executed by another process" in refusal(fedforge("resume", "busy", "--home", home))
         assert "no model yet" in refusal(fedforge("export", "busy", tmp_path / "model", "--home", home))
         assert fedforge("show", "busy", "--home", home, "--json").json["state"] == "running"
 
-        os.kill(worker, signal.SIGCONT)
+        worker.resume()
         output, errors = process.communicate(timeout=60)
     assert process.returncode == 0, errors
     assert json.loads(output)["model_sha256"] == undisturbed["model_sha256"]
