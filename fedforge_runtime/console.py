@@ -14,7 +14,6 @@ from rich.table import Column, Table
 
 from fedforge_runtime.config import read_run_config
 from fedforge_runtime.data.features import Progress as FeatureProgress
-from fedforge_runtime.federation.state import RunState
 from fedforge_runtime.home import RunFolder
 from fedforge_runtime.learning.metric_names import METRIC_NAMES
 from fedforge_runtime.telemetry.emitter import EventLogReader
@@ -162,10 +161,6 @@ def provenance(summary: dict[str, Any]) -> str:
     if summary["backbone"] and not summary["backbone"]["trained"]:
         words.append("UNTRAINED BACKBONE")
     return ", ".join(words)
-
-
-def describe_state(state: RunState) -> str:
-    return f"{state.state} ({state.reason})" if state.reason else state.state
 
 
 def _headline(summary: dict[str, Any]) -> str:

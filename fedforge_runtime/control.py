@@ -43,10 +43,6 @@ class SignalControl:
         if self._stop.is_set():
             raise RunStoppedError(f"stopped: {self.reason}.")
 
-    def _received(self, number: int, frame: FrameType | None) -> None:
-        self.reason = f"{signal.Signals(number).name} received"
-        self._stop.set()
-
     @contextmanager
     def installed(self) -> Iterator[SignalControl]:
         """Listen to the signals while the block runs; a second Ctrl-C interrupts at once."""
@@ -56,7 +52,8 @@ class SignalControl:
             if self._stop.is_set():
                 signal.signal(number, before[signal.Signals(number)])
                 raise KeyboardInterrupt
-            self._received(number, frame)
+            self.reason = f"{signal.Signals(number).name} received"
+            self._stop.set()
 
         for number in before:
             signal.signal(number, handle)

@@ -22,6 +22,12 @@ class FedForgeError(Exception):
         return f"{self.message} {self.remedy}".strip()
 
 
+def failure_reason(error: BaseException) -> str:
+    """Why a run failed, as its log says it: our own errors in full, others with their type."""
+    text = str(error) if isinstance(error, FedForgeError) else f"{type(error).__name__}: {error}"
+    return text[:2000]
+
+
 class ConfigError(FedForgeError):
     """A wrong option, key or value in a configuration."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from typing import Protocol
 
 from fedforge_runtime.data.features import Progress
@@ -10,7 +10,7 @@ from fedforge_runtime.home import RunFolder
 
 
 class Narrator(Protocol):
-    """Shown on a console by the CLI; silent in a library."""
+    """Shown on a console by the CLI."""
 
     def notice(self, text: str) -> None:
         """One sentence."""
@@ -23,16 +23,3 @@ class Narrator(Protocol):
 
     def rounds(self, folder: RunFolder) -> AbstractContextManager[None]:
         """Follow the run's rounds while the block runs."""
-
-
-class Silent:
-    """Says nothing."""
-
-    def notice(self, text: str) -> None: ...
-
-    def banner(self, text: str) -> None: ...
-
-    def features(self, progress: Progress) -> None: ...
-
-    def rounds(self, folder: RunFolder) -> AbstractContextManager[None]:
-        return nullcontext()

@@ -11,18 +11,19 @@ import pytest
 @pytest.fixture(scope="session")
 def real_data() -> Path:
     """A folder with real images in MedMNIST's format: `bloodmnist.npz`, `dermamnist.npz`, `pathmnist.npz`."""
-    named = os.environ.get("FEDFORGE_REAL_DATA")
-    folder = Path(named) if named else Path(__file__).parents[2] / "shared" / "data" / "medmnist"
-    if not (folder / "bloodmnist.npz").is_file():
-        pytest.skip(f"no real images in {folder}; set FEDFORGE_REAL_DATA to a folder with bloodmnist.npz")
-    return folder
+    return _folder_or_skip("FEDFORGE_REAL_DATA", "data/medmnist", "bloodmnist.npz")
 
 
 @pytest.fixture(scope="session")
 def real_backbone() -> Path:
     """A folder with the pretrained DeiT-tiny checkpoint in Hugging Face's format."""
-    named = os.environ.get("FEDFORGE_REAL_BACKBONE")
-    folder = Path(named) if named else Path(__file__).parents[2] / "shared" / "models" / "deit-tiny-patch16-224"
-    if not (folder / "model.safetensors").is_file():
-        pytest.skip(f"no pretrained weights in {folder}; set FEDFORGE_REAL_BACKBONE to a checkpoint folder")
+    return _folder_or_skip("FEDFORGE_REAL_BACKBONE", "models/deit-tiny-patch16-224", "model.safetensors")
+
+
+def _folder_or_skip(variable: str, default: str, file: str) -> Path:
+    """The folder that an environment variable names, else one beside the repository, when it holds `file`."""
+    named = os.environ.get(variable)
+    folder = Path(named) if named else Path(__file__).parents[2] / "shared" / default
+    if not (folder / file).is_file():
+        pytest.skip(f"no {file} in {folder}; set {variable} to a folder that has it")
     return folder

@@ -71,7 +71,7 @@ def resolve_backbone(
             notify(f"{error.message} An untrained backbone stands in for it.")
             return _untrained(store, pool)
     folder = _local_folder(name)
-    return _check_folder(name, folder, trained=True) if folder else _from_hub(name, home, notify)
+    return _open_folder(name, folder, trained=True) if folder else _from_hub(name, home, notify)
 
 
 def check_backbone(name: str) -> None:
@@ -82,7 +82,7 @@ def check_backbone(name: str) -> None:
     """
     folder = _local_folder(name)
     if folder:
-        _check_folder(name, folder, trained=True)
+        _check_folder(folder)
 
 
 def _local_folder(name: str) -> Path | None:
@@ -111,12 +111,12 @@ def _from_hub(name: str, home: Home, notify: Callable[[str], None]) -> Backbone:
     try:
         cached = download(local_files_only=True)
         if all((cached / file).is_file() for file in _FILES):
-            return _check_folder(name, cached, trained=True)
+            return _open_folder(name, cached, trained=True)
     except LocalEntryNotFoundError:
         pass
     notify(f"Downloading the backbone {name}.")
     try:
-        return _check_folder(name, download(local_files_only=False), trained=True)
+        return _open_folder(name, download(local_files_only=False), trained=True)
     except BackboneError:
         raise
     except Exception as error:  # the client raises the errors of several HTTP libraries
@@ -127,7 +127,14 @@ def _from_hub(name: str, home: Home, notify: Callable[[str], None]) -> Backbone:
         ) from error
 
 
-def _check_folder(name: str, folder: Path, *, trained: bool) -> Backbone:
+def _open_folder(name: str, folder: Path, *, trained: bool) -> Backbone:
+    hidden_size = _check_folder(folder)
+    digest = hashlib.sha256("".join(sha256_file(folder / file) for file in _FILES).encode()).hexdigest()
+    return Backbone(name=name, path=folder, trained=trained, sha256=digest, hidden_size=hidden_size)
+
+
+def _check_folder(folder: Path) -> int:
+    """The hidden size of the ViT in a folder; `BackboneError` when it holds none."""
     remedy = f"A backbone folder holds {', '.join(_FILES)} of a ViT, as save_pretrained writes them."
     if not folder.is_dir():
         raise BackboneError(f"the backbone folder {folder} does not exist.", remedy=remedy)
@@ -143,8 +150,7 @@ def _check_folder(name: str, folder: Path, *, trained: bool) -> Backbone:
     tensors = _tensor_names(folder / "model.safetensors", remedy)
     if not any(tensor.endswith("encoder.layer.0.attention.attention.query.weight") for tensor in tensors):
         raise BackboneError(f"{folder / 'model.safetensors'} has no ViT encoder layers in it.", remedy=remedy)
-    digest = hashlib.sha256("".join(sha256_file(folder / file) for file in _FILES).encode()).hexdigest()
-    return Backbone(name=name, path=folder, trained=trained, sha256=digest, hidden_size=hidden_size)
+    return hidden_size
 
 
 def _read_json(path: Path, remedy: str) -> dict[str, Any]:
@@ -172,7 +178,7 @@ def _untrained(store: ArtifactStore, pool: WorkerPool) -> Backbone:
     artifact = store.build(
         "backbone", inputs, lambda folder: pool.submit(_write_untrained, folder, _DEIT_TINY).result()
     )
-    return _check_folder(UNTRAINED, artifact.path, trained=False)
+    return _open_folder(UNTRAINED, artifact.path, trained=False)
 
 
 def _write_untrained(folder: Path, architecture: Mapping[str, int]) -> dict[str, Any]:

@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-from fedforge_runtime.config import LearningConfig
 from fedforge_runtime.data.sources import Split
-from fedforge_runtime.federation.settings import RunInputs
+from fedforge_runtime.federation.settings import RunSettings
 from fedforge_runtime.learning.parameters import Parameters
 from fedforge_runtime.learning.standardisation import Standardisation
 
 
 def evaluate_split(
-    inputs: RunInputs,
-    learning: LearningConfig,
-    parameters: Parameters,
-    standardisation: Standardisation | None,
-    split: Split,
+    settings: RunSettings, parameters: Parameters, standardisation: Standardisation | None, split: Split
 ) -> dict[str, float]:
     """The metrics of a global model on all rows of `split`."""
     from fedforge_runtime.federation.site import build_model, open_split
     from fedforge_runtime.learning.training import evaluate_model
 
-    model = build_model(inputs, standardisation)
+    model = build_model(settings.inputs, standardisation)
     model.load_trainable(parameters)
-    return evaluate_model(model, open_split(inputs, split), learning)
+    return evaluate_model(model, open_split(settings.inputs, split), settings.config.learning)

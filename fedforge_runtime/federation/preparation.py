@@ -29,6 +29,10 @@ class Prepared:
     preprocessing: Artifact
     backbone: Backbone
 
+    def artifacts(self, features: Artifact | None) -> list[Artifact]:
+        """Everything that was made, in order; without features on the un-cached path."""
+        return [self.dataset, self.partition, self.preprocessing, *([features] if features else [])]
+
 
 def check_preparation(config: RunConfig) -> None:
     """Refuse, before anything is made, what could only fail later.
@@ -92,18 +96,12 @@ def prepare_run_features(
 def run_inputs(prepared: Prepared, features: Artifact | None) -> RunInputs:
     """The artifacts as the ServerApp and the clients know them."""
     facts = read_dataset_facts(prepared.dataset)
-    artifacts = [
-        prepared.dataset,
-        prepared.partition,
-        prepared.preprocessing,
-        *([features] if features else []),
-    ]
     return RunInputs(
         dataset=str(prepared.dataset.path),
         partition=str(prepared.partition.path),
         preprocess=str(prepared.preprocessing.path),
         features=str(features.path) if features else None,
-        keys={artifact.kind: artifact.key for artifact in artifacts},
+        keys={artifact.kind: artifact.key for artifact in prepared.artifacts(features)},
         backbone=str(prepared.backbone.path),
         backbone_name=prepared.backbone.name,
         backbone_sha256=prepared.backbone.sha256,
@@ -144,4 +142,4 @@ def prepare_everything(config: RunConfig, *, home: Home, narrator: Narrator) -> 
                 narrator=narrator,
                 check_stop=control.raise_if_stopped,
             )
-    return [prepared.dataset, prepared.partition, prepared.preprocessing, *([features] if features else [])]
+    return prepared.artifacts(features)

@@ -7,7 +7,6 @@ import importlib.metadata
 import platform
 import shutil
 import subprocess
-from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
@@ -28,19 +27,8 @@ _RECORDED = (
 
 def publish_results(settings: RunSettings, final: Checkpoint, pool: WorkerPool) -> None:
     """Evaluate the final model on the test split, export it and write the run's manifest."""
-    evaluations: dict[str, Future[dict[str, float]]] = {
-        split: pool.submit(
-            evaluate_split,
-            settings.inputs,
-            settings.config.learning,
-            final.parameters,
-            final.standardisation,
-            split,
-        )
-        for split in ("validation", "test")
-    }
-    metrics = {split: evaluation.result() for split, evaluation in evaluations.items()}
-    _export(settings, final, metrics["test"], pool)
+    test = pool.submit(evaluate_split, settings, final.parameters, final.standardisation, "test").result()
+    _export(settings, final, test, pool)
     inputs = settings.inputs
     write_json(
         settings.folder.metrics,
@@ -50,7 +38,8 @@ def publish_results(settings: RunSettings, final: Checkpoint, pool: WorkerPool) 
             "rounds_completed": final.round,
             "data": provenance_of_data(settings),
             "backbone": {"name": inputs.backbone_name, "trained": inputs.backbone_trained},
-            **metrics,
+            "validation": final.records[-1].validation_metrics,
+            "test": test,
         },
     )
     write_json(settings.folder.manifest, _manifest(settings, final))

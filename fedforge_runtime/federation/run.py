@@ -22,7 +22,7 @@ from fedforge_runtime.artifacts import (
 from fedforge_runtime.clock import monotonic, utc_now
 from fedforge_runtime.config import RunConfig, RuntimeConfig, read_run_config, suggest
 from fedforge_runtime.control import SignalControl, obey
-from fedforge_runtime.errors import FedForgeError, RunError, RunStoppedError, StorageError
+from fedforge_runtime.errors import FedForgeError, RunError, RunStoppedError, StorageError, failure_reason
 from fedforge_runtime.federation.engines import open_engine
 from fedforge_runtime.federation.engines.base import Federation
 from fedforge_runtime.federation.participants import read_participants
@@ -261,8 +261,7 @@ class _Attempt:
             reason = str(error) or "interrupted"
             emitter.emit(RunStopped, round_number=done, node_id="server", reason=reason)
         else:
-            reason = str(error) if isinstance(error, FedForgeError) else f"{type(error).__name__}: {error}"
-            emitter.emit(RunFailed, round_number=done, node_id="server", reason=reason[:2000])
+            emitter.emit(RunFailed, round_number=done, node_id="server", reason=failure_reason(error))
 
     def _record_seconds(self, prepared_at: float, featured_at: float) -> None:
         ended = monotonic()

@@ -8,7 +8,7 @@ from flwr.app import Context
 from flwr.serverapp import Grid, ServerApp
 
 from fedforge_runtime.control import present_control
-from fedforge_runtime.errors import FedForgeError, RunStoppedError
+from fedforge_runtime.errors import RunStoppedError, failure_reason
 from fedforge_runtime.federation.checkpoint import Checkpoint, CheckpointStore
 from fedforge_runtime.federation.evaluation import evaluate_split
 from fedforge_runtime.federation.grid import RunGrid
@@ -51,8 +51,7 @@ def main(grid: Grid, context: Context) -> None:
             emitter.emit(RunStopped, round_number=attempt.round, node_id="server", reason=stop.message)
             raise
         except BaseException as error:
-            reason = str(error) if isinstance(error, FedForgeError) else f"{type(error).__name__}: {error}"
-            emitter.emit(RunFailed, round_number=attempt.round, node_id="server", reason=reason[:2000])
+            emitter.emit(RunFailed, round_number=attempt.round, node_id="server", reason=failure_reason(error))
             raise
         emitter.emit(RunCompleted, round_number=final.round, node_id="server", model_sha256=final.model_sha256)
         emitter.sync()
@@ -139,14 +138,7 @@ class _Attempt:
         )
 
     def _evaluate(self, parameters: Parameters, start: Checkpoint) -> Future[dict[str, float]]:
-        return self._pool.submit(
-            evaluate_split,
-            self._settings.inputs,
-            self._settings.config.learning,
-            parameters,
-            start.standardisation,
-            "validation",
-        )
+        return self._pool.submit(evaluate_split, self._settings, parameters, start.standardisation, "validation")
 
     def _save(self, checkpoint: Checkpoint) -> None:
         self._checkpoints.save(checkpoint)
