@@ -23,6 +23,8 @@ Profile = Literal["cpu-safe", "tuned"]
 PHASES: tuple[Phase, ...] = get_args(Phase)
 PROFILES: tuple[Profile, ...] = get_args(Profile)
 
+_MOST_SUGGESTED = 12
+
 ParameterValue = int | float | list[int] | list[float]
 
 
@@ -232,10 +234,13 @@ def parse_named_argument(text: str) -> tuple[str, str | None]:
 
 
 def suggest(given: str, known: Iterable[str]) -> str:
-    """A remedy that names the nearest known word, or all of them."""
+    """A remedy that names the nearest known word, or the known ones."""
     words = list(known)
     nearest = difflib.get_close_matches(given, words, n=1)
-    return f"Did you mean {nearest[0]!r}?" if nearest else f"Known: {', '.join(words)}."
+    if nearest:
+        return f"Did you mean {nearest[0]!r}?"
+    more = f" and {len(words) - _MOST_SUGGESTED} more" if len(words) > _MOST_SUGGESTED else ""
+    return f"Known: {', '.join(words[:_MOST_SUGGESTED])}{more}."
 
 
 def _phase_document(phase: str) -> dict[str, Any]:

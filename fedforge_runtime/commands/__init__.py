@@ -1,0 +1,1 @@
+"""The subcommands of `fedforge`, a file for each subject."""

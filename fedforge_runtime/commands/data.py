@@ -1,0 +1,57 @@
+"""`fedforge prepare`: the data that runs are made of."""
+
+from __future__ import annotations
+
+from fedforge_runtime.commands.options import (
+    BackboneOption,
+    ClientsOption,
+    ConfigOption,
+    DataOption,
+    DebugOption,
+    HomeOption,
+    JsonOption,
+    PartitionOption,
+    Phase,
+    ProfileOption,
+    SeedOption,
+    SetOption,
+    configuration,
+)
+from fedforge_runtime.commands.output import command
+from fedforge_runtime.home import Home
+
+
+def prepare(
+    phase: Phase,
+    home: HomeOption = None,
+    config: ConfigOption = None,
+    profile: ProfileOption = "cpu-safe",
+    data: DataOption = None,
+    backbone: BackboneOption = None,
+    clients: ClientsOption = None,
+    partition: PartitionOption = None,
+    seed: SeedOption = None,
+    assignments: SetOption = None,
+    as_json: JsonOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Download, check, partition and preprocess the data and compute the features, without training."""
+    run_config = configuration(
+        phase,
+        config,
+        profile,
+        assignments,
+        {"dataset.source": data, "backbone.name": backbone, "partition.clients": clients, "seed": seed},
+        partition=partition,
+    )
+    with command(as_json=as_json, debug=debug) as emit:
+        from fedforge_runtime.console import ConsoleNarrator, print_artifacts
+        from fedforge_runtime.federation.preparation import prepare_everything
+
+        artifacts = prepare_everything(run_config, home=Home.resolve(home), narrator=ConsoleNarrator())
+        emit(
+            {each.kind: {"key": each.key, "path": str(each.path), "created": each.created} for each in artifacts},
+            lambda _: print_artifacts(
+                [(each.kind, "made" if each.created else "unchanged", str(each.path)) for each in artifacts]
+            ),
+        )

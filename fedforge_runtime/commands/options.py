@@ -1,0 +1,58 @@
+"""Arguments and options that several commands share, and the configuration that they add up to."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from fedforge_runtime.config import RunConfig, load_run_config
+
+Phase = Annotated[str, typer.Argument(metavar="PHASE", help="blood, derma or path")]
+RunId = Annotated[str, typer.Argument(metavar="RUN_ID")]
+HomeOption = Annotated[
+    Path | None,
+    typer.Option("--home", help="where data and runs live; default $FEDFORGE_HOME or ./.fedforge"),
+]
+ConfigOption = Annotated[Path | None, typer.Option("--config", help="YAML whose keys replace the phase's")]
+ProfileOption = Annotated[str, typer.Option("--profile", help="cpu-safe or tuned")]
+DataOption = Annotated[str | None, typer.Option("--data", help="auto, official, phantom, or a folder with the npz")]
+BackboneOption = Annotated[str | None, typer.Option("--backbone", help="hub id, checkpoint folder, or untrained")]
+EngineOption = Annotated[str | None, typer.Option("--engine", help="inprocess or ray")]
+ClientsOption = Annotated[int | None, typer.Option("--clients", help="number of sites")]
+RoundsOption = Annotated[int | None, typer.Option("--rounds")]
+PartitionOption = Annotated[str | None, typer.Option("--partition", help="NAME[:ARG], for example dirichlet:0.5")]
+StrategyOption = Annotated[str | None, typer.Option("--strategy", help="for example fedavg, fedadam, krum")]
+SeedOption = Annotated[int | None, typer.Option("--seed")]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="any configuration key, for example runtime.workers=1"),
+]
+RunIdOption = Annotated[str | None, typer.Option("--run-id", help="a name for the run; default phase-date-time-xxxx")]
+ParticipantsOption = Annotated[
+    Path | None, typer.Option("--participants", help="replay who took part, from a run's participants.json")
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="one JSON object on standard output and nothing else")]
+DebugOption = Annotated[bool, typer.Option("--debug", help="show the traceback of an error")]
+
+
+def configuration(
+    phase: str,
+    config: Path | None,
+    profile: str,
+    assignments: list[str] | None,
+    options: dict[str, Any],
+    *,
+    partition: str | None = None,
+    strategy: str | None = None,
+) -> RunConfig:
+    """The configuration that the options of a command add up to; dotted keys for those without a name here."""
+    if partition:
+        from fedforge_runtime.data.partition import parse_partition
+
+        name, parameters = parse_partition(partition)
+        options = options | {"partition.name": name, "partition.parameters": parameters}
+    if strategy:
+        options = options | {"federation.strategy": {"name": strategy, "parameters": {}}}
+    return load_run_config(phase, profile=profile, config_file=config, options=options, assignments=assignments or [])

@@ -1,0 +1,192 @@
+"""`fedforge run`, `demo`, `resume`, `runs`, `show`, `export`."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from fedforge_runtime.artifacts import storage_error
+from fedforge_runtime.commands.options import (
+    BackboneOption,
+    ClientsOption,
+    ConfigOption,
+    DataOption,
+    DebugOption,
+    EngineOption,
+    HomeOption,
+    JsonOption,
+    ParticipantsOption,
+    PartitionOption,
+    Phase,
+    ProfileOption,
+    RoundsOption,
+    RunId,
+    RunIdOption,
+    SeedOption,
+    SetOption,
+    StrategyOption,
+    configuration,
+)
+from fedforge_runtime.commands.output import command
+from fedforge_runtime.config import RunConfig, RuntimeConfig, change_run_config, load_run_config, read_run_config
+from fedforge_runtime.errors import ConfigError, RunError
+from fedforge_runtime.home import Home
+from monitor.schema import RunRequest
+
+
+def run(
+    phase: Phase,
+    home: HomeOption = None,
+    config: ConfigOption = None,
+    profile: ProfileOption = "cpu-safe",
+    data: DataOption = None,
+    backbone: BackboneOption = None,
+    engine: EngineOption = None,
+    clients: ClientsOption = None,
+    rounds: RoundsOption = None,
+    partition: PartitionOption = None,
+    strategy: StrategyOption = None,
+    seed: SeedOption = None,
+    assignments: SetOption = None,
+    run_id: RunIdOption = None,
+    participants: ParticipantsOption = None,
+    as_json: JsonOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Train a federated model and write its run folder."""
+    options = {
+        "dataset.source": data,
+        "backbone.name": backbone,
+        "runtime.engine": engine,
+        "partition.clients": clients,
+        "federation.rounds": rounds,
+        "seed": seed,
+    }
+    run_config = configuration(phase, config, profile, assignments, options, partition=partition, strategy=strategy)
+    _start(run_config, home, profile, run_id, participants, as_json, debug)
+
+
+def demo(home: HomeOption = None, as_json: JsonOption = False, debug: DebugOption = False) -> None:
+    """A small blood run that works anywhere: real images and weights where there is a network, else stand-ins."""
+    run_config = load_run_config(
+        "blood",
+        profile="tuned",
+        options={
+            "dataset.source": "auto",
+            "dataset.limit": 1500,
+            "backbone.name": "auto:facebook/deit-tiny-patch16-224",
+            "partition.clients": 3,
+            "federation.rounds": 3,
+        },
+    )
+    _start(run_config, home, "tuned", None, None, as_json, debug)
+
+
+def resume(
+    run_id: RunId,
+    home: HomeOption = None,
+    engine: EngineOption = None,
+    assignments: SetOption = None,
+    as_json: JsonOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Go on with a run that was stopped, failed or killed, from its last checkpoint; same model as undisturbed.
+
+    Only where it runs may change: --engine, --set runtime.KEY=VALUE.
+    """
+    with command(as_json=as_json, debug=debug) as emit:
+        from fedforge_runtime.console import ConsoleNarrator, print_run
+        from fedforge_runtime.federation.run import find_run, resume_run
+        from fedforge_runtime.federation.summary import summarise_run
+
+        chosen = Home.resolve(home)
+        before = read_run_config(find_run(run_id, chosen).config)
+        runtime = _resumed_runtime(before, engine, assignments)
+        folder = resume_run(run_id, home=chosen, narrator=ConsoleNarrator(), runtime=runtime)
+        emit(summarise_run(folder), print_run)
+
+
+def runs(home: HomeOption = None, as_json: JsonOption = False, debug: DebugOption = False) -> None:
+    """List the runs of a home, oldest first."""
+    with command(as_json=as_json, debug=debug) as emit:
+        from fedforge_runtime.console import print_runs
+        from fedforge_runtime.federation.run import list_runs
+        from fedforge_runtime.federation.summary import summarise_run
+
+        summaries = [summarise_run(folder) for folder in list_runs(Home.resolve(home))]
+        emit({"runs": summaries}, lambda value: print_runs(value["runs"]))
+
+
+def show(run_id: RunId, home: HomeOption = None, as_json: JsonOption = False, debug: DebugOption = False) -> None:
+    """Rounds, clients, scores and paths of one run."""
+    with command(as_json=as_json, debug=debug) as emit:
+        from fedforge_runtime.console import print_run
+        from fedforge_runtime.federation.run import find_run
+        from fedforge_runtime.federation.summary import summarise_run
+
+        emit(summarise_run(find_run(run_id, Home.resolve(home))), print_run)
+
+
+def export(
+    run_id: RunId,
+    folder: Annotated[Path, typer.Argument(metavar="DIR")],
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Copy a completed run's model to DIR, in Hugging Face's format."""
+    with command(as_json=as_json, debug=debug) as emit:
+        from fedforge_runtime.federation.run import find_run
+
+        source = find_run(run_id, Home.resolve(home))
+        if not source.metrics.exists():
+            raise RunError(f"the run {run_id!r} has no model yet.", remedy=f"Finish it with: fedforge resume {run_id}")
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            raise RunError(f"{folder} exists and is not an empty folder.", remedy="Choose another DIR.")
+        try:
+            shutil.copytree(source.model, folder, dirs_exist_ok=True)
+        except (OSError, shutil.Error) as error:
+            reason = error if isinstance(error, OSError) else OSError(str(error))
+            raise storage_error(reason, folder) from error
+        emit({"run_id": run_id, "model": str(folder)}, lambda value: typer.echo(value["model"]))
+
+
+def _start(
+    config: RunConfig,
+    home: Path | None,
+    profile: str,
+    run_id: str | None,
+    participants: Path | None,
+    as_json: bool,
+    debug: bool,
+) -> None:
+    with command(as_json=as_json, debug=debug) as emit:
+        from fedforge_runtime.console import ConsoleNarrator, print_run
+        from fedforge_runtime.federation.run import new_run_id, start_run
+        from fedforge_runtime.federation.summary import summarise_run
+
+        folder = start_run(
+            config,
+            home=Home.resolve(home),
+            run_id=run_id or new_run_id(config.phase),
+            request=RunRequest.model_validate({"phase": config.phase, "profile": profile}),
+            narrator=ConsoleNarrator(),
+            participants_file=participants,
+        )
+        emit(summarise_run(folder), print_run)
+
+
+def _resumed_runtime(before: RunConfig, engine: str | None, assignments: list[str] | None) -> RuntimeConfig:
+    """The runtime section for a resumed attempt; every other key is the run's own and stays."""
+    for assignment in assignments or []:
+        if not assignment.startswith("runtime."):
+            raise ConfigError(
+                f"--set {assignment}: a resumed run keeps its configuration.",
+                remedy="Only keys below 'runtime' may change; start a new run for anything else.",
+            )
+    document = before.model_dump(mode="json")
+    changed = change_run_config(document, {"runtime.engine": engine}, assignments or [])
+    return changed.runtime
