@@ -6,7 +6,6 @@ Precedence, lowest first: the phase's file, the profile, `--config FILE`, named 
 from __future__ import annotations
 
 import difflib
-import os
 import re
 from collections.abc import Iterable, Mapping
 from importlib import resources
@@ -14,12 +13,19 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from fedforge_runtime.data.preset import FeatureSkewConfig, PresetConfig
 from fedforge_runtime.errors import ConfigError
+from fedforge_runtime.hardware.machine import usable_cores
 
 Phase = Literal["blood", "derma", "path"]
+Mode = Literal["head_only", "last_block", "full"]
+Device = Literal["cpu", "mps"]
 Profile = Literal["cpu-safe", "tuned"]
+WarmStart = Literal["none", "closed_form"]
+CLOSED_FORM = "closed_form"
+"""The strategy that solves for the head in one round."""
 PHASES: tuple[Phase, ...] = get_args(Phase)
 PROFILES: tuple[Profile, ...] = get_args(Profile)
 
@@ -49,13 +55,21 @@ class BackboneConfig(_Section):
 
     name: str = "facebook/deit-tiny-patch16-224"
     """A hub id, a folder, `untrained`, or `auto:<hub id>` (the hub, else untrained)."""
+    block_from: str | None = None
+    """A completed run of an earlier phase, by id: its last block and final norm stand in for the backbone's own."""
 
 
 class PartitionConfig(_Section):
     """How the training rows are spread over clients."""
 
     name: str = "dirichlet"
+    """A partitioner, a preset, or the path of a preset file (`.yaml`), whose content then stands in `preset`."""
     parameters: dict[str, ParameterValue] = Field(default_factory=dict)
+    """Of the partitioner; a preset takes none."""
+    preset: PresetConfig | None = None
+    """The groups of sites, where `name` is not one of the package's."""
+    feature_skew: FeatureSkewConfig | None = None
+    """How far the sites' scanners are apart; by default what the preset says, else not at all."""
     clients: int = Field(default=10, ge=1)
     validation_fraction: float = Field(default=0.1, gt=0, lt=1)
     """The part of each client's rows that it keeps for its own evaluation."""
@@ -81,23 +95,54 @@ class FederationConfig(_Section):
     round_timeout_seconds: float = Field(default=600.0, gt=0)
     """For each exchange with the clients; who has not answered by then is left out of it."""
     strategy: StrategyConfig = StrategyConfig()
+    warm_start: WarmStart = "none"
+    """`closed_form`: the first round starts from the ridge head of all clients' rows instead of a random one."""
 
 
 class LearningConfig(_Section):
     """What a client does in a round; the defaults are the CPU-safe profile."""
 
-    mode: Literal["head_only"] = "head_only"
+    mode: Mode = "head_only"
+    """What is trained: the head; the last encoder block and the final norm as well; or everything."""
+    head_rounds: int = Field(default=0, ge=0)
+    """Staged training: the head alone in so many first rounds, then what `mode` says."""
     batch_size: int = Field(default=8, ge=1)
     gradient_accumulation_steps: int = Field(default=2, ge=1)
     epochs: int = Field(default=1, ge=1)
     learning_rate: float = Field(default=5e-4, gt=0)
+    """Of the head."""
+    backbone_learning_rate: float = Field(default=1e-4, gt=0)
+    """Of whatever else the mode trains."""
     weight_decay: float = Field(default=0.01, ge=0)
     warmup_ratio: float = Field(default=0.05, ge=0, lt=1)
     max_gradient_norm: float = Field(default=1.0, gt=0)
     standardise: bool = True
     """Standardise features by federated mean and variance, folded into the exported head."""
     cache_features: bool = True
-    """Compute the frozen backbone once; `false` is the slow reference path."""
+    """Compute the frozen part of the backbone once; `false` is the slow reference path."""
+    device: Device = "cpu"
+    """Where models are trained and evaluated; `mps` is never chosen unasked, since its bits differ. See `devices`."""
+
+    @field_validator("device", mode="before")
+    @classmethod
+    def _no_cuda(cls, value: object) -> object:
+        if isinstance(value, str) and value.partition(":")[0] in ("cuda", "gpu"):
+            raise ValueError(
+                "there is no CUDA here: a run's result is defined by the CPU's arithmetic; give cpu or mps"
+            )
+        return value
+
+    def mode_in(self, round_number: int) -> Mode:
+        """What is trained in a round, counted from 1; 0, the state before the first, is like the first."""
+        return "head_only" if max(round_number, 1) <= self.head_rounds else self.mode
+
+    @model_validator(mode="after")
+    def _stages_fit(self) -> Self:
+        if self.head_rounds and self.mode == "head_only":
+            raise ValueError(
+                "head_rounds is for the modes last_block and full; head_only trains the head in every round"
+            )
+        return self
 
 
 class RuntimeConfig(_Section):
@@ -109,9 +154,8 @@ class RuntimeConfig(_Section):
     threads_per_worker: int = Field(default=1, ge=1)
 
     def worker_count(self, clients: int) -> int:
-        """`workers`, or one per available core, and never more than there are clients."""
-        available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        return min(self.workers or available, clients)
+        """`workers`, or one per usable core, and never more than there are clients."""
+        return min(self.workers or usable_cores(), clients)
 
 
 class RunConfig(_Section):
@@ -136,6 +180,37 @@ class RunConfig(_Section):
         if self.federation.minimum_clients > per_round:
             raise ValueError(
                 f"federation.minimum_clients is {self.federation.minimum_clients}, but {per_round} take part"
+            )
+        if self.learning.head_rounds >= self.federation.rounds and self.learning.head_rounds:
+            raise ValueError(
+                f"learning.head_rounds is {self.learning.head_rounds}, but there are {self.federation.rounds} rounds: "
+                f"{self.learning.mode} would never be trained"
+            )
+        if self.backbone.block_from and self.learning.mode != "last_block":
+            raise ValueError(
+                f"backbone.block_from carries a last block on, but learning.mode is {self.learning.mode}: "
+                "only last_block trains one"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _closed_form_fits(self) -> Self:
+        federation = self.federation
+        if federation.strategy.name != CLOSED_FORM:
+            return self
+        if federation.rounds != 1:
+            raise ValueError(
+                f"strategy closed_form solves once, but federation.rounds is {federation.rounds}; "
+                "set federation.rounds to 1, or start another strategy from it with federation.warm_start: closed_form"
+            )
+        if self.learning.mode != "head_only":
+            raise ValueError(
+                f"strategy closed_form makes a head and nothing else, but learning.mode is {self.learning.mode}; "
+                "set learning.mode to head_only, or use federation.warm_start: closed_form with another strategy"
+            )
+        if federation.warm_start != "none":
+            raise ValueError(
+                "strategy closed_form replaces whatever it starts from; leave federation.warm_start at none"
             )
         return self
 
@@ -204,11 +279,13 @@ def change_run_config(document: dict[str, Any], options: Mapping[str, Any], assi
     for key, value in options.items():
         if value is not None:
             _assign(document, key, value)
-    for assignment in assignments:
+    # Names first: with another name the parameters of the former go.
+    for assignment in sorted(assignments, key=lambda text: not text.partition("=")[0].strip().endswith(".name")):
         key, separator, text = assignment.partition("=")
         if not separator or not key:
             raise ConfigError(f"--set {assignment!r} is not KEY=VALUE.", remedy="Write --set learning.epochs=2.")
         _assign(document, key.strip(), parse_yaml(text, origin=f"--set {key}"))
+    _embed_preset(document)
     return validate_run_config(document)
 
 
@@ -222,9 +299,13 @@ def validate_run_config(document: Mapping[str, Any]) -> RunConfig:
     try:
         return RunConfig.model_validate(document)
     except ValidationError as error:
-        problems = [_explain(problem) for problem in error.errors(include_url=False)]
-        text = "; ".join(problems)
-        raise ConfigError(text if text.endswith("?") else f"{text}.") from error
+        raise ConfigError(explain_problems(error, RunConfig, root="configuration")) from error
+
+
+def explain_problems(error: ValidationError, model: type[BaseModel], *, root: str = "") -> str:
+    """Every problem of a document that is no `model`, by key; `root` stands for the document as a whole."""
+    text = "; ".join(_explain(problem, model, root) for problem in error.errors(include_url=False))
+    return text if text.endswith("?") else f"{text}."
 
 
 def parse_named_argument(text: str) -> tuple[str, str | None]:
@@ -260,7 +341,21 @@ def _read_config_file(path: Path) -> dict[str, Any]:
     return document
 
 
+def _embed_preset(document: dict[str, Any]) -> None:
+    """Put a preset file's content where its path stands, so that a run's configuration is complete in itself."""
+    section = document.get("partition")
+    name = section.get("name") if isinstance(section, dict) else None
+    if isinstance(section, dict) and isinstance(name, str):
+        from fedforge_runtime.data.partition import is_preset_file, read_preset_file
+
+        if is_preset_file(name):
+            preset = read_preset_file(Path(name))
+            section |= {"name": Path(name).stem, "preset": preset.model_dump(mode="json", exclude_none=True)}
+
+
 def _merge(base: dict[str, Any], changes: Mapping[str, Any]) -> None:
+    if "name" in changes:
+        _forget_former(base, changes["name"])
     for key, value in changes.items():
         if isinstance(value, Mapping) and isinstance(base.get(key), dict) and key not in _REPLACED_WHOLE:
             _merge(base[key], value)
@@ -268,36 +363,57 @@ def _merge(base: dict[str, Any], changes: Mapping[str, Any]) -> None:
             base[key] = value
 
 
-_REPLACED_WHOLE = {"parameters"}
+_REPLACED_WHOLE = {"parameters", "preset"}
+
+
+def _forget_former(section: dict[str, Any], name: object) -> None:
+    """Parameters, or a preset, belong to the name that they stand beside: with another name they go."""
+    if section.get("name") != name:
+        section.pop("preset", None)
+        if "parameters" in section:
+            section["parameters"] = {}
 
 
 def _assign(document: dict[str, Any], dotted_key: str, value: Any) -> None:
     *parents, last = dotted_key.split(".")
     target = document
     for parent in parents:
-        child = target.setdefault(parent, {})
+        child = target.get(parent)
+        if child is None:
+            child = target[parent] = {}
         if not isinstance(child, dict):
             raise ConfigError(f"{dotted_key}: {parent!r} is a value and has no keys below it.")
         target = child
+    if last == "name":
+        _forget_former(target, value)
     target[last] = value
 
 
-def _explain(problem: Mapping[str, Any]) -> str:
+def _explain(problem: Mapping[str, Any], model: type[BaseModel], root: str) -> str:
     location = [str(part) for part in problem["loc"]]
-    key = ".".join(location) or "configuration"
+    key = ".".join(location) or root
     if problem["type"] == "extra_forbidden":
-        return f"unknown key {key!r}. {suggest(location[-1], _keys_at(location[:-1]))}".rstrip(".")
+        return f"unknown key {key!r}. {suggest(location[-1], _keys_at(location[:-1], model))}".rstrip(".")
     given = problem.get("input")
     shown = f", not {given!r}" if isinstance(given, (str, int, float, bool)) else ""
     message = str(problem["msg"]).removeprefix("Value error, ")
-    return f"{key}: {message[0].lower()}{message[1:]}{shown}"
+    return f"{f'{key}: ' if key else ''}{message[0].lower()}{message[1:]}{shown}"
 
 
-def _keys_at(location: list[str]) -> list[str]:
-    model: type[BaseModel] = RunConfig
+def _keys_at(location: list[str], model: type[BaseModel]) -> list[str]:
     for part in location:
+        if part.isdigit():  # an item of a list
+            continue
         field = model.model_fields.get(part)
-        if field is None or not isinstance(field.annotation, type):
+        nested = _model_within(field.annotation) if field else None
+        if nested is None:
             return []
-        model = field.annotation
+        model = nested
     return list(model.model_fields)
+
+
+def _model_within(annotation: Any) -> type[BaseModel] | None:
+    """The model that a field holds: alone, in a list, or optionally."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next((found for each in get_args(annotation) if (found := _model_within(each))), None)

@@ -13,7 +13,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from rich.table import Column, Table
 
 from fedforge_runtime.config import read_run_config
-from fedforge_runtime.data.features import Progress as FeatureProgress
+from fedforge_runtime.data.row_pass import Progress as PassProgress
+from fedforge_runtime.federation.comparison import compare_with_bounds
+from fedforge_runtime.federation.summary import provenance
 from fedforge_runtime.home import RunFolder
 from fedforge_runtime.learning.metric_names import METRIC_NAMES
 from fedforge_runtime.telemetry.emitter import EventLogReader
@@ -37,22 +39,32 @@ class ConsoleNarrator:
     def banner(self, text: str) -> None:
         self._console.print(Panel(text, border_style="yellow", title="please note", title_align="left"))
 
-    def features(self, progress: FeatureProgress) -> None:
+    def row_pass(self, progress: PassProgress) -> None:
         if self._progress is None:
-            megabytes = progress.bytes_total / 1e6
             self.notice(
-                f"Computing the backbone's features once: {progress.rows_total:,} images, "
-                f"{megabytes:.0f} MB on disk"
+                f"Computing the backbone's {progress.what} once: {progress.rows_total:,} images, "
+                f"{progress.bytes_total / 1e6:,.0f} MB on disk"
                 + (f"; {progress.rows_done:,} are there already." if progress.rows_done else ".")
             )
-            self._progress = self._bar("features")
-            self._task = self._progress.add_task("features", total=progress.rows_total)
+            self._estimated = False
+            self._progress = self._bar(progress.what)
+            self._task = self._progress.add_task(progress.what, total=progress.rows_total)
             self._progress.start()
         if progress.seconds_left is not None and not self._estimated:
             self._estimated = True
             self.notice(f"This takes about {_duration(progress.seconds_left)}.")
         self._progress.update(self._task, completed=progress.rows_done)
         if progress.rows_done == progress.rows_total:
+            self.close()
+
+    def bounds(self, models_done: int, models_total: int) -> None:
+        if self._progress is None:
+            self.notice("Training the bounds: each site alone, and all rows in one place.")
+            self._progress = self._bar("models")
+            self._task = self._progress.add_task("bounds", total=models_total)
+            self._progress.start()
+        self._progress.update(self._task, completed=models_done)
+        if models_done == models_total:
             self.close()
 
     @contextmanager
@@ -118,11 +130,13 @@ def print_run(summary: dict[str, Any]) -> None:
             f"{name} {summary['metrics'][name]:.4f}" for name in METRIC_NAMES if name in summary["metrics"]
         )
         console.print(f"test split: {scores}", highlight=False)
+    if summary["bounds"]:
+        console.print(_comparison_table(summary))
     if summary["model_sha256"]:
         console.print(f"model sha256 {summary['model_sha256']}", highlight=False)
-    for name in ("model", "run"):
+    for name in ("model", "report", "run"):
         if name in summary["artifacts"]:
-            console.print(f"{name:6}{summary['artifacts'][name]}", highlight=False, soft_wrap=True)
+            console.print(f"{name:7}{summary['artifacts'][name]}", highlight=False, soft_wrap=True)
 
 
 def print_runs(rows: list[dict[str, Any]]) -> None:
@@ -142,6 +156,25 @@ def print_runs(rows: list[dict[str, Any]]) -> None:
     Console().print(table)
 
 
+def print_bounds(bounds: dict[str, Any]) -> None:
+    """Scores on the test split of what a run lies between: each site alone, and all rows in one place."""
+    metrics = ("accuracy", "balanced_accuracy", "loss")
+    table = Table(
+        "model", Column("rows", justify="right"), *(name.replace("_", " ") for name in metrics),
+        title=f"test split; {bounds['budget_epochs']} epochs",
+    )  # fmt: skip
+    local = bounds["local"]
+    rows_of_all = sum(site["rows"] for site in local)
+    mean = {name: sum(site["test"][name] for site in local) / len(local) for name in metrics}
+    lines = [(f"client {site['client']} alone", site["rows"], site["test"]) for site in local]
+    lines += [("a client alone, mean", rows_of_all / len(local), mean)]
+    lines += [("closed form", rows_of_all, bounds["closed_form"]["test"])]
+    lines += [("all rows in one place", rows_of_all, bounds["centralized"]["test"])]
+    for model, rows, scores in lines:
+        table.add_row(model, f"{rows:,.0f}", *(f"{scores[name]:.4f}" for name in metrics))
+    Console().print(table)
+
+
 def print_artifacts(rows: list[tuple[str, str, str]]) -> None:
     """Kind, whether it was made now, and path of prepared artifacts."""
     table = Table("artifact", "", "path")
@@ -150,31 +183,20 @@ def print_artifacts(rows: list[tuple[str, str, str]]) -> None:
     Console().print(table)
 
 
-def provenance(summary: dict[str, Any]) -> str:
-    """What a score was made from, in a few words: phantom data and untrained weights never go unnamed."""
-    words = []
-    if summary["data"]:
-        source = summary["data"]["source"]
-        words.append("PHANTOM DATA" if source == "phantom" else source)
-        if source == "local":
-            words.append("unofficial")
-    if summary["backbone"] and not summary["backbone"]["trained"]:
-        words.append("UNTRAINED BACKBONE")
-    return ", ".join(words)
-
-
 def _headline(summary: dict[str, Any]) -> str:
     reason = f" ({summary['reason']})" if summary["reason"] else ""
     return (
         f"run {summary['run_id']}: {summary['state']}{reason}, "
         f"{summary['rounds_completed']} of {summary['rounds_total']} rounds, engine {summary['engine']}, "
-        f"strategy {summary['strategy']}, seed {summary['seed']} - {provenance(summary)}"
+        f"strategy {summary['strategy']}, seed {summary['seed']} - {provenance(summary)}\n"
+        f"mode {summary['mode']}: {summary['carried_over']}"
     )
 
 
 def _rounds_table(rounds: list[dict[str, Any]]) -> Table:
     table = Table(
         "round",
+        "mode",
         "clients",
         "accuracy",
         "balanced accuracy",
@@ -188,6 +210,7 @@ def _rounds_table(rounds: list[dict[str, Any]]) -> Table:
         failed = f" (-{len(row['failures'])})" if row["failures"] else ""
         table.add_row(
             str(row["round"]),
+            row["mode"],
             f"{len(row['participants'])}{failed}",
             f"{metrics['accuracy']:.4f}",
             f"{metrics['balanced_accuracy']:.4f}",
@@ -195,6 +218,18 @@ def _rounds_table(rounds: list[dict[str, Any]]) -> Table:
             f"{row['seconds']:.2f}",
             f"{row['bytes_sent'] + row['bytes_received']:,}",
         )
+    return table
+
+
+def _comparison_table(summary: dict[str, Any]) -> Table:
+    metrics = ("accuracy", "balanced_accuracy", "loss")
+    table = Table(
+        Column("model", no_wrap=True), "rows", *(name.replace("_", " ") for name in metrics),
+        title="test split: the federated model beside its bounds",
+    )  # fmt: skip
+    for model in compare_with_bounds({}, summary["metrics"], summary["bounds"]):
+        scores = (f"{model.test[name]:.4f}" if name in model.test else "" for name in metrics)
+        table.add_row(model.name, f"{model.rows:,.0f}" if model.rows else "", *scores)
     return table
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 
+MPS_FALLBACK = "PYTORCH_ENABLE_MPS_FALLBACK"
+
 _SETTINGS = {
     "FLWR_TELEMETRY_ENABLED": "0",
     "FLWR_DISABLE_UPDATE_CHECK": "1",
@@ -23,3 +25,8 @@ def configure_third_parties() -> None:
     """No telemetry, no update checks, no chatter; what the user has set already stays."""
     for name, value in _SETTINGS.items():
         os.environ.setdefault(name, value)
+
+
+def allow_mps_fallback() -> None:
+    """Let operations that `mps` lacks be done by the CPU: before any worker starts, for torch reads it on import."""
+    os.environ[MPS_FALLBACK] = "1"

@@ -77,6 +77,20 @@ class RunFolder:
         return self.path / "metrics.json"
 
     @property
+    def test_predictions(self) -> Path:
+        """The final model's logits on the test split, and the labels."""
+        return self.path / "test_predictions.safetensors"
+
+    @property
+    def report(self) -> Path:
+        return self.path / "report.html"
+
+    @property
+    def bounds(self) -> Path:
+        """What a centralized model and each client alone reach on the same features and budget."""
+        return self.path / "bounds.json"
+
+    @property
     def manifest(self) -> Path:
         return self.path / "manifest.json"
 

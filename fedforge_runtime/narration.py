@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import AbstractContextManager
 from typing import Protocol
 
-from fedforge_runtime.data.features import Progress
+from fedforge_runtime.data.row_pass import Progress
 from fedforge_runtime.home import RunFolder
 
 
@@ -18,8 +18,11 @@ class Narrator(Protocol):
     def banner(self, text: str) -> None:
         """A warning that must not be overlooked: phantom data, an untrained backbone."""
 
-    def features(self, progress: Progress) -> None:
-        """How far the feature pass is."""
+    def row_pass(self, progress: Progress) -> None:
+        """How far a pass over all images is."""
+
+    def bounds(self, models_done: int, models_total: int) -> None:
+        """How many of the models that a run is compared with are trained."""
 
     def rounds(self, folder: RunFolder) -> AbstractContextManager[None]:
         """Follow the run's rounds while the block runs."""

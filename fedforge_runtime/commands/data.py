@@ -10,6 +10,7 @@ from fedforge_runtime.commands.options import (
     DebugOption,
     HomeOption,
     JsonOption,
+    ModeOption,
     PartitionOption,
     Phase,
     ProfileOption,
@@ -30,6 +31,7 @@ def prepare(
     backbone: BackboneOption = None,
     clients: ClientsOption = None,
     partition: PartitionOption = None,
+    mode: ModeOption = None,
     seed: SeedOption = None,
     assignments: SetOption = None,
     as_json: JsonOption = False,
@@ -41,7 +43,13 @@ def prepare(
         config,
         profile,
         assignments,
-        {"dataset.source": data, "backbone.name": backbone, "partition.clients": clients, "seed": seed},
+        {
+            "dataset.source": data,
+            "backbone.name": backbone,
+            "partition.clients": clients,
+            "learning.mode": mode,
+            "seed": seed,
+        },
         partition=partition,
     )
     with command(as_json=as_json, debug=debug) as emit:

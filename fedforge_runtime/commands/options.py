@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from fedforge_runtime.config import RunConfig, load_run_config
+from fedforge_runtime.config import CLOSED_FORM, RunConfig, load_run_config
 
 Phase = Annotated[str, typer.Argument(metavar="PHASE", help="blood, derma or path")]
 RunId = Annotated[str, typer.Argument(metavar="RUN_ID")]
@@ -20,10 +20,28 @@ ProfileOption = Annotated[str, typer.Option("--profile", help="cpu-safe or tuned
 DataOption = Annotated[str | None, typer.Option("--data", help="auto, official, phantom, or a folder with the npz")]
 BackboneOption = Annotated[str | None, typer.Option("--backbone", help="hub id, checkpoint folder, or untrained")]
 EngineOption = Annotated[str | None, typer.Option("--engine", help="inprocess or ray")]
+DeviceOption = Annotated[
+    str | None, typer.Option("--device", help="cpu, or mps: never chosen unasked, falls back to the cpu")
+]
 ClientsOption = Annotated[int | None, typer.Option("--clients", help="number of sites")]
 RoundsOption = Annotated[int | None, typer.Option("--rounds")]
-PartitionOption = Annotated[str | None, typer.Option("--partition", help="NAME[:ARG], for example dirichlet:0.5")]
-StrategyOption = Annotated[str | None, typer.Option("--strategy", help="for example fedavg, fedadam, krum")]
+PartitionOption = Annotated[
+    str | None,
+    typer.Option("--partition", help="dirichlet:0.5, a preset, or FILE.yaml; see: fedforge partition --list"),
+]
+StrategyOption = Annotated[
+    str | None, typer.Option("--strategy", help="for example fedavg, fedadam, krum, closed_form")
+]
+WarmStartOption = Annotated[
+    str | None, typer.Option("--warm-start", help="none, or closed_form: begin from the ridge head of all sites' rows")
+]
+ModeOption = Annotated[
+    str | None, typer.Option("--mode", help="what is trained: head_only, last_block or full; default head_only")
+]
+StartFromOption = Annotated[
+    str | None,
+    typer.Option("--start-from", metavar="RUN_ID", help="begin with the last block of an earlier phase's run"),
+]
 SeedOption = Annotated[int | None, typer.Option("--seed")]
 SetOption = Annotated[
     list[str] | None,
@@ -55,4 +73,6 @@ def configuration(
         options = options | {"partition.name": name, "partition.parameters": parameters}
     if strategy:
         options = options | {"federation.strategy": {"name": strategy, "parameters": {}}}
+    if strategy == CLOSED_FORM and options.get("federation.rounds") is None:
+        options = options | {"federation.rounds": 1}
     return load_run_config(phase, profile=profile, config_file=config, options=options, assignments=assignments or [])

@@ -15,9 +15,11 @@ from fedforge_runtime.commands.options import (
     ConfigOption,
     DataOption,
     DebugOption,
+    DeviceOption,
     EngineOption,
     HomeOption,
     JsonOption,
+    ModeOption,
     ParticipantsOption,
     PartitionOption,
     Phase,
@@ -27,7 +29,9 @@ from fedforge_runtime.commands.options import (
     RunIdOption,
     SeedOption,
     SetOption,
+    StartFromOption,
     StrategyOption,
+    WarmStartOption,
     configuration,
 )
 from fedforge_runtime.commands.output import command
@@ -45,10 +49,14 @@ def run(
     data: DataOption = None,
     backbone: BackboneOption = None,
     engine: EngineOption = None,
+    device: DeviceOption = None,
     clients: ClientsOption = None,
     rounds: RoundsOption = None,
     partition: PartitionOption = None,
     strategy: StrategyOption = None,
+    warm_start: WarmStartOption = None,
+    mode: ModeOption = None,
+    start_from: StartFromOption = None,
     seed: SeedOption = None,
     assignments: SetOption = None,
     run_id: RunIdOption = None,
@@ -61,8 +69,12 @@ def run(
         "dataset.source": data,
         "backbone.name": backbone,
         "runtime.engine": engine,
+        "learning.device": device,
         "partition.clients": clients,
         "federation.rounds": rounds,
+        "federation.warm_start": warm_start,
+        "learning.mode": mode,
+        "backbone.block_from": start_from,
         "seed": seed,
     }
     run_config = configuration(phase, config, profile, assignments, options, partition=partition, strategy=strategy)
@@ -99,7 +111,8 @@ def resume(
     """
     with command(as_json=as_json, debug=debug) as emit:
         from fedforge_runtime.console import ConsoleNarrator, print_run
-        from fedforge_runtime.federation.run import find_run, resume_run
+        from fedforge_runtime.federation.run import resume_run
+        from fedforge_runtime.federation.runs import find_run
         from fedforge_runtime.federation.summary import summarise_run
 
         chosen = Home.resolve(home)
@@ -113,7 +126,7 @@ def runs(home: HomeOption = None, as_json: JsonOption = False, debug: DebugOptio
     """List the runs of a home, oldest first."""
     with command(as_json=as_json, debug=debug) as emit:
         from fedforge_runtime.console import print_runs
-        from fedforge_runtime.federation.run import list_runs
+        from fedforge_runtime.federation.runs import list_runs
         from fedforge_runtime.federation.summary import summarise_run
 
         summaries = [summarise_run(folder) for folder in list_runs(Home.resolve(home))]
@@ -124,7 +137,7 @@ def show(run_id: RunId, home: HomeOption = None, as_json: JsonOption = False, de
     """Rounds, clients, scores and paths of one run."""
     with command(as_json=as_json, debug=debug) as emit:
         from fedforge_runtime.console import print_run
-        from fedforge_runtime.federation.run import find_run
+        from fedforge_runtime.federation.runs import find_run
         from fedforge_runtime.federation.summary import summarise_run
 
         emit(summarise_run(find_run(run_id, Home.resolve(home))), print_run)
@@ -139,7 +152,7 @@ def export(
 ) -> None:
     """Copy a completed run's model to DIR, in Hugging Face's format."""
     with command(as_json=as_json, debug=debug) as emit:
-        from fedforge_runtime.federation.run import find_run
+        from fedforge_runtime.federation.runs import find_run
 
         source = find_run(run_id, Home.resolve(home))
         if not source.metrics.exists():
@@ -165,7 +178,8 @@ def _start(
 ) -> None:
     with command(as_json=as_json, debug=debug) as emit:
         from fedforge_runtime.console import ConsoleNarrator, print_run
-        from fedforge_runtime.federation.run import new_run_id, start_run
+        from fedforge_runtime.federation.run import start_run
+        from fedforge_runtime.federation.runs import new_run_id
         from fedforge_runtime.federation.summary import summarise_run
 
         folder = start_run(

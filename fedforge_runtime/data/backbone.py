@@ -71,7 +71,7 @@ def resolve_backbone(
             notify(f"{error.message} An untrained backbone stands in for it.")
             return _untrained(store, pool)
     folder = _local_folder(name)
-    return _open_folder(name, folder, trained=True) if folder else _from_hub(name, home, notify)
+    return read_backbone(name, folder, trained=True) if folder else _from_hub(name, home, notify)
 
 
 def check_backbone(name: str) -> None:
@@ -111,12 +111,12 @@ def _from_hub(name: str, home: Home, notify: Callable[[str], None]) -> Backbone:
     try:
         cached = download(local_files_only=True)
         if all((cached / file).is_file() for file in _FILES):
-            return _open_folder(name, cached, trained=True)
+            return read_backbone(name, cached, trained=True)
     except LocalEntryNotFoundError:
         pass
     notify(f"Downloading the backbone {name}.")
     try:
-        return _open_folder(name, download(local_files_only=False), trained=True)
+        return read_backbone(name, download(local_files_only=False), trained=True)
     except BackboneError:
         raise
     except Exception as error:  # the client raises the errors of several HTTP libraries
@@ -127,7 +127,12 @@ def _from_hub(name: str, home: Home, notify: Callable[[str], None]) -> Backbone:
         ) from error
 
 
-def _open_folder(name: str, folder: Path, *, trained: bool) -> Backbone:
+def read_backbone(name: str, folder: Path, *, trained: bool = True) -> Backbone:
+    """The checkpoint in a folder, hashed.
+
+    Raises:
+        BackboneError: it is not a ViT checkpoint.
+    """
     hidden_size = _check_folder(folder)
     digest = hashlib.sha256("".join(sha256_file(folder / file) for file in _FILES).encode()).hexdigest()
     return Backbone(name=name, path=folder, trained=trained, sha256=digest, hidden_size=hidden_size)
@@ -178,7 +183,7 @@ def _untrained(store: ArtifactStore, pool: WorkerPool) -> Backbone:
     artifact = store.build(
         "backbone", inputs, lambda folder: pool.submit(_write_untrained, folder, _DEIT_TINY).result()
     )
-    return _open_folder(UNTRAINED, artifact.path, trained=False)
+    return read_backbone(UNTRAINED, artifact.path, trained=False)
 
 
 def _write_untrained(folder: Path, architecture: Mapping[str, int]) -> dict[str, Any]:

@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+_SPLITS = {"train": "train", "validation": "val", "test": "test"}
+
 
 def archive_name(flag: str, size: int) -> str:
     """MedMNIST's file name for an archive, for example `bloodmnist.npz` or `bloodmnist_64.npz`."""
@@ -30,6 +32,8 @@ class OfficialArchive:
     md5: str
     class_names: tuple[str, ...]
     """By class id."""
+    rows: Mapping[str, int]
+    """Images by split: `train`, `validation`, `test`."""
     licence: str
 
     @property
@@ -52,6 +56,7 @@ def official_archive(flag: str, size: int) -> OfficialArchive:
         url=info[f"url{_suffix(size)}"],
         md5=info[f"MD5{_suffix(size)}"],
         class_names=tuple(labels[str(class_id)] for class_id in range(len(labels))),
+        rows={split: info["n_samples"][name] for split, name in _SPLITS.items()},
         licence=info["license"],
     )
 

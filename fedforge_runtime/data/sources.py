@@ -116,7 +116,7 @@ def load_dataset(artifact: Artifact) -> DatasetDict:
 
 def load_labels(artifact: Artifact, split: Split) -> NDArray[np.int64]:
     """The class ids of a split in the order of its rows, memory-mapped, shape (rows,)."""
-    labels: NDArray[np.int64] = np.load(_labels_file(artifact.path, split), mmap_mode="r", allow_pickle=False)
+    labels: NDArray[np.int64] = np.load(labels_file(artifact.path, split), mmap_mode="r", allow_pickle=False)
     return labels
 
 
@@ -249,7 +249,7 @@ def _write_dataset(
     features = Features({"image": Image(), "label": ClassLabel(names=list(official.class_names))})
     digest = hashlib.sha256(official.flag.encode())
     for split in SPLITS:
-        np.save(_labels_file(folder, split), labels[split], allow_pickle=False)
+        np.save(labels_file(folder, split), labels[split], allow_pickle=False)
         hashed = _digested(images[split], digest.update)
         _write_table(folder / f"{split}.arrow", features, hashed, labels[split])
         digest.update(labels[split].astype("<i8").tobytes())
@@ -313,5 +313,6 @@ def _without_progress_bars() -> Iterator[None]:
             datasets.enable_progress_bars()
 
 
-def _labels_file(folder: Path, split: Split) -> Path:
+def labels_file(folder: Path, split: Split) -> Path:
+    """Where an artifact of rows keeps their class ids: the dataset itself, its features, its tokens."""
     return folder / f"labels_{split}.npy"

@@ -20,13 +20,15 @@ from fedforge_runtime.config import RunConfig
 from fedforge_runtime.federation import messages
 from fedforge_runtime.federation.grid import node_name
 from fedforge_runtime.federation.settings import RunSettings
+from fedforge_runtime.learning.ridge import FeatureMoments
+from fedforge_runtime.learning.standardisation import FeatureSums
 from fedforge_runtime.seeds import derive_seed
 from fedforge_runtime.telemetry.emitter import Emitter, Heartbeat
 from monitor.schema import ClientEvaluated, ClientTrainCompleted, ClientTrainStarted, EventBase
 
 if TYPE_CHECKING:
     from fedforge_runtime.federation.site import Site
-    from fedforge_runtime.learning.model import FeatureHead
+    from fedforge_runtime.learning.model import Head
 
 app = ClientApp()
 
@@ -41,11 +43,21 @@ def identify(message: Message, context: Context) -> Message:
 @app.query("statistics")
 def statistics(message: Message, context: Context) -> Message:
     """Sums over the site's features, for the federated standardisation."""
-    from fedforge_runtime.federation.site import feature_sums, open_site
+    from fedforge_runtime.federation.site import class_features
 
-    settings = _settings(context)
-    site = open_site(settings.inputs, _client(context))
-    return Message(messages.sums_content(feature_sums(settings.inputs, site)), reply_to=message)
+    features, _ = class_features(_settings(context).inputs, _client(context))
+    return Message(messages.sums_content(FeatureSums.of(features)), reply_to=message)
+
+
+@app.query("moments")
+def moments(message: Message, context: Context) -> Message:
+    """Second moments of the site's raw features and labels, for a warm start and its standardisation."""
+    from fedforge_runtime.federation.site import class_features
+
+    inputs, client = _settings(context).inputs, _client(context)
+    features, labels = class_features(inputs, client)
+    share = FeatureMoments.of(features, labels, len(inputs.class_names))
+    return Message(messages.moments_content(share), reply_to=message)
 
 
 @app.train()
@@ -87,6 +99,45 @@ def train(message: Message, context: Context) -> Message:
     return Message(content, reply_to=message)
 
 
+@app.train("closed_form")
+def closed_form(message: Message, context: Context) -> Message:
+    """Send back the moments of the site's standardised features; its local model is the head that they alone give."""
+    from fedforge_runtime.federation.site import class_features
+    from fedforge_runtime.learning.training import evaluate_model
+
+    inputs = _settings(context).inputs
+    with _work(message, context) as work:
+        work.emit(ClientTrainStarted)
+        features, labels = class_features(inputs, work.client)
+        standardisation = messages.read_standardisation(message.content)
+        share = FeatureMoments.of(features, labels, len(inputs.class_names)).standardised(standardisation)
+        work.model.load_trainable(share.solve(*messages.read_factors(message.content)))
+        training_loss = evaluate_model(work.model, work.site.train, work.config.learning)["loss"]
+        local_metrics = evaluate_model(work.model, work.site.validation, work.config.learning)
+        seconds = monotonic() - work.started
+        work.emit(
+            ClientTrainCompleted,
+            latency_ms=seconds * 1000,
+            metrics={"training_loss": training_loss, **local_metrics},
+        )
+    metrics = MetricRecord(
+        {
+            messages.ROWS: share.count,
+            messages.VALIDATION_ROWS: len(work.site.validation),
+            messages.TRAINING_LOSS: training_loss,
+            messages.SECONDS: seconds,
+        }
+    )
+    content = RecordDict(
+        {
+            messages.ARRAYS: messages.moments_arrays(share),
+            messages.METRICS: metrics,
+            messages.EVALUATION: messages.evaluation_record(local_metrics),
+        }
+    )
+    return Message(content, reply_to=message)
+
+
 @app.evaluate()
 def evaluate(message: Message, context: Context) -> Message:
     """Evaluate the model that came with the message on the site's validation rows."""
@@ -112,7 +163,7 @@ class _Work:
     client: int
     round: int
     site: Site
-    model: FeatureHead
+    model: Head
     """With the parameters that came with the message."""
     started: float
     emitter: Emitter
@@ -131,9 +182,10 @@ def _work(message: Message, context: Context) -> Iterator[_Work]:
     round_number = int(message.content.config_records[messages.CONFIG][messages.ROUND])  # type: ignore[arg-type]
     emitter = _emitter(str(settings.folder.events), settings.folder.run_id, settings.attempt)
     with Heartbeat(emitter, node_id=node_name(client), round_number=round_number):
-        model = build_model(settings.inputs, messages.read_standardisation(message.content))
+        mode = settings.config.learning.mode_in(round_number)
+        model = build_model(settings.inputs, mode, messages.read_standardisation(message.content))
         model.load_trainable(messages.from_arrays(message.content.array_records[messages.ARRAYS]))
-        site = open_site(settings.inputs, client)
+        site = open_site(settings.inputs, client, mode)
         yield _Work(settings.config, client, round_number, site, model, started, emitter)
 
 

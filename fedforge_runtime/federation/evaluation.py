@@ -1,20 +1,53 @@
-"""The server's evaluation on a central split; runs in a worker, since it needs torch."""
+"""What the server has a worker do, since it needs torch: evaluation on central splits, tensors of the backbone."""
 
 from __future__ import annotations
 
+from fedforge_runtime.config import Mode
 from fedforge_runtime.data.sources import Split
-from fedforge_runtime.federation.settings import RunSettings
+from fedforge_runtime.federation.settings import RunInputs, RunSettings
 from fedforge_runtime.learning.parameters import Parameters
+from fedforge_runtime.learning.predictions import Predictions
 from fedforge_runtime.learning.standardisation import Standardisation
 
 
 def evaluate_split(
-    settings: RunSettings, parameters: Parameters, standardisation: Standardisation | None, split: Split
+    settings: RunSettings,
+    round_number: int,
+    parameters: Parameters,
+    standardisation: Standardisation | None,
+    split: Split,
 ) -> dict[str, float]:
-    """The metrics of a global model on all rows of `split`."""
+    """The metrics on all rows of `split` of the global model after a round."""
     from fedforge_runtime.federation.site import build_model, open_split
     from fedforge_runtime.learning.training import evaluate_model
 
-    model = build_model(settings.inputs, standardisation)
+    learning = settings.config.learning
+    mode = learning.mode_in(round_number)
+    model = build_model(settings.inputs, mode, standardisation)
     model.load_trainable(parameters)
-    return evaluate_model(model, open_split(settings.inputs, split), settings.config.learning)
+    return evaluate_model(model, open_split(settings.inputs, split, mode), learning)
+
+
+def initial_backbone_in_worker(inputs: RunInputs, mode: Mode) -> Parameters:
+    """What a mode trains beside the head, as the backbone has it, by name."""
+    from fedforge_runtime.federation.site import initial_backbone
+
+    return initial_backbone(inputs, mode)
+
+
+def predict_split(
+    settings: RunSettings,
+    round_number: int,
+    parameters: Parameters,
+    standardisation: Standardisation | None,
+    split: Split,
+) -> tuple[Predictions, dict[str, float]]:
+    """The answers on all rows of `split` of the global model after a round, and its metrics from the same pass."""
+    from fedforge_runtime.federation.site import build_model, open_split
+    from fedforge_runtime.learning.training import predict_model
+
+    learning = settings.config.learning
+    mode = learning.mode_in(round_number)
+    model = build_model(settings.inputs, mode, standardisation)
+    model.load_trainable(parameters)
+    return predict_model(model, open_split(settings.inputs, split, mode), learning)

@@ -8,6 +8,7 @@ import numpy as np
 from flwr.app import Array, ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict
 
 from fedforge_runtime.learning.parameters import Parameters
+from fedforge_runtime.learning.ridge import FeatureMoments
 from fedforge_runtime.learning.standardisation import FeatureSums, Standardisation
 
 ARRAYS = "arrays"
@@ -16,6 +17,7 @@ METRICS = "metrics"
 EVALUATION = "evaluation"
 STANDARDISATION = "standardisation"
 SUMS = "sums"
+MOMENTS = "moments"
 ROUND = "server-round"
 ROWS = "num-examples"
 VALIDATION_ROWS = "validation-rows"
@@ -23,6 +25,10 @@ TRAINING_LOSS = "training-loss"
 SECONDS = "seconds"
 PARTITION_ID = "partition-id"
 STATISTICS_ACTION = "query.statistics"
+MOMENTS_ACTION = "query.moments"
+CLOSED_FORM_ACTION = "train.closed_form"
+REGULARISATION = "regularisation"
+TEMPERATURE = "temperature"
 
 
 def to_arrays(parameters: Parameters) -> ArrayRecord:
@@ -63,6 +69,45 @@ def read_sums(content: RecordDict) -> FeatureSums:
         total=np.asarray(arrays["total"].numpy(), dtype=np.float64),
         total_of_squares=np.asarray(arrays["total_of_squares"].numpy(), dtype=np.float64),
     )
+
+
+def moments_arrays(moments: FeatureMoments) -> ArrayRecord:
+    """A client's moments: the upper triangle of the symmetric gram matrix, row by row, and the target products."""
+    triangle = moments.gram[np.triu_indices(len(moments.gram))]
+    return ArrayRecord({"gram": Array(triangle), "targets": Array(moments.targets)})
+
+
+def moments_template(feature_size: int, class_count: int) -> ArrayRecord:
+    """Zeros in the shapes of `moments_arrays`, for what is expected of a client."""
+    size = feature_size + 1
+    return moments_arrays(FeatureMoments(0, np.zeros((size, size)), np.zeros((size, class_count))))
+
+
+def moments_content(moments: FeatureMoments) -> RecordDict:
+    """A client's answer to the exchange of moments."""
+    return RecordDict({MOMENTS: moments_arrays(moments), METRICS: MetricRecord({ROWS: moments.count})})
+
+
+def read_moments(content: RecordDict, record: str) -> FeatureMoments:
+    """The moments in the array record of that name, and the count of rows beside it."""
+    arrays = content.array_records[record]
+    targets = np.asarray(arrays["targets"].numpy(), dtype=np.float64)
+    gram = np.zeros((len(targets), len(targets)))
+    upper = np.triu_indices(len(gram))
+    gram[upper] = arrays["gram"].numpy()
+    gram.T[upper] = gram[upper]
+    return FeatureMoments(int(content.metric_records[METRICS][ROWS]), gram, targets)  # type: ignore[arg-type]
+
+
+def factors_record(regularisation: float, temperature: float) -> dict[str, float]:
+    """What a client needs to solve for a head of its own, as entries of the record `config`."""
+    return {REGULARISATION: float(regularisation), TEMPERATURE: float(temperature)}
+
+
+def read_factors(content: RecordDict) -> tuple[float, float]:
+    """Regularisation and temperature."""
+    config = content.config_records[CONFIG]
+    return float(config[REGULARISATION]), float(config[TEMPERATURE])  # type: ignore[arg-type]
 
 
 def evaluation_record(metrics: Mapping[str, float]) -> ConfigRecord:

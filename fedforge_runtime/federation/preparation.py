@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from fedforge_runtime.artifacts import Artifact, ArtifactStore
-from fedforge_runtime.config import RunConfig
+from fedforge_runtime.config import RunConfig, read_run_config
 from fedforge_runtime.control import SignalControl
 from fedforge_runtime.data.backbone import Backbone, check_backbone, resolve_backbone
+from fedforge_runtime.data.carry import carry_block
 from fedforge_runtime.data.features import prepare_features
-from fedforge_runtime.data.partition import check_partition, prepare_partition
+from fedforge_runtime.data.partition import check_partition, prepare_partition, row_shifts
 from fedforge_runtime.data.preprocess import prepare_preprocessing
+from fedforge_runtime.data.row_pass import PassTools
 from fedforge_runtime.data.sources import load_labels, prepare_dataset, read_dataset_facts
+from fedforge_runtime.data.tokens import prepare_tokens
+from fedforge_runtime.errors import RunError
+from fedforge_runtime.federation.runs import find_run
 from fedforge_runtime.federation.settings import RunInputs
 from fedforge_runtime.home import Home
 from fedforge_runtime.narration import Narrator
@@ -21,27 +25,53 @@ from fedforge_runtime.processes import WorkerPool, start_template
 
 
 @dataclass(frozen=True)
+class Caches:
+    """What is computed of every image once, as far as the mode keeps it frozen; `None` where it is not needed."""
+
+    features: Artifact | None = None
+    tokens: Artifact | None = None
+
+
+@dataclass(frozen=True)
 class Prepared:
-    """Everything but the features, which take long."""
+    """Everything but the caches, which take long."""
 
     dataset: Artifact
     partition: Artifact
     preprocessing: Artifact
     backbone: Backbone
 
-    def artifacts(self, features: Artifact | None) -> list[Artifact]:
-        """Everything that was made, in order; without features on the un-cached path."""
-        return [self.dataset, self.partition, self.preprocessing, *([features] if features else [])]
+    def artifacts(self, caches: Caches) -> list[Artifact]:
+        """Everything that was made, in order."""
+        made = [self.dataset, self.partition, self.preprocessing, caches.tokens, caches.features]
+        return [artifact for artifact in made if artifact]
 
 
-def check_preparation(config: RunConfig) -> None:
+def check_preparation(config: RunConfig, home: Home) -> None:
     """Refuse, before anything is made, what could only fail later.
 
     Raises:
         ConfigError, BackboneError: a partition that no data fit, or a folder that is no checkpoint.
+        RunError: the run that a block is to come from has none to give.
     """
     check_partition(config.partition)
     check_backbone(config.backbone.name)
+    if config.backbone.block_from:
+        _model_with_block(config.backbone.block_from, home)
+
+
+def _model_with_block(run_id: str, home: Home) -> Path:
+    """The exported model of a completed run that trained a last block."""
+    folder = find_run(run_id, home)
+    mode = read_run_config(folder.config).learning.mode
+    if mode != "last_block":
+        raise RunError(
+            f"the run {run_id!r} was trained in mode {mode}, so it has no last block to carry on.",
+            remedy="Name a run of mode last_block, or leave backbone.block_from out.",
+        )
+    if not folder.metrics.exists():
+        raise RunError(f"the run {run_id!r} has no model yet.", remedy=f"Finish it with: fedforge resume {run_id}")
+    return folder.model
 
 
 def prepare(config: RunConfig, *, home: Home, store: ArtifactStore, pool: WorkerPool, narrator: Narrator) -> Prepared:
@@ -64,48 +94,45 @@ def prepare(config: RunConfig, *, home: Home, store: ArtifactStore, pool: Worker
     backbone = resolve_backbone(config.backbone.name, home=home, store=store, pool=pool, notify=narrator.notice)
     if not backbone.trained:
         narrator.banner("UNTRAINED BACKBONE: its weights are random. Scores are far below those of a trained one.")
+    block_from = config.backbone.block_from
+    if block_from:
+        backbone = carry_block(backbone, _model_with_block(block_from, home), store=store, pool=pool)
+        narrator.notice(f"Starting from the last block of the run {block_from}.")
     preprocessing = prepare_preprocessing(backbone, class_names=facts.class_names, store=store, pool=pool)
     return Prepared(dataset, partition, preprocessing, backbone)
 
 
-def prepare_run_features(
-    config: RunConfig,
-    prepared: Prepared,
-    *,
-    store: ArtifactStore,
-    pool: WorkerPool,
-    workers: int,
-    narrator: Narrator,
-    check_stop: Callable[[], None],
-) -> Artifact | None:
-    """The features that the run reads; `None` on the un-cached path."""
+def prepare_caches(config: RunConfig, prepared: Prepared, *, store: ArtifactStore, tools: PassTools) -> Caches:
+    """What the run's models read in place of images; nothing on the un-cached path.
+
+    The features are needed in every mode: for the standardisation, rounds of the head alone and bounds.
+    """
     if not config.learning.cache_features:
-        return None
-    return prepare_features(
-        prepared.dataset,
-        prepared.preprocessing,
-        prepared.backbone,
-        store=store,
-        pool=pool,
-        workers=workers,
-        report=narrator.features,
-        check_stop=check_stop,
-    )
+        return Caches()
+    sources = (prepared.dataset, prepared.preprocessing, prepared.backbone)
+    scanners = prepared.partition if row_shifts(prepared.partition.path) else None
+    tokens = None
+    if config.learning.mode == "last_block":
+        tokens = prepare_tokens(*sources, scanners=scanners, store=store, tools=tools)
+    features = prepare_features(*sources, scanners=scanners, tokens=tokens, store=store, tools=tools)
+    return Caches(features, tokens)
 
 
-def run_inputs(prepared: Prepared, features: Artifact | None) -> RunInputs:
+def run_inputs(config: RunConfig, prepared: Prepared, caches: Caches) -> RunInputs:
     """The artifacts as the ServerApp and the clients know them."""
     facts = read_dataset_facts(prepared.dataset)
     return RunInputs(
         dataset=str(prepared.dataset.path),
         partition=str(prepared.partition.path),
         preprocess=str(prepared.preprocessing.path),
-        features=str(features.path) if features else None,
-        keys={artifact.kind: artifact.key for artifact in prepared.artifacts(features)},
+        features=str(caches.features.path) if caches.features else None,
+        tokens=str(caches.tokens.path) if caches.tokens else None,
+        keys={artifact.kind: artifact.key for artifact in prepared.artifacts(caches)},
         backbone=str(prepared.backbone.path),
         backbone_name=prepared.backbone.name,
         backbone_sha256=prepared.backbone.sha256,
         backbone_trained=prepared.backbone.trained,
+        block_from=config.backbone.block_from,
         feature_size=prepared.backbone.hidden_size,
         class_names=list(facts.class_names),
         data=facts.to_json(),
@@ -114,7 +141,7 @@ def run_inputs(prepared: Prepared, features: Artifact | None) -> RunInputs:
 
 def inputs_exist(inputs: RunInputs) -> bool:
     """Whether everything that a run was started on is still there."""
-    paths = [inputs.dataset, inputs.partition, inputs.preprocess, inputs.backbone, inputs.features]
+    paths = [inputs.dataset, inputs.partition, inputs.preprocess, inputs.backbone, inputs.features, inputs.tokens]
     return all(Path(path).is_dir() for path in paths if path)
 
 
@@ -125,7 +152,7 @@ def prepare_everything(config: RunConfig, *, home: Home, narrator: Narrator) -> 
         ConfigError, DataError, BackboneError, StorageError: the request cannot be carried out.
         RunStoppedError: interrupted; the features computed so far are kept.
     """
-    check_preparation(config)
+    check_preparation(config, home)
     home.require_writable()
     start_template()
     store = ArtifactStore(home)
@@ -133,13 +160,6 @@ def prepare_everything(config: RunConfig, *, home: Home, narrator: Narrator) -> 
     with WorkerPool(workers, threads=config.runtime.threads_per_worker) as pool:
         prepared = prepare(config, home=home, store=store, pool=pool, narrator=narrator)
         with SignalControl().installed() as control:
-            features = prepare_run_features(
-                config,
-                prepared,
-                store=store,
-                pool=pool,
-                workers=workers,
-                narrator=narrator,
-                check_stop=control.raise_if_stopped,
-            )
-    return prepared.artifacts(features)
+            tools = PassTools(pool, workers, narrator.row_pass, control.raise_if_stopped)
+            caches = prepare_caches(config, prepared, store=store, tools=tools)
+    return prepared.artifacts(caches)

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from pydantic import BaseModel, ConfigDict, Field
 
 from fedforge_runtime.artifacts import write_atomically
+from fedforge_runtime.config import Mode
 from fedforge_runtime.home import RunFolder
 from fedforge_runtime.learning.metric_names import METRIC_NAMES
 
@@ -41,6 +42,8 @@ class RoundRecord(_Record):
     """One round."""
 
     round: int
+    mode: Mode = "head_only"
+    """What was trained."""
     model_sha256: str
     participants: list[int]
     """Clients whose updates were aggregated, ascending."""
@@ -75,6 +78,7 @@ def _round_rows(records: Iterable[RoundRecord]) -> list[dict[str, object]]:
     return [
         {
             "round": record.round,
+            "mode": record.mode,
             "clients": len(record.participants),
             "failures": len(record.failures),
             "training_loss": record.training_loss,

@@ -1,4 +1,4 @@
-"""What a completed run leaves: metrics.json, manifest.json and the exported model."""
+"""What a completed run leaves: test predictions, metrics.json, manifest.json and the exported model."""
 
 from __future__ import annotations
 
@@ -15,8 +15,10 @@ from fedforge_runtime.artifacts import publish_folder, write_json
 from fedforge_runtime.clock import utc_now
 from fedforge_runtime.data.preprocess import PROCESSOR_FOLDER
 from fedforge_runtime.federation.checkpoint import Checkpoint
-from fedforge_runtime.federation.evaluation import evaluate_split
+from fedforge_runtime.federation.evaluation import predict_split
+from fedforge_runtime.federation.model_card import model_card
 from fedforge_runtime.federation.settings import RunSettings
+from fedforge_runtime.learning.predictions import write_predictions
 from fedforge_runtime.processes import WorkerPool
 
 _RECORDED = (
@@ -26,8 +28,11 @@ _RECORDED = (
 
 
 def publish_results(settings: RunSettings, final: Checkpoint, pool: WorkerPool) -> None:
-    """Evaluate the final model on the test split, export it and write the run's manifest."""
-    test = pool.submit(evaluate_split, settings, final.parameters, final.standardisation, "test").result()
+    """Have the final model predict the test split, export it and write the run's metrics and manifest."""
+    predictions, test = pool.submit(
+        predict_split, settings, final.round, final.parameters, final.standardisation, "test"
+    ).result()
+    write_predictions(settings.folder.test_predictions, predictions)
     _export(settings, final, test, pool)
     inputs = settings.inputs
     write_json(
@@ -87,7 +92,7 @@ def _export(settings: RunSettings, final: Checkpoint, test: dict[str, float], po
     partial = settings.folder.path / ".model.partial"
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir()
-    pool.submit(_export_in_worker, partial, settings, final, _model_card(settings, final, test)).result()
+    pool.submit(_export_in_worker, partial, settings, final, model_card(settings, final, test)).result()
     shutil.rmtree(settings.folder.model, ignore_errors=True)
     publish_folder(partial, settings.folder.model)
 
@@ -103,37 +108,4 @@ def _export_in_worker(folder: Path, settings: RunSettings, final: Checkpoint, ca
         standardisation=final.standardisation,
         class_names=settings.inputs.class_names,
         model_card=card,
-    )
-
-
-def _model_card(settings: RunSettings, final: Checkpoint, test: dict[str, float]) -> str:
-    inputs, config = settings.inputs, settings.config
-    warnings = []
-    if inputs.data["source"] == "phantom":
-        warnings.append("**Phantom data**: trained and scored on generated images, not on medical ones.")
-    elif not inputs.data["official"]:
-        warnings.append("The images are not the official archive: scores do not compare with published ones.")
-    if not inputs.backbone_trained:
-        warnings.append("**Untrained backbone**: its weights are random.")
-    scores = "\n".join(f"| {name} | {value:.4f} |" for name, value in test.items())
-    return "\n".join(
-        [
-            f"# {inputs.data['title']}: federated classifier",
-            "",
-            *(f"> {warning}\n" for warning in warnings),
-            f"Run `{settings.folder.run_id}`, phase {config.phase}: {final.round} rounds over "
-            f"{config.partition.clients} clients, strategy {config.federation.strategy.name}, seed {config.seed}.",
-            "",
-            f"- model SHA-256 (trainable tensors): `{final.model_sha256}`",
-            f"- data: {inputs.data['source']}, fingerprint `{inputs.data['fingerprint']}`, "
-            f"licence {inputs.data['licence']}",
-            f"- backbone: {inputs.backbone_name}, `{inputs.backbone_sha256}`",
-            "",
-            "| test split | |",
-            "|---|---|",
-            scores,
-            "",
-            "Not a medical device. Model updates were not protected by secure aggregation.",
-            "",
-        ]
     )

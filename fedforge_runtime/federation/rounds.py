@@ -18,6 +18,7 @@ from flwr.app import ArrayRecord, ConfigRecord, Message, RecordDict
 from flwr.serverapp.strategy import Strategy
 
 from fedforge_runtime.clock import monotonic
+from fedforge_runtime.config import Mode
 from fedforge_runtime.errors import RunFailedError
 from fedforge_runtime.federation import messages
 from fedforge_runtime.federation.checkpoint import Checkpoint
@@ -25,12 +26,14 @@ from fedforge_runtime.federation.grid import Answer, RunGrid, node_name
 from fedforge_runtime.federation.participants import Selection
 from fedforge_runtime.federation.records import ClientRecord, RoundRecord
 from fedforge_runtime.federation.strategies import (
+    expected_update,
     forget_current_arrays,
     restore_dtypes,
     restore_server_state,
     server_state,
 )
 from fedforge_runtime.learning.parameters import Parameters, model_sha256
+from fedforge_runtime.learning.ridge import FeatureMoments
 from fedforge_runtime.learning.standardisation import Standardisation
 from fedforge_runtime.seeds import derive_seed
 from fedforge_runtime.telemetry.emitter import Emitter
@@ -57,6 +60,8 @@ class RoundRules:
     clients: int
     minimum_clients: int
     timeout_seconds: float
+    mode: Mode = "head_only"
+    """What these rounds train."""
 
 
 @dataclass
@@ -106,6 +111,7 @@ class RoundLoop:
         clients = [_client_record(answer, evaluations.get(answer.client)) for answer in training]
         record = RoundRecord(
             round=number,
+            mode=self.rules.mode,
             model_sha256=model_sha256(parameters),
             participants=participants,
             failures=dict(sorted(self._failures.items())),
@@ -148,15 +154,16 @@ class RoundLoop:
         random.seed(derive_seed(self.rules.seed, "configure-train", number))  # Flower samples with it
         requests = self.strategy.configure_train(number, sent, ConfigRecord(), self.grid)
         answers = self._exchange(requests, "train", number, standardisation)
-        usable = [answer for answer in answers if answer.message and self._is_usable(answer, sent, number)]
+        expected = expected_update(self.strategy, sent)
+        usable = [answer for answer in answers if answer.message and self._is_usable(answer, expected, number)]
         needed = len(chosen) if self.selection.exact else self.rules.minimum_clients
         if len(usable) < needed:
             raise too_few(f"round {number}", len(usable), needed, self._failures)
         return usable
 
-    def _is_usable(self, answer: Answer, sent: ArrayRecord, number: int) -> bool:
+    def _is_usable(self, answer: Answer, expected: ArrayRecord, number: int) -> bool:
         assert answer.message is not None
-        reason = _flaw(answer.message.content, sent)
+        reason = _flaw(answer.message.content, expected)
         if reason:
             self._failures[answer.client] = f"train: {reason}"
             self.emitter.emit(
@@ -228,17 +235,49 @@ def federated_standardisation(
     Raises:
         RunFailedError: too few clients answered, or not all of those replayed.
     """
-    asked = list(participants) if participants is not None else grid.clients
-    grid.show(asked)
-    requests = [Message(RecordDict(), node, messages.STATISTICS_ACTION) for node in grid.get_node_ids()]
-    answers = grid.exchange(requests, task="statistics", round_number=0, timeout=rules.timeout_seconds)
-    usable = [answer for answer in answers if answer.message]
-    needed = rules.minimum_clients if participants is None else len(asked)
-    if len(usable) < needed:
-        failures = {answer.client: answer.failure for answer in answers if not answer.message}
-        raise too_few("the exchange of statistics", len(usable), needed, failures)
+    usable = _ask_everybody(grid, messages.STATISTICS_ACTION, participants, rules, lambda content: "")
     shares = [messages.read_sums(message.content) for message in _messages(usable)]
     return Standardisation.from_sums(shares), [answer.client for answer in usable]
+
+
+def federated_moments(
+    grid: RunGrid, participants: Sequence[int] | None, rules: RoundRules, *, feature_size: int, class_count: int
+) -> tuple[FeatureMoments, list[int]]:
+    """Round 0 of a warm start: the moments of all clients' raw features, and who took part.
+
+    They contain what `federated_standardisation` asks for. Arguments and errors as there.
+    """
+    template = messages.moments_template(feature_size, class_count)
+    usable = _ask_everybody(
+        grid,
+        messages.MOMENTS_ACTION,
+        participants,
+        rules,
+        lambda content: _flaw_of_arrays(content, messages.MOMENTS, template) or _flaw_of_numbers(content, ()),
+    )
+    shares = [messages.read_moments(message.content, messages.MOMENTS) for message in _messages(usable)]
+    return FeatureMoments.total(shares), [answer.client for answer in usable]
+
+
+def _ask_everybody(
+    grid: RunGrid,
+    action: str,
+    participants: Sequence[int] | None,
+    rules: RoundRules,
+    flaw: Callable[[RecordDict], str],
+) -> list[Answer]:
+    """One exchange before the first round; the answers without a flaw, by client."""
+    asked = list(participants) if participants is not None else grid.clients
+    grid.show(asked)
+    requests = [Message(RecordDict(), node, action) for node in grid.get_node_ids()]
+    answers = grid.exchange(requests, task="statistics", round_number=0, timeout=rules.timeout_seconds)
+    failures = {answer.client: flaw(answer.message.content) if answer.message else answer.failure for answer in answers}
+    usable = [answer for answer in answers if not failures[answer.client]]
+    needed = rules.minimum_clients if participants is None else len(asked)
+    if len(usable) < needed:
+        reasons = {client: reason for client, reason in failures.items() if reason}
+        raise too_few("the exchange of statistics", len(usable), needed, reasons)
+    return usable
 
 
 def too_few(what: str, usable: int, needed: int, failures: Mapping[int, str]) -> RunFailedError:
@@ -249,21 +288,31 @@ def too_few(what: str, usable: int, needed: int, failures: Mapping[int, str]) ->
     )
 
 
-def _flaw(content: RecordDict, sent: ArrayRecord) -> str:
+def _flaw(content: RecordDict, expected: ArrayRecord) -> str:
     """Why an update cannot be aggregated; empty when it can."""
-    update = content.array_records.get(messages.ARRAYS)
-    if update is None or update.keys() != sent.keys():
-        return "the update does not hold the tensors of the model"
+    numbers = (messages.VALIDATION_ROWS, messages.TRAINING_LOSS, messages.SECONDS)
+    return _flaw_of_arrays(content, messages.ARRAYS, expected) or _flaw_of_numbers(content, numbers)
+
+
+def _flaw_of_arrays(content: RecordDict, record: str, expected: ArrayRecord) -> str:
+    update = content.array_records.get(record)
+    if update is None or update.keys() != expected.keys():
+        return "the update does not hold the tensors that were asked for"
     for name, array in update.items():
-        value, wanted = array.numpy(), sent[name].numpy()
+        value, wanted = array.numpy(), expected[name].numpy()
         if value.dtype.kind != wanted.dtype.kind:
             return f"the update's {name} has type {value.dtype}, not {wanted.dtype}"
         if value.shape != wanted.shape:
             return f"the update's {name} has shape {value.shape}, not {wanted.shape}"
         if not np.isfinite(value).all():
             return f"the update's {name} has values that are not finite"
+    return ""
+
+
+def _flaw_of_numbers(content: RecordDict, names: Sequence[str]) -> str:
+    """As `_flaw`, for the number of rows and the numbers of these names."""
     metrics: Mapping[str, Any] = content.metric_records.get(messages.METRICS, {})
-    for name in (messages.ROWS, messages.VALIDATION_ROWS, messages.TRAINING_LOSS, messages.SECONDS):
+    for name in (messages.ROWS, *names):
         if not isinstance(metrics.get(name), (int, float)) or not math.isfinite(metrics[name]):
             return f"the update's {name} is missing or not a finite number"
     return "" if metrics[messages.ROWS] > 0 else "the update counts no rows"

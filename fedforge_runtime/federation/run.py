@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -19,9 +18,10 @@ from fedforge_runtime.artifacts import (
     write_atomically,
     write_json,
 )
-from fedforge_runtime.clock import monotonic, utc_now
-from fedforge_runtime.config import RunConfig, RuntimeConfig, read_run_config, suggest
+from fedforge_runtime.clock import monotonic
+from fedforge_runtime.config import RunConfig, RuntimeConfig, read_run_config
 from fedforge_runtime.control import SignalControl, obey
+from fedforge_runtime.data.row_pass import PassTools
 from fedforge_runtime.errors import FedForgeError, RunError, RunStoppedError, StorageError, failure_reason
 from fedforge_runtime.federation.engines import open_engine
 from fedforge_runtime.federation.engines.base import Federation
@@ -31,10 +31,11 @@ from fedforge_runtime.federation.preparation import (
     check_preparation,
     inputs_exist,
     prepare,
-    prepare_run_features,
+    prepare_caches,
     run_inputs,
 )
 from fedforge_runtime.federation.records import read_records
+from fedforge_runtime.federation.runs import find_run
 from fedforge_runtime.federation.settings import RunInputs, RunSettings
 from fedforge_runtime.federation.state import run_state
 from fedforge_runtime.federation.strategies import build_strategy
@@ -43,27 +44,6 @@ from fedforge_runtime.narration import Narrator
 from fedforge_runtime.processes import WorkerPool, start_template
 from fedforge_runtime.telemetry.emitter import Emitter, Heartbeat
 from monitor.schema import RunFailed, RunRequest, RunRequested, RunResumed, RunStopped
-
-
-def new_run_id(phase: str) -> str:
-    """For example `blood-20261124-093000-3f9a`."""
-    return f"{phase}-{utc_now():%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
-
-
-def find_run(run_id: str, home: Home) -> RunFolder:
-    """The folder of an existing run, or `RunError` with the nearest run id."""
-    folder = home.run(run_id)
-    if not folder.exists():
-        known = [run.run_id for run in list_runs(home)]
-        remedy = suggest(run_id, known) if known else "There are no runs here yet."
-        raise RunError(f"there is no run {run_id!r} in {home.runs}.", remedy=remedy)
-    return folder
-
-
-def list_runs(home: Home) -> list[RunFolder]:
-    """The runs of a home, oldest first."""
-    folders = [RunFolder(path) for path in home.runs.glob("*")]
-    return sorted((folder for folder in folders if folder.exists()), key=lambda folder: folder.config.stat().st_mtime)
 
 
 def check_request(config: RunConfig, participants_file: Path | None) -> None:
@@ -98,7 +78,7 @@ def start_run(
     """
     folder = home.run(run_id)
     check_request(config, participants_file)
-    check_preparation(config)
+    check_preparation(config, home)
     home.require_writable()
     if folder.path.exists():
         raise RunError(
@@ -217,16 +197,9 @@ class _Attempt:
             assert recorded is not None
             return recorded
         session = self.session
-        features = prepare_run_features(
-            session.config,
-            prepared,
-            store=session.store,
-            pool=session.pool,
-            workers=session.workers,
-            narrator=session.narrator,
-            check_stop=control.raise_if_stopped,
-        )
-        inputs = run_inputs(prepared, features)
+        tools = PassTools(session.pool, session.workers, session.narrator.row_pass, control.raise_if_stopped)
+        caches = prepare_caches(session.config, prepared, store=session.store, tools=tools)
+        inputs = run_inputs(session.config, prepared, caches)
         if recorded and recorded.keys != inputs.keys:
             changed = sorted(kind for kind in inputs.keys if recorded.keys.get(kind) != inputs.keys[kind])
             raise RunError(

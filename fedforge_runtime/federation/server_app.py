@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from concurrent.futures import Future
+from dataclasses import replace
 
 from flwr.app import Context
 from flwr.serverapp import Grid, ServerApp
 
+from fedforge_runtime.config import Mode
 from fedforge_runtime.control import present_control
 from fedforge_runtime.errors import RunStoppedError, failure_reason
 from fedforge_runtime.federation.checkpoint import Checkpoint, CheckpointStore
-from fedforge_runtime.federation.evaluation import evaluate_split
+from fedforge_runtime.federation.evaluation import evaluate_split, initial_backbone_in_worker
 from fedforge_runtime.federation.grid import RunGrid
 from fedforge_runtime.federation.participants import (
     ParticipantRecord,
@@ -21,10 +23,17 @@ from fedforge_runtime.federation.participants import (
 )
 from fedforge_runtime.federation.records import write_tables
 from fedforge_runtime.federation.results import publish_results
-from fedforge_runtime.federation.rounds import RoundLoop, RoundRules, federated_standardisation
+from fedforge_runtime.federation.rounds import (
+    RoundLoop,
+    RoundRules,
+    federated_moments,
+    federated_standardisation,
+)
 from fedforge_runtime.federation.settings import RunSettings
+from fedforge_runtime.federation.stages import Stage, stages_of
 from fedforge_runtime.federation.strategies import build_strategy
 from fedforge_runtime.learning.parameters import Parameters, initial_head
+from fedforge_runtime.learning.standardisation import Standardisation
 from fedforge_runtime.processes import WorkerPool
 from fedforge_runtime.telemetry.emitter import Emitter, Heartbeat
 from monitor.schema import CheckpointSaved, RunCompleted, RunFailed, RunStarted, RunStopped
@@ -101,27 +110,54 @@ class _Attempt:
         start = self._checkpoints.latest() or self._first_checkpoint()
         self._heartbeat.round_number = start.round
         write_tables(self._settings.folder, start.records)
+        state = start
+        for stage in stages_of(config):
+            if stage.last > state.round:
+                state = self._rounds(stage, self._enter(stage, state))
+        publish_results(self._settings, state, self._pool)
+        return state
+
+    def _rounds(self, stage: Stage, start: Checkpoint) -> Checkpoint:
+        """The rounds of a stage that are left. Each stage has a server optimiser of its own."""
         loop = RoundLoop(
             grid=self._grid,
-            strategy=build_strategy(config.federation.strategy),
+            strategy=build_strategy(self._settings.config.federation.strategy),
             selection=self._selection(),
-            rules=self._rules,
+            rules=replace(self._rules, rounds=stage.last, mode=stage.mode),
             emitter=self._emitter,
-            evaluate_centrally=lambda parameters: self._evaluate(parameters, start),
+            evaluate_centrally=lambda parameters: self._evaluate(stage.first, parameters, start.standardisation),
             save=self._save,
         )
-        final = loop.run(start)
-        publish_results(self._settings, final, self._pool)
-        return final
+        return loop.run(start)
+
+    def _enter(self, stage: Stage, state: Checkpoint) -> Checkpoint:
+        """The state before a later stage's first round: what it begins to train, as the backbone has it."""
+        if stage.first == 1 or state.round >= stage.first:
+            return state
+        return replace(state, parameters=state.parameters | self._initial_backbone(stage.mode), server_state={})
+
+    def _initial_backbone(self, mode: Mode) -> Parameters:
+        if mode == "head_only":
+            return {}
+        tensors: Parameters = self._pool.submit(initial_backbone_in_worker, self._settings.inputs, mode).result()
+        return tensors
 
     def _first_checkpoint(self) -> Checkpoint:
-        """Round 0: the seeded head, and the standardisation that all clients agree on."""
+        """Round 0: the seeded head or that of a warm start, and the standardisation that all clients agree on."""
         config, inputs = self._settings.config, self._settings.inputs
+        standardise, warm = config.learning.standardise, config.federation.warm_start == "closed_form"
+        replayed = self._replayed.rounds.get(0) if self._replayed else None
         standardisation, asked = None, list(range(self._rules.clients))
-        if config.learning.standardise:
-            replayed = self._replayed.rounds.get(0) if self._replayed else None
-            standardisation, asked = federated_standardisation(self._grid, replayed, self._rules)
         parameters = initial_head(inputs.feature_size, len(inputs.class_names), seed=config.seed)
+        if warm:
+            moments, asked = federated_moments(
+                self._grid, replayed, self._rules, feature_size=inputs.feature_size, class_count=len(inputs.class_names)
+            )
+            standardisation = Standardisation.from_sums([moments.sums]) if standardise else None
+            parameters = moments.standardised(standardisation).solve()
+        elif standardise:
+            standardisation, asked = federated_standardisation(self._grid, replayed, self._rules)
+        parameters |= self._initial_backbone(config.learning.mode_in(1))
         checkpoint = Checkpoint(0, parameters, {}, standardisation, [])
         ParticipantRecord(rounds={0: asked}).write(self._settings.folder.participants)
         self._checkpoints.save(checkpoint)
@@ -137,8 +173,12 @@ class _Attempt:
             clients_per_round=self._settings.config.federation.clients_per_round,
         )
 
-    def _evaluate(self, parameters: Parameters, start: Checkpoint) -> Future[dict[str, float]]:
-        return self._pool.submit(evaluate_split, self._settings, parameters, start.standardisation, "validation")
+    def _evaluate(
+        self, round_number: int, parameters: Parameters, standardisation: Standardisation | None
+    ) -> Future[dict[str, float]]:
+        return self._pool.submit(
+            evaluate_split, self._settings, round_number, parameters, standardisation, "validation"
+        )
 
     def _save(self, checkpoint: Checkpoint) -> None:
         self._checkpoints.save(checkpoint)

@@ -26,6 +26,8 @@ class RunInputs(BaseModel):
     preprocess: str
     features: str | None
     """`None` on the un-cached path."""
+    tokens: str | None = None
+    """What the last block takes; `None` where it is not trained, and on the un-cached path."""
     keys: dict[str, str]
     """Artifact kind -> key."""
     backbone: str
@@ -33,6 +35,8 @@ class RunInputs(BaseModel):
     backbone_name: str
     backbone_sha256: str
     backbone_trained: bool
+    block_from: str | None = None
+    """The run whose last block stands in for the backbone's own."""
     feature_size: int
     class_names: list[str]
     data: dict[str, Any]

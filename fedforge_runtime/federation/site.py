@@ -2,25 +2,40 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
-from fedforge_runtime.artifacts import Artifact
+from fedforge_runtime.config import Mode
 from fedforge_runtime.data.features import load_features
+from fedforge_runtime.data.images import ImageReader, open_backbone
 from fedforge_runtime.data.partition import load_client_rows
-from fedforge_runtime.data.preprocess import PROCESSOR_FOLDER, load_processor
-from fedforge_runtime.data.sources import Split, load_dataset
+from fedforge_runtime.data.preprocess import PROCESSOR_FOLDER
+from fedforge_runtime.data.row_pass import BATCH
+from fedforge_runtime.data.sources import Split, labels_file
+from fedforge_runtime.data.tokens import load_tokens
 from fedforge_runtime.federation.settings import RunInputs
-from fedforge_runtime.learning.model import FeatureHead, ImageHead, class_token, load_backbone_model
-from fedforge_runtime.learning.rows import FeatureRows, ImageRows
-from fedforge_runtime.learning.standardisation import FeatureSums, Standardisation
+from fedforge_runtime.learning.model import (
+    FeatureHead,
+    Head,
+    ImageHead,
+    TokenHead,
+    class_token,
+    is_trained,
+    load_backbone_model,
+)
+from fedforge_runtime.learning.parameters import Parameters
+from fedforge_runtime.learning.rows import FeatureRows, ImageRows, Rows, TokenRows
+from fedforge_runtime.learning.standardisation import Standardisation
 
-Rows = FeatureRows | ImageRows
-_STATISTICS_BATCH = 8
+Form = Literal["features", "tokens", "images"]
+"""What a model takes: the cache of what its mode keeps frozen, else images."""
 
 
 @dataclass(frozen=True)
@@ -31,66 +46,113 @@ class Site:
     validation: Rows
 
 
-def open_site(inputs: RunInputs, client: int) -> Site:
-    """The rows of one client: features where they are cached, else images."""
-    return _open_site(inputs.features, inputs.dataset, inputs.partition, inputs.preprocess, client)
+def form_of(inputs: RunInputs, mode: Mode) -> Form:
+    """What a model of a mode takes in a run."""
+    if mode == "head_only" and inputs.features:
+        return "features"
+    if mode == "last_block" and inputs.tokens:
+        return "tokens"
+    return "images"
 
 
-def open_split(inputs: RunInputs, split: Split) -> Rows:
+def open_site(inputs: RunInputs, client: int, mode: Mode) -> Site:
+    """The rows of one client, in the form that the mode's model takes."""
+    form = form_of(inputs, mode)
+    return _open_site(form, _folders_of(inputs, form), client)
+
+
+def open_pool(inputs: RunInputs, clients: Sequence[int], mode: Mode) -> Rows:
+    """The training rows of several clients together: what somebody trains on who has them all."""
+    form = form_of(inputs, mode)
+    rows = [load_client_rows(Path(inputs.partition), client).train for client in clients]
+    return _rows(form, _folders_of(inputs, form), "train", np.sort(np.concatenate(rows)))
+
+
+def open_split(inputs: RunInputs, split: Split, mode: Mode) -> Rows:
     """All rows of a central split, for the server's evaluation."""
-    if inputs.features:
-        return FeatureRows(*load_features(Path(inputs.features), split))
-    return ImageRows(_images(inputs.dataset)[split], _processor(inputs.preprocess))
+    form = form_of(inputs, mode)
+    return _rows(form, _folders_of(inputs, form), split)
 
 
-def build_model(inputs: RunInputs, standardisation: Standardisation | None) -> FeatureHead:
-    """The head, behind the frozen backbone on the un-cached path."""
-    classes = len(inputs.class_names)
-    if inputs.features:
+def build_model(inputs: RunInputs, mode: Mode, standardisation: Standardisation | None) -> Head:
+    """The model that a mode trains. Its trainable tensors have no values yet that mean anything."""
+    classes, backbone, form = len(inputs.class_names), Path(inputs.backbone), form_of(inputs, mode)
+    if form == "features":
         return FeatureHead(inputs.feature_size, classes, standardisation)
-    return ImageHead(_backbone(inputs.backbone), classes, standardisation)
+    if mode == "head_only":
+        return ImageHead(open_backbone(backbone), classes, standardisation, mode)
+    trained = _trained_backbone(backbone)
+    model: Head = (
+        TokenHead(trained, classes, standardisation)
+        if form == "tokens"
+        else ImageHead(trained, classes, standardisation, mode)
+    )
+    model.zero_grad()
+    return model
 
 
-def feature_sums(inputs: RunInputs, site: Site) -> FeatureSums:
-    """The client's share of the standardisation, over its training rows."""
-    if isinstance(site.train, FeatureRows):
-        return FeatureSums.of(site.train.features.numpy())
-    backbone = _backbone(inputs.backbone)
-    shares = []
-    for start in range(0, len(site.train), _STATISTICS_BATCH):
-        rows = range(start, min(start + _STATISTICS_BATCH, len(site.train)))
+def initial_backbone(inputs: RunInputs, mode: Mode) -> Parameters:
+    """What a mode trains beside the head, as the backbone has it, by name."""
+    backbone = open_backbone(Path(inputs.backbone))
+    return {
+        f"vit.{name}": value.numpy().copy()
+        for name, value in backbone.named_parameters()
+        if is_trained(name, mode, len(backbone.layers))
+    }
+
+
+def class_features(inputs: RunInputs, client: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """Features (rows, feature_size) and labels (rows,) of a client's training rows, by the backbone as it comes."""
+    rows = open_site(inputs, client, "head_only").train
+    if isinstance(rows, FeatureRows):
+        return rows.features.numpy(), rows.labels.numpy()
+    backbone = open_backbone(Path(inputs.backbone))
+    features, labels = [], []
+    for start in range(0, len(rows), BATCH):
+        batch = rows.__getitems__(range(start, min(start + BATCH, len(rows))))
         with torch.inference_mode():
-            shares.append(class_token(backbone, site.train.__getitems__(rows)["pixel_values"]))
-    return FeatureSums.of(torch.cat(shares).numpy())
+            features.append(class_token(backbone, batch["pixel_values"]).numpy())
+        labels.append(batch["labels"].numpy())
+    return np.concatenate(features), np.concatenate(labels)
+
+
+@dataclass(frozen=True)
+class _Folders:
+    """Where the rows of a form are, and what images need: the processor and the sites' scanners."""
+
+    rows: Path
+    processor: Path
+    partition: Path
+
+
+def _folders_of(inputs: RunInputs, form: Form) -> _Folders:
+    folder = {"features": inputs.features, "tokens": inputs.tokens, "images": inputs.dataset}[form]
+    assert folder is not None
+    return _Folders(Path(folder), Path(inputs.preprocess) / PROCESSOR_FOLDER, Path(inputs.partition))
 
 
 @lru_cache(maxsize=512)
-def _open_site(features: str | None, dataset: str, partition: str, preprocess: str, client: int) -> Site:
-    rows = load_client_rows(Path(partition), client)
-    if features:
-        values, labels = load_features(Path(features), "train")
-        return Site(
-            train=FeatureRows(values[rows.train], labels[rows.train]),
-            validation=FeatureRows(values[rows.validation], labels[rows.validation]),
-        )
-    images, processor = _images(dataset)["train"], _processor(preprocess)
-    return Site(
-        train=ImageRows(images.select(rows.train), processor),
-        validation=ImageRows(images.select(rows.validation), processor),
-    )
+def _open_site(form: Form, folders: _Folders, client: int) -> Site:
+    rows = load_client_rows(folders.partition, client)
+    train, validation = (_rows(form, folders, "train", part, client) for part in (rows.train, rows.validation))
+    return Site(train, validation)
+
+
+def _rows(
+    form: Form, folders: _Folders, split: Split, rows: NDArray[np.int64] | None = None, client: int | None = None
+) -> Rows:
+    """Some rows of a split, those of a client, or all of them."""
+    if form == "features":
+        features, labels = load_features(folders.rows, split)
+        return FeatureRows(features, labels) if rows is None else FeatureRows(features[rows], labels[rows])
+    labels = np.load(labels_file(folders.rows, split), mmap_mode="c", allow_pickle=False)
+    chosen = np.arange(len(labels)) if rows is None else rows
+    if form == "tokens":
+        return TokenRows(load_tokens(folders.rows, split), labels, chosen)
+    return ImageRows(ImageReader(folders.rows, folders.processor, folders.partition, client), split, chosen)
 
 
 @lru_cache(maxsize=1)
-def _images(dataset: str) -> Any:
-    path = Path(dataset)
-    return load_dataset(Artifact("dataset", path.name, path, created=False))
-
-
-@lru_cache(maxsize=1)
-def _processor(preprocess: str) -> Any:
-    return load_processor(Path(preprocess) / PROCESSOR_FOLDER)
-
-
-@lru_cache(maxsize=1)
-def _backbone(folder: str) -> Any:
-    return load_backbone_model(Path(folder))
+def _trained_backbone(folder: Path) -> Any:
+    """A backbone whose trained tensors are overwritten with every message; `open_backbone`'s is never changed."""
+    return load_backbone_model(folder)

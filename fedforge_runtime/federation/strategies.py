@@ -11,9 +11,11 @@ from flwr.app import ArrayRecord
 from flwr.serverapp import strategy as flower
 from numpy.typing import NDArray
 
-from fedforge_runtime.config import StrategyConfig, suggest
+from fedforge_runtime.config import CLOSED_FORM, StrategyConfig, suggest
 from fedforge_runtime.errors import ConfigError
 from fedforge_runtime.federation import messages
+from fedforge_runtime.federation.closed_form import ClosedForm
+from fedforge_runtime.learning.ridge import DEFAULT_REGULARISATION, DEFAULT_TEMPERATURE
 
 # Every strategy trains and evaluates exactly the nodes that it is shown: the round's participants.
 _ALL_NODES = {"fraction_train": 1.0, "fraction_evaluate": 1.0}
@@ -49,6 +51,11 @@ STRATEGIES: Mapping[str, StrategySpec] = {
     "fedtrimmedavg": StrategySpec(flower.FedTrimmedAvg, "trimmed mean (Yin et al. 2018)", {"beta": 0.2}),
     "krum": StrategySpec(
         flower.Krum, "the update nearest to the others (Blanchard et al. 2017)", {"num_malicious_nodes": 0}
+    ),
+    CLOSED_FORM: StrategySpec(
+        ClosedForm,
+        "the ridge head of all rows, in one round (Fanì et al. 2024)",
+        {"regularisation": DEFAULT_REGULARISATION, "temperature": DEFAULT_TEMPERATURE},
     ),
 }
 
@@ -110,6 +117,11 @@ def forget_current_arrays(strategy: flower.Strategy) -> None:
     """
     if getattr(strategy, "current_arrays", None) is not None:
         strategy.current_arrays = None  # type: ignore[attr-defined]
+
+
+def expected_update(strategy: flower.Strategy, sent: ArrayRecord) -> ArrayRecord:
+    """Tensors with the names, kinds and shapes that a client's update must have: the model's, as a rule."""
+    return strategy.expected_update(sent) if isinstance(strategy, ClosedForm) else sent
 
 
 def restore_dtypes(aggregated: ArrayRecord, sent: ArrayRecord) -> ArrayRecord:

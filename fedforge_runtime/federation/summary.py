@@ -8,12 +8,13 @@ from fedforge_runtime.artifacts import read_json
 from fedforge_runtime.config import read_run_config
 from fedforge_runtime.federation.records import RoundRecord, read_records
 from fedforge_runtime.federation.settings import RunInputs
+from fedforge_runtime.federation.stages import carried_over
 from fedforge_runtime.federation.state import run_state
 from fedforge_runtime.home import RunFolder
 
 
 def summarise_run(folder: RunFolder) -> dict[str, Any]:
-    """Identity, state, data, metrics on the test split, clients, rounds, seconds and paths of a run.
+    """Identity, state, data, metrics on the test split, bounds, clients, rounds, seconds and paths of a run.
 
     What an unfinished run does not have yet is `None` or empty.
     """
@@ -31,17 +32,35 @@ def summarise_run(folder: RunFolder) -> dict[str, Any]:
         "engine": config.runtime.engine,
         "strategy": config.federation.strategy.name,
         "seed": config.seed,
+        "mode": config.learning.mode,
+        "head_rounds": config.learning.head_rounds,
+        "block_from": config.backbone.block_from,
+        "carried_over": carried_over(config),
         "rounds_completed": len(records),
         "rounds_total": config.federation.rounds,
         "model_sha256": records[-1].model_sha256 if records else None,
         "data": {key: inputs.data[key] for key in ("source", "fingerprint", "official")} if inputs else None,
         "backbone": {"name": inputs.backbone_name, "trained": inputs.backbone_trained} if inputs else None,
         "metrics": metrics.get("test", {}),
+        "bounds": read_json(folder.bounds) if folder.bounds.exists() else {},
         "clients": _clients(records),
         "rounds": [record.model_dump(mode="json", exclude={"clients"}) for record in records],
         "seconds": read_json(folder.seconds) if folder.seconds.exists() else {},
         "artifacts": _artifacts(folder),
     }
+
+
+def provenance(summary: dict[str, Any]) -> str:
+    """What a score was made from, in a few words: phantom data and untrained weights never go unnamed."""
+    words = []
+    if summary["data"]:
+        source = summary["data"]["source"]
+        words.append("PHANTOM DATA" if source == "phantom" else source)
+        if source == "local":
+            words.append("unofficial")
+    if summary["backbone"] and not summary["backbone"]["trained"]:
+        words.append("UNTRAINED BACKBONE")
+    return ", ".join(words)
 
 
 def _clients(records: list[RoundRecord]) -> list[dict[str, Any]]:
@@ -54,6 +73,7 @@ def _clients(records: list[RoundRecord]) -> list[dict[str, Any]]:
             row["bytes_sent"] += before["bytes_sent"]
             row["bytes_received"] += before["bytes_received"]
             row["rounds"] = before["rounds"] + 1
+            row["last_round"] = record.round
             last[client.client] = row
     return [last[client] for client in sorted(last)]
 
@@ -62,11 +82,14 @@ def _artifacts(folder: RunFolder) -> dict[str, str]:
     paths = {
         "run": folder.path,
         "model": folder.model,
+        "report": folder.report,
         "metrics": folder.metrics,
         "manifest": folder.manifest,
         "rounds": folder.rounds_table,
         "clients": folder.clients_table,
         "events": folder.events,
         "participants": folder.participants,
+        "test_predictions": folder.test_predictions,
+        "bounds": folder.bounds,
     }
     return {name: str(path) for name, path in paths.items() if path.exists()}

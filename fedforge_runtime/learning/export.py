@@ -1,4 +1,4 @@
-"""The trained head and its backbone as one Hugging Face checkpoint that `transformers.pipeline` loads."""
+"""The trained model as a Hugging Face checkpoint that `transformers.pipeline` loads."""
 
 from __future__ import annotations
 
@@ -40,9 +40,11 @@ def export_model(
     bias = np.asarray(parameters["classifier.bias"], dtype=np.float32)
     if standardisation:
         weight, bias = standardisation.fold_into(weight, bias)
+    trained = {name: value for name, value in parameters.items() if name.startswith("vit.")}
+    own = dict(model.named_parameters())
     with torch.no_grad():
-        model.classifier.weight.copy_(torch.from_numpy(weight))
-        model.classifier.bias.copy_(torch.from_numpy(bias))
+        for name, value in {**trained, "classifier.weight": weight, "classifier.bias": bias}.items():
+            own[name].copy_(torch.from_numpy(value.copy()))
     model.save_pretrained(folder)
     AutoImageProcessor.from_pretrained(processor).save_pretrained(folder)
     (folder / "README.md").write_text(model_card)

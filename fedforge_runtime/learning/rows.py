@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
+
+from fedforge_runtime.data.images import ImageReader
+from fedforge_runtime.data.sources import Split
 
 Batch = dict[str, Tensor]
 
@@ -37,31 +39,57 @@ class FeatureRows(Dataset[Batch]):
         return {"features": self.features[chosen], "labels": self.labels[chosen]}
 
 
-class ImageRows(Dataset[Batch]):
-    """Images of a `datasets.Dataset`, processed as the checkpoint says whenever they are asked for."""
+class TokenRows(Dataset[Batch]):
+    """Cached tokens, read from the memory map a batch at a time: a site's share may not fit in memory.
 
-    def __init__(self, images: Any, processor: Any) -> None:
-        self._images = images
-        self._processor = processor
+    Args:
+        tokens: float32 (all rows, tokens, dimensions), memory-mapped.
+        labels: int64 (all rows,).
+        rows: int64, which of them, ascending.
+    """
+
+    def __init__(self, tokens: NDArray[np.float32], labels: NDArray[np.int64], rows: NDArray[np.int64]) -> None:
+        self._tokens = tokens
+        self._rows = rows
+        self._labels = torch.from_numpy(np.ascontiguousarray(labels[rows]))
 
     def __len__(self) -> int:
-        return len(self._images)
+        return len(self._rows)
 
     def __getitems__(self, rows: Sequence[int]) -> Batch:
-        batch = self._images[list(rows)]
         return {
-            "pixel_values": process_images(self._processor, batch["image"]),
-            "labels": torch.as_tensor(batch["label"]),
+            "tokens": torch.from_numpy(self._tokens[self._rows[rows]]),
+            "labels": self._labels[torch.as_tensor(rows)],
         }
 
     def __getitem__(self, row: int) -> Batch:
         return {name: values[0] for name, values in self.__getitems__([row]).items()}
 
 
-def process_images(processor: Any, images: Sequence[Any]) -> Tensor:
-    """Pixel values (images, 3, height, width) of PIL images, by the checkpoint's own image processor."""
-    pixel_values: Tensor = processor(images=list(images), return_tensors="pt")["pixel_values"]
-    return pixel_values
+class ImageRows(Dataset[Batch]):
+    """Images, read and processed whenever they are asked for.
+
+    Args:
+        rows: int64, which rows of the split.
+    """
+
+    def __init__(self, reader: ImageReader, split: Split, rows: NDArray[np.int64]) -> None:
+        self._reader = reader
+        self._split = split
+        self._rows = rows
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitems__(self, rows: Sequence[int]) -> Batch:
+        pixel_values, labels = self._reader.read(self._split, self._rows[list(rows)].tolist())
+        return {"pixel_values": pixel_values, "labels": labels}
+
+    def __getitem__(self, row: int) -> Batch:
+        return {name: values[0] for name, values in self.__getitems__([row]).items()}
+
+
+Rows = FeatureRows | TokenRows | ImageRows
 
 
 def keep_batch(batch: Batch) -> Batch:

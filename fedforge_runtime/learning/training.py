@@ -8,19 +8,19 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
+from torch.optim import Optimizer
 from transformers import PrinterCallback, Trainer, TrainingArguments
 from transformers.trainer_utils import EvalPrediction
 
 from fedforge_runtime.config import LearningConfig
 from fedforge_runtime.learning.metric_names import METRIC_NAMES
 from fedforge_runtime.learning.metrics import ClassificationMetrics
-from fedforge_runtime.learning.model import FeatureHead
+from fedforge_runtime.learning.model import Head
 from fedforge_runtime.learning.parameters import Parameters
-from fedforge_runtime.learning.rows import FeatureRows, ImageRows, keep_batch
+from fedforge_runtime.learning.predictions import Predictions
+from fedforge_runtime.learning.rows import FeatureRows, ImageRows, Rows, TokenRows, keep_batch
 
-Rows = FeatureRows | ImageRows
-_FEATURE_EVALUATION_BATCH = 1024
-_IMAGE_EVALUATION_BATCH = 8
+_EVALUATION_BATCH: dict[type[Rows], int] = {FeatureRows: 1024, TokenRows: 32, ImageRows: 8}
 
 
 @dataclass(frozen=True)
@@ -32,14 +32,14 @@ class TrainingOutcome:
     training_loss: float
     """Mean over the round's batches."""
     validation_metrics: dict[str, float]
-    """Of the client's own model after training, on its own validation rows."""
+    """Of the client's own model after training, on its own validation rows; empty when there were none to use."""
 
 
 def train_model(
-    model: FeatureHead,
+    model: Head,
     *,
     training_rows: Rows,
-    validation_rows: Rows,
+    validation_rows: Rows | None,
     learning: LearningConfig,
     seed: int,
     proximal_mu: float = 0.0,
@@ -47,6 +47,7 @@ def train_model(
     """Train `model` in place for `learning.epochs` epochs and evaluate it after each.
 
     Args:
+        validation_rows: `None` to leave out the evaluation.
         seed: decides the order of rows; the same seed gives the same bits.
         proximal_mu: FedProx's weight, 0 for none.
     """
@@ -59,32 +60,36 @@ def train_model(
         parameters=model.trainable(),
         rows=len(training_rows),
         training_loss=float(output.training_loss),
-        validation_metrics=_named_metrics(evaluations[-1]),
+        validation_metrics=_named_metrics(evaluations[-1]) if evaluations else {},
     )
 
 
-def evaluate_model(model: FeatureHead, rows: Rows, learning: LearningConfig) -> dict[str, float]:
+def evaluate_model(model: Head, rows: Rows, learning: LearningConfig) -> dict[str, float]:
     """The metrics of `model` on `rows`; see `metric_names.METRIC_NAMES`."""
     return _named_metrics(_trainer(model, learning, 0, None, rows).evaluate())
 
 
+def predict_model(model: Head, rows: Rows, learning: LearningConfig) -> tuple[Predictions, dict[str, float]]:
+    """What `model` answers on `rows`, and the metrics of `evaluate_model`, to the bit, in one pass."""
+    output = _trainer(model, learning, 0, None, rows).predict(rows, metric_key_prefix="eval")
+    predictions = Predictions(np.asarray(output.predictions), np.asarray(output.label_ids))
+    return predictions, _named_metrics(output.metrics)
+
+
 def _trainer(
-    model: FeatureHead, learning: LearningConfig, seed: int, training_rows: Rows | None, evaluation_rows: Rows
+    model: Head, learning: LearningConfig, seed: int, training_rows: Rows | None, evaluation_rows: Rows | None
 ) -> Trainer:
-    evaluation_batch = (
-        _FEATURE_EVALUATION_BATCH if isinstance(evaluation_rows, FeatureRows) else _IMAGE_EVALUATION_BATCH
-    )
     arguments = TrainingArguments(
         output_dir=tempfile.gettempdir(),  # must exist; nothing is ever saved there
         per_device_train_batch_size=learning.batch_size,
-        per_device_eval_batch_size=evaluation_batch,
+        per_device_eval_batch_size=_EVALUATION_BATCH[type(evaluation_rows)] if evaluation_rows else 1,
         gradient_accumulation_steps=learning.gradient_accumulation_steps,
         num_train_epochs=learning.epochs,
         learning_rate=learning.learning_rate,
         weight_decay=learning.weight_decay,
         warmup_steps=learning.warmup_ratio,
         max_grad_norm=learning.max_gradient_norm,
-        eval_strategy="epoch" if training_rows else "no",
+        eval_strategy="epoch" if training_rows and evaluation_rows else "no",
         save_strategy="no",
         logging_strategy="no",
         report_to="none",
@@ -104,7 +109,31 @@ def _trainer(
         compute_metrics=_compute_metrics,
     )
     trainer.remove_callback(PrinterCallback)
+    if any(name.startswith("vit.") for name in model.trainable_names()):
+        trainer.optimizer = _two_rates(trainer, model, learning)
     return trainer
+
+
+def _two_rates(trainer: Trainer, model: Head, learning: LearningConfig) -> Optimizer:
+    """Trainer's own optimiser, with a learning rate for the head and another for what lies below it."""
+    decayed = set(trainer.get_decay_parameter_names(model))
+    groups: dict[tuple[bool, bool], list[Any]] = {}
+    for name, value in model.named_parameters():
+        if value.requires_grad:
+            groups.setdefault((name.startswith("vit."), name in decayed), []).append(value)
+    optimizer_class, settings = Trainer.get_optimizer_cls_and_kwargs(trainer.args, model)
+    optimizer: Optimizer = optimizer_class(
+        [
+            {
+                "params": values,
+                "lr": learning.backbone_learning_rate if below else learning.learning_rate,
+                "weight_decay": learning.weight_decay if decays else 0.0,
+            }
+            for (below, decays), values in groups.items()
+        ],
+        **settings,
+    )
+    return optimizer
 
 
 def _compute_metrics(prediction: EvalPrediction) -> dict[str, float]:

@@ -9,11 +9,12 @@ import os
 import time
 
 import numpy as np
-from flwr.app import ConfigRecord, Context, Message, MetricRecord, RecordDict
+from flwr.app import Array, ConfigRecord, Context, Message, MetricRecord, RecordDict
 from flwr.clientapp import ClientApp
 
 from fedforge_runtime.federation import messages
 from fedforge_runtime.learning.parameters import Parameters
+from fedforge_runtime.learning.ridge import FeatureMoments
 from fedforge_runtime.learning.standardisation import FeatureSums
 from fedforge_runtime.seeds import derive_seed
 
@@ -36,6 +37,16 @@ def features_of(site: int) -> np.ndarray:
     return np.random.default_rng(derive_seed(5, "features", site)).normal(3.0, 2.0, size=(rows_of(site), FEATURES))
 
 
+def labels_of(site: int) -> np.ndarray:
+    """The class ids (rows,) of a site's rows; no site has all classes."""
+    return np.arange(rows_of(site)) % (CLASSES - 1) + site % 2
+
+
+def moments_of(site: int) -> FeatureMoments:
+    """What a site shares for the closed form."""
+    return FeatureMoments.of(features_of(site), labels_of(site), CLASSES)
+
+
 @app.query()
 def identify(message: Message, context: Context) -> Message:
     """Say which partition this node holds."""
@@ -49,6 +60,42 @@ def statistics(message: Message, context: Context) -> Message:
     _behave(context, 0, "statistics")
     sums = FeatureSums.of(features_of(int(context.node_config["partition-id"])))
     return Message(messages.sums_content(sums), reply_to=message)
+
+
+@app.query("moments")
+def moments(message: Message, context: Context) -> Message:
+    """Moments of the site's pseudo-features."""
+    behaviour = _behave(context, 0, "moments")
+    content = messages.moments_content(moments_of(int(context.node_config["partition-id"])))
+    if behaviour == "wrong shape":
+        del content.array_records[messages.MOMENTS]["targets"]
+    return Message(content, reply_to=message)
+
+
+@app.train("closed_form")
+def closed_form(message: Message, context: Context) -> Message:
+    """Moments of the site's pseudo-features, as an update."""
+    site = int(context.node_config["partition-id"])
+    behaviour = _behave(context, _round(message), "train")
+    arrays = messages.moments_arrays(moments_of(site))
+    if behaviour == "not a number":
+        arrays["targets"] = Array(np.full((FEATURES + 1, CLASSES), np.nan))
+    if behaviour == "the model":
+        arrays = message.content.array_records[messages.ARRAYS]
+    content = RecordDict(
+        {
+            messages.ARRAYS: arrays,
+            messages.METRICS: MetricRecord(
+                {
+                    messages.ROWS: rows_of(site),
+                    messages.VALIDATION_ROWS: 2,
+                    messages.TRAINING_LOSS: 1.0,
+                    messages.SECONDS: 0.0,
+                }
+            ),
+        }
+    )
+    return Message(content, reply_to=message)
 
 
 @app.train()

@@ -20,9 +20,10 @@ from fedforge_runtime.federation.engines.base import Federation
 from fedforge_runtime.federation.engines.inprocess import InprocessEngine
 from fedforge_runtime.federation.grid import RunGrid
 from fedforge_runtime.federation.participants import SeededSelection, Selection
-from fedforge_runtime.federation.rounds import RoundLoop, RoundRules, federated_standardisation
+from fedforge_runtime.federation.rounds import RoundLoop, RoundRules, federated_moments, federated_standardisation
 from fedforge_runtime.federation.strategies import build_strategy
 from fedforge_runtime.learning.parameters import Parameters, initial_head
+from fedforge_runtime.learning.ridge import FeatureMoments
 from fedforge_runtime.learning.standardisation import Standardisation
 from fedforge_runtime.telemetry.emitter import Emitter, read_events
 from monitor.schema import Event
@@ -64,6 +65,14 @@ class RoundRun:
     def standardise(self, participants: Sequence[int] | None = None) -> tuple[Standardisation, list[int]]:
         """Round 0 alone."""
         return self.in_server_app(lambda grid, _: federated_standardisation(grid, participants, self._rules(1)))
+
+    def moments(self, participants: Sequence[int] | None = None) -> tuple[FeatureMoments, list[int]]:
+        """Round 0 of a warm start alone."""
+        return self.in_server_app(
+            lambda grid, _: federated_moments(
+                grid, participants, self._rules(1), feature_size=FEATURES, class_count=CLASSES
+            )
+        )
 
     def in_server_app(self, work: Callable[[RunGrid, Emitter], ResultT]) -> ResultT:
         """Do `work` in the ServerApp of an engine, once all clients are connected."""

@@ -25,10 +25,10 @@ FLAWS = {
     "not a number": "the update's classifier.weight has values that are not finite",
     "infinite": "the update's classifier.weight has values that are not finite",
     "wrong shape": "the update's classifier.weight has shape (3, 6), not (4, 6)",
-    "wrong name": "the update does not hold the tensors of the model",
-    "missing tensor": "the update does not hold the tensors of the model",
-    "additional tensor": "the update does not hold the tensors of the model",
-    "no model": "the update does not hold the tensors of the model",
+    "wrong name": "the update does not hold the tensors that were asked for",
+    "missing tensor": "the update does not hold the tensors that were asked for",
+    "additional tensor": "the update does not hold the tensors that were asked for",
+    "no model": "the update does not hold the tensors that were asked for",
     "zero rows": "the update counts no rows",
     "text": "the update's classifier.weight has type <U32, not float32",
     "rows not a number": "the update's num-examples is missing or not a finite number",
@@ -76,7 +76,7 @@ class RepliesReversed(Grid):
 # Reproducible
 
 
-@pytest.mark.parametrize("strategy", STRATEGIES)
+@pytest.mark.parametrize("strategy", [name for name in STRATEGIES if name != "closed_form"])
 def test_two_rounds_and_two_more_after_a_resume_give_the_model_and_state_of_four(strategy: str, tmp_path: Path) -> None:
     straight = RoundRun(tmp_path / "straight", strategy=strategy).rounds(4)
     interrupted = RoundRun(tmp_path / "interrupted", strategy=strategy)

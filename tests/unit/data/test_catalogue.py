@@ -25,6 +25,11 @@ def test_an_entry_is_that_of_the_package(flag: str, size: int) -> None:
     assert archive.host == "zenodo.org"
     assert archive.title == info["python_class"]
     assert archive.licence == info["license"]
+    assert archive.rows == {
+        "train": info["n_samples"]["train"],
+        "validation": info["n_samples"]["val"],
+        "test": info["n_samples"]["test"],
+    }
     assert dict(enumerate(archive.class_names)) == {int(key): name for key, name in info["label"].items()}
 
 

@@ -15,7 +15,6 @@ from hypothesis import strategies as st
 
 from fedforge_runtime.artifacts import ArtifactStore, read_json
 from fedforge_runtime.config import PartitionConfig
-from fedforge_runtime.data import partition as partition_module
 from fedforge_runtime.data.partition import (
     PARTITIONERS,
     ClientRows,
@@ -23,6 +22,7 @@ from fedforge_runtime.data.partition import (
     parse_partition,
     partition_rows,
     prepare_partition,
+    spreaders,
 )
 from fedforge_runtime.errors import ConfigError, DataError
 from fedforge_runtime.home import Home
@@ -38,6 +38,7 @@ ANY_PARTITION = (
     "exponential",
     "size:40,60,80,120",
     "inner_dirichlet:0.5",
+    "geometric:5",
 )
 
 
@@ -404,7 +405,7 @@ def test_labels_of_another_shape_are_refused() -> None:
 def test_a_partitioner_that_does_not_place_every_row_once_is_caught(
     broken: list[np.ndarray], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(partition_module, "_ask", lambda *_: broken)
+    monkeypatch.setattr(spreaders, "_ask", lambda *_: broken)
     with pytest.raises(DataError, match="the partition is broken: of 300 rows"):
         store_partition(tmp_path, configure("iid", clients=2))
     assert not [path for path in tmp_path.rglob("*") if path.is_file() and path.suffix != ".lock"]

@@ -12,6 +12,7 @@ from hypothesis.extra import numpy as arrays
 
 from fedforge_runtime.federation import messages
 from fedforge_runtime.federation.settings import RunSettings
+from fedforge_runtime.learning.ridge import FeatureMoments
 from fedforge_runtime.learning.standardisation import FeatureSums, Standardisation
 
 FLOATS = arrays.arrays(np.float32, arrays.array_shapes(max_dims=3, max_side=4), elements=st.floats(width=32))
@@ -26,6 +27,21 @@ def test_tensors_keep_names_shapes_types_and_bits(parameters: dict[str, np.ndarr
         assert received[name].dtype == value.dtype
         assert received[name].shape == value.shape
         assert received[name].tobytes() == value.tobytes()
+
+
+@given(seed=st.integers(0, 2**32 - 1), rows=st.integers(1, 20), dimensions=st.integers(1, 6))
+def test_moments_keep_their_bits_in_half_the_room(seed: int, rows: int, dimensions: int) -> None:
+    generator = np.random.default_rng(seed)
+    moments = FeatureMoments.of(generator.normal(size=(rows, dimensions)), generator.integers(0, 3, rows), 3)
+
+    content = messages.moments_content(moments)
+    received = messages.read_moments(content, messages.MOMENTS)
+
+    assert received.count == rows
+    np.testing.assert_array_equal(received.gram, moments.gram)
+    np.testing.assert_array_equal(received.targets, moments.targets)
+    size = dimensions + 1
+    assert content.array_records[messages.MOMENTS]["gram"].numpy().shape == (size * (size + 1) // 2,)
 
 
 def test_a_standardisation_travels_beside_the_model_or_is_absent() -> None:

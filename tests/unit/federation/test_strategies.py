@@ -14,6 +14,7 @@ from fedforge_runtime.federation.messages import from_arrays, to_arrays
 from fedforge_runtime.federation.strategies import (
     STRATEGIES,
     build_strategy,
+    expected_update,
     restore_dtypes,
     restore_server_state,
     server_state,
@@ -53,6 +54,8 @@ def test_a_parameter_can_be_set() -> None:
         ("fedavg", {"eta": 1}, "strategy 'fedavg' has no parameter 'eta'. Known: (none)."),
         ("krum", {"num_malicious_nodes": 1.5}, "num_malicious_nodes must be a whole number, not 1.5"),
         ("fedprox", {"proximal_mu": -1}, "proximal_mu must not be negative, but is -1"),
+        ("closed_form", {"regularisation": 0}, "refuses its parameters: regularisation must be above 0, not 0"),
+        ("closed_form", {"temperature": 0}, "refuses its parameters: temperature must be above 0, not 0"),
     ],
 )
 def test_what_is_unknown_or_impossible_is_refused(name: str, parameters: dict[str, float], problem: str) -> None:
@@ -62,7 +65,7 @@ def test_what_is_unknown_or_impossible_is_refused(name: str, parameters: dict[st
     assert problem in str(refused.value)
 
 
-@pytest.mark.parametrize("name", ["fedavg", "fedprox", "fedmedian", "fedtrimmedavg", "krum"])
+@pytest.mark.parametrize("name", ["fedavg", "fedprox", "fedmedian", "fedtrimmedavg", "krum", "closed_form"])
 def test_a_strategy_without_an_optimiser_carries_nothing(name: str) -> None:
     assert server_state(build_strategy(StrategyConfig(name=name))) == {}
 
@@ -103,6 +106,16 @@ def test_aggregated_tensors_get_the_types_in_which_they_went_out() -> None:
     assert restored["weight"].dtype == np.float32
     assert restored["count"].dtype == np.float64
     np.testing.assert_array_equal(restored["weight"], np.full((2, 2), 1 / 3).astype(np.float32))
+
+
+def test_the_update_expected_of_a_client_is_the_model_or_for_the_closed_form_its_moments() -> None:
+    sent = to_arrays({"classifier.weight": np.ones((4, 6)), "classifier.bias": np.ones(4)})
+    closed_form = build_strategy(StrategyConfig(name="closed_form"))
+
+    expected = from_arrays(expected_update(closed_form, sent))
+
+    assert {name: value.shape for name, value in expected.items()} == {"gram": (28,), "targets": (7, 4)}
+    assert expected_update(build_strategy(StrategyConfig()), sent) is sent
 
 
 def test_tensors_go_out_in_the_order_of_their_names() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -287,7 +286,7 @@ def test_workers_are_one_a_core_unless_said_otherwise_and_never_more_than_client
     cores: int, clients: int, workers: int | None
 ) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(os, "sched_getaffinity", lambda _: set(range(cores)), raising=False)
+        patch.setattr("fedforge_runtime.config.usable_cores", lambda: cores)
 
         assert RuntimeConfig(workers=workers).worker_count(clients) == min(workers or cores, clients)
 

@@ -1,0 +1,216 @@
+"""A pass over every image that takes minutes: chunks of rows in parallel, and an interrupted one goes on.
+
+What it computes of a row depends on that row alone, so neither the number of workers nor an interruption shows
+in the result.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable, Mapping
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedforge_runtime.artifacts import Artifact, ArtifactStore
+from fedforge_runtime.clock import monotonic
+from fedforge_runtime.data.sources import SPLITS, Split, labels_file, load_labels
+from fedforge_runtime.errors import DataError, StorageError
+from fedforge_runtime.processes import WorkerPool
+
+CHUNK_ROWS = 64
+BATCH = 8
+"""Images that go through the backbone at once: the fastest on a CPU."""
+_PROGRESS = "progress.jsonl"
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a pass is; `seconds_left` is known after the first chunk."""
+
+    what: str
+    """What is computed, in the plural: `features`."""
+    rows_done: int
+    rows_total: int
+    bytes_total: int
+    """What the result occupies on disk."""
+    seconds_left: float | None
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Rows `start` to `stop` of a split."""
+
+    split: Split
+    start: int
+    stop: int
+
+
+class Compute(Protocol):
+    """Computes a chunk in a worker and writes it to `file` in place; picklable, so a dataclass of a module."""
+
+    def __call__(self, chunk: Chunk, file: Path) -> None: ...
+
+
+@dataclass(frozen=True)
+class PassTools:
+    """What a pass works with, the same for every kind of it.
+
+    Args:
+        workers: how many chunks are computed at the same time.
+        report: called at the start and after each chunk.
+        check_stop: called often; whatever it raises ends the pass, which can be gone on with later.
+    """
+
+    pool: WorkerPool
+    workers: int
+    report: Callable[[Progress], None]
+    check_stop: Callable[[], None]
+
+
+def central_splits(store: ArtifactStore, kind: str, unshifted: Mapping[str, Any]) -> dict[Split, Path]:
+    """Where the validation and the test split are known already, for a pass over images of sites' own scanners.
+
+    Args:
+        unshifted: the inputs of the same pass without scanners.
+    """
+    found = store.find(kind, store.key(kind, unshifted))
+    return {"validation": found.path, "test": found.path} if found else {}
+
+
+def array_file(folder: Path, what: str, split: Split) -> Path:
+    return folder / f"{what}_{split}.npy"
+
+
+@dataclass(frozen=True)
+class RowPass:
+    """One pass into one folder: `<what>_<split>.npy` float32 (rows, *row_shape), `labels_<split>.npy` int64 (rows,).
+
+    Args:
+        known: splits whose array is taken from another artifact's folder, since it would come out the same.
+    """
+
+    folder: Path
+    what: str
+    dataset: Artifact
+    row_shape: tuple[int, ...]
+    compute: Compute
+    tools: PassTools
+    known: Mapping[Split, Path] = field(default_factory=dict)
+
+    def run(self) -> Mapping[str, Any]:
+        """Compute what is missing.
+
+        Returns:
+            Facts: `rows` by split, and `images_per_second`, `None` when nothing was left to compute.
+
+        Raises:
+            StorageError: not enough room on the disk.
+        """
+        rows = {split: len(load_labels(self.dataset, split)) for split in SPLITS}
+        done = self._begin(rows)
+        chunks = [chunk for chunk in self._chunks(rows) if chunk not in done]
+        rows_total = sum(rows.values())
+        rows_at_start = rows_total - sum(chunk.stop - chunk.start for chunk in chunks)
+        started = monotonic()
+        self._compute(chunks, rows_at_start, rows_total, started)
+        seconds = monotonic() - started
+        (self.folder / _PROGRESS).unlink()
+        for split in SPLITS:
+            np.save(labels_file(self.folder, split), np.asarray(load_labels(self.dataset, split)))
+        computed = rows_total - rows_at_start
+        return {"rows": rows, "images_per_second": round(computed / seconds, 2) if computed else None}
+
+    def _compute(self, chunks: list[Chunk], rows_at_start: int, rows_total: int, started: float) -> None:
+        tools, rows_done = self.tools, rows_at_start
+        size = rows_total * self._row_bytes
+        tools.report(Progress(self.what, rows_done, rows_total, size, None))
+        running: dict[Future[Any], Chunk] = {}
+        waiting = iter(chunks)
+        try:
+            with (self.folder / _PROGRESS).open("a") as progress:
+                while True:
+                    for chunk in waiting:
+                        file = array_file(self.folder, self.what, chunk.split)
+                        running[tools.pool.submit(self.compute, chunk, file)] = chunk
+                        if len(running) > tools.workers:
+                            break
+                    if not running:
+                        break
+                    tools.check_stop()
+                    finished, _ = wait(running, timeout=0.1, return_when=FIRST_COMPLETED)
+                    for future in finished:
+                        chunk = running.pop(future)
+                        future.result()
+                        progress.write(json.dumps([chunk.split, chunk.start, chunk.stop]) + "\n")
+                        progress.flush()
+                        rows_done += chunk.stop - chunk.start
+                        speed = (rows_done - rows_at_start) / (monotonic() - started)
+                        left = (rows_total - rows_done) / speed
+                        tools.report(Progress(self.what, rows_done, rows_total, size, left))
+        finally:
+            for future in running:
+                tools.pool.abandon(future)
+
+    @property
+    def _row_bytes(self) -> int:
+        return int(np.prod(self.row_shape)) * 4
+
+    def _begin(self, rows: Mapping[Split, int]) -> set[Chunk]:
+        """The chunks that an earlier pass has done; makes the files when there was none."""
+        progress = self.folder / _PROGRESS
+        files = {split: array_file(self.folder, self.what, split) for split in SPLITS}
+        if progress.is_file() and all(file.is_file() for file in files.values()):
+            complete_lines = progress.read_text().rpartition("\n")[0].splitlines()
+            progress.write_text("".join(line + "\n" for line in complete_lines))
+            return {Chunk(*json.loads(line)) for line in complete_lines}
+        needed = sum(rows.values()) * self._row_bytes
+        free = shutil.disk_usage(self.folder).free
+        if free < needed * 1.1:
+            raise StorageError(
+                f"the {self.what} need {_amount(needed)}, but {self.folder.parent} has {_amount(free)} left.",
+                remedy="Free some space or choose another home with --home DIR or FEDFORGE_HOME.",
+            )
+        for split, file in files.items():
+            if split in self.known:
+                shutil.copyfile(array_file(self.known[split], self.what, split), file)
+            else:
+                shape = (rows[split], *self.row_shape)
+                np.lib.format.open_memmap(file, mode="w+", dtype=np.float32, shape=shape).flush()
+                _reserve(file)
+        known = [chunk for chunk in self._chunks(rows) if chunk.split in self.known]
+        progress.write_text("".join(json.dumps([each.split, each.start, each.stop]) + "\n" for each in known))
+        return set(known)
+
+    def _chunks(self, rows: Mapping[Split, int]) -> list[Chunk]:
+        return [
+            Chunk(split, start, min(start + CHUNK_ROWS, count))
+            for split, count in rows.items()
+            for start in range(0, count, CHUNK_ROWS)
+        ]
+
+
+def refuse_unless_finite(values: NDArray[Any], backbone: Path, split: Split, rows: range) -> None:
+    """Raise `DataError` when a backbone gave values that are not finite for these rows."""
+    if not np.isfinite(values).all():
+        raise DataError(
+            f"the backbone {backbone} gave values that are not finite for {split} rows {rows.start}-{rows.stop - 1}.",
+            remedy="The checkpoint is broken, or the images are.",
+        )
+
+
+def _amount(size: int) -> str:
+    return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.1f} MB"
+
+
+def _reserve(file: Path) -> None:
+    """Occupy the whole file's space: a mapped page that a full disk has no room for kills the worker that writes it."""
+    if hasattr(os, "posix_fallocate"):
+        with file.open("r+b") as stream:
+            os.posix_fallocate(stream.fileno(), 0, file.stat().st_size)

@@ -1,0 +1,1 @@
+"""What this machine is, whether it can be trusted, and how long the phases take on it: `fedforge hardware-check`."""

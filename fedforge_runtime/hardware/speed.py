@@ -1,0 +1,141 @@
+"""How fast this machine computes features and trains heads, measured on a short piece of the real work."""
+
+from __future__ import annotations
+
+from concurrent.futures import Future
+from dataclasses import dataclass
+from statistics import median
+
+import numpy as np
+
+from fedforge_runtime.artifacts import ArtifactStore
+from fedforge_runtime.clock import monotonic
+from fedforge_runtime.config import DatasetConfig, LearningConfig
+from fedforge_runtime.data.backbone import Backbone
+from fedforge_runtime.data.features import prepare_features
+from fedforge_runtime.data.preprocess import prepare_preprocessing
+from fedforge_runtime.data.row_pass import CHUNK_ROWS, PassTools, Progress
+from fedforge_runtime.data.sources import prepare_dataset, read_dataset_facts
+from fedforge_runtime.home import Home
+from fedforge_runtime.processes import WorkerPool
+
+_CHUNKS_PER_WORKER = 4
+"""The first of each worker opens the data and the model and is not counted."""
+_MOST_IMAGES = 4096
+_FEW_ROWS, _MANY_ROWS = 160, 1600
+_REPEATS = 3
+_CLASSES = 8
+
+
+@dataclass(frozen=True)
+class FeatureSpeed:
+    """What a feature pass over images does in a second, with all workers at work."""
+
+    images_per_second: float
+    images: int
+    """How many were counted."""
+    workers: int
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Seconds of one core for a call of so many rows: `seconds_per_call + rows * seconds_per_row`."""
+
+    seconds_per_call: float
+    seconds_per_row: float
+
+    @classmethod
+    def through(cls, few: tuple[int, float], many: tuple[int, float]) -> Cost:
+        """The line through two measurements (rows, seconds); neither part is below zero."""
+        slope = max((many[1] - few[1]) / (many[0] - few[0]), 0.0)
+        return cls(seconds_per_call=max(few[1] - slope * few[0], 0.0), seconds_per_row=slope)
+
+    def of(self, calls: int, rows: int) -> float:
+        """Seconds of one core for so many calls over so many rows in all."""
+        return calls * self.seconds_per_call + rows * self.seconds_per_row
+
+
+@dataclass(frozen=True)
+class HeadSpeed:
+    """What `Trainer` takes on cached features, with all workers at work."""
+
+    training: Cost
+    """An epoch over a site's training rows, and the evaluation of a ninth as many."""
+    evaluation: Cost
+    workers: int
+
+
+def measure_features(backbone: Backbone, *, home: Home, pool: WorkerPool, workers: int) -> FeatureSpeed:
+    """Time a feature pass over some generated images; their content does not matter.
+
+    Args:
+        home: a temporary one; what is computed stays there.
+    """
+    store = ArtifactStore(home)
+    images = min(max(workers, 2) * _CHUNKS_PER_WORKER * CHUNK_ROWS, _MOST_IMAGES)
+    config = DatasetConfig(flag="bloodmnist", source="phantom", limit=images)
+    dataset = prepare_dataset(config, home=home, store=store, notify=lambda _: None)
+    class_names = read_dataset_facts(dataset).class_names
+    preprocessing = prepare_preprocessing(backbone, class_names=class_names, store=store, pool=pool)
+    moments: list[tuple[float, int]] = []
+
+    def note(progress: Progress) -> None:
+        moments.append((monotonic(), progress.rows_done))
+
+    tools = PassTools(pool, workers, note, check_stop=lambda: None)
+    prepare_features(dataset, preprocessing, backbone, scanners=None, tokens=None, store=store, tools=tools)
+    return speed_of(moments, workers)
+
+
+def speed_of(moments: list[tuple[float, int]], workers: int) -> FeatureSpeed:
+    """The speed after each worker's first chunk.
+
+    Args:
+        moments: (seconds, rows done) at the start and after each chunk.
+    """
+    begun, ended = moments[min(workers, len(moments) - 2)], moments[-1]
+    rows = ended[1] - begun[1]
+    return FeatureSpeed(images_per_second=rows / (ended[0] - begun[0]), images=rows, workers=workers)
+
+
+def measure_head(feature_size: int, *, learning: LearningConfig, pool: WorkerPool, workers: int) -> HeadSpeed:
+    """Time `Trainer` on drawn features in all workers at once, for few rows and for many."""
+    _time_together(pool, workers, 1, _FEW_ROWS, feature_size, learning)  # the first call in a process takes longer
+    few = _time_together(pool, workers, _REPEATS, _FEW_ROWS, feature_size, learning)
+    many = _time_together(pool, workers, _REPEATS, _MANY_ROWS, feature_size, learning)
+    return HeadSpeed(
+        training=Cost.through((_FEW_ROWS, few[0]), (_MANY_ROWS, many[0])),
+        evaluation=Cost.through((_FEW_ROWS, few[1]), (_MANY_ROWS, many[1])),
+        workers=workers,
+    )
+
+
+def _time_together(
+    pool: WorkerPool, workers: int, repeats: int, rows: int, feature_size: int, learning: LearningConfig
+) -> tuple[float, float]:
+    """The median seconds of a training and of an evaluation."""
+    times: list[tuple[float, float]] = []
+    for _ in range(repeats):
+        running: list[Future[tuple[float, float]]] = [
+            pool.submit(_time_head, rows, feature_size, learning) for _ in range(workers)
+        ]
+        times += [each.result() for each in running]
+    return median(training for training, _ in times), median(evaluation for _, evaluation in times)
+
+
+def _time_head(rows: int, feature_size: int, learning: LearningConfig) -> tuple[float, float]:
+    """In a worker: seconds of a training over so many rows, and of an evaluation over as many."""
+    from fedforge_runtime.learning.model import FeatureHead
+    from fedforge_runtime.learning.rows import FeatureRows
+    from fedforge_runtime.learning.training import evaluate_model, train_model
+
+    generator = np.random.default_rng(rows)
+    features = generator.normal(size=(rows, feature_size)).astype(np.float32)
+    labels = np.arange(rows, dtype=np.int64) % _CLASSES
+    training_rows, head = FeatureRows(features, labels), FeatureHead(feature_size, _CLASSES, None)
+    own = FeatureRows(features[: rows // 9], labels[: rows // 9])
+    started = monotonic()
+    train_model(head, training_rows=training_rows, validation_rows=own, learning=learning, seed=rows)
+    trained = monotonic()
+    evaluate_model(head, training_rows, learning)
+    return trained - started, monotonic() - trained

@@ -1,0 +1,210 @@
+"""A partition as one page: its story, who holds what, how unlike the sites are, and what their scanners do."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedforge_runtime.artifacts import Artifact
+from fedforge_runtime.data.partition.preview import PartitionPreview, short_name
+from fedforge_runtime.data.partition.rows import Partition
+from fedforge_runtime.data.scanner import apply_shift
+from fedforge_runtime.data.sources import load_dataset, load_labels, read_dataset_facts
+from fedforge_runtime.reporting.exhibits import Figure, Highlight, Table
+from fedforge_runtime.reporting.numbers import count
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+_MOST_SITES = 50
+_SITES_WITH_PICTURES = 20
+_PICTURES_PER_SITE = 6
+_GAP = 2
+_LARGEST_PICTURE = 64
+"""Larger images are shrunk to this many pixels, so that the page can still be mailed."""
+
+
+@dataclass(frozen=True)
+class ScannerPictures:
+    """Images of one site: as they were taken, and as its scanner shows them."""
+
+    site: str
+    description: str
+    source: str
+    """Data URI: originals in the upper row, the same images through the scanner in the lower one."""
+    alternative: str
+
+
+def partition_page(preview: PartitionPreview, partition: Partition, dataset: Artifact) -> str:
+    """The HTML of a preview; reads a few images of the dataset when the sites' scanners differ.
+
+    Args:
+        preview: what is to be shown.
+        partition: whose rows it is of.
+        dataset: where the rows are.
+    """
+    from fedforge_runtime.reporting.page import render_page
+
+    facts = read_dataset_facts(dataset)
+    skew = preview.skew
+    pictures = _scanner_pictures(preview, partition, dataset) if preview.shifts else []
+    return render_page(
+        "partition.html.j2",
+        preview=preview,
+        facts=facts,
+        highlights=_highlights(preview),
+        figures=_figures(preview),
+        sites=_sites_table(preview),
+        classes=_class_table(preview),
+        pictures=pictures,
+        sites_without_pictures=max(len(preview.shifts) - len(pictures), 0),
+        group_lines=[f"{group.sites}: {group.name}" for group in preview.groups],
+        total=count(sum(skew.class_rows)),
+    )
+
+
+def _highlights(preview: PartitionPreview) -> list[Highlight]:
+    skew = preview.skew
+    sizes = [site.rows for site in skew.sites]
+    lacking = sum(bool(site.missing_classes) for site in skew.sites)
+    return [
+        Highlight("sites", count(len(sizes)), f"{count(min(sizes))} to {count(max(sizes))} rows each"),
+        Highlight("mean distance", f"{skew.mean_distance:.2f}", "of a site's mix of classes to all rows', 0 to 1"),
+        Highlight("farthest site", f"{skew.farthest.distance:.2f}", f"site {skew.farthest.client}"),
+        Highlight(
+            "effective classes",
+            f"{np.mean([site.effective_classes for site in skew.sites]):.1f}",
+            f"a site, of {skew.effective_classes:.1f} in all rows",
+        ),
+        Highlight("Gini of sizes", f"{skew.size_gini:.2f}", "0: all sites are equally large"),
+        Highlight("lack a class", count(lacking), f"of {count(len(sizes))} sites"),
+    ]
+
+
+def _figures(preview: PartitionPreview) -> list[Figure]:
+    from fedforge_runtime.reporting.charts import bar_chart, heat_map
+
+    sites = preview.skew.sites[:_MOST_SITES]
+    part = f" The first {_MOST_SITES} sites are drawn." if len(preview.skew.sites) > _MOST_SITES else ""
+    labels = [f"site {site.client}" for site in sites]
+    names = [short_name(name) for name in preview.class_names]
+    counts = np.array([site.class_rows for site in sites], dtype=float)
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    return [
+        Figure(
+            heat_map(shares * 100, rows=labels, columns=names, value_format=".0f", title="Mix of classes by site"),
+            f"Each class as a part of the site's rows, in per cent. Equal rows would be no label skew.{part}",
+        ),
+        Figure(
+            bar_chart(
+                [str(site.client) for site in sites],
+                {name: counts[:, code].tolist() for code, name in enumerate(names)},
+                y_label="rows",
+                stacked=True,
+                title="Rows by site and class",
+            ),
+            f"Rows of each site by class: bars of unequal height are unequal sites.{part}",
+        ),
+        Figure(
+            bar_chart(
+                [str(site.client) for site in sites],
+                {"Jensen-Shannon distance": [site.distance for site in sites]},
+                y_label="distance to all rows",
+                title="Distance of each site's mix of classes to that of all rows",
+            ),
+            f"Jensen-Shannon distance of each site: 0 has the mix of all rows, 1 nothing in common with it.{part}",
+        ),
+    ]
+
+
+def _sites_table(preview: PartitionPreview) -> Table:
+    group_of = {number: group.name for group in preview.groups for number in range(group.first, group.last + 1)}
+    with_groups = len(preview.groups) > 1
+    headings = [
+        "site",
+        *(["group"] if with_groups else []),
+        "rows",
+        "for training",
+        "for its evaluation",
+        "distance",
+        "effective classes",
+        "lacks",
+    ]
+    rows = [
+        [
+            str(site.client),
+            *([group_of[site.client]] if with_groups else []),
+            count(site.rows),
+            count(site.rows - preview.validation_rows[site.client]),
+            count(preview.validation_rows[site.client]),
+            f"{site.distance:.3f}",
+            f"{site.effective_classes:.1f}",
+            ", ".join(short_name(preview.class_names[code]) for code in site.missing_classes) or "nothing",
+        ]
+        for site in preview.skew.sites
+    ]
+    first_number = headings.index("rows")
+    lacking = [number for number, site in enumerate(preview.skew.sites) if site.missing_classes]
+    return Table(headings, rows, numeric=range(first_number, first_number + 5), marked=lacking)
+
+
+def _class_table(preview: PartitionPreview) -> Table:
+    """Rows by class and site, classes downwards: there are fewer of them, and their names are long."""
+    sites = preview.skew.sites[:_MOST_SITES]
+    rows = [
+        [name, count(preview.skew.class_rows[code]), *(count(site.class_rows[code]) for site in sites)]
+        for code, name in enumerate(preview.class_names)
+    ]
+    return Table(["class", "all", *(f"site {site.client}" for site in sites)], rows, numeric=range(1, len(sites) + 2))
+
+
+def _scanner_pictures(preview: PartitionPreview, partition: Partition, dataset: Artifact) -> list[ScannerPictures]:
+    from fedforge_runtime.reporting.images import data_uri
+
+    images, labels = load_dataset(dataset)["train"], load_labels(dataset, "train")
+    pictures = []
+    for number, shift in enumerate(preview.shifts[:_SITES_WITH_PICTURES]):
+        chosen = _of_many_classes(partition.clients[number].train, labels)
+        originals = [_pixels(images[int(row)]["image"]) for row in chosen]
+        before = _strip(originals)
+        after = _strip([apply_shift(original, shift) for original in originals])
+        gap = np.full((_GAP, *before.shape[1:]), 255, dtype=np.uint8)
+        pictures.append(
+            ScannerPictures(
+                site=f"site {number}",
+                description=shift.describe(),
+                source=data_uri(np.concatenate([before, gap, after])),
+                alternative=f"{len(originals)} images of site {number}, before and after its scanner's shift",
+            )
+        )
+    return pictures
+
+
+def _of_many_classes(rows: NDArray[np.int64], labels: NDArray[np.int64]) -> list[int]:
+    """Some rows, the first of each class before the second of any."""
+    of_class = labels[rows]
+    rank = np.array([np.count_nonzero(of_class[:place] == of_class[place]) for place in range(min(len(rows), 500))])
+    order = np.lexsort((of_class[: len(rank)], rank))
+    return [int(row) for row in rows[: len(rank)][order][:_PICTURES_PER_SITE]]
+
+
+def _pixels(image: Image.Image) -> NDArray[np.uint8]:
+    return np.asarray(image.convert("RGB"), dtype=np.uint8)
+
+
+def _strip(images: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:
+    """Images side by side, at most `_LARGEST_PICTURE` pixels high each."""
+    return np.concatenate([_shrunk(image) for image in images], axis=1)
+
+
+def _shrunk(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    if pixels.shape[0] <= _LARGEST_PICTURE:
+        return pixels
+    from PIL import Image
+
+    size = (_LARGEST_PICTURE, _LARGEST_PICTURE)
+    return np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.BOX), dtype=np.uint8)

@@ -1,0 +1,203 @@
+"""`report.html`: everything that is known of one run, on one page that needs nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from fedforge_runtime.artifacts import read_json, write_atomically
+from fedforge_runtime.config import RunConfig, read_run_config
+from fedforge_runtime.data.licence import licence_restriction
+from fedforge_runtime.federation.failures import read_failures
+from fedforge_runtime.federation.records import RoundRecord, read_records
+from fedforge_runtime.federation.settings import RunInputs
+from fedforge_runtime.federation.summary import provenance, summarise_run
+from fedforge_runtime.home import RunFolder
+from fedforge_runtime.learning.confidence import Confidence
+from fedforge_runtime.learning.metric_names import METRIC_NAMES
+from fedforge_runtime.learning.predictions import read_predictions
+from fedforge_runtime.reporting.exhibits import Highlight, Table
+from fedforge_runtime.reporting.numbers import ABSENT, bounds, count, duration, metric, score, size
+from fedforge_runtime.reporting.page import render_page
+from fedforge_runtime.reporting.run_bounds import bounds_section
+from fedforge_runtime.reporting.run_clients import clients_section
+from fedforge_runtime.reporting.run_partition import read_partition
+from fedforge_runtime.reporting.run_rounds import rounds_section
+from fedforge_runtime.reporting.run_test_split import test_section
+from fedforge_runtime.seeds import derive_seed
+
+Facts = dict[str, str]
+
+
+def write_report(folder: RunFolder) -> Path:
+    """Write the run's `report.html` atomically, from the files of the run folder and its partition alone.
+
+    A run that is not completed gets a page of what there is, which says so. Needs no torch; takes one to three
+    seconds, most of it for the bootstrap and the charts.
+
+    Raises:
+        DataError: the test predictions are broken.
+        OSError: the page cannot be written.
+    """
+    write_atomically(folder.report, render_report(folder).encode())
+    return folder.report
+
+
+def render_report(folder: RunFolder) -> str:
+    """The HTML of a run's report."""
+    summary, config, records = summarise_run(folder), read_run_config(folder.config), read_records(folder)
+    inputs = RunInputs.model_validate(read_json(folder.inputs)) if folder.inputs.exists() else None
+    manifest = read_json(folder.manifest) if folder.manifest.exists() else {}
+    test = None
+    if inputs and folder.test_predictions.exists():
+        predictions = read_predictions(folder.test_predictions)
+        test = test_section(predictions, inputs.class_names, seed=derive_seed(config.seed, "report", "bootstrap"))
+    clients = clients_section(summary["clients"]) if summary["clients"] else None
+    validation = records[-1].validation_metrics if records else {}
+    return render_page(
+        "run.html.j2",
+        run=summary,
+        title=inputs.data["title"] if inputs else config.phase,
+        made_from=_made_from(summary),
+        banners=_banners(summary, inputs),
+        highlights=_highlights(summary, validation, test.confidence if test else None),
+        about=_about(summary, config, inputs, manifest),
+        rounds=rounds_section(records) if records else None,
+        test=test,
+        bounds=bounds_section(validation, summary["metrics"], summary["bounds"]) if summary["bounds"] else None,
+        clients=clients,
+        partition=read_partition(Path(inputs.partition)) if inputs else None,
+        costs=_costs(summary, records),
+        failures=_failures(folder),
+        provenance=_provenance(summary, inputs, manifest),
+        artifacts=Table(["artifact", "key"], [[*each] for each in inputs.keys.items()]) if inputs else None,
+        packages=manifest.get("packages", {}),
+        config_yaml=folder.config.read_text(),
+    )
+
+
+def _made_from(summary: Mapping[str, Any]) -> str:
+    """What stands beside every number that was not made from official images and trained weights."""
+    official = bool(summary["data"] and summary["data"]["official"])
+    trained = bool(summary["backbone"] and summary["backbone"]["trained"])
+    return "" if official and trained else provenance(dict(summary))
+
+
+def _banners(summary: Mapping[str, Any], inputs: RunInputs | None) -> list[str]:
+    banners = []
+    state, done, total = summary["state"], summary["rounds_completed"], summary["rounds_total"]
+    if state in ("requested", "running", "paused"):
+        banners.append(f"{state.upper()}: this page shows the {done} of {total} rounds that are done so far.")
+    elif state != "completed":
+        reason = f": {summary['reason'].rstrip('.')}" if summary["reason"] else ""
+        banners.append(
+            f"{state.upper()} after {done} of {total} rounds{reason}. There is no final model and no test score. "
+            f"Go on with: fedforge resume {summary['run_id']}"
+        )
+    if inputs is None:
+        return banners
+    if inputs.data["source"] == "phantom":
+        banners.append(
+            "PHANTOM DATA: the images are generated. The numbers show that the system works and say nothing about "
+            "medical images."
+        )
+    elif not inputs.data["official"]:
+        banners.append(
+            "UNOFFICIAL DATA: the images are not the official archive. Scores do not compare with published ones."
+        )
+    if not inputs.backbone_trained:
+        banners.append("UNTRAINED BACKBONE: its weights are random. Scores are far below those of a trained one.")
+    restriction = licence_restriction(inputs.data["licence"])
+    return [*banners, restriction] if restriction else banners
+
+
+def _highlights(
+    summary: Mapping[str, Any], validation: Mapping[str, float], confidence: Confidence | None
+) -> list[Highlight]:
+    """The test scores; before there are any, those of the last round on the validation split."""
+    split, scores = ("test", summary["metrics"]) if summary["metrics"] else ("validation", validation)
+    intervals = confidence.metrics if confidence and split == "test" else {}
+    return [
+        Highlight(
+            f"{split} {metric(name)}",
+            score(scores[name]),
+            f"{bounds(intervals[name])} ({confidence.level:.0%} interval)" if confidence and name in intervals else "",
+        )
+        for name in METRIC_NAMES
+        if name in scores and name != "loss"
+    ]
+
+
+def _about(
+    summary: Mapping[str, Any], config: RunConfig, inputs: RunInputs | None, manifest: Mapping[str, Any]
+) -> Facts:
+    rows = inputs.data["rows"] if inputs else {}
+    return {
+        "state": summary["state"],
+        "rounds": f"{summary['rounds_completed']} of {summary['rounds_total']}",
+        "clients": count(config.partition.clients),
+        "strategy": summary["strategy"],
+        "images": ", ".join(f"{count(number)} {split}" for split, number in rows.items()) or ABSENT,
+        "data": provenance(dict(summary)) or ABSENT,
+        "licence of the data": inputs.data["licence"] if inputs else ABSENT,
+        "completed at": _moment(manifest["completed_at"]) if manifest else ABSENT,
+    }
+
+
+def _moment(text: str) -> str:
+    return f"{datetime.fromisoformat(text).astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+
+
+def _costs(summary: Mapping[str, Any], records: list[RoundRecord]) -> Facts:
+    sent, received = sum(each.bytes_sent for each in records), sum(each.bytes_received for each in records)
+    training = sum(client.seconds for each in records for client in each.clients)
+    parts = {
+        "prepare": "preparation, last attempt",
+        "features": "features, last attempt",
+        "rounds": "rounds, evaluation and export, last attempt",
+        "total": "in all, last attempt",
+    }
+    return {
+        "rounds, all attempts": duration(sum(each.seconds for each in records)),
+        "training on the clients' clocks": duration(training),
+        **{text: duration(summary["seconds"][part]) for part, text in parts.items() if part in summary["seconds"]},
+        "server to clients": size(sent),
+        "clients to server": size(received),
+        "a round, both ways": size((sent + received) / len(records)) if records else ABSENT,
+    }
+
+
+def _failures(folder: RunFolder) -> Table | None:
+    rows = [
+        [str(each.round), each.node_id, each.task or ABSENT, str(each.attempt), each.reason]
+        for each in read_failures(folder)
+    ]
+    return Table(["round", "node", "task", "attempt", "reason"], rows, [0, 3]) if rows else None
+
+
+def _provenance(summary: Mapping[str, Any], inputs: RunInputs | None, manifest: Mapping[str, Any]) -> Facts:
+    fedforge = manifest.get("fedforge", {})
+    later = "recorded when the run is completed"
+    facts = {
+        "model SHA-256 (trained tensors)": summary["model_sha256"] or ABSENT,
+        "seed": str(summary["seed"]),
+        "engine": summary["engine"],
+        "attempt": str(summary["attempt"]),
+    }
+    if inputs:
+        facts |= {
+            "data source": inputs.data["source"] + ("" if inputs.data["official"] else " (unofficial)"),
+            "data fingerprint": inputs.data["fingerprint"],
+            "licence of the data": inputs.data["licence"],
+            "backbone": inputs.backbone_name + ("" if inputs.backbone_trained else " (random weights)"),
+            "backbone SHA-256": inputs.backbone_sha256,
+            "last block": f"taken from the run {inputs.block_from}" if inputs.block_from else "the backbone's own",
+        }
+    return facts | {
+        "FedForge": fedforge.get("version", later),
+        "commit": fedforge.get("commit") or (later if not manifest else "not in a checkout"),
+        "Python": manifest.get("python", later),
+        "platform": manifest.get("platform", later),
+    }

@@ -1,0 +1,153 @@
+"""The rounds of a run as curves and a table."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from fedforge_runtime.federation.records import ClientRecord, RoundRecord
+from fedforge_runtime.learning.metric_names import METRIC_NAMES
+from fedforge_runtime.reporting.charts import line_chart
+from fedforge_runtime.reporting.exhibits import Figure, Table
+from fedforge_runtime.reporting.numbers import ABSENT, count, duration, metric, score, size
+
+if TYPE_CHECKING:
+    from markupsafe import Markup
+
+Series = Mapping[str, Sequence[tuple[float, float]]]
+
+_MOST_LINES = 10
+"""More clients than this are shown by their spread."""
+
+
+@dataclass(frozen=True)
+class RoundsSection:
+    """What happened round by round."""
+
+    whole: Sequence[Figure]
+    """Of the federated model."""
+    clients: Sequence[Figure]
+    table: Table
+    seconds: Figure
+    bytes: Figure
+
+
+def rounds_section(records: Sequence[RoundRecord]) -> RoundsSection:
+    """Curves of at least one round."""
+    names = [name for name in METRIC_NAMES if name != "loss"]
+    many = len({client.client for record in records for client in record.clients}) > _MOST_LINES
+    who = "clients (their spread)" if many else "each client"
+    return RoundsSection(
+        whole=[
+            Figure(
+                _chart({metric(name): _validation(records, name) for name in names}, "score"),
+                "The federated model on the central validation split.",
+            ),
+            Figure(
+                _chart(
+                    {
+                        "validation loss": _validation(records, "loss"),
+                        "training loss": [(record.round, record.training_loss) for record in records],
+                    },
+                    "cross-entropy",
+                ),
+                "Loss of the federated model on the validation split, and of the clients' models while they train "
+                "(mean over clients, weighted by rows).",
+            ),
+        ],
+        clients=[
+            Figure(
+                _chart(_by_client(records, lambda client: client.local_metrics.get("accuracy")), "accuracy"),
+                f"Own model, {who}: after local training, before aggregation, on the client's own validation rows.",
+            ),
+            Figure(
+                _chart(_by_client(records, lambda client: client.global_metrics.get("accuracy")), "accuracy"),
+                f"Federated model, {who}: after aggregation, on the same validation rows.",
+            ),
+            Figure(
+                _chart(_by_client(records, lambda client: client.training_loss), "training loss"),
+                f"Training loss, {who}: mean over the batches of the round.",
+            ),
+            Figure(
+                _chart(_by_client(records, lambda client: client.seconds), "seconds", from_zero=True),
+                f"Seconds of local training, {who}, on the client's clock.",
+            ),
+        ],
+        table=_table(records),
+        seconds=Figure(
+            _chart({"round": [(record.round, record.seconds) for record in records]}, "seconds", from_zero=True),
+            "Seconds of each round, on the server's clock.",
+        ),
+        bytes=Figure(
+            _chart(
+                {
+                    "server to clients": [(record.round, record.bytes_sent / 1e6) for record in records],
+                    "clients to server": [(record.round, record.bytes_received / 1e6) for record in records],
+                },
+                "megabytes",
+                from_zero=True,
+            ),
+            "Bytes on the wire in each round, training and evaluation, all clients together.",
+        ),
+    )
+
+
+def spread_over_clients(by_client: Series) -> Series:
+    """Lowest, quartiles, median and highest value over clients, for each round that has any."""
+    values: dict[float, list[float]] = {}
+    for points in by_client.values():
+        for number, value in points:
+            values.setdefault(number, []).append(value)
+    names = {"highest": 100, "upper quartile": 75, "median": 50, "lower quartile": 25, "lowest": 0}
+    return {
+        name: [(number, float(np.percentile(values[number], percent))) for number in sorted(values)]
+        for name, percent in names.items()
+    }
+
+
+def _chart(series: Series, y_label: str, *, from_zero: bool = False) -> Markup:
+    return line_chart(series, x_label="round", y_label=y_label, from_zero=from_zero)
+
+
+def _validation(records: Sequence[RoundRecord], name: str) -> list[tuple[float, float]]:
+    return [(record.round, record.validation_metrics[name]) for record in records if name in record.validation_metrics]
+
+
+def _by_client(records: Sequence[RoundRecord], value: Callable[[ClientRecord], float | None]) -> Series:
+    series: dict[int, list[tuple[float, float]]] = {}
+    for record in records:
+        for client in record.clients:
+            found = value(client)
+            if found is not None:
+                series.setdefault(client.client, []).append((record.round, found))
+    by_client = {f"client {number}": series[number] for number in sorted(series)}
+    return spread_over_clients(by_client) if len(by_client) > _MOST_LINES else by_client
+
+
+def _table(records: Sequence[RoundRecord]) -> Table:
+    metrics = [name for name in METRIC_NAMES if any(name in record.validation_metrics for record in records)]
+    rows = [
+        [
+            str(record.round),
+            record.mode.replace("_", " "),
+            str(len(record.participants)),
+            str(len(record.failures)) if record.failures else ABSENT,
+            *(score(record.validation_metrics.get(name)) for name in metrics),
+            score(record.training_loss),
+            duration(record.seconds),
+            size(record.bytes_sent),
+            size(record.bytes_received),
+            record.model_sha256[:12],
+        ]
+        for record in records
+    ]
+    headings = [
+        *("round", "trained", "clients", "failed"),
+        *map(metric, metrics),
+        *("training loss", "seconds", "sent", "received", "model SHA-256"),
+    ]
+    numeric = [0, *range(2, len(headings) - 1)]
+    return Table(headings, rows, numeric, caption=f"{count(len(records))} rounds; scores on the validation split")

@@ -1,0 +1,115 @@
+"""The final model on the test split: confusion, and how well each class is told from the others."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedforge_runtime.learning.confidence import Confidence, bootstrap
+from fedforge_runtime.learning.predictions import Predictions
+from fedforge_runtime.reporting.charts import bar_chart, heat_map
+from fedforge_runtime.reporting.exhibits import Figure, Table
+from fedforge_runtime.reporting.numbers import ABSENT, count, interval, metric
+
+if TYPE_CHECKING:
+    from markupsafe import Markup
+
+
+@dataclass(frozen=True)
+class TestSection:
+    """What the test rows say."""
+
+    confidence: Confidence
+    metrics: Mapping[str, str]
+    """Value and interval by name."""
+    confusion: Sequence[Figure]
+    classes: Table
+    per_class: Figure
+    intervals: str
+    """How the intervals were made and what they do not say."""
+
+
+def test_section(predictions: Predictions, class_names: Sequence[str], *, seed: int) -> TestSection:
+    """Confusion matrix, and scores with bootstrap intervals.
+
+    Args:
+        class_names: by class id.
+        seed: of the bootstrap.
+    """
+    confidence = bootstrap(predictions.logits, predictions.labels, seed=seed)
+    confusion = predictions.confusion_matrix()
+    with np.errstate(invalid="ignore"):
+        shares = confusion / confusion.sum(axis=1, keepdims=True)
+
+    def picture(values: NDArray[Any], value_format: str) -> Markup:
+        return heat_map(
+            values,
+            rows=class_names,
+            columns=class_names,
+            value_format=value_format,
+            x_label="predicted class",
+            y_label="true class",
+        )
+
+    return TestSection(
+        confidence=confidence,
+        metrics={metric(name): interval(value) for name, value in confidence.metrics.items()},
+        confusion=[
+            Figure(
+                picture(confusion, ".0f"),
+                f"Confusion matrix, test images counted: {count(confidence.rows)} in all.",
+            ),
+            Figure(
+                picture(shares, ".2f"),
+                "The same by row: of the images of a class, the part that is taken for each class. "
+                "The diagonal is the sensitivity.",
+            ),
+        ],
+        classes=_class_table(confidence, confusion, class_names),
+        per_class=_class_chart(confidence, class_names),
+        intervals=(
+            f"Brackets and whiskers: {confidence.level:.0%} percentile bootstrap intervals over "
+            f"{count(confidence.resamples)} draws of the test rows with replacement. They tell what a score owes to "
+            "this sample of rows. They say nothing about other hospitals, and where every row of a class is right or "
+            "wrong, the interval has no width although the truth is not certain."
+        ),
+    )
+
+
+def _class_table(confidence: Confidence, confusion: NDArray[np.int64], class_names: Sequence[str]) -> Table:
+    rows = []
+    for number, (name, each) in enumerate(zip(class_names, confidence.classes, strict=True)):
+        wrong = confusion[number].copy()
+        wrong[number] = 0
+        rows.append(
+            [
+                name,
+                count(each.rows),
+                interval(each.sensitivity),
+                interval(each.specificity),
+                f"{class_names[int(wrong.argmax())]} ({count(wrong.max())})" if wrong.any() else ABSENT,
+            ]
+        )
+    return Table(["class", "test rows", "sensitivity", "specificity", "most often taken for"], rows, [1, 2, 3])
+
+
+def _class_chart(confidence: Confidence, class_names: Sequence[str]) -> Figure:
+    undefined = (np.nan, np.nan)
+    sensitivity = [each.sensitivity for each in confidence.classes]
+    specificity = [each.specificity for each in confidence.classes]
+    series = {
+        "sensitivity": [each.value if each else np.nan for each in sensitivity],
+        "specificity": [each.value if each else np.nan for each in specificity],
+    }
+    errors = {
+        "sensitivity": [(each.low, each.high) if each else undefined for each in sensitivity],
+        "specificity": [(each.low, each.high) if each else undefined for each in specificity],
+    }
+    return Figure(
+        bar_chart(class_names, series, y_label="rate", errors=errors),
+        "Sensitivity and specificity of each class, with their intervals.",
+    )

@@ -1,0 +1,208 @@
+"""The closed form, the warm start that it gives, and the bounds beside a run's scores."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+
+from fedforge_runtime.artifacts import read_json
+from tests.e2e.command import (
+    Outcome,
+    fedforge,
+    fedforge_together,
+    hold_training,
+    kill_tree,
+    refusal,
+    running,
+    wait_until,
+)
+
+WARM = ["--warm-start", "closed_form"]
+CLOSED_FORM = ["--strategy", "closed_form"]
+
+
+def result(outcome: Outcome) -> dict[str, Any]:
+    assert outcome.code == 0, outcome.errors
+    return outcome.json
+
+
+def tensors(home: Path, run_id: str, round_number: int) -> dict[str, Any]:
+    return load_file(home / "runs" / run_id / "checkpoints" / f"round-{round_number:05d}" / "model.safetensors")
+
+
+@pytest.fixture(scope="module")
+def one_round(small: list[str]) -> list[str]:
+    """The small run's options for the closed form, which needs no word about rounds."""
+    position = small.index("--rounds")
+    return [*small[:position], *small[position + 2 :], *CLOSED_FORM]
+
+
+@pytest.fixture(scope="module")
+def runs(small: list[str], one_round: list[str]) -> dict[str, dict[str, Any]]:
+    """A warm-started run of three rounds, and one of the closed form."""
+    warm, closed_form = fedforge_together(
+        ["run", "blood", *small, *WARM, "--run-id", "warm", "--json"],
+        ["run", "blood", *one_round, "--run-id", "closed-form", "--json"],
+    )
+    return {"warm": result(warm), "closed-form": result(closed_form)}
+
+
+def test_the_warm_start_is_the_model_of_the_closed_form(
+    runs: dict[str, dict[str, Any]], undisturbed: dict[str, Any], home: Path
+) -> None:
+    start, solution = tensors(home, "warm", 0), tensors(home, "closed-form", 1)
+    assert start.keys() == solution.keys()
+    for name, value in solution.items():
+        np.testing.assert_allclose(start[name], value, rtol=0, atol=1e-5)
+    assert runs["warm"]["model_sha256"] != undisturbed["model_sha256"]
+    first, cold_first = runs["warm"]["rounds"][0], undisturbed["rounds"][0]
+    assert first["validation_metrics"]["loss"] < cold_first["validation_metrics"]["loss"]
+    participants = read_json(Path(runs["warm"]["artifacts"]["participants"]))["rounds"]
+    assert participants["0"] == [0, 1, 2]
+
+
+def test_the_closed_form_takes_one_round_and_its_sites_have_models_of_their_own(
+    runs: dict[str, dict[str, Any]],
+) -> None:
+    run = runs["closed-form"]
+    assert (run["strategy"], run["rounds_completed"], run["rounds_total"]) == ("closed_form", 1, 1)
+    for client in run["clients"]:
+        assert client["local_metrics"]["accuracy"] > 0
+        assert client["global_metrics"]["accuracy"] > 0
+        assert 0 < client["training_loss"] < 3
+
+
+def test_both_are_the_same_to_the_bit_in_one_worker_and_in_ray(
+    small: list[str], one_round: list[str], runs: dict[str, dict[str, Any]]
+) -> None:
+    elsewhere = [["--set", "runtime.workers=1"]]
+    if importlib.util.find_spec("ray"):
+        elsewhere.append(["--engine", "ray"])
+    for where in elsewhere:
+        outcomes = fedforge_together(
+            ["run", "blood", *small, *WARM, *where, "--json"], ["run", "blood", *one_round, *where, "--json"]
+        )
+        for outcome, expected in zip(outcomes, runs.values(), strict=True):
+            assert result(outcome)["model_sha256"] == expected["model_sha256"]
+            assert outcome.json["metrics"] == expected["metrics"]
+
+
+def test_kill_9_then_resume_of_a_warm_started_run_gives_the_same_model(
+    small: list[str], runs: dict[str, dict[str, Any]], home: Path
+) -> None:
+    with running("run", "blood", *small, *WARM, "--run-id", "warm-killed") as process:
+        hold_training(home / "runs" / "warm-killed" / "events.jsonl", 1)
+        kill_tree(process.pid)
+        process.wait()
+    resumed = result(fedforge("resume", "warm-killed", "--home", home, "--json"))
+    assert resumed["attempt"] == 2
+    assert resumed["model_sha256"] == runs["warm"]["model_sha256"]
+    assert resumed["metrics"] == runs["warm"]["metrics"]
+
+
+def test_the_cached_and_the_uncached_path_give_the_same_start(small: list[str], home: Path) -> None:
+    options = [*WARM, "--rounds", "1", "--set", "learning.epochs=1", "--set", "learning.cache_features=false"]
+    result(fedforge("run", "blood", *small, *options, "--run-id", "warm-uncached", "--json"))
+    for name, value in tensors(home, "warm", 0).items():
+        np.testing.assert_allclose(tensors(home, "warm-uncached", 0)[name], value, rtol=0, atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        pytest.param(
+            ["--strategy", "closed_form", "--rounds", "3"],
+            ["closed_form solves once", "federation.rounds is 3", "set federation.rounds to 1"],
+            id="rounds",
+        ),
+        pytest.param(
+            ["--set", "federation.strategy.name=closed_form"],
+            ["federation.rounds is 20", "set federation.rounds to 1"],
+            id="rounds-of-the-phase",
+        ),
+        pytest.param(
+            ["--strategy", "closed_form", "--set", "learning.mode=last_block"],
+            ["closed_form makes a head", "set learning.mode to head_only"],
+            id="mode",
+        ),
+        pytest.param(
+            ["--strategy", "closed_form", *WARM], ["closed_form", "leave federation.warm_start at none"], id="both"
+        ),
+        pytest.param(["--warm-start", "ridge"], ["federation.warm_start", "'closed_form'", "'ridge'"], id="warm-start"),
+        pytest.param(
+            ["--strategy", "closed_form", "--set", "federation.strategy.parameters.temperature=0"],
+            ["temperature must be above 0"],
+            id="temperature",
+        ),
+    ],
+)
+def test_what_does_not_fit_the_closed_form_is_refused(arguments: list[str], words: list[str], tmp_path: Path) -> None:
+    line = refusal(fedforge("run", "blood", "--home", tmp_path / "home", *arguments))
+    assert all(word in line for word in words), line
+    assert not (tmp_path / "home").exists()
+
+
+def test_bounds_are_made_once_and_copied_into_every_run_that_shares_them(
+    runs: dict[str, dict[str, Any]], undisturbed: dict[str, Any], home: Path
+) -> None:
+    bounds = result(fedforge("bounds", "undisturbed", "--home", home, "--json"))
+    shared = result(fedforge("bounds", "warm", "--home", home, "--json"))
+
+    assert shared == bounds
+    assert bounds["budget_epochs"] == 24
+    assert [site["client"] for site in bounds["local"]] == [0, 1, 2]
+    assert [site["rows"] for site in bounds["local"]] == [client["rows"] for client in undisturbed["clients"]]
+    for model in (bounds["centralized"], bounds["closed_form"], *bounds["local"]):
+        assert model["validation"].keys() == model["test"].keys() == undisturbed["metrics"].keys()
+    assert bounds["closed_form"]["test"] == pytest.approx(runs["closed-form"]["metrics"], abs=1e-6)
+    mean_of_sites = sum(site["test"]["accuracy"] for site in bounds["local"]) / 3
+    assert bounds["centralized"]["test"]["accuracy"] > mean_of_sites
+    for run_id in ("undisturbed", "warm"):
+        assert read_json(home / "runs" / run_id / "bounds.json") == bounds
+    assert len(list(home.glob(f"assets/bounds/{bounds['artifact']}/bounds.json"))) == 1
+
+
+def test_bounds_that_are_interrupted_go_on_with_the_models_that_are_missing(
+    undisturbed: dict[str, Any], home: Path, tmp_path: Path
+) -> None:
+    folder = Home(home).run(undisturbed["run_id"])
+    config, inputs = read_run_config(folder.config), RunInputs.model_validate(read_json(folder.inputs))
+    reports: list[int] = []
+
+    def compute(pool: WorkerPool, *, until: int) -> Artifact:
+        def report(done: int, total: int) -> None:
+            reports.append(done)
+            if done == until:
+                raise RunStoppedError("stopped.")
+
+        store = ArtifactStore(Home(tmp_path))
+        return compute_bounds(config, inputs, store=store, pool=pool, report=report, check_stop=lambda: None)
+
+    with WorkerPool(2) as pool:
+        with pytest.raises(RunStoppedError):
+            compute(pool, until=3)
+        artifact = compute(pool, until=-1)
+
+    assert reports == [0, 1, 2, 3, 0, 3, 4, 5]
+    assert {path.name for path in artifact.path.iterdir()} == {"bounds.json", "manifest.json"}
+    assert read_bounds(artifact)["artifact"] == artifact.key
+    assert (
+        compute_bounds(
+            config,
+            inputs,
+            store=ArtifactStore(Home(tmp_path)),
+            pool=pool,
+            report=lambda *_: None,
+            check_stop=lambda: None,
+        ).created
+        is False
+    )
+
+
+def test_bounds_of_an_unknown_run_are_refused(tmp_path: Path) -> None:
+    assert "there is no run 'nowhere'" in refusal(fedforge("bounds", "nowhere", "--home", tmp_path / "home"))
