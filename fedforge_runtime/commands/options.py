@@ -38,6 +38,9 @@ WarmStartOption = Annotated[
 ModeOption = Annotated[
     str | None, typer.Option("--mode", help="what is trained: head_only, last_block or full; default head_only")
 ]
+HeadRoundsOption = Annotated[
+    int | None, typer.Option("--head-rounds", help="staged training: the head alone in so many first rounds")
+]
 StartFromOption = Annotated[
     str | None,
     typer.Option("--start-from", metavar="RUN_ID", help="begin with the last block of an earlier phase's run"),

@@ -17,6 +17,7 @@ from fedforge_runtime.commands.options import (
     DebugOption,
     DeviceOption,
     EngineOption,
+    HeadRoundsOption,
     HomeOption,
     JsonOption,
     ModeOption,
@@ -56,6 +57,7 @@ def run(
     strategy: StrategyOption = None,
     warm_start: WarmStartOption = None,
     mode: ModeOption = None,
+    head_rounds: HeadRoundsOption = None,
     start_from: StartFromOption = None,
     seed: SeedOption = None,
     assignments: SetOption = None,
@@ -74,6 +76,7 @@ def run(
         "federation.rounds": rounds,
         "federation.warm_start": warm_start,
         "learning.mode": mode,
+        "learning.head_rounds": head_rounds,
         "backbone.block_from": start_from,
         "seed": seed,
     }

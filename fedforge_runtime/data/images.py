@@ -40,10 +40,11 @@ class ImageReader:
         import torch
 
         batch = _open_dataset(self.dataset)[split][list(rows)]
-        pixel_values: Tensor = _open_processor(self.processor)(images=batch["image"], return_tensors="pt")[
-            "pixel_values"
-        ]
-        return pixel_values, torch.as_tensor(batch["label"])
+        images = batch["image"]
+        if split == "train":
+            images = [shift_image(image, self._shift(row)) for image, row in zip(images, rows, strict=True)]
+        processed = _open_processor(self.processor)(images=images, return_tensors="pt")
+        return processed["pixel_values"], torch.as_tensor(batch["label"])
 
     def _shift(self, row: int) -> ScannerShift:
         """What the scanner of the row's site does."""

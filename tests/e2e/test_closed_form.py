@@ -10,17 +10,14 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from fedforge_runtime.artifacts import read_json
-from tests.e2e.command import (
-    Outcome,
-    fedforge,
-    fedforge_together,
-    hold_training,
-    kill_tree,
-    refusal,
-    running,
-    wait_until,
-)
+from fedforge_runtime.artifacts import Artifact, ArtifactStore, read_json
+from fedforge_runtime.config import read_run_config
+from fedforge_runtime.errors import RunStoppedError
+from fedforge_runtime.federation.bounds import compute_bounds, read_bounds
+from fedforge_runtime.federation.settings import RunInputs
+from fedforge_runtime.home import Home
+from fedforge_runtime.processes import WorkerPool
+from tests.e2e.command import Outcome, fedforge, fedforge_together, hold_training, kill_tree, refusal, running
 
 WARM = ["--warm-start", "closed_form"]
 CLOSED_FORM = ["--strategy", "closed_form"]
@@ -174,7 +171,7 @@ def test_bounds_that_are_interrupted_go_on_with_the_models_that_are_missing(
     config, inputs = read_run_config(folder.config), RunInputs.model_validate(read_json(folder.inputs))
     reports: list[int] = []
 
-    def compute(pool: WorkerPool, *, until: int) -> Artifact:
+    def compute(*, until: int) -> Artifact:
         def report(done: int, total: int) -> None:
             reports.append(done)
             if done == until:
@@ -185,23 +182,14 @@ def test_bounds_that_are_interrupted_go_on_with_the_models_that_are_missing(
 
     with WorkerPool(2) as pool:
         with pytest.raises(RunStoppedError):
-            compute(pool, until=3)
-        artifact = compute(pool, until=-1)
+            compute(until=3)
+        made = compute(until=-1)
+        found = compute(until=-1)
 
     assert reports == [0, 1, 2, 3, 0, 3, 4, 5]
-    assert {path.name for path in artifact.path.iterdir()} == {"bounds.json", "manifest.json"}
-    assert read_bounds(artifact)["artifact"] == artifact.key
-    assert (
-        compute_bounds(
-            config,
-            inputs,
-            store=ArtifactStore(Home(tmp_path)),
-            pool=pool,
-            report=lambda *_: None,
-            check_stop=lambda: None,
-        ).created
-        is False
-    )
+    assert {path.name for path in made.path.iterdir()} == {"bounds.json", "manifest.json"}
+    assert (made.created, found.created, found.key) == (True, False, made.key)
+    assert read_bounds(found)["artifact"] == made.key
 
 
 def test_bounds_of_an_unknown_run_are_refused(tmp_path: Path) -> None:

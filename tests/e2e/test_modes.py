@@ -13,7 +13,7 @@ from safetensors.numpy import load_file
 from fedforge_runtime.artifacts import read_json
 from tests.e2e.command import Outcome, fedforge, fedforge_together, hold_training, kill_tree, refusal, running
 
-STAGED = ["--set", "learning.mode=last_block", "--set", "learning.head_rounds=1"]
+STAGED = ["--mode", "last_block", "--head-rounds", "1"]
 
 
 @pytest.fixture(scope="module")
@@ -117,7 +117,7 @@ def assert_the_same_logits(command: list[str], home: Path) -> None:
     import torch
     from transformers import ViTForImageClassification
 
-    command = ["run", *command, "--set", "learning.mode=last_block", "--json"]
+    command = ["run", *command, "--mode", "last_block", "--json"]
     cached, uncached = (
         result(outcome)
         for outcome in fedforge_together(
@@ -136,7 +136,7 @@ def assert_the_same_logits(command: list[str], home: Path) -> None:
 
 def test_features_of_cached_tokens_are_those_of_images_to_the_bit(small: list[str], tmp_path: Path, home: Path) -> None:
     options = [str(tmp_path) if option == str(home) else option for option in small]
-    both = result(fedforge("prepare", "blood", *prepared(options), "--set", "learning.mode=last_block", "--json"))
+    both = result(fedforge("prepare", "blood", *prepared(options), "--mode", "last_block", "--json"))
     alone = result(fedforge("prepare", "blood", *prepared(small), "--json"))
     assert both["features"]["key"] == alone["features"]["key"]
     for split in ("train", "validation", "test"):
@@ -155,7 +155,7 @@ def prepared(options: list[str]) -> list[str]:
 def test_a_phase_starts_from_the_block_of_an_earlier_one(
     small: list[str], staged: dict[str, Any], home: Path, tiny_backbone: Path
 ) -> None:
-    command = ["run", "derma", *small, "--set", "learning.mode=last_block", "--json"]
+    command = ["run", "derma", *small, "--mode", "last_block", "--json"]
     carried, fresh = (result(outcome) for outcome in fedforge_together([*command, "--start-from", "staged"], command))
     assert carried["block_from"] == "staged"
     assert fresh["block_from"] is None
@@ -173,7 +173,7 @@ def test_a_phase_starts_from_the_block_of_an_earlier_one(
 
 
 def test_a_block_that_is_not_there_is_refused(small: list[str], undisturbed: dict[str, Any]) -> None:
-    command = ["run", "derma", *small, "--set", "learning.mode=last_block", "--start-from"]
+    command = ["run", "derma", *small, "--mode", "last_block", "--start-from"]
     head_only, unknown = fedforge_together([*command, undisturbed["run_id"]], [*command, "nosuch"])
     assert "was trained in mode head_only, so it has no last block" in refusal(head_only)
     assert "there is no run 'nosuch'" in refusal(unknown)
@@ -192,7 +192,7 @@ def test_a_block_of_another_backbone_is_refused(
     model.save_pretrained(other)
     (other / "preprocessor_config.json").write_bytes((tiny_backbone / "preprocessor_config.json").read_bytes())
     options = [str(other) if option == str(tiny_backbone) else option for option in small]
-    outcome = fedforge("run", "derma", *options, "--set", "learning.mode=last_block", "--start-from", "staged")
+    outcome = fedforge("run", "derma", *options, "--mode", "last_block", "--start-from", "staged")
     assert "they differ below the last block" in refusal(outcome)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import load_file
 
-from tests.e2e.command import Outcome, fedforge, fedforge_together
+from tests.e2e.command import Outcome, fedforge_together
 
 SKEW = ["--set", "partition.feature_skew.strength=1.0"]
 ONE_ROUND = ["--rounds", "1", "--set", "learning.epochs=1"]

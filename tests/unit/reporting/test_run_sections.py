@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import numpy as np
@@ -66,7 +67,7 @@ def test_the_spread_over_clients_is_ordered_and_holds_every_round(values: dict[s
     spread = spread_over_clients(by_client)
     columns = [[value for _, value in points] for points in spread.values()]
     assert all([number for number, _ in points] == [1.0, 2.0] for points in spread.values())
-    for above, below in zip(columns, columns[1:], strict=False):
+    for above, below in itertools.pairwise(columns):
         assert all(high >= low for high, low in zip(above, below, strict=True))
     assert columns[0] == [max(each[index] for each in values.values()) for index in (0, 1)]
     assert columns[-1] == [min(each[index] for each in values.values()) for index in (0, 1)]
