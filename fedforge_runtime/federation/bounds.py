@@ -20,7 +20,7 @@ from fedforge_runtime.config import LearningConfig, Mode, RunConfig, read_run_co
 from fedforge_runtime.control import SignalControl
 from fedforge_runtime.data.partition import load_client_rows
 from fedforge_runtime.data.preprocess import numeric_versions
-from fedforge_runtime.errors import RunError
+from fedforge_runtime.errors import RunError, RunStoppedError
 from fedforge_runtime.federation.preparation import inputs_exist
 from fedforge_runtime.federation.settings import RunInputs
 from fedforge_runtime.federation.stages import stages_of
@@ -66,14 +66,18 @@ def record_bounds(folder: RunFolder, *, home: Home, narrator: Narrator) -> dict[
         WorkerPool(workers, threads=config.runtime.threads_per_worker) as pool,
         SignalControl().installed() as control,
     ):
-        artifact = compute_bounds(
-            config,
-            inputs,
-            store=ArtifactStore(home),
-            pool=pool,
-            report=narrator.bounds,
-            check_stop=control.raise_if_stopped,
-        )
+        try:
+            artifact = compute_bounds(
+                config,
+                inputs,
+                store=ArtifactStore(home),
+                pool=pool,
+                report=narrator.bounds,
+                check_stop=control.raise_if_stopped,
+            )
+        except RunStoppedError as stop:
+            stop.remedy = f"Go on with: fedforge bounds {folder.run_id}"
+            raise
     bounds = read_bounds(artifact)
     write_json(folder.bounds, bounds)
     return bounds

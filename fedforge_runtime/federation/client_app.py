@@ -5,14 +5,14 @@ What takes seconds to import is imported inside the handlers: engines load this 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from flwr.app import ConfigRecord, Context, Message, MetricRecord, RecordDict
+from flwr.app import ArrayRecord, ConfigRecord, Context, Message, MetricRecord, RecordDict
 from flwr.clientapp import ClientApp
 
 from fedforge_runtime.clock import monotonic
@@ -75,28 +75,9 @@ def train(message: Message, context: Context) -> Message:
             seed=derive_seed(work.config.seed, "train", work.round, work.client),
             proximal_mu=float(message.content.config_records[messages.CONFIG].get("proximal-mu", 0.0)),  # type: ignore[arg-type]
         )
-        seconds = monotonic() - work.started
-        work.emit(
-            ClientTrainCompleted,
-            latency_ms=seconds * 1000,
-            metrics={"training_loss": outcome.training_loss, **outcome.validation_metrics},
+        return work.update(
+            messages.to_arrays(outcome.parameters), outcome.rows, outcome.training_loss, outcome.validation_metrics
         )
-    metrics = MetricRecord(
-        {
-            messages.ROWS: outcome.rows,
-            messages.VALIDATION_ROWS: len(work.site.validation),
-            messages.TRAINING_LOSS: outcome.training_loss,
-            messages.SECONDS: seconds,
-        }
-    )
-    content = RecordDict(
-        {
-            messages.ARRAYS: messages.to_arrays(outcome.parameters),
-            messages.METRICS: metrics,
-            messages.EVALUATION: messages.evaluation_record(outcome.validation_metrics),
-        }
-    )
-    return Message(content, reply_to=message)
 
 
 @app.train("closed_form")
@@ -114,28 +95,7 @@ def closed_form(message: Message, context: Context) -> Message:
         work.model.load_trainable(share.solve(*messages.read_factors(message.content)))
         training_loss = evaluate_model(work.model, work.site.train, work.config.learning)["loss"]
         local_metrics = evaluate_model(work.model, work.site.validation, work.config.learning)
-        seconds = monotonic() - work.started
-        work.emit(
-            ClientTrainCompleted,
-            latency_ms=seconds * 1000,
-            metrics={"training_loss": training_loss, **local_metrics},
-        )
-    metrics = MetricRecord(
-        {
-            messages.ROWS: share.count,
-            messages.VALIDATION_ROWS: len(work.site.validation),
-            messages.TRAINING_LOSS: training_loss,
-            messages.SECONDS: seconds,
-        }
-    )
-    content = RecordDict(
-        {
-            messages.ARRAYS: messages.moments_arrays(share),
-            messages.METRICS: metrics,
-            messages.EVALUATION: messages.evaluation_record(local_metrics),
-        }
-    )
-    return Message(content, reply_to=message)
+        return work.update(messages.moments_arrays(share), share.count, training_loss, local_metrics)
 
 
 @app.evaluate()
@@ -159,6 +119,7 @@ def evaluate(message: Message, context: Context) -> Message:
 class _Work:
     """One message's work at one site."""
 
+    message: Message
     config: RunConfig
     client: int
     round: int
@@ -170,6 +131,33 @@ class _Work:
 
     def emit(self, event_type: type[EventBase], **fields: object) -> None:
         self.emitter.emit(event_type, round_number=self.round, node_id=node_name(self.client), **fields)
+
+    def update(
+        self, arrays: ArrayRecord, rows: int, training_loss: float, local_metrics: Mapping[str, float]
+    ) -> Message:
+        """The answer to a train message, once what the site has to give is there."""
+        seconds = monotonic() - self.started
+        self.emit(
+            ClientTrainCompleted,
+            latency_ms=seconds * 1000,
+            metrics={"training_loss": training_loss, **local_metrics},
+        )
+        metrics = MetricRecord(
+            {
+                messages.ROWS: rows,
+                messages.VALIDATION_ROWS: len(self.site.validation),
+                messages.TRAINING_LOSS: training_loss,
+                messages.SECONDS: seconds,
+            }
+        )
+        content = RecordDict(
+            {
+                messages.ARRAYS: arrays,
+                messages.METRICS: metrics,
+                messages.EVALUATION: messages.evaluation_record(local_metrics),
+            }
+        )
+        return Message(content, reply_to=self.message)
 
 
 @contextmanager
@@ -186,7 +174,7 @@ def _work(message: Message, context: Context) -> Iterator[_Work]:
         model = build_model(settings.inputs, mode, messages.read_standardisation(message.content))
         model.load_trainable(messages.from_arrays(message.content.array_records[messages.ARRAYS]))
         site = open_site(settings.inputs, client, mode)
-        yield _Work(settings.config, client, round_number, site, model, started, emitter)
+        yield _Work(message, settings.config, client, round_number, site, model, started, emitter)
 
 
 def _client(context: Context) -> int:

@@ -53,11 +53,6 @@ class Standardisation:
         scale = np.where(scale < _SMALLEST_SCALE, 1.0, scale)
         return cls(mean=np.asarray(mean, dtype=np.float32), scale=np.asarray(scale, dtype=np.float32))
 
-    def apply(self, features: NDArray[np.floating]) -> Float64:
-        """Standardised features (rows, dimensions), in float64."""
-        standardised: Float64 = (np.asarray(features, dtype=np.float64) - self.mean) / self.scale
-        return standardised
-
     def fold_into(self, weight: Float32, bias: Float32) -> tuple[Float32, Float32]:
         """The head on raw features that equals `weight`, `bias` on standardised ones.
 

@@ -93,11 +93,12 @@ def _figures(preview: PartitionPreview) -> list[Figure]:
     labels = [f"site {site.client}" for site in sites]
     names = [short_name(name) for name in preview.class_names]
     counts = np.array([site.class_rows for site in sites], dtype=float)
-    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    shares = np.where(counts > 0, counts / np.maximum(counts.sum(axis=1, keepdims=True), 1), np.nan)
     return [
         Figure(
             heat_map(shares * 100, rows=labels, columns=names, value_format=".0f", title="Mix of classes by site"),
-            f"Each class as a part of the site's rows, in per cent. Equal rows would be no label skew.{part}",
+            f"Each class as a part of the site's rows, in per cent; empty where it has none of them. "
+            f"Equal lines would be no label skew.{part}",
         ),
         Figure(
             bar_chart(
@@ -156,7 +157,12 @@ def _class_table(preview: PartitionPreview) -> Table:
     """Rows by class and site, classes downwards: there are fewer of them, and their names are long."""
     sites = preview.skew.sites[:_MOST_SITES]
     rows = [
-        [name, count(preview.skew.class_rows[code]), *(count(site.class_rows[code]) for site in sites)]
+        # A space lets a long name break.
+        [
+            name.replace("(", " ("),
+            count(preview.skew.class_rows[code]),
+            *(count(site.class_rows[code]) for site in sites),
+        ]
         for code, name in enumerate(preview.class_names)
     ]
     return Table(["class", "all", *(f"site {site.client}" for site in sites)], rows, numeric=range(1, len(sites) + 2))

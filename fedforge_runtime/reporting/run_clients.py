@@ -79,7 +79,7 @@ def _table(clients: Sequence[Client], worst: Client | None) -> Table:
         own, shared = client["local_metrics"], client["global_metrics"]
         rows.append(
             [
-                str(client["client"]) + (" (worst)" if client is worst else ""),
+                str(client["client"]) + ("\u00a0(worst)" if client is worst else ""),
                 count(client["rows"]),
                 count(client["validation_rows"]),
                 str(client["rounds"]),

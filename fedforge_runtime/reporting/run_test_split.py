@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -91,10 +92,15 @@ def _class_table(confidence: Confidence, confusion: NDArray[np.int64], class_nam
                 count(each.rows),
                 interval(each.sensitivity),
                 interval(each.specificity),
-                f"{class_names[int(wrong.argmax())]} ({count(wrong.max())})" if wrong.any() else ABSENT,
+                f"{_short(class_names[int(wrong.argmax())])} ({count(wrong.max())})" if wrong.any() else ABSENT,
             ]
         )
     return Table(["class", "test rows", "sensitivity", "specificity", "most often taken for"], rows, [1, 2, 3])
+
+
+def _short(name: str) -> str:
+    """The first column of the table gives the names in full."""
+    return textwrap.shorten(name.replace("(", " ("), 32, placeholder="…")
 
 
 def _class_chart(confidence: Confidence, class_names: Sequence[str]) -> Figure:

@@ -192,5 +192,19 @@ def test_bounds_that_are_interrupted_go_on_with_the_models_that_are_missing(
     assert read_bounds(found)["artifact"] == made.key
 
 
+def test_bounds_of_a_staged_run_train_what_its_stages_train(
+    small: list[str], undisturbed: dict[str, Any], home: Path
+) -> None:
+    staged = ["--rounds", "2", "--set", "learning.mode=last_block", "--set", "learning.head_rounds=1"]
+    result(fedforge("run", "blood", *small, *staged, *WARM, "--run-id", "staged-warm", "--json"))
+
+    bounds = result(fedforge("bounds", "staged-warm", "--home", home, "--json"))
+
+    head_only = result(fedforge("bounds", undisturbed["run_id"], "--home", home, "--json"))
+    assert bounds["budget_epochs"] == 16
+    assert bounds["closed_form"]["test"] == pytest.approx(head_only["closed_form"]["test"], abs=1e-6)
+    assert bounds["centralized"]["test"]["loss"] != head_only["centralized"]["test"]["loss"]
+
+
 def test_bounds_of_an_unknown_run_are_refused(tmp_path: Path) -> None:
     assert "there is no run 'nowhere'" in refusal(fedforge("bounds", "nowhere", "--home", tmp_path / "home"))

@@ -29,7 +29,7 @@ def test_the_worst_client_is_named_with_its_number_of_rows() -> None:
     section = clients_section([_client(0, 0.8), _client(1, 0.25, 4), _client(2, None)])
     assert section.worst.startswith("Worst client: client 1,")
     assert "0.2500 on 4 validation rows" in section.worst
-    assert [row[0] for row in section.table.rows] == ["0", "1 (worst)", "2"]
+    assert [row[0] for row in section.table.rows] == ["0", "1\u00a0(worst)", "2"]
     assert section.table.marked == [1]
 
 
