@@ -89,7 +89,7 @@ def run_json(
 def run_federation(*options: str, home: Home, watch: Callable[[int], None] | None = None) -> FinishedRun:
     """`fedforge run blood` with `options`, from its launch to its end."""
     launched, started = utc_now(), monotonic()
-    summary = fedforge("run", "blood", *options, home=home, watch=watch)
+    summary = fedforge("run", "blood", "--no-bounds", *options, home=home, watch=watch)
     seconds = monotonic() - started
     folder = RunFolder(Path(summary["artifacts"]["run"]))
     return FinishedRun(folder, summary, read_events(folder.events), launched, seconds)

@@ -194,23 +194,15 @@ def _headline(summary: dict[str, Any]) -> str:
 
 
 def _rounds_table(rounds: list[dict[str, Any]]) -> Table:
-    table = Table(
-        "round",
-        "mode",
-        "clients",
-        "accuracy",
-        "balanced accuracy",
-        "loss",
-        "seconds",
-        "bytes",
-        title="validation split",
-    )
+    staged = len({row["mode"] for row in rounds}) > 1
+    headings = ["round", *(["mode"] if staged else []), "clients", "accuracy", "balanced accuracy", "loss", "seconds"]
+    table = Table(*headings, "bytes", title="validation split")
     for row in rounds:
         metrics = row["validation_metrics"]
         failed = f" (-{len(row['failures'])})" if row["failures"] else ""
         table.add_row(
             str(row["round"]),
-            row["mode"],
+            *([row["mode"]] if staged else []),
             f"{len(row['participants'])}{failed}",
             f"{metrics['accuracy']:.4f}",
             f"{metrics['balanced_accuracy']:.4f}",

@@ -54,6 +54,9 @@ RunIdOption = Annotated[str | None, typer.Option("--run-id", help="a name for th
 ParticipantsOption = Annotated[
     Path | None, typer.Option("--participants", help="replay who took part, from a run's participants.json")
 ]
+BoundsOption = Annotated[
+    bool, typer.Option("--bounds/--no-bounds", help="afterwards train what the result is compared with")
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="one JSON object on standard output and nothing else")]
 DebugOption = Annotated[bool, typer.Option("--debug", help="show the traceback of an error")]
 

@@ -11,6 +11,7 @@ import typer
 from fedforge_runtime.artifacts import storage_error
 from fedforge_runtime.commands.options import (
     BackboneOption,
+    BoundsOption,
     ClientsOption,
     ConfigOption,
     DataOption,
@@ -63,6 +64,7 @@ def run(
     assignments: SetOption = None,
     run_id: RunIdOption = None,
     participants: ParticipantsOption = None,
+    bounds: BoundsOption = True,
     as_json: JsonOption = False,
     debug: DebugOption = False,
 ) -> None:
@@ -81,7 +83,7 @@ def run(
         "seed": seed,
     }
     run_config = configuration(phase, config, profile, assignments, options, partition=partition, strategy=strategy)
-    _start(run_config, home, profile, run_id, participants, as_json, debug)
+    _start(run_config, home, profile, run_id, participants, bounds, as_json, debug)
 
 
 def demo(home: HomeOption = None, as_json: JsonOption = False, debug: DebugOption = False) -> None:
@@ -97,7 +99,7 @@ def demo(home: HomeOption = None, as_json: JsonOption = False, debug: DebugOptio
             "federation.rounds": 3,
         },
     )
-    _start(run_config, home, "tuned", None, None, as_json, debug)
+    _start(run_config, home, "tuned", None, None, True, as_json, debug)
 
 
 def resume(
@@ -105,6 +107,7 @@ def resume(
     home: HomeOption = None,
     engine: EngineOption = None,
     assignments: SetOption = None,
+    bounds: BoundsOption = True,
     as_json: JsonOption = False,
     debug: DebugOption = False,
 ) -> None:
@@ -114,6 +117,7 @@ def resume(
     """
     with command(as_json=as_json, debug=debug) as emit:
         from fedforge_runtime.console import ConsoleNarrator, print_run
+        from fedforge_runtime.evidence import record_evidence
         from fedforge_runtime.federation.run import resume_run
         from fedforge_runtime.federation.runs import find_run
         from fedforge_runtime.federation.summary import summarise_run
@@ -121,7 +125,9 @@ def resume(
         chosen = Home.resolve(home)
         before = read_run_config(find_run(run_id, chosen).config)
         runtime = _resumed_runtime(before, engine, assignments)
-        folder = resume_run(run_id, home=chosen, narrator=ConsoleNarrator(), runtime=runtime)
+        narrator = ConsoleNarrator()
+        folder = resume_run(run_id, home=chosen, narrator=narrator, runtime=runtime)
+        record_evidence(folder, home=chosen, narrator=narrator, bounds=bounds)
         emit(summarise_run(folder), print_run)
 
 
@@ -176,23 +182,27 @@ def _start(
     profile: str,
     run_id: str | None,
     participants: Path | None,
+    bounds: bool,
     as_json: bool,
     debug: bool,
 ) -> None:
     with command(as_json=as_json, debug=debug) as emit:
         from fedforge_runtime.console import ConsoleNarrator, print_run
+        from fedforge_runtime.evidence import record_evidence
         from fedforge_runtime.federation.run import start_run
         from fedforge_runtime.federation.runs import new_run_id
         from fedforge_runtime.federation.summary import summarise_run
 
+        chosen, narrator = Home.resolve(home), ConsoleNarrator()
         folder = start_run(
             config,
-            home=Home.resolve(home),
+            home=chosen,
             run_id=run_id or new_run_id(config.phase),
             request=RunRequest.model_validate({"phase": config.phase, "profile": profile}),
-            narrator=ConsoleNarrator(),
+            narrator=narrator,
             participants_file=participants,
         )
+        record_evidence(folder, home=chosen, narrator=narrator, bounds=bounds)
         emit(summarise_run(folder), print_run)
 
 

@@ -21,7 +21,7 @@ def evaluate_split(
     from fedforge_runtime.federation.site import build_model, open_split
     from fedforge_runtime.learning.training import evaluate_model
 
-    learning = settings.config.learning
+    learning = settings.config.learning.model_copy(update={"device": "cpu"})  # the clients' device is the clients'
     mode = learning.mode_in(round_number)
     model = build_model(settings.inputs, mode, standardisation)
     model.load_trainable(parameters)
@@ -46,7 +46,7 @@ def predict_split(
     from fedforge_runtime.federation.site import build_model, open_split
     from fedforge_runtime.learning.training import predict_model
 
-    learning = settings.config.learning
+    learning = settings.config.learning.model_copy(update={"device": "cpu"})  # the clients' device is the clients'
     mode = learning.mode_in(round_number)
     model = build_model(settings.inputs, mode, standardisation)
     model.load_trainable(parameters)

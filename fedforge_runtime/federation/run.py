@@ -22,6 +22,8 @@ from fedforge_runtime.clock import monotonic
 from fedforge_runtime.config import RunConfig, RuntimeConfig, read_run_config
 from fedforge_runtime.control import SignalControl, obey
 from fedforge_runtime.data.row_pass import PassTools
+from fedforge_runtime.devices import DeviceRequest, WorkerBackend, decide_device, keep_device
+from fedforge_runtime.environment import allow_mps_fallback
 from fedforge_runtime.errors import FedForgeError, RunError, RunStoppedError, StorageError, failure_reason
 from fedforge_runtime.federation.engines import open_engine
 from fedforge_runtime.federation.engines.base import Federation
@@ -85,7 +87,7 @@ def start_run(
             f"the run {run_id!r} exists already.",
             remedy=f"Choose another --run-id, or: fedforge resume {run_id}",
         )
-    start_template()
+    _start_template(config)
     with _session(home, narrator, config) as session:
         prepared = session.prepare()
         _create_folder(folder, config, participants_file)
@@ -117,7 +119,7 @@ def resume_run(run_id: str, *, home: Home, narrator: Narrator, runtime: RuntimeC
         config = config.model_copy(update={"runtime": runtime})
     check_request(config, _replay(folder))
     home.require_writable()
-    start_template()
+    _start_template(config)
     with _locked(folder), _session(home, narrator, config) as session:
         attempt = _Attempt(session, folder, number=state.attempt + 1)
         known = _recorded_inputs(folder)
@@ -193,13 +195,19 @@ class _Attempt:
 
     def _inputs(self, prepared: Prepared | None, control: SignalControl) -> RunInputs:
         recorded = _recorded_inputs(self.folder)
+        session = self.session
+        request, backend = DeviceRequest.of(session.config), WorkerBackend(session.pool)
+        if recorded:
+            keep_device(recorded.device, request, backend)
         if prepared is None:
             assert recorded is not None
             return recorded
-        session = self.session
         tools = PassTools(session.pool, session.workers, session.narrator.row_pass, control.raise_if_stopped)
         caches = prepare_caches(session.config, prepared, store=session.store, tools=tools)
-        inputs = run_inputs(session.config, prepared, caches)
+        device = recorded.device if recorded else decide_device(request, backend)
+        for text in () if recorded else device.notices:
+            session.narrator.notice(text)
+        inputs = run_inputs(session.config, prepared, caches).model_copy(update={"device": device})
         if recorded and recorded.keys != inputs.keys:
             changed = sorted(kind for kind in inputs.keys if recorded.keys.get(kind) != inputs.keys[kind])
             raise RunError(
@@ -213,6 +221,7 @@ class _Attempt:
         from fedforge_runtime.federation.server_app import app
 
         config = self.session.config
+        config = config.model_copy(update={"learning": inputs.device.applied_to(config.learning)})
         settings = RunSettings(self.folder, self.number, config, inputs, _replay(self.folder))
         with self.session.narrator.rounds(self.folder):
             open_engine(config.runtime.engine).run(
@@ -247,6 +256,13 @@ class _Attempt:
                 "total": round(ended - self.session.started, 3),
             },
         )
+
+
+def _start_template(config: RunConfig) -> None:
+    """Begin to load the template, with what torch must be told before it is imported."""
+    if config.learning.device == "mps":
+        allow_mps_fallback()
+    start_template()
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from fedforge_runtime.config import RunConfig
+from fedforge_runtime.devices import DeviceDecision
 from fedforge_runtime.home import RunFolder
 
 _KEY = "fedforge-settings"
@@ -35,6 +36,8 @@ class RunInputs(BaseModel):
     backbone_name: str
     backbone_sha256: str
     backbone_trained: bool
+    device: DeviceDecision = DeviceDecision()
+    """Where the clients train, and why there."""
     block_from: str | None = None
     """The run whose last block stands in for the backbone's own."""
     feature_size: int

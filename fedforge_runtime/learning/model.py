@@ -57,7 +57,9 @@ class Head(nn.Module):
         self._global_parameters = [value.detach().clone() for value in self._trainable().values()]
 
     def _distance_to_global(self) -> Tensor:
-        pairs = zip(self._trainable().values(), self._global_parameters, strict=True)
+        pairs = list(zip(self._trainable().values(), self._global_parameters, strict=True))
+        self._global_parameters = [start.to(value.device) for value, start in pairs]  # Trainer has moved the model
+        pairs = list(zip(self._trainable().values(), self._global_parameters, strict=True))
         return torch.stack([(value - start).square().sum() for value, start in pairs]).sum()
 
     def _trainable(self) -> dict[str, nn.Parameter]:

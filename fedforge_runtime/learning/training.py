@@ -97,7 +97,7 @@ def _trainer(
         dataloader_num_workers=0,
         dataloader_pin_memory=False,
         remove_unused_columns=False,
-        use_cpu=True,
+        use_cpu=learning.device == "cpu",
         seed=seed,
     )
     trainer = Trainer(

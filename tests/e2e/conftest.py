@@ -71,7 +71,7 @@ def small(home: Path, tiny_backbone: Path) -> list[str]:
     return [
         *("--home", str(home), "--data", "phantom", "--backbone", str(tiny_backbone)),
         *("--clients", "3", "--rounds", "3", "--set", f"dataset.limit={ROWS}"),
-        *("--set", "learning.learning_rate=0.02", "--set", "learning.epochs=8", "--set", "runtime.workers=2"),
+        *("--no-bounds", "--set", "learning.learning_rate=0.02", "--set", "learning.epochs=8", "--set", "runtime.workers=2"),
     ]
 
 

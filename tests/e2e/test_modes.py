@@ -149,7 +149,7 @@ def test_features_of_cached_tokens_are_those_of_images_to_the_bit(small: list[st
 def prepared(options: list[str]) -> list[str]:
     """The options of `run` that `prepare` takes too."""
     at = options.index("--rounds")
-    return options[:at] + options[at + 2 :]
+    return [option for option in options[:at] + options[at + 2 :] if option != "--no-bounds"]
 
 
 def test_a_phase_starts_from_the_block_of_an_earlier_one(

@@ -122,9 +122,7 @@ def nearest_neighbours(
     return first[order], second[order], best[row][order].astype(np.float64)
 
 
-def align(
-    one: NDArray[np.float32], other: NDArray[np.float32]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def align(one: NDArray[np.float32], other: NDArray[np.float32]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """How well the second images fit the first ones at best, over mirroring, quarter turns, scales and moves.
 
     Args:

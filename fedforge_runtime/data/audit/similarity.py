@@ -94,9 +94,7 @@ def _running_sum(images: NDArray[np.float32], width: int, axis: int) -> NDArray[
     return total
 
 
-def _windows(
-    thumbnails: NDArray[np.uint8], rows: NDArray[np.int64], shifts: NDArray[np.int64]
-) -> NDArray[np.float32]:
+def _windows(thumbnails: NDArray[np.uint8], rows: NDArray[np.int64], shifts: NDArray[np.int64]) -> NDArray[np.float32]:
     middle = np.arange(LARGEST_SHIFT, thumbnails.shape[1] - LARGEST_SHIFT)
     down = middle[np.newaxis, :] + shifts[:, :1]
     right = middle[np.newaxis, :] + shifts[:, 1:]

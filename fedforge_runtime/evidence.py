@@ -1,0 +1,33 @@
+"""What stands beside a finished run's numbers: bounds to compare with, and the report."""
+
+from __future__ import annotations
+
+from fedforge_runtime.config import read_run_config
+from fedforge_runtime.federation.bounds import record_bounds
+from fedforge_runtime.home import Home, RunFolder
+from fedforge_runtime.narration import Narrator
+
+
+def record_evidence(folder: RunFolder, *, home: Home, narrator: Narrator, bounds: bool) -> None:
+    """Write `bounds.json` and `report.html` of a completed run; the model is there already, whatever happens here.
+
+    Args:
+        bounds: compute what the federated numbers are compared with; left out, with a word, where every epoch of it
+            would run the backbone.
+
+    Raises:
+        RunStoppedError: interrupted; the run stays completed.
+    """
+    from fedforge_runtime.reporting.run_report import write_report
+
+    learning = read_run_config(folder.config).learning
+    try:
+        if bounds and (learning.mode == "full" or not learning.cache_features):
+            narrator.notice(
+                f"Bounds are left out: without cached features they take hours. fedforge bounds {folder.run_id}"
+            )
+        elif bounds:
+            record_bounds(folder, home=home, narrator=narrator)
+        write_report(folder)
+    except OSError as error:
+        narrator.notice(f"The run is complete, but its report could not be written: {error}.")
