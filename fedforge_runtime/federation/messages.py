@@ -1,4 +1,7 @@
-"""The records that cross the wire: model tensors, standardisation, sums and metrics, never rows."""
+"""The records that cross the wire: model tensors, standardisation, sums and metrics, never rows.
+
+A sum over a class of which a site has a single row is that row: see the README on what is not protected.
+"""
 
 from __future__ import annotations
 

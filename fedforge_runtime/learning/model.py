@@ -57,10 +57,10 @@ class Head(nn.Module):
         self._global_parameters = [value.detach().clone() for value in self._trainable().values()]
 
     def _distance_to_global(self) -> Tensor:
-        pairs = list(zip(self._trainable().values(), self._global_parameters, strict=True))
-        self._global_parameters = [start.to(value.device) for value, start in pairs]  # Trainer has moved the model
-        pairs = list(zip(self._trainable().values(), self._global_parameters, strict=True))
-        return torch.stack([(value - start).square().sum() for value, start in pairs]).sum()
+        own = list(self._trainable().values())
+        starts = [start.to(value.device) for value, start in zip(own, self._global_parameters, strict=True)]
+        self._global_parameters = starts  # Trainer has moved the model since
+        return torch.stack([(value - start).square().sum() for value, start in zip(own, starts, strict=True)]).sum()
 
     def _trainable(self) -> dict[str, nn.Parameter]:
         return {name: value for name, value in self.named_parameters() if value.requires_grad}

@@ -71,14 +71,15 @@ def small(home: Path, tiny_backbone: Path) -> list[str]:
     return [
         *("--home", str(home), "--data", "phantom", "--backbone", str(tiny_backbone)),
         *("--clients", "3", "--rounds", "3", "--set", f"dataset.limit={ROWS}"),
-        *("--no-bounds", "--set", "learning.learning_rate=0.02", "--set", "learning.epochs=8", "--set", "runtime.workers=2"),
+        "--no-bounds",
+        *("--set", "learning.learning_rate=0.02", "--set", "learning.epochs=8", "--set", "runtime.workers=2"),
     ]
 
 
 @pytest.fixture(scope="session")
 def undisturbed_outcome(small: list[str]) -> Outcome:
-    """How the small run ended: blood, seed 17, in two workers."""
-    outcome = fedforge("run", "blood", *small, "--run-id", "undisturbed", "--json")
+    """How the small run ended: blood, seed 17, in two workers, with bounds."""
+    outcome = fedforge("run", "blood", *small, "--bounds", "--run-id", "undisturbed", "--json")
     assert outcome.code == 0, outcome.errors
     return outcome
 

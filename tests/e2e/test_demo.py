@@ -33,7 +33,7 @@ def test_the_demo_runs_without_a_network_and_names_its_stand_ins(tmp_path: Path,
     assert "completed, 3 of 3 rounds" in done.output
     assert "PHANTOM DATA, UNTRAINED BACKBONE" in done.output
     tables = [line for line in done.output.splitlines() if line.startswith("│")]
-    assert len(tables) == 3 + 3  # rounds and clients
+    assert len(tables) == 3 + 3 + 6  # rounds, clients, and what the result is compared with
     paths = [
         Path(line.split(maxsplit=1)[1]) for line in done.output.splitlines() if line.startswith(("model /", "run "))
     ]

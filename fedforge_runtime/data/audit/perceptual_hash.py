@@ -130,4 +130,5 @@ def _cosines(size: int, frequencies: int) -> NDArray[np.float32]:
     place, frequency = np.arange(size), np.arange(frequencies)[:, np.newaxis]
     matrix = np.cos(np.pi * frequency * (2 * place + 1) / (2 * size)) * np.sqrt(2 / size)
     matrix[0] /= np.sqrt(2)
-    return matrix.astype(np.float32)
+    cosines: NDArray[np.float32] = matrix.astype(np.float32)
+    return cosines

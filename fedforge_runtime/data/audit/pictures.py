@@ -121,7 +121,7 @@ def read_pixels(dataset: Artifact, split: Split, rows: list[int]) -> list[NDArra
 
 
 def _pixel_blocks(images: Dataset) -> Iterator[NDArray[np.uint8]]:
-    """A split's images in blocks (some, size, size, 3). Goes round the library's decoding, which costs twice as much."""
+    """A split's images in blocks (some, size, size, 3). Its own decoding: the library's costs twice as much."""
     from PIL import Image
 
     block: list[NDArray[np.uint8]] = []
