@@ -35,7 +35,7 @@ def test_the_demo_runs_without_a_network_and_names_its_stand_ins(tmp_path: Path,
     tables = [line for line in done.output.splitlines() if line.startswith("│")]
     assert len(tables) == 3 + 3 + 6  # rounds, clients, and what the result is compared with
     paths = [
-        Path(line.split(maxsplit=1)[1]) for line in done.output.splitlines() if line.startswith(("model /", "run "))
+        Path(line.split(maxsplit=1)[1]) for line in done.output.splitlines() if line.startswith(("model  /", "run "))
     ]
     assert (tmp_path / "home") in paths[-1].parents
     assert (paths[-1] / "model" / "model.safetensors").is_file()

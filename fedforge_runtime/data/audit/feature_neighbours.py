@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from fedforge_runtime.data.audit.components import Components
 from fedforge_runtime.data.audit.near_duplicates import Edges, Thresholds, available_threads
 from fedforge_runtime.data.audit.perceptual_hash import grey
-from fedforge_runtime.data.audit.similarity import correlate, without_surroundings
+from fedforge_runtime.data.audit.similarity import without_surroundings
 
 MOST_ALIGNED = 1_000
 """So many of the most similar pairs are aligned; aligning one takes some hundredths of a second."""
@@ -27,6 +27,7 @@ _PAIRS_AT_ONCE = 32
 _FARTHEST = 8
 _SCALES = (1.0, 0.85, 1.18)
 _ORIENTATIONS = 8
+_TINY = np.float32(1e-6)
 _REGULARISATION = 1e-3
 """Added to the variances, as a part of the largest: the smallest are noise."""
 
@@ -56,7 +57,7 @@ def find_by_features(
         components: of the same images; pairs within one are left out, and what is found is joined.
     """
     first, second, cosine = nearest_neighbours(whiten(features), components.refresh(), thresholds.cosine)
-    aligned = min(len(first), MOST_ALIGNED)
+    candidates, aligned = len(first), min(len(first), MOST_ALIGNED)
     first, second, cosine = first[:aligned], second[:aligned], cosine[:aligned]
     levels = grey(thumbnails)
     starts = range(0, aligned, _PAIRS_AT_ONCE)
@@ -79,7 +80,7 @@ def find_by_features(
         correlation=correlation[joined],
         detail=detail[joined],
     )
-    return FeatureSearch(edges, len(cosine) if aligned == len(cosine) else aligned, aligned)
+    return FeatureSearch(edges, candidates, aligned)
 
 
 def whiten(features: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -163,7 +164,12 @@ def _fine(images: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _correlation(one: NDArray[np.float32], other: NDArray[np.float32]) -> NDArray[np.float64]:
-    return correlate(one[..., np.newaxis], other[..., np.newaxis], np.ones((*one.shape, 1), dtype=np.float32))
+    one = one - one.mean(axis=(1, 2), keepdims=True)
+    other = other - other.mean(axis=(1, 2), keepdims=True)
+    covariance = np.einsum("nhw,nhw->n", one, other)
+    scale = np.einsum("nhw,nhw->n", one, one) * np.einsum("nhw,nhw->n", other, other)
+    result: NDArray[np.float64] = covariance / np.sqrt(scale + _TINY)
+    return result
 
 
 def _overlap(size: int, moved_size: int, offset: int) -> tuple[slice, slice]:
