@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from benchmarks import caching, last_block, memory, overhead, rounds, startup, training
+from benchmarks import audit, caching, last_block, memory, overhead, rounds, startup, training
 from benchmarks.figures import Results
 from benchmarks.machine import describe_machine, load_by_others
 from benchmarks.product import CommandFailedError, fedforge
@@ -24,6 +24,7 @@ MEASUREMENTS: Mapping[str, Callable[[Subject], Results]] = {
     "training": training.measure,
     "overhead": overhead.measure,
     "caching": caching.measure,
+    "audit": audit.measure,
     "last_block": last_block.measure,
 }
 

@@ -61,6 +61,8 @@ FIGURES: Mapping[str, Figure] = {
     "ray_startup_seconds": Figure("s"),
     "client_round_overhead_ms": Figure("ms", floor=20, aim=3, elsewhere="Flower 1.41 simulation 8.2"),
     "client_round_overhead_with_evaluation_ms": Figure("ms"),
+    "audit_seconds": Figure("s", floor=180),
+    "audit_peak_memory_mb": Figure("MB", floor=2000),
     "peak_memory_mb": Figure("MB", floor=2000, aim=1200, elsewhere="Flower 1.41 simulation 2,710"),
     "peak_memory_rss_mb": Figure("MB"),
     "ray_peak_memory_mb": Figure("MB"),

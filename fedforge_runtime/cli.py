@@ -10,7 +10,7 @@ import typer
 
 from fedforge_runtime import __version__
 from fedforge_runtime.artifacts import storage_error
-from fedforge_runtime.commands import bounds, data, hardware, partition, report, runs
+from fedforge_runtime.commands import audit, bounds, data, hardware, partition, report, runs
 from fedforge_runtime.commands.output import fail
 from fedforge_runtime.environment import configure_third_parties
 from fedforge_runtime.errors import FedForgeError
@@ -24,6 +24,8 @@ app = typer.Typer(
 )
 for _command in (
     data.prepare,
+    audit.audit,
+    audit.split,
     partition.partition,
     runs.run,
     runs.resume,

@@ -38,6 +38,12 @@ class DataError(FedForgeError):
     """A data file that is missing, broken, or not what it should be."""
 
 
+class AuditFailedError(FedForgeError):
+    """An audit was made and found what blocks the use of the data; told apart from an audit that could not be made."""
+
+    exit_code = 3
+
+
 class BackboneError(FedForgeError):
     """A pretrained model that cannot be loaded or is of the wrong kind."""
 

@@ -140,6 +140,10 @@ class Home:
         """Downloaded backbones, in Hugging Face's cache layout."""
         return self.root / "models"
 
+    def audit_exceptions(self, fingerprint: str) -> Path:
+        """What people decided to leave as it is in the data with this fingerprint."""
+        return self.root / "data" / "audit-exceptions" / f"{fingerprint}.json"
+
     def run(self, run_id: str) -> RunFolder:
         return RunFolder(self.runs / check_run_id(run_id))
 

@@ -1,0 +1,208 @@
+"""`fedforge audit` and `fedforge split`: what is wrong with the data, and splits that keep groups together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from fedforge_runtime.artifacts import Artifact, ArtifactStore
+from fedforge_runtime.commands.options import (
+    BackboneOption,
+    ConfigOption,
+    DataOption,
+    DebugOption,
+    HomeOption,
+    JsonOption,
+    Phase,
+    ProfileOption,
+    SeedOption,
+    SetOption,
+    configuration,
+)
+from fedforge_runtime.commands.output import command
+from fedforge_runtime.config import RunConfig
+from fedforge_runtime.errors import AuditFailedError, ConfigError
+from fedforge_runtime.home import Home
+
+GroupsOption = Annotated[
+    Path | None,
+    typer.Option("--groups", metavar="FILE", help="CSV split,index,group: patient, lesion or slide of every row"),
+]
+FeaturesOption = Annotated[
+    Path | None,
+    typer.Option("--features", metavar="DIR", help="a features artifact; by default one that is there is used"),
+]
+NoFeaturesOption = Annotated[bool, typer.Option("--no-features", help="search by perceptual hash only")]
+AllowOption = Annotated[
+    list[str] | None,
+    typer.Option("--allow", metavar="FINDING", help="let a finding of these data stand from now on"),
+]
+ReasonOption = Annotated[str, typer.Option("--reason", help="why it may stand")]
+ByOption = Annotated[str, typer.Option("--by", metavar="NAME", help="who decides so")]
+NoFailOption = Annotated[bool, typer.Option("--no-fail", help="exit with 0 whatever is found")]
+
+
+def audit(
+    phase: Phase,
+    groups: GroupsOption = None,
+    features: FeaturesOption = None,
+    no_features: NoFeaturesOption = False,
+    allow: AllowOption = None,
+    reason: ReasonOption = "",
+    by: ByOption = "",
+    no_fail: NoFailOption = False,
+    home: HomeOption = None,
+    config: ConfigOption = None,
+    profile: ProfileOption = "cpu-safe",
+    data: DataOption = None,
+    backbone: BackboneOption = None,
+    assignments: SetOption = None,
+    as_json: JsonOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Look for duplicates, leaks between splits, conflicting labels, broken images and imbalance in the data.
+
+    Exits with 0 when nothing blocks, with 3 when an error is found that nobody has allowed (after the report; not
+    with --no-fail), with 1 or 2 when the audit could not be made. An exception holds for these very data and for at
+    most as many as were found when it was made.
+    """
+    run_config = configuration(phase, config, profile, assignments, {"dataset.source": data, "backbone.name": backbone})
+    if features and no_features:
+        raise ConfigError("--features and --no-features exclude each other.", remedy="Give one of them.")
+    blocking: list[str] = []
+    with command(as_json=as_json, debug=debug) as emit:
+        from fedforge_runtime.data.audit.audit import (
+            PAIRS_TABLE,
+            REPORT_HTML,
+            REPORT_JSON,
+            REPORT_MARKDOWN,
+            ROWS_TABLE,
+            check_allowed,
+            prepare_audit,
+        )
+        from fedforge_runtime.data.audit.display import print_audit
+        from fedforge_runtime.data.audit.search import find_features, open_features
+        from fedforge_runtime.data.groups import read_groups
+
+        check_allowed(allow or [], reason, by)
+        opened, store, dataset, notify = _open_dataset(run_config, home, groups)
+        rows = _split_rows(dataset)
+        source = None
+        if features:
+            source = open_features(features, dataset)
+        elif not no_features:
+            source = find_features(dataset, opened, Path(run_config.backbone.name).name)
+        artifact, audited = prepare_audit(
+            dataset,
+            features=source,
+            groups=read_groups(groups, rows) if groups else None,
+            home=opened,
+            store=store,
+            notify=notify,
+            allow=allow or [],
+            reason=reason,
+            by=by,
+        )
+        from fedforge_runtime.data.audit.audit import report_document
+
+        document = report_document(audited)
+        names = (REPORT_HTML, REPORT_MARKDOWN, REPORT_JSON, ROWS_TABLE, PAIRS_TABLE)
+        files = {name: str(artifact.path / name) for name in names}
+        blocking = document["blocking"]
+        result = {
+            "phase": phase,
+            **document,
+            "artifact": {"key": artifact.key, "path": str(artifact.path), "created": artifact.created},
+            "files": files,
+        }
+        emit(result, lambda _: print_audit(document, files))
+    if blocking and not no_fail:
+        raise AuditFailedError(
+            f"the audit of {phase} found what blocks: {', '.join(blocking)}.",
+            remedy="Mend the data, make another split (fedforge split), or decide with --allow FINDING --reason --by.",
+        )
+
+
+def _open_dataset(
+    config: RunConfig, home: Path | None, groups: Path | None
+) -> tuple[Home, ArtifactStore, Artifact, Callable[[str], None]]:
+    """Home, store, the dataset of a configuration, and who is told of progress."""
+    from fedforge_runtime.console import ConsoleNarrator
+    from fedforge_runtime.data.sources import prepare_dataset, read_dataset_facts
+
+    opened = Home.resolve(home)
+    opened.require_writable()
+    if groups and not groups.is_file():
+        raise ConfigError(f"there is no groups file {groups}.", remedy="Give a CSV file with split,index,group.")
+    store, narrator = ArtifactStore(opened), ConsoleNarrator()
+    dataset = prepare_dataset(config.dataset, home=opened, store=store, notify=narrator.notice)
+    facts = read_dataset_facts(dataset)
+    if facts.source == "phantom":
+        narrator.banner("PHANTOM DATA: these images are generated; what is found says nothing of real ones.")
+    elif groups and config.dataset.limit:
+        raise ConfigError(
+            f"dataset.limit is {config.dataset.limit}: rows have other numbers then than in {groups}.",
+            remedy="Leave dataset.limit out where groups are given.",
+        )
+    return opened, store, dataset, narrator.notice
+
+
+def _split_rows(dataset: Artifact) -> dict[Any, int]:
+    from fedforge_runtime.data.sources import SPLITS, load_labels
+
+    return {split: len(load_labels(dataset, split)) for split in SPLITS}
+
+
+def split(
+    phase: Phase,
+    groups: Annotated[
+        Path, typer.Option("--groups", metavar="FILE", help="CSV split,index,group: rows of a group stay together")
+    ],
+    output: Annotated[Path, typer.Option("--output", metavar="DIR", help="a new folder, for --data DIR")],
+    fractions: Annotated[
+        str, typer.Option("--fractions", help="parts of training, validation and test")
+    ] = "0.7,0.1,0.2",
+    seed: SeedOption = None,
+    home: HomeOption = None,
+    config: ConfigOption = None,
+    profile: ProfileOption = "cpu-safe",
+    data: DataOption = None,
+    assignments: SetOption = None,
+    as_json: JsonOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Split the data anew: groups stay together, classes in proportion; the result is used with --data DIR."""
+    run_config = configuration(phase, config, profile, assignments, {"dataset.source": data, "seed": seed})
+    with command(as_json=as_json, debug=debug) as emit:
+        from fedforge_runtime.data.audit.display import print_split
+        from fedforge_runtime.data.groups import read_groups
+        from fedforge_runtime.data.regroup import check_fractions
+        from fedforge_runtime.data.resplit import check_folder, write_split
+
+        wanted = _fractions(fractions)
+        check_fractions(wanted)
+        check_folder(output)
+        _, _, dataset, _ = _open_dataset(run_config, home, groups)
+        read = read_groups(groups, _split_rows(dataset))
+        new = write_split(dataset, read, output.absolute(), fractions=wanted, seed=run_config.seed)
+        result = {
+            "phase": phase,
+            **new.provenance,
+            "files": {"folder": str(new.folder), "archive": str(new.archive), "groups": str(new.groups)},
+        }
+        emit(result, lambda _: print_split(new.provenance, phase, str(new.folder), str(new.groups)))
+
+
+def _fractions(text: str) -> list[float]:
+    try:
+        fractions = [float(part) for part in text.split(",")]
+    except ValueError:
+        fractions = []
+    if len(fractions) != 3:
+        raise ConfigError(
+            f"--fractions {text!r} is not three numbers.", remedy="Write --fractions 0.7,0.1,0.2 for the three splits."
+        )
+    return fractions

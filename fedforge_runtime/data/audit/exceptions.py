@@ -1,0 +1,81 @@
+"""Exceptions from an audit: a person's decision that a finding of these very data may stand.
+
+They are kept by the fingerprint of the data, so that other data do not inherit them, and for the number that was
+found then, so that more of the same is not covered.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from filelock import FileLock
+
+from fedforge_runtime.artifacts import read_json, storage_error, write_json
+from fedforge_runtime.clock import utc_now
+from fedforge_runtime.errors import DataError
+from fedforge_runtime.home import Home
+
+_VERSION = 1
+
+
+@dataclass(frozen=True)
+class AuditException:
+    """One decision."""
+
+    finding: str
+    count: int
+    """How many were found when it was made; more are not covered."""
+    reason: str
+    by: str
+    at: str
+    """UTC, ISO 8601."""
+
+
+def read_exceptions(home: Home, fingerprint: str) -> list[AuditException]:
+    """The decisions about the data with this fingerprint, oldest first.
+
+    Raises:
+        DataError: the file is broken.
+    """
+    file = home.audit_exceptions(fingerprint)
+    if not file.is_file():
+        return []
+    try:
+        document = read_json(file)
+        if document["version"] != _VERSION or document["fingerprint"] != fingerprint:
+            raise ValueError("another version or other data")
+        return [AuditException(**each) for each in document["exceptions"]]
+    except (ValueError, KeyError, TypeError) as error:
+        raise DataError(
+            f"the audit exceptions in {file} cannot be read ({error}).",
+            remedy="Restore the file, or delete it to decide anew.",
+        ) from error
+
+
+def add_exceptions(home: Home, fingerprint: str, counts: Iterable[tuple[str, int]], *, reason: str, by: str) -> None:
+    """Record that findings, with their counts, are allowed.
+
+    Raises:
+        StorageError: the home cannot be written.
+    """
+    file = home.audit_exceptions(fingerprint)
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(file.with_name(f".{file.name}.lock")):
+            at = utc_now().isoformat(timespec="seconds")
+            new = [AuditException(finding, count, reason, by, at) for finding, count in counts]
+            known = read_exceptions(home, fingerprint)
+            write_json(file, _document(fingerprint, [*known, *new]))
+    except OSError as error:
+        raise storage_error(error, Path(file.parent)) from error
+
+
+def covering(exceptions: Iterable[AuditException], finding: str, count: int) -> AuditException | None:
+    """The newest exception that covers `count` of a finding."""
+    return next((each for each in reversed(list(exceptions)) if each.finding == finding and count <= each.count), None)
+
+
+def _document(fingerprint: str, exceptions: Iterable[AuditException]) -> dict[str, object]:
+    return {"version": _VERSION, "fingerprint": fingerprint, "exceptions": [asdict(each) for each in exceptions]}

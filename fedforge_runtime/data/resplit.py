@@ -1,0 +1,162 @@
+"""A dataset split anew, as a folder that `--data` reads: an archive in MedMNIST's format, groups, and provenance."""
+
+from __future__ import annotations
+
+import csv
+import io
+import shutil
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedforge_runtime import __version__
+from fedforge_runtime.artifacts import Artifact, publish_folder, sha256_file, storage_error
+from fedforge_runtime.data.archive import ARCHIVE_SPLITS
+from fedforge_runtime.data.catalogue import archive_name
+from fedforge_runtime.data.groups import GROUP_COLUMNS, Groups
+from fedforge_runtime.data.regroup import Regrouping, regroup
+from fedforge_runtime.data.sources import SPLITS, DatasetFacts, load_dataset, load_labels, read_dataset_facts
+from fedforge_runtime.errors import DataError
+
+GROUPS_FILE, PROVENANCE_FILE = "groups.csv", "split.json"
+
+
+@dataclass(frozen=True)
+class NewSplit:
+    """The folder that was written."""
+
+    folder: Path
+    archive: Path
+    groups: Path
+    provenance: dict[str, Any]
+    """What `split.json` holds."""
+
+
+def check_folder(folder: Path) -> None:
+    """Refuse a folder that has something in it.
+
+    Raises:
+        DataError: it exists and is not an empty folder.
+    """
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise DataError(f"{folder} exists and is not an empty folder.", remedy="Choose another with --output DIR.")
+
+
+def write_split(dataset: Artifact, groups: Groups, folder: Path, *, fractions: Sequence[float], seed: int) -> NewSplit:
+    """Split a dataset anew and write it to `folder`, which appears only when it is whole.
+
+    Files: `<flag>.npz`, `groups.csv` for the new row numbers, `split.json`.
+
+    Raises:
+        ConfigError: the fractions are no fractions.
+        DataError: the folder is not empty, or there are too few groups.
+        StorageError: it cannot be written.
+    """
+    check_folder(folder)
+    facts = read_dataset_facts(dataset)
+    labels = np.concatenate([load_labels(dataset, split) for split in SPLITS])
+    of_rows = groups.of_rows
+    regrouped = regroup(of_rows, labels, fractions, classes=len(facts.class_names), seed=seed)
+    rows = [np.flatnonzero(regrouped.split_of_rows == place) for place in range(len(SPLITS))]
+    temporary = folder.with_name(f".{folder.name}.{uuid.uuid4().hex}.tmp")
+    try:
+        temporary.mkdir(parents=True)
+        archive = temporary / archive_name(facts.flag, facts.size)
+        _write_archive(archive, dataset, facts, rows, labels)
+        (temporary / GROUPS_FILE).write_text(_groups_table(groups, of_rows, rows))
+        provenance = _provenance(facts, groups, regrouped, archive, fractions, seed)
+        (temporary / PROVENANCE_FILE).write_text(_json(provenance))
+        if folder.exists():
+            folder.rmdir()
+        publish_folder(temporary, folder)
+    except OSError as error:
+        raise storage_error(error, folder.parent) from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return NewSplit(folder, folder / archive.name, folder / GROUPS_FILE, provenance)
+
+
+def _write_archive(
+    path: Path,
+    dataset: Artifact,
+    facts: DatasetFacts,
+    rows: Sequence[NDArray[np.int64]],
+    labels: NDArray[np.int64],
+) -> None:
+    pixels = _all_pixels(dataset, facts)
+    arrays: dict[str, Any] = {}
+    for name, some in zip(ARCHIVE_SPLITS, rows, strict=True):
+        arrays[f"{name}_images"] = pixels[some]
+        arrays[f"{name}_labels"] = labels[some].astype(np.uint8)[:, np.newaxis]
+    with path.open("wb") as stream:
+        np.savez_compressed(stream, **arrays)
+
+
+def _all_pixels(dataset: Artifact, facts: DatasetFacts) -> NDArray[np.uint8]:
+    images = load_dataset(dataset)
+    total = sum(facts.rows.values())
+    pixels = np.empty((total, facts.size, facts.size, 3), dtype=np.uint8)
+    place = 0
+    for split in SPLITS:
+        for image in images[split].select_columns("image"):
+            pixels[place] = np.asarray(image["image"].convert("RGB"), dtype=np.uint8)
+            place += 1
+    return pixels
+
+
+def _groups_table(groups: Groups, of_rows: NDArray[np.int64], rows: Sequence[NDArray[np.int64]]) -> str:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(GROUP_COLUMNS)
+    for split, some in zip(SPLITS, rows, strict=True):
+        writer.writerows((split, index, groups.names[of_rows[row]]) for index, row in enumerate(some))
+    return text.getvalue()
+
+
+def _provenance(
+    facts: DatasetFacts,
+    groups: Groups,
+    regrouped: Regrouping,
+    archive: Path,
+    fractions: Sequence[float],
+    seed: int,
+) -> dict[str, Any]:
+    totals = regrouped.class_rows.sum(axis=0)
+    return {
+        "version": 1,
+        "source": facts.to_json(),
+        "groups": {"file": groups.path.name, "sha256": groups.sha256, "groups": len(groups.names)},
+        "seed": seed,
+        "archive": {"file": archive.name, "sha256": sha256_file(archive)},
+        "splits": [
+            {
+                "split": split,
+                "fraction_asked": float(fractions[place]),
+                "fraction": float(regrouped.class_rows[place].sum() / totals.sum()),
+                "rows": int(regrouped.class_rows[place].sum()),
+                "groups": len(np.unique(groups.of_rows[regrouped.split_of_rows == place])),
+                "classes": [
+                    {
+                        "class": name,
+                        "rows": int(regrouped.class_rows[place, code]),
+                        "fraction": float(regrouped.class_rows[place, code] / totals[code]) if totals[code] else None,
+                    }
+                    for code, name in enumerate(facts.class_names)
+                ],
+            }
+            for place, split in enumerate(SPLITS)
+        ],
+        "largest_deviation": regrouped.largest_deviation,
+        "fedforge_version": __version__,
+    }
+
+
+def _json(value: Any) -> str:
+    import json
+
+    return json.dumps(value, indent=2, allow_nan=False) + "\n"
