@@ -65,6 +65,12 @@ def read_json(path: Path) -> Any:
     return json.loads(path.read_bytes())
 
 
+def require_unused_folder(folder: Path, *, remedy: str) -> None:
+    """Raise `StorageError` when there is something at `folder` other than an empty folder."""
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise StorageError(f"{folder} exists and is not an empty folder.", remedy=remedy)
+
+
 def publish_folder(temporary: Path, final: Path) -> None:
     """Flush every file below `temporary` to disk and rename it to `final`."""
     for path in sorted(temporary.rglob("*")):

@@ -6,7 +6,6 @@ Precedence, lowest first: the phase's file, the profile, `--config FILE`, named 
 from __future__ import annotations
 
 import difflib
-import re
 from collections.abc import Iterable, Mapping
 from importlib import resources
 from pathlib import Path
@@ -18,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from fedforge_runtime.data.preset import FeatureSkewConfig, PresetConfig
 from fedforge_runtime.errors import ConfigError
 from fedforge_runtime.hardware.machine import usable_cores
+from fedforge_runtime.yaml_text import parse_yaml
 
 Phase = Literal["blood", "derma", "path"]
 Mode = Literal["head_only", "last_block", "full"]
@@ -216,28 +216,6 @@ class RunConfig(_Section):
 
     def to_yaml(self) -> str:
         return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False)
-
-
-class _YamlLoader(yaml.SafeLoader):
-    """YAML 1.1, but `5e-3` is a number, as everybody expects."""
-
-
-_YamlLoader.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(r"^[-+]?(?:\d+\.\d*|\.\d+|\d+)(?:[eE][-+]?\d+)?$"),
-    list("-+0123456789."),
-)
-# An integer also matches the pattern above, so the stock integer rule must be asked first.
-for _first, _rules in _YamlLoader.yaml_implicit_resolvers.items():
-    _rules.sort(key=lambda rule: rule[0] != "tag:yaml.org,2002:int")
-
-
-def parse_yaml(text: str, *, origin: str) -> Any:
-    """The value of a YAML text; `origin` names it in the error."""
-    try:
-        return yaml.load(text, Loader=_YamlLoader)  # noqa: S506 - a SafeLoader
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{origin} is not valid YAML: {' '.join(str(error).split())}.") from error
 
 
 def load_run_config(

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from fedforge_runtime.artifacts import Artifact, ArtifactStore
+from fedforge_runtime.artifacts import Artifact, ArtifactStore, read_json
 from fedforge_runtime.commands.options import (
     BackboneOption,
     ConfigOption,
@@ -95,7 +95,7 @@ def audit(
             source = open_features(features, dataset)
         elif not no_features:
             source = find_features(dataset, opened, Path(run_config.backbone.name).name)
-        artifact, audited = prepare_audit(
+        artifact = prepare_audit(
             dataset,
             features=source,
             groups=read_groups(groups, rows) if groups else None,
@@ -106,9 +106,7 @@ def audit(
             reason=reason,
             by=by,
         )
-        from fedforge_runtime.data.audit.audit import report_document
-
-        document = report_document(audited)
+        document = read_json(artifact.path / REPORT_JSON)
         names = (REPORT_HTML, REPORT_MARKDOWN, REPORT_JSON, ROWS_TABLE, PAIRS_TABLE)
         files = {name: str(artifact.path / name) for name in names}
         blocking = document["blocking"]

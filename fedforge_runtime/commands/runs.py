@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from fedforge_runtime.artifacts import storage_error
+from fedforge_runtime.artifacts import require_unused_folder, storage_error
 from fedforge_runtime.commands.options import (
     BackboneOption,
     BoundsOption,
@@ -166,8 +166,7 @@ def export(
         source = find_run(run_id, Home.resolve(home))
         if not source.metrics.exists():
             raise RunError(f"the run {run_id!r} has no model yet.", remedy=f"Finish it with: fedforge resume {run_id}")
-        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-            raise RunError(f"{folder} exists and is not an empty folder.", remedy="Choose another DIR.")
+        require_unused_folder(folder, remedy="Choose another DIR.")
         try:
             shutil.copytree(source.model, folder, dirs_exist_ok=True)
         except (OSError, shutil.Error) as error:

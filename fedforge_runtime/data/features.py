@@ -7,10 +7,8 @@ operation as the backbone does it, which gives the same bits.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,16 +16,8 @@ from numpy.typing import NDArray
 from fedforge_runtime.artifacts import Artifact, ArtifactStore
 from fedforge_runtime.data.backbone import Backbone
 from fedforge_runtime.data.images import ImageReader, open_backbone
-from fedforge_runtime.data.preprocess import PROCESSOR_FOLDER, numeric_versions
-from fedforge_runtime.data.row_pass import (
-    BATCH,
-    Chunk,
-    PassTools,
-    RowPass,
-    array_file,
-    central_splits,
-    refuse_unless_finite,
-)
+from fedforge_runtime.data.preprocess import numeric_versions
+from fedforge_runtime.data.row_pass import BATCH, Chunk, PassTools, array_file, prepare_rows, refuse_unless_finite
 from fedforge_runtime.data.sources import Split, labels_file
 from fedforge_runtime.data.tokens import TOKENS
 
@@ -63,21 +53,18 @@ def prepare_features(
         "versions": numeric_versions(),
         "code": 1,
     }
-    inputs = unshifted | ({"scanners": scanners.key} if scanners else {})
-    reader = ImageReader(dataset.path, preprocessing.path / PROCESSOR_FOLDER, scanners.path if scanners else None)
-    compute = _Features(reader, backbone.path, tokens.path if tokens else None)
-
-    def build(folder: Path) -> Mapping[str, Any]:
-        known = central_splits(store, "features", unshifted) if scanners else {}
-        facts = RowPass(folder, FEATURES, dataset, (backbone.hidden_size,), compute, tools, known).run()
-        return {
-            **facts,
-            "feature_size": backbone.hidden_size,
-            "backbone": backbone.name,
-            "trained": backbone.trained,
-        }
-
-    return store.build("features", inputs, build, resumable=True)
+    reader = ImageReader.of(dataset, preprocessing, scanners)
+    return prepare_rows(
+        FEATURES,
+        unshifted,
+        dataset=dataset,
+        scanners=scanners,
+        row_shape=(backbone.hidden_size,),
+        compute=_Features(reader, backbone.path, tokens.path if tokens else None),
+        facts={"feature_size": backbone.hidden_size, "backbone": backbone.name, "trained": backbone.trained},
+        store=store,
+        tools=tools,
+    )
 
 
 def load_features(folder: Path, split: Split) -> tuple[NDArray[np.float32], NDArray[np.int64]]:

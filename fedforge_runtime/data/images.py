@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from fedforge_runtime.artifacts import Artifact
 from fedforge_runtime.data.partition import load_scanner_shift, row_shifts
-from fedforge_runtime.data.preprocess import load_processor
+from fedforge_runtime.data.preprocess import PROCESSOR_FOLDER, load_processor
 from fedforge_runtime.data.scanner import ScannerShift, shift_image
 from fedforge_runtime.data.sources import Split, load_dataset
 
@@ -34,6 +34,11 @@ class ImageReader:
     processor: Path
     scanners: Path | None = None
     client: int | None = None
+
+    @classmethod
+    def of(cls, dataset: Artifact, preprocessing: Artifact, scanners: Artifact | None) -> ImageReader:
+        """The reader of these artifacts, for any row."""
+        return cls(dataset.path, preprocessing.path / PROCESSOR_FOLDER, scanners.path if scanners else None)
 
     def read(self, split: Split, rows: Sequence[int]) -> tuple[Tensor, Tensor]:
         """Pixel values (rows, 3, height, width) float32, by the checkpoint's own processor, and labels (rows,)."""

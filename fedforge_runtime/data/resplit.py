@@ -15,13 +15,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedforge_runtime import __version__
-from fedforge_runtime.artifacts import Artifact, publish_folder, sha256_file, storage_error
+from fedforge_runtime.artifacts import (
+    Artifact,
+    publish_folder,
+    require_unused_folder,
+    sha256_file,
+    storage_error,
+    write_json,
+)
 from fedforge_runtime.data.archive import ARCHIVE_SPLITS
 from fedforge_runtime.data.catalogue import archive_name
 from fedforge_runtime.data.groups import GROUP_COLUMNS, Groups
 from fedforge_runtime.data.regroup import Regrouping, regroup
-from fedforge_runtime.data.sources import SPLITS, DatasetFacts, load_dataset, load_labels, read_dataset_facts
-from fedforge_runtime.errors import DataError
+from fedforge_runtime.data.sources import (
+    SPLITS,
+    DatasetFacts,
+    load_dataset,
+    load_labels,
+    pixel_blocks,
+    read_dataset_facts,
+)
 
 GROUPS_FILE, PROVENANCE_FILE = "groups.csv", "split.json"
 
@@ -41,10 +54,9 @@ def check_folder(folder: Path) -> None:
     """Refuse a folder that has something in it.
 
     Raises:
-        DataError: it exists and is not an empty folder.
+        StorageError: it exists and is not an empty folder.
     """
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise DataError(f"{folder} exists and is not an empty folder.", remedy="Choose another with --output DIR.")
+    require_unused_folder(folder, remedy="Choose another with --output DIR.")
 
 
 def write_split(dataset: Artifact, groups: Groups, folder: Path, *, fractions: Sequence[float], seed: int) -> NewSplit:
@@ -54,8 +66,8 @@ def write_split(dataset: Artifact, groups: Groups, folder: Path, *, fractions: S
 
     Raises:
         ConfigError: the fractions are no fractions.
-        DataError: the folder is not empty, or there are too few groups.
-        StorageError: it cannot be written.
+        DataError: there are too few groups.
+        StorageError: the folder is not empty, or cannot be written.
     """
     check_folder(folder)
     facts = read_dataset_facts(dataset)
@@ -67,10 +79,10 @@ def write_split(dataset: Artifact, groups: Groups, folder: Path, *, fractions: S
     try:
         temporary.mkdir(parents=True)
         archive = temporary / archive_name(facts.flag, facts.size)
-        _write_archive(archive, dataset, facts, rows, labels)
+        _write_archive(archive, dataset, rows, labels)
         (temporary / GROUPS_FILE).write_text(_groups_table(groups, of_rows, rows))
         provenance = _provenance(facts, groups, regrouped, archive, fractions, seed)
-        (temporary / PROVENANCE_FILE).write_text(_json(provenance))
+        write_json(temporary / PROVENANCE_FILE, provenance)
         if folder.exists():
             folder.rmdir()
         publish_folder(temporary, folder)
@@ -84,29 +96,17 @@ def write_split(dataset: Artifact, groups: Groups, folder: Path, *, fractions: S
 def _write_archive(
     path: Path,
     dataset: Artifact,
-    facts: DatasetFacts,
     rows: Sequence[NDArray[np.int64]],
     labels: NDArray[np.int64],
 ) -> None:
-    pixels = _all_pixels(dataset, facts)
+    images = load_dataset(dataset)
+    pixels = np.concatenate([block for split in SPLITS for block in pixel_blocks(images[split])])
     arrays: dict[str, Any] = {}
     for name, some in zip(ARCHIVE_SPLITS, rows, strict=True):
         arrays[f"{name}_images"] = pixels[some]
         arrays[f"{name}_labels"] = labels[some].astype(np.uint8)[:, np.newaxis]
     with path.open("wb") as stream:
         np.savez_compressed(stream, **arrays)
-
-
-def _all_pixels(dataset: Artifact, facts: DatasetFacts) -> NDArray[np.uint8]:
-    images = load_dataset(dataset)
-    total = sum(facts.rows.values())
-    pixels = np.empty((total, facts.size, facts.size, 3), dtype=np.uint8)
-    place = 0
-    for split in SPLITS:
-        for image in images[split].select_columns("image"):
-            pixels[place] = np.asarray(image["image"].convert("RGB"), dtype=np.uint8)
-            place += 1
-    return pixels
 
 
 def _groups_table(groups: Groups, of_rows: NDArray[np.int64], rows: Sequence[NDArray[np.int64]]) -> str:
@@ -154,9 +154,3 @@ def _provenance(
         "largest_deviation": regrouped.largest_deviation,
         "fedforge_version": __version__,
     }
-
-
-def _json(value: Any) -> str:
-    import json
-
-    return json.dumps(value, indent=2, allow_nan=False) + "\n"

@@ -74,16 +74,6 @@ class PassTools:
     check_stop: Callable[[], None]
 
 
-def central_splits(store: ArtifactStore, kind: str, unshifted: Mapping[str, Any]) -> dict[Split, Path]:
-    """Where the validation and the test split are known already, for a pass over images of sites' own scanners.
-
-    Args:
-        unshifted: the inputs of the same pass without scanners.
-    """
-    found = store.find(kind, store.key(kind, unshifted))
-    return {"validation": found.path, "test": found.path} if found else {}
-
-
 def array_file(folder: Path, what: str, split: Split) -> Path:
     return folder / f"{what}_{split}.npy"
 
@@ -194,6 +184,37 @@ class RowPass:
             for split, count in rows.items()
             for start in range(0, count, CHUNK_ROWS)
         ]
+
+
+def prepare_rows(
+    kind: str,
+    unshifted: Mapping[str, Any],
+    *,
+    dataset: Artifact,
+    scanners: Artifact | None,
+    row_shape: tuple[int, ...],
+    compute: Compute,
+    facts: Mapping[str, Any],
+    store: ArtifactStore,
+    tools: PassTools,
+) -> Artifact:
+    """The artifact of a pass over a dataset's images, made when absent; an interrupted one goes on.
+
+    Args:
+        kind: of the artifact, which is also what it holds: see `RowPass.what`.
+        unshifted: everything that the values depend on, but for the scanners.
+        scanners: a partition whose sites have scanners of their own. They leave the central splits as they are,
+            which are therefore taken from the pass without them, where there is one.
+        facts: what the manifest says besides the pass's own.
+    """
+
+    def build(folder: Path) -> Mapping[str, Any]:
+        plain = store.find(kind, store.key(kind, unshifted)) if scanners else None
+        known: dict[Split, Path] = {"validation": plain.path, "test": plain.path} if plain else {}
+        return {**RowPass(folder, kind, dataset, row_shape, compute, tools, known).run(), **facts}
+
+    inputs = {**unshifted, **({"scanners": scanners.key} if scanners else {})}
+    return store.build(kind, inputs, build, resumable=True)
 
 
 def refuse_unless_finite(values: NDArray[Any], backbone: Path, split: Split, rows: range) -> None:

@@ -7,10 +7,8 @@ the block of another one uses the same tokens.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,16 +16,8 @@ from numpy.typing import NDArray
 from fedforge_runtime.artifacts import Artifact, ArtifactStore
 from fedforge_runtime.data.backbone import Backbone
 from fedforge_runtime.data.images import ImageReader, open_backbone
-from fedforge_runtime.data.preprocess import PROCESSOR_FOLDER, numeric_versions
-from fedforge_runtime.data.row_pass import (
-    BATCH,
-    Chunk,
-    PassTools,
-    RowPass,
-    array_file,
-    central_splits,
-    refuse_unless_finite,
-)
+from fedforge_runtime.data.preprocess import numeric_versions
+from fedforge_runtime.data.row_pass import BATCH, Chunk, PassTools, array_file, prepare_rows, refuse_unless_finite
 from fedforge_runtime.data.sources import Split
 
 TOKENS = "tokens"
@@ -61,15 +51,17 @@ def prepare_tokens(
         "versions": numeric_versions(),
         "code": 1,
     }
-    inputs = unshifted | ({"scanners": scanners.key} if scanners else {})
-    reader = ImageReader(dataset.path, preprocessing.path / PROCESSOR_FOLDER, scanners.path if scanners else None)
-    compute = _Tokens(reader, backbone.path)
-
-    def build(folder: Path) -> Mapping[str, Any]:
-        known = central_splits(store, "tokens", unshifted) if scanners else {}
-        return RowPass(folder, TOKENS, dataset, trunk.output_shape, compute, tools, known).run()
-
-    return store.build("tokens", inputs, build, resumable=True)
+    return prepare_rows(
+        TOKENS,
+        unshifted,
+        dataset=dataset,
+        scanners=scanners,
+        row_shape=trunk.output_shape,
+        compute=_Tokens(ImageReader.of(dataset, preprocessing, scanners), backbone.path),
+        facts={},
+        store=store,
+        tools=tools,
+    )
 
 
 def load_tokens(folder: Path, split: Split) -> NDArray[np.float32]:

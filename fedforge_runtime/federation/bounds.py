@@ -217,10 +217,8 @@ def _train_alone(
     for stage in stages_of(config):
         if stage.mode != "head_only":
             parameters |= initial_backbone(inputs, stage.mode)
-        model = build_model(inputs, stage.mode, standardisation)
-        model.load_trainable(parameters)
         parameters = train_model(
-            model,
+            build_model(inputs, stage.mode, standardisation, parameters),
             training_rows=open_pool(inputs, clients, stage.mode),
             validation_rows=None,
             learning=learning.model_copy(update={"epochs": (stage.last - stage.first + 1) * learning.epochs}),
@@ -239,6 +237,5 @@ def _scores(
     from fedforge_runtime.federation.site import build_model, open_split
     from fedforge_runtime.learning.training import evaluate_model
 
-    model = build_model(inputs, mode, standardisation)
-    model.load_trainable(parameters)
+    model = build_model(inputs, mode, standardisation, parameters)
     return {split: evaluate_model(model, open_split(inputs, split, mode), learning) for split in _SPLITS}

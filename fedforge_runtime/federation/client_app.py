@@ -171,8 +171,8 @@ def _work(message: Message, context: Context) -> Iterator[_Work]:
     emitter = _emitter(str(settings.folder.events), settings.folder.run_id, settings.attempt)
     with Heartbeat(emitter, node_id=node_name(client), round_number=round_number):
         mode = settings.config.learning.mode_in(round_number)
-        model = build_model(settings.inputs, mode, messages.read_standardisation(message.content))
-        model.load_trainable(messages.from_arrays(message.content.array_records[messages.ARRAYS]))
+        parameters = messages.from_arrays(message.content.array_records[messages.ARRAYS])
+        model = build_model(settings.inputs, mode, messages.read_standardisation(message.content), parameters)
         site = open_site(settings.inputs, client, mode)
         yield _Work(message, settings.config, client, round_number, site, model, started, emitter)
 

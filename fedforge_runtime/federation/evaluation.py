@@ -23,8 +23,7 @@ def evaluate_split(
 
     learning = settings.config.learning.model_copy(update={"device": "cpu"})  # the clients' device is the clients'
     mode = learning.mode_in(round_number)
-    model = build_model(settings.inputs, mode, standardisation)
-    model.load_trainable(parameters)
+    model = build_model(settings.inputs, mode, standardisation, parameters)
     return evaluate_model(model, open_split(settings.inputs, split, mode), learning)
 
 
@@ -48,6 +47,5 @@ def predict_split(
 
     learning = settings.config.learning.model_copy(update={"device": "cpu"})  # the clients' device is the clients'
     mode = learning.mode_in(round_number)
-    model = build_model(settings.inputs, mode, standardisation)
-    model.load_trainable(parameters)
+    model = build_model(settings.inputs, mode, standardisation, parameters)
     return predict_model(model, open_split(settings.inputs, split, mode), learning)

@@ -22,7 +22,7 @@ from fedforge_runtime.clock import monotonic
 from fedforge_runtime.config import RunConfig, RuntimeConfig, read_run_config
 from fedforge_runtime.control import SignalControl, obey
 from fedforge_runtime.data.row_pass import PassTools
-from fedforge_runtime.devices import DeviceRequest, WorkerBackend, decide_device, keep_device
+from fedforge_runtime.devices import DeviceDecision, DeviceRequest, WorkerBackend, decide_device, keep_device
 from fedforge_runtime.environment import allow_mps_fallback
 from fedforge_runtime.errors import FedForgeError, RunError, RunStoppedError, StorageError, failure_reason
 from fedforge_runtime.federation.engines import open_engine
@@ -196,17 +196,12 @@ class _Attempt:
     def _inputs(self, prepared: Prepared | None, control: SignalControl) -> RunInputs:
         recorded = _recorded_inputs(self.folder)
         session = self.session
-        request, backend = DeviceRequest.of(session.config), WorkerBackend(session.pool)
-        if recorded:
-            keep_device(recorded.device, request, backend)
+        device = self._device(recorded)
         if prepared is None:
             assert recorded is not None
             return recorded
         tools = PassTools(session.pool, session.workers, session.narrator.row_pass, control.raise_if_stopped)
         caches = prepare_caches(session.config, prepared, store=session.store, tools=tools)
-        device = recorded.device if recorded else decide_device(request, backend)
-        for text in () if recorded else device.notices:
-            session.narrator.notice(text)
         inputs = run_inputs(session.config, prepared, caches).model_copy(update={"device": device})
         if recorded and recorded.keys != inputs.keys:
             changed = sorted(kind for kind in inputs.keys if recorded.keys.get(kind) != inputs.keys[kind])
@@ -216,6 +211,17 @@ class _Attempt:
             )
         write_json(self.folder.inputs, inputs.model_dump(mode="json"))
         return inputs
+
+    def _device(self, recorded: RunInputs | None) -> DeviceDecision:
+        """Where the clients train: decided once for a run, and kept by its later attempts."""
+        request, backend = DeviceRequest.of(self.session.config), WorkerBackend(self.session.pool)
+        if recorded:
+            keep_device(recorded.device, request, backend)
+            return recorded.device
+        decision = decide_device(request, backend)
+        for text in decision.notices:
+            self.session.narrator.notice(text)
+        return decision
 
     def _federate(self, inputs: RunInputs) -> None:
         from fedforge_runtime.federation.server_app import app

@@ -74,8 +74,15 @@ def open_split(inputs: RunInputs, split: Split, mode: Mode) -> Rows:
     return _rows(form, _folders_of(inputs, form), split)
 
 
-def build_model(inputs: RunInputs, mode: Mode, standardisation: Standardisation | None) -> Head:
-    """The model that a mode trains. Its trainable tensors have no values yet that mean anything."""
+def build_model(inputs: RunInputs, mode: Mode, standardisation: Standardisation | None, parameters: Parameters) -> Head:
+    """The model that a mode trains, with these values in all of its trainable tensors."""
+    model = _new_model(inputs, mode, standardisation)
+    model.load_trainable(parameters)
+    return model
+
+
+def _new_model(inputs: RunInputs, mode: Mode, standardisation: Standardisation | None) -> Head:
+    """A model whose trainable tensors still hold what the last one in this process left in them."""
     classes, backbone, form = len(inputs.class_names), Path(inputs.backbone), form_of(inputs, mode)
     if form == "features":
         return FeatureHead(inputs.feature_size, classes, standardisation)

@@ -90,6 +90,20 @@ class FeatureHead(Head):
         return self.classify(features, labels)
 
 
+class LastBlock(nn.Module):
+    """The last block and the final norm of a `ViTModel`, which keep the names that they have in it."""
+
+    def __init__(self, backbone: Any) -> None:
+        super().__init__()
+        self._last = str(len(backbone.layers) - 1)
+        self.layers = nn.ModuleDict({self._last: backbone.layers[int(self._last)]})
+        self.layernorm: nn.LayerNorm = backbone.layernorm
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """Features (rows, hidden_size) of tokens (rows, tokens, hidden_size)."""
+        return class_token_after_block(self.layers[self._last], self.layernorm, tokens)
+
+
 class TokenHead(Head):
     """The last block, the final norm and the head, on the cached tokens that enter the block: `last_block`.
 
@@ -99,12 +113,7 @@ class TokenHead(Head):
 
     def __init__(self, backbone: Any, class_count: int, standardisation: Standardisation | None) -> None:
         super().__init__(backbone.config.hidden_size, class_count, standardisation)
-        last = len(backbone.layers) - 1
-        self.vit = nn.Module()
-        self.vit.layers = nn.ModuleDict({str(last): backbone.layers[last]})
-        self.vit.layernorm = backbone.layernorm
-        self.vit.requires_grad_(True)
-        self._block, self._final_norm = [backbone.layers[last]], [backbone.layernorm]  # in lists: registered above
+        self.vit = LastBlock(backbone).requires_grad_(True)
 
     def train(self, mode: bool = True) -> TokenHead:
         super().train(mode)
@@ -113,7 +122,7 @@ class TokenHead(Head):
 
     def forward(self, tokens: Tensor, labels: Tensor | None = None) -> dict[str, Tensor]:
         """As `classify`, from tokens (rows, tokens, hidden_size)."""
-        return self.classify(class_token_after_block(self._block[0], self._final_norm[0], tokens), labels)
+        return self.classify(self.vit(tokens), labels)
 
 
 class ImageHead(Head):

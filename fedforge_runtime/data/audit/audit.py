@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from fedforge_runtime.artifacts import Artifact, ArtifactStore, write_atomically, write_json
+from fedforge_runtime.config import suggest
 from fedforge_runtime.data.audit.exceptions import AuditException, add_exceptions, covering, read_exceptions
 from fedforge_runtime.data.audit.findings import (
     CHANNEL_SHIFT,
@@ -87,7 +88,7 @@ def prepare_audit(
     allow: Sequence[str] = (),
     reason: str = "",
     by: str = "",
-) -> tuple[Artifact, Audit]:
+) -> Artifact:
     """Search, or find what was searched before, and write the artifact `audit`.
 
     Files: `report.json`, `report.md`, `report.html`; `rows.csv` with all rows of all findings; `pairs.csv`.
@@ -127,7 +128,7 @@ def prepare_audit(
         "exceptions": [asdict(each) for each in audit.exceptions],
         "code": _CODE_VERSION,
     }
-    return store.build("audit", inputs, lambda folder: _write(folder, audit)), audit
+    return store.build("audit", inputs, lambda folder: _write(folder, audit))
 
 
 def find_all(rows: RowIndex, search: SearchResult, groups: Groups | None, facts: DatasetFacts) -> list[Finding]:
@@ -155,8 +156,6 @@ def check_allowed(allow: Sequence[str], reason: str, by: str) -> None:
     Raises:
         ConfigError: says what is missing.
     """
-    from fedforge_runtime.config import suggest
-
     for name in allow:
         if name not in FINDINGS:
             raise ConfigError(f"unknown finding {name!r}.", remedy=suggest(name, FINDINGS))

@@ -15,9 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedforge_runtime.data.audit.components import Components
-from fedforge_runtime.data.audit.near_duplicates import Edges, Thresholds, available_threads
+from fedforge_runtime.data.audit.near_duplicates import Edges, Thresholds
 from fedforge_runtime.data.audit.perceptual_hash import grey
 from fedforge_runtime.data.audit.similarity import without_surroundings
+from fedforge_runtime.hardware.machine import usable_cores
 
 MOST_ALIGNED = 1_000
 """So many of the most similar pairs are aligned; aligning one takes some hundredths of a second."""
@@ -59,11 +60,10 @@ def find_by_features(
     first, second, cosine = nearest_neighbours(whiten(features), components.refresh(), thresholds.cosine)
     candidates, aligned = len(first), min(len(first), MOST_ALIGNED)
     first, second, cosine = first[:aligned], second[:aligned], cosine[:aligned]
-    levels = grey(thumbnails)
     starts = range(0, aligned, _PAIRS_AT_ONCE)
-    with ThreadPoolExecutor(available_threads(), thread_name_prefix="align") as pool:
+    with ThreadPoolExecutor(usable_cores(), thread_name_prefix="align") as pool:
         some = [slice(start, start + _PAIRS_AT_ONCE) for start in starts]
-        parts = list(pool.map(lambda each: align(levels[first[each]], levels[second[each]]), some))
+        parts = list(pool.map(lambda each: align(grey(thumbnails[first[each]]), grey(thumbnails[second[each]])), some))
     correlation = np.concatenate([*(part[0] for part in parts), np.empty(0)])
     detail = np.concatenate([*(part[1] for part in parts), np.empty(0)])
     alike = (correlation >= thresholds.aligned_correlation) & (detail >= thresholds.aligned_detail)

@@ -9,6 +9,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from fedforge_runtime.data.audit.components import Components
 from fedforge_runtime.data.audit.near_duplicates import Edges
 from fedforge_runtime.data.audit.pictures import Measures, RowIndex
 from fedforge_runtime.data.sources import SPLITS, Split
@@ -80,8 +81,8 @@ def duplicate_findings(rows: RowIndex, measures: Measures, edges: Edges) -> list
     """
     exact = _members(measures.representative)
     near_root = _near_roots(measures.representative, edges)
-    joined = np.unique(near_root[np.concatenate([edges.first, edges.second]).astype(np.int64)])
-    near = [group for group in _members(near_root) if near_root[group[0]] in set(joined.tolist())]
+    joined = set(near_root[np.concatenate([edges.first, edges.second]).astype(np.int64)].tolist())
+    near = [group for group in _members(near_root) if near_root[group[0]] in joined]
     near_pairs = _pairs_by_group(edges, near_root)
 
     def exact_pairs(groups: Sequence[tuple[int, ...]], different: NDArray[np.generic]) -> tuple[Pair, ...]:
@@ -215,7 +216,7 @@ def distribution_findings(
     counts = class_counts(rows, len(class_names))
     sizes = {split: int(counts[place].sum()) for place, split in enumerate(SPLITS)}
     if sizes != expected_rows:
-        severity: Severity = "warning" if official else "info"
+        severity: Severity = "warning" if official else FINDINGS["split-sizes"]
         findings.append(
             Finding(
                 "split-sizes",
@@ -233,7 +234,7 @@ def distribution_findings(
         findings.append(
             Finding(
                 "class-missing",
-                "warning",
+                FINDINGS["class-missing"],
                 len(missing),
                 f"A class is missing in a split: {named}{', …' if len(missing) > 6 else ''}.",
                 tuple(SPLITS[place] for place in sorted({place for place, _ in missing})),
@@ -245,7 +246,7 @@ def distribution_findings(
         findings.append(
             Finding(
                 "class-imbalance",
-                "warning",
+                FINDINGS["class-imbalance"],
                 len(imbalanced),
                 "The largest class has "
                 + ", ".join(f"{ratios[split]:.0f} times the rows of the smallest in {split}" for split in imbalanced)
@@ -264,7 +265,7 @@ def distribution_findings(
         findings.append(
             Finding(
                 "channel-shift",
-                "warning",
+                FINDINGS["channel-shift"],
                 len(shifted),
                 "Colours differ from training's: "
                 + "; ".join(
@@ -329,8 +330,6 @@ def _members(code: NDArray[np.int64]) -> list[tuple[int, ...]]:
 
 def _near_roots(representative: NDArray[np.int64], edges: Edges) -> NDArray[np.int64]:
     """The group of near duplicates that each row is in, by its smallest row."""
-    from fedforge_runtime.data.audit.components import Components
-
     components = Components(len(representative))
     for first, second in zip(edges.first, edges.second, strict=True):
         components.join(int(first), int(second))

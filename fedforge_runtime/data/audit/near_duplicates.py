@@ -6,7 +6,6 @@ joins a group, so that data made of copies does not fill the memory.
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -18,6 +17,7 @@ from numpy.typing import NDArray
 from fedforge_runtime.data.audit.components import Components
 from fedforge_runtime.data.audit.perceptual_hash import Candidates, perceptual_hashes, search_block
 from fedforge_runtime.data.audit.similarity import compare_moved
+from fedforge_runtime.hardware.machine import usable_cores
 
 _ROWS_A_TASK = 128
 _VERIFIED_AT_ONCE = 512
@@ -26,7 +26,7 @@ _TASKS_AHEAD = 4
 
 @dataclass(frozen=True)
 class Thresholds:
-    """What counts as a near duplicate; chosen on real images, see `docs` of the command and the tests."""
+    """What counts as a near duplicate; chosen on real images."""
 
     hash_bits: int = 8
     """Hashes that differ in more of their 63 bits are not looked at."""
@@ -64,11 +64,6 @@ class Edges:
         return Edges(**{name: np.concatenate([getattr(self, name), getattr(more, name)]) for name in vars(self)})
 
 
-def available_threads() -> int:
-    """As many as there are cores for this process."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def find_near_duplicates(
     thumbnails: NDArray[np.uint8], components: Components, thresholds: Thresholds, *, threads: int | None = None
 ) -> Edges:
@@ -81,7 +76,7 @@ def find_near_duplicates(
         components: of the same images; grows by what is found.
     """
     hashes = perceptual_hashes(thumbnails)
-    threads = threads or available_threads()
+    threads = threads or usable_cores()
     found: list[tuple[Candidates, NDArray[np.float64], NDArray[np.float64]]] = []
     with ThreadPoolExecutor(threads, thread_name_prefix="near-duplicates") as pool:
         waiting: deque[Future[tuple[Candidates, NDArray[np.float64], NDArray[np.float64]]]] = deque()

@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 import hashlib
-import io
-from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fedforge_runtime.artifacts import Artifact
-from fedforge_runtime.data.sources import SPLITS, Split, load_dataset, load_labels
+from fedforge_runtime.data.sources import SPLITS, Split, load_dataset, load_labels, pixel_blocks
 
 if TYPE_CHECKING:
-    from datasets import Dataset
+    pass
 
 THUMBNAIL = 28
 """Edge length in pixels of what similar pictures are searched by; larger images are averaged down to it."""
-
-_BLOCK_PIXELS = 2_000_000
 
 
 @dataclass(frozen=True)
@@ -88,7 +84,7 @@ def measure(dataset: Artifact) -> tuple[Measures, NDArray[np.uint8]]:
     first_with: dict[bytes, int] = {}
     start = 0
     for split in SPLITS:
-        for block in _pixel_blocks(images[split]):
+        for block in pixel_blocks(images[split]):
             some = slice(start, start + len(block))
             levels = block.reshape(len(block), -1, 3)
             means[some] = levels.mean(axis=1, dtype=np.float32)
@@ -118,20 +114,3 @@ def read_pixels(dataset: Artifact, split: Split, rows: list[int]) -> list[NDArra
     if not rows:
         return []
     return [np.asarray(image.convert("RGB"), dtype=np.uint8) for image in load_dataset(dataset)[split][rows]["image"]]
-
-
-def _pixel_blocks(images: Dataset) -> Iterator[NDArray[np.uint8]]:
-    """A split's images in blocks (some, size, size, 3). Its own decoding: the library's costs twice as much."""
-    from PIL import Image
-
-    block: list[NDArray[np.uint8]] = []
-    for table in images.with_format("arrow").iter(batch_size=256):
-        cells: Any = table["image"].combine_chunks().field("bytes")
-        for cell in cells:
-            pixels = np.asarray(Image.open(io.BytesIO(cell.as_py())).convert("RGB"), dtype=np.uint8)
-            block.append(pixels)
-            if len(block) * pixels.shape[0] * pixels.shape[1] >= _BLOCK_PIXELS:
-                yield np.stack(block)
-                block = []
-    if block:
-        yield np.stack(block)

@@ -19,12 +19,12 @@ from fedforge_runtime.config import (
     change_run_config,
     load_run_config,
     parse_named_argument,
-    parse_yaml,
     read_run_config,
     suggest,
     validate_run_config,
 )
 from fedforge_runtime.errors import ConfigError
+from fedforge_runtime.yaml_text import parse_yaml
 
 FLAGS = {"blood": "bloodmnist", "derma": "dermamnist", "path": "pathmnist"}
 
