@@ -59,6 +59,8 @@ def record_bounds(folder: RunFolder, *, home: Home, narrator: Narrator) -> dict[
             f"what the run {folder.run_id!r} was made of is not on this machine any more.",
             remedy=f"Make it again with: fedforge prepare {config.phase} --config {folder.config}",
         )
+    # Several models at once: never on the device that the clients may have had to themselves.
+    config = config.model_copy(update={"learning": config.learning.model_copy(update={"device": "cpu"})})
     home.require_writable()
     start_template()
     workers = config.runtime.worker_count(config.partition.clients + 1)

@@ -139,6 +139,7 @@ def _about(
         "rounds": f"{summary['rounds_completed']} of {summary['rounds_total']}",
         "clients": count(config.partition.clients),
         "strategy": summary["strategy"],
+        "trained": f"{summary['mode']}: {summary['carried_over']}",
         "images": ", ".join(f"{count(number)} {split}" for split, number in rows.items()) or ABSENT,
         "data": provenance(dict(summary)) or ABSENT,
         "licence of the data": inputs.data["licence"] if inputs else ABSENT,
