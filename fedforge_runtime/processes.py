@@ -20,6 +20,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from multiprocessing.context import BaseContext
+from multiprocessing.process import BaseProcess
 from types import TracebackType
 from typing import Any, Self
 
@@ -79,6 +80,25 @@ def die_with_owner() -> None:
         os._exit(1)
 
     threading.Thread(target=watch, name="watch-owner", daemon=True).start()
+
+
+def share_template() -> None:
+    """In a process forked from the template: have its workers forked from there too, not from a template of its own.
+
+    Once the template is gone, starting a worker raises `OSError`.
+    """
+    from multiprocessing import forkserver, resource_tracker
+
+    server: Any = forkserver._forkserver
+    if server._forkserver_address and server._forkserver_pid is None:
+        server.ensure_running = resource_tracker.ensure_running
+
+
+def start_process(function: Callable[..., None], *arguments: Any, name: str) -> BaseProcess:
+    """Run `function(*arguments)` of an importable module in a process forked from the template."""
+    process: BaseProcess = _context().Process(target=function, args=arguments, name=name)  # type: ignore[attr-defined]
+    process.start()
+    return process
 
 
 def _initialise_worker(threads: int) -> None:

@@ -21,7 +21,13 @@ def _ray() -> Engine:
     return RayEngine()
 
 
-ENGINES: Mapping[str, Callable[[], Engine]] = {"inprocess": _inprocess, "ray": _ray}
+def _superlink() -> Engine:
+    from fedforge_runtime.federation.engines.superlink import SuperlinkEngine
+
+    return SuperlinkEngine()
+
+
+ENGINES: Mapping[str, Callable[[], Engine]] = {"inprocess": _inprocess, "ray": _ray, "superlink": _superlink}
 
 
 def open_engine(name: str) -> Engine:

@@ -1,0 +1,289 @@
+"""Drives a run over a SuperLink from this process: submits it, takes its ServerApp's part, and reports its end.
+
+Flower's SuperLink gives the ServerApp's task of a run to whoever asks for one. A run that was started here is taken
+here, so that its folder, its control and its errors are where the user is, whatever machine the SuperLink runs on.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+from flwr.app import Context, Message
+from flwr.serverapp import Grid
+
+from fedforge_runtime import __version__
+from fedforge_runtime.clock import monotonic
+from fedforge_runtime.errors import RunFailedError, RunStoppedError
+from fedforge_runtime.federation.superlink import flower
+from fedforge_runtime.federation.superlink.address import LinkAddress
+from fedforge_runtime.federation.superlink.link_process import LinkProcess
+
+BUNDLE_NAME = "fedforge-run"
+"""Name of the bundle of a run that is driven by the process that submitted it."""
+_PUBLISHER = "fedforge"
+_TAKE_SECONDS = 10.0
+_AWAY_SECONDS = 10.0
+"""How long a SuperLink may be unreachable before the run ends."""
+_RETRY_SECONDS = 0.25
+_HEARTBEAT_SECONDS = 10.0
+_MISTAKEN = "taken by another fedforge process by mistake"
+
+
+def control_client(address: LinkAddress) -> flower.ControlHttpClient:
+    """Flower's control API: runs and nodes of a SuperLink."""
+    return flower.ControlHttpClient.from_server_address(
+        str(address),
+        address.insecure,
+        address.root_certificate_bytes(),
+        interceptors=[flower.RuntimeVersionHttpInterceptor(component_name="fedforge")],
+    )
+
+
+def runtime_client(address: LinkAddress, token: str | None = None) -> flower.RuntimeHttpClient:
+    """Flower's runtime API: tasks to take and, with a task's token, what belongs to it."""
+    tokens = [flower.RuntimeTokenHttpInterceptor(token)] if token else []
+    return flower.RuntimeHttpClient.from_server_address(
+        str(address),
+        address.insecure,
+        address.root_certificate_bytes(),
+        interceptors=[flower.RuntimeVersionHttpInterceptor(component_name="fedforge"), *tokens],
+    )
+
+
+def driven_bundle(run_config: Mapping[str, Any]) -> bytes:
+    """A Flower app bundle without code: its apps are those of the installed package.
+
+    Args:
+        run_config: its keys are declared, since a SuperLink refuses others.
+    """
+    import tomli_w
+
+    project = {
+        "project": {
+            "name": BUNDLE_NAME,
+            "version": __version__,
+            "description": "A run that is driven by the process that submitted it",
+            "license": "Apache-2.0",
+            "dependencies": [],
+        },
+        "tool": {
+            "flwr": {
+                "app": {
+                    "publisher": _PUBLISHER,
+                    "components": {
+                        "serverapp": "fedforge_runtime.federation.superlink.driven_app:app",
+                        "clientapp": "fedforge_runtime.federation.client_app:app",
+                    },
+                    "config": dict.fromkeys(run_config, ""),
+                }
+            }
+        },
+    }
+    return flower.build_fab_from_files({"pyproject.toml": tomli_w.dumps(project).encode()})[0]
+
+
+@dataclass(frozen=True)
+class _Task:
+    """The ServerApp's task of our run."""
+
+    run_id: int
+    token: str
+
+
+@contextmanager
+def driven_run(
+    address: LinkAddress, run_config: Mapping[str, Any], *, link: LinkProcess | None = None
+) -> Iterator[tuple[Grid, Context]]:
+    """Submit a run and be its ServerApp while the block runs.
+
+    Args:
+        link: the SuperLink's process, where it is ours to watch.
+
+    Yields:
+        The Grid to the nodes and the ServerApp's context.
+
+    Raises:
+        RunFailedError: the SuperLink cannot be reached, or somebody else took the run.
+        RunStoppedError: the run was stopped by means of Flower.
+    """
+    with _translated(address, link):
+        task = _submit(address, run_config)
+    grid = flower.HttpGrid(str(address), address.insecure, address.root_certificate_bytes(), token=task.token)
+    grid._retry_invoker = _patience(link)
+    done = threading.Event()
+    outcome, details = flower.SubStatus.FAILED, ""
+    try:
+        with _translated(address, link):
+            inputs = grid._runtime_client.PullTaskInput(flower.PullTaskInputRequest())
+        flower.TaskIdentity.task_id = inputs.task_id
+        flower.TaskIdentity.run_id = inputs.run.run_id
+        flower.TaskIdentity.node_id = inputs.context.node_id
+        grid.set_run(flower.run_from_proto(inputs.run))
+        context = flower.context_from_proto(inputs.context)
+        context.run_config = dict(run_config)
+        threading.Thread(target=_beat, args=(address, task, done), name="task-heartbeat", daemon=True).start()
+        yield LinkGrid(grid, address, link), context
+        outcome = flower.SubStatus.COMPLETED
+    except BaseException as error:
+        stopped = isinstance(error, (RunStoppedError, KeyboardInterrupt))
+        outcome = flower.SubStatus.STOPPED if stopped else flower.SubStatus.FAILED
+        details = f"{type(error).__name__}: {error}"[:500]
+        raise
+    finally:
+        done.set()
+        if link is None or link.ended() is None:
+            _report_end(address, task, outcome, details)
+        with suppress(httpx.HTTPError):
+            grid.close()
+
+
+class LinkGrid(Grid):
+    """Flower's Grid over HTTP, whose troubles end the run with a reason."""
+
+    def __init__(self, inner: flower.HttpGrid, address: LinkAddress, link: LinkProcess | None) -> None:
+        self._inner = inner
+        self._address = address
+        self._link = link
+
+    def get_node_ids(self) -> Iterable[int]:
+        with _translated(self._address, self._link):
+            return list(self._inner.get_node_ids())
+
+    def push_messages(self, messages: Iterable[Message]) -> Iterable[str]:
+        with _translated(self._address, self._link):
+            return list(self._inner.push_messages(list(messages)))
+
+    def pull_messages(self, message_ids: Iterable[str]) -> Iterable[Message]:
+        with _translated(self._address, self._link):
+            return list(self._inner.pull_messages(message_ids))
+
+    def send_and_receive(self, messages: Iterable[Message], *, timeout: float | None = None) -> Iterable[Message]:
+        with _translated(self._address, self._link):
+            return list(self._inner.send_and_receive(messages, timeout=timeout))
+
+    def create_message(self, *arguments: Any, **keywords: Any) -> Message:
+        return Message(*arguments, **keywords)
+
+    def set_run(self, run: Any) -> None:
+        self._inner.set_run(run)
+
+    @property
+    def run(self) -> Any:
+        return self._inner.run
+
+
+def _submit(address: LinkAddress, run_config: Mapping[str, Any]) -> _Task:
+    """Start a run and take its ServerApp's task; again, when another process took it by mistake."""
+    bundle = driven_bundle(run_config)
+    fab = flower.fab_to_proto(flower.Fab(hashlib.sha256(bundle).hexdigest(), bundle, {}))
+    request = flower.StartRunRequest(fab=fab, override_config=flower.user_config_to_proto(dict(run_config)))
+    with control_client(address) as control, runtime_client(address) as runtime:
+        deadline = monotonic() + _TAKE_SECONDS
+        while True:
+            run_id = control.StartRun(request).run_id
+            if not run_id:
+                raise RunFailedError(f"the SuperLink at {address} did not take the run.", remedy="See its log.")
+            task = _take(control, runtime, run_id, deadline, address)
+            if task:
+                return task
+
+
+def _take(
+    control: flower.ControlHttpClient,
+    runtime: flower.RuntimeHttpClient,
+    run_id: int,
+    deadline: float,
+    address: LinkAddress,
+) -> _Task | None:
+    while True:
+        offered = runtime.AcquireTask(flower.AcquireTaskRequest(supported_task_types=[flower.TaskType.SERVER_APP]))
+        if offered.token and offered.task.run_id == run_id:
+            return _Task(run_id, offered.token)
+        if offered.token:
+            give_back(address, offered.token)
+            continue
+        status = control.ListRuns(flower.ListRunsRequest(run_id=run_id)).run_dict[run_id].status
+        if status.status != flower.Status.PENDING and _MISTAKEN in status.details:
+            return None
+        if status.status != flower.Status.PENDING and monotonic() > deadline:
+            raise RunFailedError(
+                f"another process took the run from the SuperLink at {address}"
+                f"{f' ({status.details})' if status.details else ''}.",
+                remedy="Start that SuperLink with --isolation process and no flower-superexec beside it, "
+                "or by: fedforge federation up",
+            )
+        if monotonic() > deadline:
+            raise RunFailedError(f"the SuperLink at {address} did not hand out the run within {_TAKE_SECONDS:.0f} s.")
+        time.sleep(0.05)
+
+
+def give_back(address: LinkAddress, token: str) -> None:
+    """End a task that was taken by mistake, so that its owner starts again."""
+    with runtime_client(address, token) as client, suppress(httpx.HTTPError):
+        client.PullTaskInput(flower.PullTaskInputRequest())
+        client.PushTaskOutput(flower.PushTaskOutputRequest(sub_status=flower.SubStatus.FAILED, details=_MISTAKEN))
+
+
+def _report_end(address: LinkAddress, task: _Task, outcome: str, details: str) -> None:
+    with suppress(httpx.HTTPError), runtime_client(address, task.token) as client:
+        client.PushTaskOutput(flower.PushTaskOutputRequest(sub_status=outcome, details=details))
+
+
+def _beat(address: LinkAddress, task: _Task, done: threading.Event) -> None:
+    """Say that the ServerApp is alive; a SuperLink that is away is met by the grid's next request."""
+    with runtime_client(address, task.token) as client:
+        while not done.wait(_HEARTBEAT_SECONDS):
+            with suppress(httpx.HTTPError):
+                client.SendTaskHeartbeat(flower.SendTaskHeartbeatRequest())
+
+
+def _patience(link: LinkProcess | None) -> flower.RetryInvoker:
+    """How long requests are repeated. Flower's own would go on for ever, and end this process on a stop."""
+
+    def give_up(error: Exception) -> bool:
+        if link and link.ended() is not None:
+            return True
+        if isinstance(error, httpx.HTTPStatusError):
+            return error.response.status_code not in (502, 503, 504)
+        return "certificate" in str(error).lower()
+
+    return flower.RetryInvoker(
+        wait_gen_factory=lambda: flower.constant(_RETRY_SECONDS),
+        recoverable_exceptions=(httpx.TransportError, httpx.HTTPStatusError),
+        max_tries=None,
+        max_time=_AWAY_SECONDS,
+        jitter=None,
+        should_giveup=give_up,
+    )
+
+
+@contextmanager
+def _translated(address: LinkAddress, link: LinkProcess | None) -> Iterator[None]:
+    try:
+        yield
+    except httpx.HTTPStatusError as error:
+        if error.response.status_code in (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN):
+            raise RunStoppedError("the run was stopped by means of Flower, or its SuperLink was restarted.") from error
+        described = flower.FlowerError.from_json(error.response.text)
+        reason = described.message if described else f"HTTP {error.response.status_code}"
+        raise RunFailedError(f"the SuperLink at {address} refused a request: {reason}") from error
+    except httpx.TransportError as error:
+        if link:
+            link.raise_if_ended()
+        raise RunFailedError(
+            f"the SuperLink at {address} cannot be reached: {error}.",
+            remedy="See whether it runs, and whether address and certificates are right.",
+        ) from error
+
+
+def node_states(address: LinkAddress) -> Sequence[Any]:
+    """Flower's `NodeInfo` of every node that a SuperLink knows."""
+    with _translated(address, None), control_client(address) as control:
+        return list(control.ListNodes(flower.ListNodesRequest()).nodes_info)

@@ -1,0 +1,131 @@
+"""Everything of Flower's inside that a federation over a SuperLink uses, in one place.
+
+Flower's public way in is its commands. They start a Python process for every message and sleep for seconds
+between polls, which is most of a round's time, so that nodes and runs speak Flower's protocol themselves. What that
+takes is internal to Flower: `tests/unit/federation/test_superlink_contract.py` fails on a release that changed it,
+and `flwr run flower_app` with Flower's own processes remains.
+"""
+
+from flwr.cli.build import build_fab_from_files
+from flwr.common.constant import SUPERLINK_NODE_ID, ErrorCode, Status, SubStatus
+from flwr.common.serde import (
+    context_from_proto,
+    fab_to_proto,
+    message_from_proto,
+    message_to_proto,
+    run_from_proto,
+    user_config_to_proto,
+)
+from flwr.proto.control_pb2 import (
+    ListNodesRequest,
+    ListRunsRequest,
+    RegisterNodeRequest,
+    StartRunRequest,
+    StopRunRequest,
+)
+from flwr.proto.fleet_pb2 import (
+    ActivateNodeRequest,
+    DeactivateNodeRequest,
+    PullMessagesRequest,
+    PushMessagesRequest,
+    RegisterNodeFleetRequest,
+)
+from flwr.proto.heartbeat_pb2 import SendNodeHeartbeatRequest
+from flwr.proto.message_pb2 import Message as MessageProto
+from flwr.proto.message_pb2 import ObjectTree
+from flwr.proto.node_pb2 import Node as NodeProto
+from flwr.proto.run_pb2 import GetRunRequest
+from flwr.proto.runtime_pb2 import (
+    AcquireTaskRequest,
+    PullTaskInputRequest,
+    PushTaskOutputRequest,
+    SendTaskHeartbeatRequest,
+)
+from flwr.supercore.constant import TaskType
+from flwr.supercore.control import ControlHttpClient
+from flwr.supercore.error import ApiErrorCode, FlowerError
+from flwr.supercore.fab import Fab
+from flwr.supercore.inflatable.inflatable_object import (
+    get_all_nested_objects,
+    get_object_tree,
+    iterate_object_tree,
+    no_object_id_recompute,
+)
+from flwr.supercore.inflatable.inflatable_protobuf_utils import (
+    make_confirm_message_received_fn_protobuf,
+    make_pull_object_fn_protobuf,
+    make_push_object_fn_protobuf,
+)
+from flwr.supercore.inflatable.inflatable_utils import (
+    inflate_object_from_contents,
+    pull_objects,
+    push_objects,
+)
+from flwr.supercore.interceptors import RuntimeTokenHttpInterceptor, RuntimeVersionHttpInterceptor
+from flwr.supercore.primitives.asymmetric import public_key_to_bytes
+from flwr.supercore.retry import RetryInvoker, constant
+from flwr.supercore.run import RunNotRunningException
+from flwr.supercore.runtime import RuntimeHttpClient
+from flwr.supercore.task_identity import TaskIdentity
+from flwr.superlink.grid import HttpGrid
+from flwr.supernode.fleet_http_client import FleetHttpClient
+from flwr.supernode.node_auth_http_interceptor import NodeAuthHttpInterceptor
+
+__all__ = [
+    "SUPERLINK_NODE_ID",
+    "AcquireTaskRequest",
+    "ActivateNodeRequest",
+    "ApiErrorCode",
+    "ControlHttpClient",
+    "DeactivateNodeRequest",
+    "ErrorCode",
+    "Fab",
+    "FleetHttpClient",
+    "FlowerError",
+    "GetRunRequest",
+    "HttpGrid",
+    "ListNodesRequest",
+    "ListRunsRequest",
+    "MessageProto",
+    "NodeAuthHttpInterceptor",
+    "NodeProto",
+    "ObjectTree",
+    "PullMessagesRequest",
+    "PullTaskInputRequest",
+    "PushMessagesRequest",
+    "PushTaskOutputRequest",
+    "RegisterNodeFleetRequest",
+    "RegisterNodeRequest",
+    "RetryInvoker",
+    "RunNotRunningException",
+    "RuntimeHttpClient",
+    "RuntimeTokenHttpInterceptor",
+    "RuntimeVersionHttpInterceptor",
+    "SendNodeHeartbeatRequest",
+    "SendTaskHeartbeatRequest",
+    "StartRunRequest",
+    "Status",
+    "StopRunRequest",
+    "SubStatus",
+    "TaskIdentity",
+    "TaskType",
+    "build_fab_from_files",
+    "constant",
+    "context_from_proto",
+    "fab_to_proto",
+    "get_all_nested_objects",
+    "get_object_tree",
+    "inflate_object_from_contents",
+    "iterate_object_tree",
+    "make_confirm_message_received_fn_protobuf",
+    "make_pull_object_fn_protobuf",
+    "make_push_object_fn_protobuf",
+    "message_from_proto",
+    "message_to_proto",
+    "no_object_id_recompute",
+    "public_key_to_bytes",
+    "pull_objects",
+    "push_objects",
+    "run_from_proto",
+    "user_config_to_proto",
+]

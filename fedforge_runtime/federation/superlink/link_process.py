@@ -1,0 +1,132 @@
+"""A SuperLink as a process of ours: stock Flower, watched, and gone when we are."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx
+
+from fedforge_runtime.clock import monotonic
+from fedforge_runtime.errors import RunFailedError
+from fedforge_runtime.federation.superlink.address import LinkAddress
+from fedforge_runtime.lifeline import TiedProcess, describe_exit
+
+_START_SECONDS = 60.0
+_POLL_SECONDS = 0.05
+_LOG_TAIL = 400
+
+
+@dataclass
+class LinkProcess:
+    """A running `flower-superlink`.
+
+    It only relays: with `--isolation process` it starts no ServerApp itself, and the bundle of an app is never
+    installed.
+
+    Args:
+        address: where it listens.
+        folder: for its log and Flower's own files.
+        options: more of its options, for example a database and certificates.
+        remove_folder: have the folder removed when this process dies.
+    """
+
+    address: LinkAddress
+    folder: Path
+    options: Sequence[str] = ()
+    remove_folder: bool = False
+    _process: TiedProcess | None = field(default=None, init=False)
+
+    @property
+    def log(self) -> Path:
+        return self.folder / "superlink.log"
+
+    @property
+    def process_id(self) -> int | None:
+        return self._process.process_id if self._process else None
+
+    def start(self) -> None:
+        """Begin to start it; `wait_until_ready` says when it is there."""
+        security = ["--insecure"] if self.address.insecure else []
+        self._process = TiedProcess(
+            [
+                "flower-superlink",
+                *security,
+                "--host",
+                self.address.host.strip("[]"),
+                "--port",
+                str(self.address.port),
+                "--isolation",
+                "process",
+                "--disable-runtime-dependency-installation",
+                *self.options,
+            ],
+            environment=flower_environment(self.folder),
+            log=self.log,
+            remove=self.folder if self.remove_folder else None,
+        )
+
+    def wait_until_ready(self) -> None:
+        """Return once it answers.
+
+        Raises:
+            RunFailedError: it ended instead, or takes too long.
+        """
+        verify = str(self.address.root_certificates) if self.address.root_certificates else True
+        deadline = monotonic() + _START_SECONDS
+        with httpx.Client(verify=verify, timeout=5.0) as client:
+            while True:
+                self.raise_if_ended()
+                try:
+                    if client.get(f"{self._own_url}/health").is_success:
+                        return
+                except httpx.TransportError:
+                    pass
+                if monotonic() > deadline:
+                    raise RunFailedError(
+                        f"the SuperLink did not answer at {self.address} within {_START_SECONDS:.0f} s.",
+                        remedy=f"See {self.log}.",
+                    )
+                time.sleep(_POLL_SECONDS)
+
+    @property
+    def _own_url(self) -> str:
+        wildcard = self.address.host in ("0.0.0.0", "[::]")  # noqa: S104
+        host = "127.0.0.1" if wildcard else self.address.host
+        return f"{'http' if self.address.insecure else 'https'}://{host}:{self.address.port}"
+
+    def ended(self) -> str | None:
+        """How it ended; `None` while it runs."""
+        code = self._process.poll() if self._process else None
+        return None if code is None else describe_exit(code)
+
+    def raise_if_ended(self) -> None:
+        """Raise `RunFailedError` when it is there no longer."""
+        ended = self.ended()
+        if ended is not None:
+            raise RunFailedError(f"the SuperLink at {self.address} ended: {ended}.{self._last_words()}")
+
+    def _last_words(self) -> str:
+        if not self.log.exists():
+            return ""
+        tail = " ".join(self.log.read_text(errors="replace")[-_LOG_TAIL:].split())
+        return f" Its last words: …{tail}" if tail else ""
+
+    def end(self, *, grace: float = 0.0) -> None:
+        """Have it ended when this returns."""
+        if self._process:
+            self._process.end(grace=grace)
+
+
+def flower_environment(folder: Path) -> dict[str, str]:
+    """What Flower's own processes need: a folder for their files, and no word to anybody outside."""
+    return {
+        "FLWR_HOME": str(folder / "flwr"),
+        "FLWR_TELEMETRY_ENABLED": "0",
+        "FLWR_DISABLE_UPDATE_CHECK": "1",
+        "FLWR_LOG_LEVEL": "WARNING",
+        "PYTHONUNBUFFERED": "1",
+        "NO_COLOR": "1",
+    }

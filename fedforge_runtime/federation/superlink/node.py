@@ -1,0 +1,278 @@
+"""One site's SuperNode: takes the messages for it and has the installed ClientApp answer them in a worker.
+
+Other than Flower's own, it never runs code that comes with a run: the ClientApp is the one installed here. The
+worker stays, so that a message costs no start of a process, and is replaced when it dies or hangs.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import threading
+import time
+from base64 import b64decode, b64encode
+from collections import deque
+from collections.abc import Mapping
+from concurrent.futures import CancelledError, Future, wait
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from flwr.app import Context, Error, Message, RecordDict
+from flwr.app.message import remove_content_from_message
+
+from fedforge_runtime.clock import monotonic
+from fedforge_runtime.errors import FedForgeError
+from fedforge_runtime.federation.engines.inprocess import handle_message
+from fedforge_runtime.federation.superlink import flower
+from fedforge_runtime.federation.superlink.address import LinkAddress
+from fedforge_runtime.federation.superlink.fleet import (
+    FleetConnection,
+    LinkAwayError,
+    LinkForgotError,
+    NodeRefusedError,
+    RunOverError,
+)
+from fedforge_runtime.federation.superlink.identity import node_identity
+from fedforge_runtime.processes import WorkerDiedError, WorkerPool, die_with_owner, share_template
+
+TEMPLATE_LOST = 75
+"""Exit code of a node that can start no worker: whoever watches it starts it anew."""
+_SHORTEST_POLL_SECONDS = 0.02
+_LONGEST_POLL_SECONDS = 0.25
+_IDLE_POLL_SECONDS = 1.0
+_ACTIVE_SECONDS = 60.0
+"""A run that has sent nothing for as long is asked for less often."""
+_RUN_CHECK_SECONDS = 1.0
+_RECONNECT_SECONDS = 1.0
+
+
+@dataclass(frozen=True)
+class NodeSpec:
+    """What a node must know to start.
+
+    Args:
+        link: where its SuperLink is.
+        site: its partition id.
+        node_config: what the ClientApp finds in `context.node_config`, beside the partition id.
+        folder: where its key, its log and its journal are.
+        client_app: `module:attribute` of the installed ClientApp.
+        key: the private key that the SuperLink's operator has registered; by default one of its own.
+        threads: torch threads of its worker.
+    """
+
+    link: LinkAddress
+    site: int
+    folder: Path
+    client_app: str
+    node_config: Mapping[str, Any] = field(default_factory=dict)
+    key: Path | None = None
+    threads: int = 1
+
+    @property
+    def log(self) -> Path:
+        return self.folder / f"site-{self.site}.log"
+
+    @property
+    def journal(self) -> Path:
+        """The message at work, so that it can be answered after a crash."""
+        return self.folder / f"site-{self.site}.at-work.json"
+
+
+def run_node(spec: NodeSpec) -> None:
+    """The main function of a node's process; it ends with the process that started it."""
+    die_with_owner()
+    share_template()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    with spec.log.open("a") as log:
+        os.dup2(log.fileno(), 1)
+        os.dup2(log.fileno(), 2)
+        node = Node(spec)
+        signal.signal(signal.SIGTERM, node.stop)
+        try:
+            node.run()
+        except NodeRefusedError as error:
+            _say(f"error: {error}")
+            os._exit(error.exit_code)
+        except FedForgeError as error:
+            _say(f"error: {error}")
+            os._exit(1)
+        except OSError as error:  # no template to fork a worker from
+            _say(f"error: no worker can be started: {error}")
+            os._exit(TEMPLATE_LOST)
+        os._exit(0)
+
+
+def _say(text: str) -> None:
+    sys.stderr.write(f"{time.strftime('%Y-%m-%dT%H:%M:%S%z')} {text}\n")
+    sys.stderr.flush()
+
+
+@dataclass
+class _Work:
+    """A message and what becomes of it."""
+
+    message: Message
+    outcome: Future[tuple[Message, Context]]
+    next_check: float
+
+
+class Node:
+    """Takes one message after another, for as long as it is not stopped."""
+
+    def __init__(self, spec: NodeSpec) -> None:
+        self._spec = spec
+        self._fleet = FleetConnection(
+            spec.link, node_identity(spec.key, spec.folder / f"site-{spec.site}.key"), registered=spec.key is not None
+        )
+        self._pool = WorkerPool(1, threads=spec.threads)
+        self._contexts: dict[int, Context] = {}
+        self._waiting: deque[Message] = deque()
+        self._work: _Work | None = None
+        self._stop = threading.Event()
+        self._last_message = float("-inf")
+        self._pause = _SHORTEST_POLL_SECONDS
+
+    def stop(self, number: int, frame: FrameType | None) -> None:
+        """A signal handler: end after the present request to the SuperLink."""
+        self._stop.set()
+
+    def run(self) -> None:
+        """Serve until stopped.
+
+        Raises:
+            NodeRefusedError: the SuperLink does not take this node.
+        """
+        with self._pool:
+            self._connect()
+            self._answer_interrupted()
+            while not self._stop.is_set():
+                try:
+                    self._step()
+                except LinkAwayError as error:
+                    _say(f"the SuperLink at {self._spec.link} is away: {error}")
+                    self._stop.wait(_RECONNECT_SECONDS)
+                    self._connect()
+                except LinkForgotError:
+                    _say("the SuperLink has forgotten this node: introducing it again")
+                    self._connect()
+        self._fleet.close()
+
+    def _connect(self) -> None:
+        while not self._stop.is_set():
+            try:
+                self._fleet.connect()
+                _say(f"connected to {self._spec.link} as site {self._spec.site}, node {self._fleet.node_id}")
+                return
+            except LinkAwayError:
+                self._stop.wait(_RECONNECT_SECONDS)
+
+    def _step(self) -> None:
+        message = self._fleet.receive()
+        if message is not None:
+            self._last_message, self._pause = monotonic(), _SHORTEST_POLL_SECONDS
+            self._accept(message)
+        self._begin_next()
+        if self._work:
+            wait([self._work.outcome], timeout=self._next_pause())
+            self._follow(self._work)
+        else:
+            self._stop.wait(self._next_pause())
+
+    def _next_pause(self) -> float:
+        """Seconds until the next poll: short after a message, and longer and longer from there."""
+        if monotonic() - self._last_message > _ACTIVE_SECONDS:
+            return _IDLE_POLL_SECONDS
+        self._pause = min(self._pause * 1.5, _LONGEST_POLL_SECONDS)
+        return self._pause
+
+    def _accept(self, message: Message) -> None:
+        run_id = message.metadata.run_id
+        self._waiting = deque(each for each in self._waiting if each.metadata.run_id != run_id)
+        if self._work and self._work.message.metadata.run_id == run_id:
+            self._abandon("a later message of the same run has come: nobody waits for the former")
+        self._waiting.append(message)
+
+    def _begin_next(self) -> None:
+        if self._work or not self._waiting:
+            return
+        message = self._waiting.popleft()
+        try:
+            context = self._context(message.metadata.run_id)
+        except RunOverError:
+            return
+        self._note_at_work(message)
+        outcome = self._pool.submit(handle_message, self._spec.client_app, message, context)
+        self._work = _Work(message, outcome, monotonic() + _RUN_CHECK_SECONDS)
+
+    def _context(self, run_id: int) -> Context:
+        if run_id not in self._contexts:
+            self._contexts = {}  # of runs that are over: their numbers never come back
+            self._contexts[run_id] = Context(
+                run_id=run_id,
+                node_id=self._fleet.node_id,
+                node_config={"partition-id": self._spec.site, **self._spec.node_config},
+                state=RecordDict(),
+                run_config=self._fleet.run_config(run_id),
+            )
+        return self._contexts[run_id]
+
+    def _follow(self, work: _Work) -> None:
+        """Send the answer once it is there; give the work up once nobody waits for it."""
+        if work.outcome.done():
+            reply = self._reply(work)
+            with suppress(RunOverError):
+                self._fleet.send(reply)
+            self._work = None
+            self._note_at_work(None)
+            self._last_message, self._pause = monotonic(), _SHORTEST_POLL_SECONDS
+        elif monotonic() >= work.next_check:
+            work.next_check = monotonic() + _RUN_CHECK_SECONDS
+            try:
+                self._fleet.run_config(work.message.metadata.run_id)
+            except RunOverError:
+                self._abandon("the run is over")
+
+    def _reply(self, work: _Work) -> Message:
+        try:
+            reply, context = work.outcome.result()
+            self._contexts[work.message.metadata.run_id] = context
+            return reply
+        except (WorkerDiedError, CancelledError):
+            reason = "the client's process died before it answered"
+            return Message(Error(flower.ErrorCode.CLIENT_APP_CRASHED, reason), reply_to=work.message)
+
+    def _abandon(self, reason: str) -> None:
+        assert self._work is not None
+        _say(f"giving up what was at work: {reason}")
+        self._pool.abandon(self._work.outcome)
+        self._work = None
+        self._note_at_work(None)
+
+    def _note_at_work(self, message: Message | None) -> None:
+        if message is None:
+            self._spec.journal.unlink(missing_ok=True)
+            return
+        proto = flower.message_to_proto(remove_content_from_message(message))
+        content = {"node_id": self._fleet.node_id, "message": b64encode(proto.SerializeToString()).decode()}
+        partial = self._spec.journal.with_suffix(".partial")
+        partial.write_text(json.dumps(content))  # not synced: it is for a process that dies, not for a power cut
+        partial.replace(self._spec.journal)
+
+    def _answer_interrupted(self) -> None:
+        """Say of a message that was at work when this node's process died that no answer will come."""
+        try:
+            noted = json.loads(self._spec.journal.read_bytes())
+            proto = flower.MessageProto.FromString(b64decode(noted["message"]))
+        except (OSError, ValueError, KeyError):
+            return
+        if noted["node_id"] == self._fleet.node_id:
+            interrupted = flower.message_from_proto(proto)
+            reason = "the site's node was started anew while the client was at work"
+            with suppress(RunOverError):
+                self._fleet.send(Message(Error(flower.ErrorCode.CLIENT_APP_CRASHED, reason), reply_to=interrupted))
+        self._spec.journal.unlink(missing_ok=True)

@@ -1,0 +1,121 @@
+"""Keeps one site's node running: starts it, sees it end, starts it again."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from multiprocessing.process import BaseProcess
+
+from fedforge_runtime.clock import monotonic
+from fedforge_runtime.federation.superlink.fleet import NodeRefusedError
+from fedforge_runtime.federation.superlink.node import NodeSpec, run_node
+from fedforge_runtime.lifeline import describe_exit
+from fedforge_runtime.processes import start_process
+
+_FIRST_DELAY_SECONDS = 0.1
+_LONGEST_DELAY_SECONDS = 10.0
+_STEADY_SECONDS = 30.0
+"""A node that ran for as long is started again without delay."""
+_LOST_SIGHT = 255
+"""What multiprocessing says of a process whose template died, whether it lives or not."""
+
+
+@dataclass(frozen=True)
+class NodeEnded:
+    """A node's process ended although nobody had asked it to."""
+
+    site: int
+    reason: str
+    restarts: bool
+
+
+class NodeSupervisor:
+    """Watches the process of one node in a thread.
+
+    Args:
+        spec: the node.
+        notify: told of each process that ended unasked, in the watching thread.
+    """
+
+    def __init__(self, spec: NodeSpec, *, notify: Callable[[NodeEnded], None] = lambda ended: None) -> None:
+        self.spec = spec
+        self._notify = notify
+        self._lock = threading.Lock()
+        self._stopping = threading.Event()
+        self._process: BaseProcess | None = None
+        self._thread = threading.Thread(target=self._watch, name=f"supervise-site-{spec.site}", daemon=True)
+        self.refusal: str | None = None
+        """Why the SuperLink does not take this node; nothing is started again then."""
+
+    @property
+    def process_id(self) -> int | None:
+        process = self._process
+        return process.pid if process else None
+
+    def start(self) -> None:
+        """Start the node and watch it until `stop`."""
+        self.spec.folder.mkdir(parents=True, exist_ok=True)
+        self._thread.start()
+
+    def stop(self, *, grace: float = 0.0) -> None:
+        """Have the node ended when this returns: asked for `grace` seconds, then killed."""
+        with self._lock:
+            self._stopping.set()
+            process = self._process
+        if process is not None:
+            if grace:
+                with suppress(ProcessLookupError):
+                    os.kill(_pid(process), signal.SIGTERM)
+                process.join(grace)
+            self._kill(process)
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def join(self) -> None:
+        """Wait until there is nothing to watch any more."""
+        self._thread.join()
+
+    def _watch(self) -> None:
+        delay = _FIRST_DELAY_SECONDS
+        while True:
+            with self._lock:
+                if self._stopping.is_set():
+                    return
+                process = self._process = start_process(run_node, self.spec, name=f"site-{self.spec.site}")
+            started = monotonic()
+            process.join()
+            code = process.exitcode
+            assert code is not None
+            if code == _LOST_SIGHT:
+                self._kill(process)
+            if self._stopping.is_set():
+                return
+            restarts = code != NodeRefusedError.exit_code
+            if not restarts:
+                self.refusal = self._last_error()
+            self._notify(NodeEnded(self.spec.site, describe_exit(code), restarts))
+            if not restarts:
+                return
+            if monotonic() - started > _STEADY_SECONDS:
+                delay = _FIRST_DELAY_SECONDS
+            self._stopping.wait(delay)
+            delay = min(delay * 2, _LONGEST_DELAY_SECONDS)
+
+    def _last_error(self) -> str:
+        lines = self.spec.log.read_text(errors="replace").splitlines() if self.spec.log.exists() else []
+        errors = [line.partition(" error: ")[2] for line in lines if " error: " in line]
+        return errors[-1] if errors else f"see {self.spec.log}"
+
+    def _kill(self, process: BaseProcess) -> None:
+        with suppress(ProcessLookupError):
+            os.kill(_pid(process), signal.SIGKILL)
+        process.join()
+
+
+def _pid(process: BaseProcess) -> int:
+    assert process.pid is not None
+    return process.pid
