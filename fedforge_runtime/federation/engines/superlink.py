@@ -27,6 +27,7 @@ class SuperlinkEngine:
             link = LinkProcess(LinkAddress("127.0.0.1", free_port()), folder, remove_folder=True)
             stack.callback(link.end)
             link.start()
+            nodes: list[NodeSupervisor] = []
             for site in range(federation.clients):
                 node = NodeSupervisor(
                     NodeSpec(
@@ -40,6 +41,8 @@ class SuperlinkEngine:
                 )
                 stack.callback(node.stop)
                 node.start()
+                nodes.append(node)
             link.wait_until_ready()
             grid, context = stack.enter_context(driven_run(link.address, federation.run_config, link=link))
+            stack.callback(lambda: [node.ask_to_stop() for node in nodes])
             federation.server_app(grid=grid, context=context)

@@ -24,6 +24,7 @@ from fedforge_runtime.errors import RunFailedError, RunStoppedError
 from fedforge_runtime.federation.superlink import flower
 from fedforge_runtime.federation.superlink.address import LinkAddress
 from fedforge_runtime.federation.superlink.link_process import LinkProcess
+from fedforge_runtime.federation.superlink.packing import PackingGrid
 
 BUNDLE_NAME = "fedforge-run"
 """Name of the bundle of a run that is driven by the process that submitted it."""
@@ -129,7 +130,7 @@ def driven_run(
         context = flower.context_from_proto(inputs.context)
         context.run_config = dict(run_config)
         threading.Thread(target=_beat, args=(address, task, done), name="task-heartbeat", daemon=True).start()
-        yield LinkGrid(grid, address, link), context
+        yield PackingGrid(LinkGrid(grid, address, link)), context
         outcome = flower.SubStatus.COMPLETED
     except BaseException as error:
         stopped = isinstance(error, (RunStoppedError, KeyboardInterrupt))

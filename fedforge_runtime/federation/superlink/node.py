@@ -38,6 +38,7 @@ from fedforge_runtime.federation.superlink.fleet import (
     RunOverError,
 )
 from fedforge_runtime.federation.superlink.identity import node_identity
+from fedforge_runtime.federation.superlink.packing import packing_mod
 from fedforge_runtime.processes import WorkerDiedError, WorkerPool, die_with_owner, share_template
 
 TEMPLATE_LOST = 75
@@ -104,7 +105,11 @@ def run_node(spec: NodeSpec) -> None:
         except OSError as error:  # no template to fork a worker from
             _say(f"error: no worker can be started: {error}")
             os._exit(TEMPLATE_LOST)
-        os._exit(0)
+
+
+def answer(client_app: str, message: Message, context: Context) -> tuple[Message, Context]:
+    """In the worker: the ClientApp's answer, packed as the question was, and the context as it left it."""
+    return packing_mod(message, context, lambda asked, _: handle_message(client_app, asked, context)[0]), context
 
 
 def _say(text: str) -> None:
@@ -206,7 +211,7 @@ class Node:
         except RunOverError:
             return
         self._note_at_work(message)
-        outcome = self._pool.submit(handle_message, self._spec.client_app, message, context)
+        outcome = self._pool.submit(answer, self._spec.client_app, message, context)
         self._work = _Work(message, outcome, monotonic() + _RUN_CHECK_SECONDS)
 
     def _context(self, run_id: int) -> Context:

@@ -18,6 +18,7 @@ from fedforge_runtime.processes import start_process
 
 _FIRST_DELAY_SECONDS = 0.1
 _LONGEST_DELAY_SECONDS = 10.0
+_GRACE_SECONDS = 3.0
 _STEADY_SECONDS = 30.0
 """A node that ran for as long is started again without delay."""
 _LOST_SIGHT = 255
@@ -61,16 +62,21 @@ class NodeSupervisor:
         self.spec.folder.mkdir(parents=True, exist_ok=True)
         self._thread.start()
 
-    def stop(self, *, grace: float = 0.0) -> None:
-        """Have the node ended when this returns: asked for `grace` seconds, then killed."""
+    def ask_to_stop(self) -> None:
+        """Have the node end soon; what it works on is given up."""
         with self._lock:
             self._stopping.set()
             process = self._process
         if process is not None:
-            if grace:
-                with suppress(ProcessLookupError):
-                    os.kill(_pid(process), signal.SIGTERM)
-                process.join(grace)
+            with suppress(ProcessLookupError):
+                os.kill(_pid(process), signal.SIGTERM)
+
+    def stop(self) -> None:
+        """Have the node ended when this returns: asked to, then killed."""
+        self.ask_to_stop()
+        process = self._process
+        if process is not None:
+            process.join(_GRACE_SECONDS)
             self._kill(process)
         if self._thread.is_alive():
             self._thread.join()

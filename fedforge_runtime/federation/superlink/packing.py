@@ -1,0 +1,79 @@
+"""Whole messages as one object.
+
+Flower sends every array, and every record, by a request of its own, which costs more than a small model's bytes do.
+A packed message holds Flower's own encoding of its content in a single record.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from flwr.app import ConfigRecord, Context, Message, RecordDict
+from flwr.app.message import make_message
+from flwr.clientapp.typing import ClientAppCallable
+from flwr.common.serde import recorddict_from_proto, recorddict_to_proto
+from flwr.proto.recorddict_pb2 import RecordDict as RecordDictProto
+from flwr.serverapp import Grid
+
+PACKED = "fedforge-packed"
+_CONTENT = "content"
+
+
+def pack(message: Message) -> Message:
+    """The same message with its content in one record; an error stays as it is."""
+    if message.has_error():
+        return message
+    encoded = recorddict_to_proto(message.content).SerializeToString(deterministic=True)
+    content = RecordDict({PACKED: ConfigRecord({_CONTENT: encoded})})
+    return make_message(metadata=message.metadata, content=content)
+
+
+def is_packed(message: Message) -> bool:
+    return message.has_content() and PACKED in message.content.config_records
+
+
+def unpack(message: Message) -> Message:
+    """What `pack` was given; another message stays as it is."""
+    if not is_packed(message):
+        return message
+    encoded = message.content.config_records[PACKED][_CONTENT]
+    assert isinstance(encoded, bytes)
+    content = recorddict_from_proto(RecordDictProto.FromString(encoded))
+    return make_message(metadata=message.metadata, content=content)
+
+
+def packing_mod(message: Message, context: Context, call_next: ClientAppCallable) -> Message:
+    """A ClientApp's mod: it answers in the way in which it was asked."""
+    reply = call_next(unpack(message), context)
+    return pack(reply) if is_packed(message) else reply
+
+
+class PackingGrid(Grid):
+    """Sends packed messages over another Grid, to ClientApps that know `packing_mod`."""
+
+    def __init__(self, inner: Grid) -> None:
+        self._inner = inner
+
+    def get_node_ids(self) -> Iterable[int]:
+        return self._inner.get_node_ids()
+
+    def push_messages(self, messages: Iterable[Message]) -> Iterable[str]:
+        return self._inner.push_messages([pack(message) for message in messages])
+
+    def pull_messages(self, message_ids: Iterable[str]) -> Iterable[Message]:
+        return [unpack(message) for message in self._inner.pull_messages(message_ids)]
+
+    def send_and_receive(self, messages: Iterable[Message], *, timeout: float | None = None) -> Iterable[Message]:
+        packed = [pack(message) for message in messages]
+        return [unpack(reply) for reply in self._inner.send_and_receive(packed, timeout=timeout)]
+
+    def create_message(self, *arguments: Any, **keywords: Any) -> Message:
+        return self._inner.create_message(*arguments, **keywords)
+
+    def set_run(self, run: Any) -> None:
+        self._inner.set_run(run)
+
+    @property
+    def run(self) -> Any:
+        return self._inner.run
