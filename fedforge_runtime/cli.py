@@ -10,7 +10,7 @@ import typer
 
 from fedforge_runtime import __version__
 from fedforge_runtime.artifacts import storage_error
-from fedforge_runtime.commands import audit, bounds, data, hardware, partition, report, runs
+from fedforge_runtime.commands import audit, bounds, data, hardware, partition, report, runs, shards
 from fedforge_runtime.commands.output import fail
 from fedforge_runtime.environment import configure_third_parties
 from fedforge_runtime.errors import FedForgeError
@@ -27,6 +27,7 @@ for _command in (
     audit.audit,
     audit.split,
     partition.partition,
+    shards.shards,
     runs.run,
     runs.resume,
     runs.runs,

@@ -152,6 +152,18 @@ class RuntimeConfig(_Section):
     workers: Annotated[int, Field(ge=1)] | None = None
     """Client processes; one per core by default, never more than clients."""
     threads_per_worker: int = Field(default=1, ge=1)
+    superlink: str | None = None
+    """`HOST:PORT` of a SuperLink that is there already, for the engine of that name; by default one is started."""
+    root_certificates: str | None = None
+    """PEM file of the authority behind that SuperLink's certificate; without it the connection is plain text."""
+
+    @model_validator(mode="after")
+    def _superlink_fits(self) -> Self:
+        if self.superlink and self.engine != "superlink":
+            raise ValueError(f"superlink is the address for engine superlink, but engine is {self.engine}")
+        if self.root_certificates and not self.superlink:
+            raise ValueError("root_certificates are those of a SuperLink, but superlink names none")
+        return self
 
     def worker_count(self, clients: int) -> int:
         """`workers`, or one per usable core, and never more than there are clients."""

@@ -19,7 +19,14 @@ ConfigOption = Annotated[Path | None, typer.Option("--config", help="YAML whose 
 ProfileOption = Annotated[str, typer.Option("--profile", help="cpu-safe or tuned")]
 DataOption = Annotated[str | None, typer.Option("--data", help="auto, official, phantom, or a folder with the npz")]
 BackboneOption = Annotated[str | None, typer.Option("--backbone", help="hub id, checkpoint folder, or untrained")]
-EngineOption = Annotated[str | None, typer.Option("--engine", help="inprocess or ray")]
+EngineOption = Annotated[str | None, typer.Option("--engine", help="inprocess, ray or superlink")]
+SuperlinkOption = Annotated[
+    str | None,
+    typer.Option("--superlink", metavar="HOST:PORT", help="run over the nodes of a federation that is there already"),
+]
+RootCertificatesOption = Annotated[
+    Path | None, typer.Option("--root-certificates", help="PEM file: the authority behind the SuperLink's certificate")
+]
 DeviceOption = Annotated[
     str | None, typer.Option("--device", help="cpu, or mps: never chosen unasked, falls back to the cpu")
 ]

@@ -26,6 +26,7 @@ from fedforge_runtime.commands.options import (
     PartitionOption,
     Phase,
     ProfileOption,
+    RootCertificatesOption,
     RoundsOption,
     RunId,
     RunIdOption,
@@ -33,6 +34,7 @@ from fedforge_runtime.commands.options import (
     SetOption,
     StartFromOption,
     StrategyOption,
+    SuperlinkOption,
     WarmStartOption,
     configuration,
 )
@@ -51,6 +53,8 @@ def run(
     data: DataOption = None,
     backbone: BackboneOption = None,
     engine: EngineOption = None,
+    superlink: SuperlinkOption = None,
+    root_certificates: RootCertificatesOption = None,
     device: DeviceOption = None,
     clients: ClientsOption = None,
     rounds: RoundsOption = None,
@@ -72,7 +76,7 @@ def run(
     options = {
         "dataset.source": data,
         "backbone.name": backbone,
-        "runtime.engine": engine,
+        **_where(engine, superlink, root_certificates),
         "learning.device": device,
         "partition.clients": clients,
         "federation.rounds": rounds,
@@ -106,6 +110,8 @@ def resume(
     run_id: RunId,
     home: HomeOption = None,
     engine: EngineOption = None,
+    superlink: SuperlinkOption = None,
+    root_certificates: RootCertificatesOption = None,
     assignments: SetOption = None,
     bounds: BoundsOption = True,
     as_json: JsonOption = False,
@@ -113,7 +119,7 @@ def resume(
 ) -> None:
     """Go on with a run that was stopped, failed or killed, from its last checkpoint; same model as undisturbed.
 
-    Only where it runs may change: --engine, --set runtime.KEY=VALUE.
+    Only where it runs may change: --engine, --superlink, --set runtime.KEY=VALUE.
     """
     with command(as_json=as_json, debug=debug) as emit:
         from fedforge_runtime.console import ConsoleNarrator, print_run
@@ -124,7 +130,7 @@ def resume(
 
         chosen = Home.resolve(home)
         before = read_run_config(find_run(run_id, chosen).config)
-        runtime = _resumed_runtime(before, engine, assignments)
+        runtime = _resumed_runtime(before, _where(engine, superlink, root_certificates), assignments)
         narrator = ConsoleNarrator()
         folder = resume_run(run_id, home=chosen, narrator=narrator, runtime=runtime)
         record_evidence(folder, home=chosen, narrator=narrator, bounds=bounds)
@@ -205,7 +211,16 @@ def _start(
         emit(summarise_run(folder), print_run)
 
 
-def _resumed_runtime(before: RunConfig, engine: str | None, assignments: list[str] | None) -> RuntimeConfig:
+def _where(engine: str | None, superlink: str | None, root_certificates: Path | None) -> dict[str, str | None]:
+    """The runtime keys of the named options; an address implies its engine."""
+    return {
+        "runtime.engine": engine or ("superlink" if superlink else None),
+        "runtime.superlink": superlink,
+        "runtime.root_certificates": str(root_certificates.absolute()) if root_certificates else None,
+    }
+
+
+def _resumed_runtime(before: RunConfig, where: dict[str, str | None], assignments: list[str] | None) -> RuntimeConfig:
     """The runtime section for a resumed attempt; every other key is the run's own and stays."""
     for assignment in assignments or []:
         if not assignment.startswith("runtime."):
@@ -214,5 +229,7 @@ def _resumed_runtime(before: RunConfig, engine: str | None, assignments: list[st
                 remedy="Only keys below 'runtime' may change; start a new run for anything else.",
             )
     document = before.model_dump(mode="json")
-    changed = change_run_config(document, {"runtime.engine": engine}, assignments or [])
+    if where["runtime.engine"]:  # with another engine, or another federation, the former's address goes
+        document["runtime"] |= {"superlink": None, "root_certificates": None}
+    changed = change_run_config(document, where, assignments or [])
     return changed.runtime

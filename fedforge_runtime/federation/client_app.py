@@ -16,10 +16,11 @@ from flwr.app import ArrayRecord, ConfigRecord, Context, Message, MetricRecord, 
 from flwr.clientapp import ClientApp
 
 from fedforge_runtime.clock import monotonic
-from fedforge_runtime.config import RunConfig
 from fedforge_runtime.federation import messages
 from fedforge_runtime.federation.grid import node_name
-from fedforge_runtime.federation.settings import RunSettings
+from fedforge_runtime.federation.holdings import SiteRows, events_log, site_rows
+from fedforge_runtime.federation.settings import SiteSettings
+from fedforge_runtime.federation.superlink.packing import packing_mod
 from fedforge_runtime.learning.ridge import FeatureMoments
 from fedforge_runtime.learning.standardisation import FeatureSums
 from fedforge_runtime.seeds import derive_seed
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from fedforge_runtime.federation.site import Site
     from fedforge_runtime.learning.model import Head
 
-app = ClientApp()
+app = ClientApp(mods=[packing_mod])
 
 
 @app.query()
@@ -45,7 +46,8 @@ def statistics(message: Message, context: Context) -> Message:
     """Sums over the site's features, for the federated standardisation."""
     from fedforge_runtime.federation.site import class_features
 
-    features, _ = class_features(_settings(context).inputs, _client(context))
+    site = _site(message, context)
+    features, _ = class_features(site.inputs, site.number)
     return Message(messages.sums_content(FeatureSums.of(features)), reply_to=message)
 
 
@@ -54,9 +56,9 @@ def moments(message: Message, context: Context) -> Message:
     """Second moments of the site's raw features and labels, for a warm start and its standardisation."""
     from fedforge_runtime.federation.site import class_features
 
-    inputs, client = _settings(context).inputs, _client(context)
-    features, labels = class_features(inputs, client)
-    share = FeatureMoments.of(features, labels, len(inputs.class_names))
+    site = _site(message, context)
+    features, labels = class_features(site.inputs, site.number)
+    share = FeatureMoments.of(features, labels, len(site.inputs.class_names))
     return Message(messages.moments_content(share), reply_to=message)
 
 
@@ -71,8 +73,8 @@ def train(message: Message, context: Context) -> Message:
             work.model,
             training_rows=work.site.train,
             validation_rows=work.site.validation,
-            learning=work.config.learning,
-            seed=derive_seed(work.config.seed, "train", work.round, work.client),
+            learning=work.settings.learning,
+            seed=derive_seed(work.settings.seed, "train", work.round, work.client),
             proximal_mu=float(message.content.config_records[messages.CONFIG].get("proximal-mu", 0.0)),  # type: ignore[arg-type]
         )
         return work.update(
@@ -86,15 +88,15 @@ def closed_form(message: Message, context: Context) -> Message:
     from fedforge_runtime.federation.site import class_features
     from fedforge_runtime.learning.training import evaluate_model
 
-    inputs = _settings(context).inputs
     with _work(message, context) as work:
         work.emit(ClientTrainStarted)
-        features, labels = class_features(inputs, work.client)
+        inputs = work.rows.inputs
+        features, labels = class_features(inputs, work.rows.number)
         standardisation = messages.read_standardisation(message.content)
         share = FeatureMoments.of(features, labels, len(inputs.class_names)).standardised(standardisation)
         work.model.load_trainable(share.solve(*messages.read_factors(message.content)))
-        training_loss = evaluate_model(work.model, work.site.train, work.config.learning)["loss"]
-        local_metrics = evaluate_model(work.model, work.site.validation, work.config.learning)
+        training_loss = evaluate_model(work.model, work.site.train, work.settings.learning)["loss"]
+        local_metrics = evaluate_model(work.model, work.site.validation, work.settings.learning)
         return work.update(messages.moments_arrays(share), share.count, training_loss, local_metrics)
 
 
@@ -104,7 +106,7 @@ def evaluate(message: Message, context: Context) -> Message:
     from fedforge_runtime.learning.training import evaluate_model
 
     with _work(message, context) as work:
-        metrics = evaluate_model(work.model, work.site.validation, work.config.learning)
+        metrics = evaluate_model(work.model, work.site.validation, work.settings.learning)
         work.emit(ClientEvaluated, latency_ms=(monotonic() - work.started) * 1000, metrics=metrics)
     content = RecordDict(
         {
@@ -120,7 +122,8 @@ class _Work:
     """One message's work at one site."""
 
     message: Message
-    config: RunConfig
+    settings: SiteSettings
+    rows: SiteRows
     client: int
     round: int
     site: Site
@@ -166,31 +169,32 @@ def _work(message: Message, context: Context) -> Iterator[_Work]:
     from fedforge_runtime.federation.site import build_model, open_site
 
     started = monotonic()
-    settings, client = _settings(context), _client(context)
+    settings, client, rows = SiteSettings.of(message.content), _client(context), _site(message, context)
     round_number = int(message.content.config_records[messages.CONFIG][messages.ROUND])  # type: ignore[arg-type]
-    emitter = _emitter(str(settings.folder.events), settings.folder.run_id, settings.attempt)
+    emitter = _emitter(str(events_log(settings, context.node_config)), settings.run_id, settings.attempt)
     with Heartbeat(emitter, node_id=node_name(client), round_number=round_number):
-        mode = settings.config.learning.mode_in(round_number)
+        mode = settings.learning.mode_in(round_number)
         parameters = messages.from_arrays(message.content.array_records[messages.ARRAYS])
-        model = build_model(settings.inputs, mode, messages.read_standardisation(message.content), parameters)
-        site = open_site(settings.inputs, client, mode)
-        yield _Work(message, settings.config, client, round_number, site, model, started, emitter)
+        model = build_model(rows.inputs, mode, messages.read_standardisation(message.content), parameters)
+        site = open_site(rows.inputs, rows.number, mode)
+        yield _Work(message, settings, rows, client, round_number, site, model, started, emitter)
 
 
 def _client(context: Context) -> int:
     return int(context.node_config[messages.PARTITION_ID])
 
 
-def _settings(context: Context) -> RunSettings:
-    """The run's settings, with this process set to the run's number of threads."""
+def _site(message: Message, context: Context) -> SiteRows:
+    """Where the site's rows are, with this process set to the run's number of threads."""
     import torch
 
-    settings = RunSettings.from_run_config(context.run_config)
-    if torch.get_num_threads() != settings.config.runtime.threads_per_worker:
-        torch.set_num_threads(settings.config.runtime.threads_per_worker)
-    return settings
+    settings = SiteSettings.of(message.content)
+    if torch.get_num_threads() != settings.threads:
+        torch.set_num_threads(settings.threads)
+    return site_rows(settings, context.node_config)
 
 
 @lru_cache(maxsize=4)
 def _emitter(log: str, run_id: str, attempt: int) -> Emitter:
+    Path(log).parent.mkdir(parents=True, exist_ok=True)
     return Emitter(Path(log), run_id=run_id, role="client", attempt=attempt)

@@ -7,13 +7,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
-from flwr.app import Message, MessageType, RecordDict
+from flwr.app import ConfigRecord, Message, MessageType, RecordDict
 from flwr.serverapp import Grid
 
 from fedforge_runtime.clock import monotonic
 from fedforge_runtime.control import Control
 from fedforge_runtime.errors import RunFailedError, RunStoppedError
 from fedforge_runtime.federation.messages import CONFIG, PARTITION_ID, payload_bytes
+from fedforge_runtime.federation.settings import SETTINGS
 from fedforge_runtime.telemetry.emitter import Emitter
 from monitor.schema import ClientUpdateUploaded, ModelDispatched, NodeError, RunPaused, RunResumed, Task
 
@@ -49,8 +50,14 @@ def node_name(client: int) -> str:
 class RunGrid(Grid):
     """The Grid that a run's strategy and round loop see."""
 
-    def __init__(self, inner: Grid, *, control: Control, emitter: Emitter) -> None:
+    def __init__(
+        self, inner: Grid, *, control: Control, emitter: Emitter, settings: ConfigRecord | None = None
+    ) -> None:
+        """Args:
+        settings: what clients are told of the run with every message.
+        """
         self._inner = inner
+        self._settings = settings
         self._control = control
         self._emitter = emitter
         self._client_of_node: dict[int, int] = {}
@@ -89,7 +96,7 @@ class RunGrid(Grid):
     def _ask_new_nodes(self, timeout: float) -> None:
         new = [node for node in self._inner.get_node_ids() if node not in self._client_of_node]
         questions = [Message(RecordDict(), node, MessageType.QUERY) for node in sorted(new)]
-        for node, reply in self._round_trip(questions, timeout):
+        for node, reply in self._round_trip(self._with_settings(questions), timeout):
             if reply is None:
                 continue
             if reply.has_error():
@@ -126,7 +133,7 @@ class RunGrid(Grid):
         Returns:
             One `Answer` a request, in the order of partition ids, whatever the order of arrival.
         """
-        sent = list(requests)
+        sent = self._with_settings(requests)
         sizes = {message.metadata.dst_node_id: payload_bytes(message) for message in sent}
         started = monotonic()
         for message in sent:
@@ -146,6 +153,13 @@ class RunGrid(Grid):
             self._report(answer, task, round_number)
             answers.append(answer)
         return sorted(answers, key=lambda answer: answer.client)
+
+    def _with_settings(self, requests: Iterable[Message]) -> list[Message]:
+        sent = list(requests)
+        if self._settings is not None:
+            for content in {id(request.content): request.content for request in sent}.values():
+                content[SETTINGS] = self._settings
+        return sent
 
     def _answer(self, client: int, reply: Message | None, seconds: float, sent: int, timeout: float) -> Answer:
         if reply is None:

@@ -27,6 +27,7 @@ from fedforge_runtime.environment import allow_mps_fallback
 from fedforge_runtime.errors import FedForgeError, RunError, RunStoppedError, StorageError, failure_reason
 from fedforge_runtime.federation.engines import open_engine
 from fedforge_runtime.federation.engines.base import Federation
+from fedforge_runtime.federation.holdings import HOME, SHARDS
 from fedforge_runtime.federation.participants import read_participants
 from fedforge_runtime.federation.preparation import (
     Prepared,
@@ -39,8 +40,10 @@ from fedforge_runtime.federation.preparation import (
 from fedforge_runtime.federation.records import read_records
 from fedforge_runtime.federation.runs import find_run
 from fedforge_runtime.federation.settings import RunInputs, RunSettings
+from fedforge_runtime.federation.shards import prepare_shards, site_folder
 from fedforge_runtime.federation.state import run_state
 from fedforge_runtime.federation.strategies import build_strategy
+from fedforge_runtime.federation.superlink.address import LinkAddress
 from fedforge_runtime.home import Home, RunFolder
 from fedforge_runtime.narration import Narrator
 from fedforge_runtime.processes import WorkerPool, start_template
@@ -55,6 +58,7 @@ def check_request(config: RunConfig, participants_file: Path | None) -> None:
         ConfigError: with the nearest right value.
     """
     open_engine(config.runtime.engine)
+    _link_address(config.runtime)
     build_strategy(config.federation.strategy)
     if participants_file:
         read_participants(participants_file, rounds=config.federation.rounds, clients=config.partition.clients)
@@ -228,15 +232,26 @@ class _Attempt:
 
         config = self.session.config
         config = config.model_copy(update={"learning": inputs.device.applied_to(config.learning)})
-        settings = RunSettings(self.folder, self.number, config, inputs, _replay(self.folder))
+        engine = open_engine(config.runtime.engine)
+        shards = prepare_shards(config, inputs, store=self.session.store) if engine.holds_shards else None
+        settings = RunSettings(
+            self.folder, self.number, config, inputs, _replay(self.folder), shards.key if shards else None
+        )
+
+        def site_config(site: int) -> dict[str, str]:
+            home = {HOME: str(self.session.home.root)}
+            return home | ({SHARDS: str(shards.path / site_folder(site))} if shards else {})
+
         with self.session.narrator.rounds(self.folder):
-            open_engine(config.runtime.engine).run(
+            engine.run(
                 Federation(
                     server_app=app,
                     run_config=settings.to_run_config(),
                     clients=config.partition.clients,
                     workers=self.session.workers,
                     threads=config.runtime.threads_per_worker,
+                    site_config=site_config,
+                    link=_link_address(config.runtime),
                 )
             )
 
@@ -262,6 +277,13 @@ class _Attempt:
                 "total": round(ended - self.session.started, 3),
             },
         )
+
+
+def _link_address(runtime: RuntimeConfig) -> LinkAddress | None:
+    if runtime.superlink is None:
+        return None
+    certificates = Path(runtime.root_certificates).absolute() if runtime.root_certificates else None
+    return LinkAddress.parse(runtime.superlink, certificates)
 
 
 def _start_template(config: RunConfig) -> None:

@@ -75,7 +75,9 @@ class _Attempt:
         self._settings = settings
         self._emitter = emitter
         self._pool = pool
-        self._grid = RunGrid(grid, control=present_control(), emitter=emitter)
+        self._grid = RunGrid(
+            grid, control=present_control(), emitter=emitter, settings=settings.for_sites().to_record()
+        )
         self._checkpoints = CheckpointStore(settings.folder.checkpoints)
         self._rules = RoundRules(
             seed=config.seed,

@@ -1,4 +1,8 @@
-"""What ServerApp and ClientApp need to know of a run, carried by Flower's flat run config."""
+"""What ServerApp and ClientApp need to know of a run.
+
+The ServerApp's part travels in Flower's flat run config. The ClientApp's comes with every message, so that a client
+needs nothing but the message, whoever started the run and however often its process was replaced.
+"""
 
 from __future__ import annotations
 
@@ -8,13 +12,18 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from flwr.app import ConfigRecord, RecordDict
 from pydantic import BaseModel, ConfigDict
 
-from fedforge_runtime.config import RunConfig
+from fedforge_runtime.config import LearningConfig, RunConfig
 from fedforge_runtime.devices import DeviceDecision
+from fedforge_runtime.errors import ConfigError
 from fedforge_runtime.home import RunFolder
 
+SETTINGS = "settings"
+"""Name of the record in which a message's settings are."""
 _KEY = "fedforge-settings"
+_TEXT = "json"
 
 
 class RunInputs(BaseModel):
@@ -46,12 +55,53 @@ class RunInputs(BaseModel):
     """`DatasetFacts` of the images."""
 
 
+class SiteSettings(BaseModel):
+    """What a client is told of the run with each message."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    run_id: str
+    attempt: int
+    seed: int
+    threads: int
+    learning: LearningConfig
+    events: str | None = None
+    """The run's event log, where the client can write it; `None`: the client keeps a log of its own."""
+    inputs: RunInputs | None = None
+    """The artifacts of all sites, where the client can read them."""
+    shard: str | None = None
+    """Else the key of the shards, one of which the client must hold."""
+
+    def to_record(self) -> ConfigRecord:
+        """As a record of a message's content, named `SETTINGS`."""
+        return ConfigRecord({_TEXT: self.model_dump_json(exclude_defaults=True)})
+
+    @classmethod
+    def of(cls, content: RecordDict) -> SiteSettings:
+        """What `to_record` gave; the last few are remembered, since they come with every message.
+
+        Raises:
+            ConfigError: the message brings none, or they are of another version of FedForge.
+        """
+        record = content.config_records.get(SETTINGS)
+        if record is None:
+            raise ConfigError("the message brings no settings: it comes from no FedForge server.")
+        try:
+            return _read_site_settings(str(record[_TEXT]))
+        except ValueError as error:
+            raise ConfigError(
+                f"the server's settings are not understood: {error}.",
+                remedy="Install the same version of FedForge on the server and at the sites.",
+            ) from error
+
+
 class _Wire(BaseModel):
     run_folder: str
     attempt: int
     config: RunConfig
     inputs: RunInputs
     participants: str | None
+    shard: str | None
 
 
 @dataclass(frozen=True)
@@ -63,31 +113,48 @@ class RunSettings:
     config: RunConfig
     inputs: RunInputs
     participants_file: Path | None = None
+    shard: str | None = None
+    """Key of the shards, where sites hold their own rows; `None` where clients read the artifacts themselves."""
+
+    def for_sites(self) -> SiteSettings:
+        """What the clients are told."""
+        return SiteSettings(
+            run_id=self.folder.run_id,
+            attempt=self.attempt,
+            seed=self.config.seed,
+            threads=self.config.runtime.threads_per_worker,
+            learning=self.config.learning,
+            events=None if self.shard else str(self.folder.events),
+            inputs=None if self.shard else self.inputs,
+            shard=self.shard,
+        )
 
     def to_run_config(self) -> dict[str, str]:
-        """As Flower carries it from the ServerApp's process to the clients'."""
+        """As Flower carries it to the ServerApp."""
         wire = _Wire(
             run_folder=str(self.folder.path),
             attempt=self.attempt,
             config=self.config,
             inputs=self.inputs,
             participants=str(self.participants_file) if self.participants_file else None,
+            shard=self.shard,
         )
         return {_KEY: wire.model_dump_json()}
 
     @classmethod
     def from_run_config(cls, run_config: Mapping[str, Any]) -> RunSettings:
-        """What `to_run_config` gave; the last few are remembered, since clients ask with every message."""
-        return _read(str(run_config[_KEY]))
+        """What `to_run_config` gave."""
+        wire = _Wire.model_validate_json(str(run_config[_KEY]))
+        return cls(
+            folder=RunFolder(Path(wire.run_folder)),
+            attempt=wire.attempt,
+            config=wire.config,
+            inputs=wire.inputs,
+            participants_file=Path(wire.participants) if wire.participants else None,
+            shard=wire.shard,
+        )
 
 
 @lru_cache(maxsize=4)
-def _read(text: str) -> RunSettings:
-    wire = _Wire.model_validate_json(text)
-    return RunSettings(
-        folder=RunFolder(Path(wire.run_folder)),
-        attempt=wire.attempt,
-        config=wire.config,
-        inputs=wire.inputs,
-        participants_file=Path(wire.participants) if wire.participants else None,
-    )
+def _read_site_settings(text: str) -> SiteSettings:
+    return SiteSettings.model_validate_json(text)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
 from flwr.serverapp import ServerApp
+
+from fedforge_runtime.federation.superlink.address import LinkAddress
 
 CLIENT_APP = "fedforge_runtime.federation.client_app:app"
 
@@ -22,6 +24,9 @@ class Federation:
         clients: number of sites; each has `partition-id` 0, 1, 2 … in `context.node_config`.
         workers: how many sites compute at the same time.
         threads: torch threads of each.
+        site_config: what a site has in `context.node_config` beside its partition; only where a site's process is
+            started for it.
+        link: the SuperLink of a federation that is there already; by default one is started for the run.
     """
 
     server_app: ServerApp
@@ -30,6 +35,8 @@ class Federation:
     workers: int
     threads: int = 1
     client_app: str = CLIENT_APP
+    site_config: Callable[[int], Mapping[str, str]] = lambda site: {}
+    link: LinkAddress | None = None
 
 
 class Engine(Protocol):
@@ -43,6 +50,8 @@ class Engine(Protocol):
     """
 
     name: str
+    holds_shards: bool
+    """Whether a site has its rows as a shard of its own, instead of reading the artifacts of all sites."""
 
     def run(self, federation: Federation) -> None:
         """Run the ServerApp to its end."""

@@ -29,6 +29,7 @@ class InprocessEngine:
     """The ServerApp in this process, each site's ClientApp in one of the workers."""
 
     name = "inprocess"
+    holds_shards = False
 
     def run(self, federation: Federation) -> None:
         TaskIdentity.task_id = TaskIdentity.run_id = _RUN_ID

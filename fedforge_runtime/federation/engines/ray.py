@@ -26,6 +26,7 @@ class RayEngine:
     """The ServerApp in a thread of this process, each site's ClientApp in one of Ray's actors."""
 
     name = "ray"
+    holds_shards = False
 
     def run(self, federation: Federation) -> None:
         if importlib.util.find_spec("ray") is None:

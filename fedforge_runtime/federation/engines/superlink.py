@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from fedforge_runtime.federation.engines.base import Federation
@@ -16,33 +17,48 @@ from fedforge_runtime.federation.superlink.node_supervisor import NodeSupervisor
 
 
 class SuperlinkEngine:
-    """A federation of its own on this machine, for the time of the run."""
+    """A federation that is there already, or one of its own on this machine for the time of the run."""
 
     name = "superlink"
+    holds_shards = True
 
     def run(self, federation: Federation) -> None:
-        with ExitStack() as stack:
-            folder = Path(tempfile.mkdtemp(prefix="fedforge-superlink-"))
-            stack.callback(shutil.rmtree, folder, ignore_errors=True)
-            link = LinkProcess(LinkAddress("127.0.0.1", free_port()), folder, remove_folder=True)
-            stack.callback(link.end)
-            link.start()
-            nodes: list[NodeSupervisor] = []
-            for site in range(federation.clients):
-                node = NodeSupervisor(
-                    NodeSpec(
-                        link=link.address,
-                        site=site,
-                        folder=folder,
-                        client_app=federation.client_app,
-                        node_config={"num-partitions": federation.clients},
-                        threads=federation.threads,
-                    )
-                )
-                stack.callback(node.stop)
-                node.start()
-                nodes.append(node)
-            link.wait_until_ready()
-            grid, context = stack.enter_context(driven_run(link.address, federation.run_config, link=link))
-            stack.callback(lambda: [node.ask_to_stop() for node in nodes])
+        if federation.link:
+            with driven_run(federation.link, federation.run_config) as (grid, context):
+                federation.server_app(grid=grid, context=context)
+            return
+        with (
+            _own_federation(federation) as link,
+            driven_run(link.address, federation.run_config, link=link) as (grid, context),
+        ):
             federation.server_app(grid=grid, context=context)
+
+
+@contextmanager
+def _own_federation(federation: Federation) -> Iterator[LinkProcess]:
+    """A SuperLink on a free loopback port, which answers, and a supervised node for each site, on its way."""
+    with ExitStack() as stack:
+        folder = Path(tempfile.mkdtemp(prefix="fedforge-superlink-"))
+        stack.callback(shutil.rmtree, folder, ignore_errors=True)
+        link = LinkProcess(LinkAddress("127.0.0.1", free_port()), folder, remove_folder=True)
+        stack.callback(link.end)
+        link.start()
+        nodes = [NodeSupervisor(_node_spec(federation, link, site)) for site in range(federation.clients)]
+        for node in nodes:
+            stack.callback(node.stop)
+            node.start()
+        for node in nodes:
+            stack.callback(node.ask_to_stop)  # all of them, before the first is waited for
+        link.wait_until_ready()
+        yield link
+
+
+def _node_spec(federation: Federation, link: LinkProcess, site: int) -> NodeSpec:
+    return NodeSpec(
+        link=link.address,
+        site=site,
+        folder=link.folder,
+        client_app=federation.client_app,
+        node_config={"num-partitions": federation.clients, **federation.site_config(site)},
+        threads=federation.threads,
+    )

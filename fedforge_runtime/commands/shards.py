@@ -1,0 +1,106 @@
+"""`fedforge shards`: a folder for each site, to be handed to it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from fedforge_runtime.commands.options import (
+    BackboneOption,
+    ClientsOption,
+    ConfigOption,
+    DataOption,
+    DebugOption,
+    HomeOption,
+    JsonOption,
+    ModeOption,
+    PartitionOption,
+    Phase,
+    ProfileOption,
+    SeedOption,
+    SetOption,
+    configuration,
+)
+from fedforge_runtime.commands.output import command
+from fedforge_runtime.home import Home
+
+if TYPE_CHECKING:
+    from fedforge_runtime.federation.shards import Shard
+
+
+def shards(
+    phase: Phase,
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="a new folder; each site is given its own part of it")],
+    home: HomeOption = None,
+    config: ConfigOption = None,
+    profile: ProfileOption = "cpu-safe",
+    data: DataOption = None,
+    backbone: BackboneOption = None,
+    clients: ClientsOption = None,
+    partition: PartitionOption = None,
+    mode: ModeOption = None,
+    seed: SeedOption = None,
+    assignments: SetOption = None,
+    as_json: JsonOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Prepare the data and write one folder a site, with that site's rows only, for nodes on other machines.
+
+    Give the options of the run: shards fit runs with the same data, partition, seed, backbone and mode.
+    """
+    run_config = configuration(
+        phase,
+        config,
+        profile,
+        assignments,
+        {
+            "dataset.source": data,
+            "backbone.name": backbone,
+            "partition.clients": clients,
+            "learning.mode": mode,
+            "seed": seed,
+        },
+        partition=partition,
+    )
+    with command(as_json=as_json, debug=debug) as emit:
+        from fedforge_runtime.console import ConsoleNarrator
+        from fedforge_runtime.federation.shards import check_export_folder, export_shards, folder_bytes, make_shards
+
+        target = folder.absolute()
+        check_export_folder(target)
+        artifact = make_shards(run_config, home=Home.resolve(home), narrator=ConsoleNarrator())
+        written = export_shards(artifact, target)
+        sizes = [folder_bytes(shard.path) for shard in written]
+        result = {
+            "phase": phase,
+            "key": artifact.key,
+            "folder": str(target),
+            "artifact": {"key": artifact.key, "path": str(artifact.path), "created": artifact.created},
+            "sites": [
+                {
+                    "site": shard.site,
+                    "rows": {"train": shard.train_rows, "validation": shard.validation_rows},
+                    "bytes": size,
+                    "folder": str(shard.path),
+                }
+                for shard, size in zip(written, sizes, strict=True)
+            ],
+        }
+        emit(result, lambda _: _print_shards(written, sizes))
+
+
+def _print_shards(written: Sequence[Shard], sizes: Sequence[int]) -> None:
+    from rich.console import Console
+    from rich.table import Column, Table
+
+    names = ("site", "training rows", "validation rows", "bytes")
+    table = Table(*(Column(name, justify="right") for name in names), "folder")
+    for shard, size in zip(written, sizes, strict=True):
+        rows = (f"{shard.train_rows:,}", f"{shard.validation_rows:,}", f"{size:,}")
+        table.add_row(str(shard.site), *rows, shard.path.name)
+    console = Console()
+    console.print(table)
+    console.print(f"in  {written[0].path.parent}\nkey {written[0].key}", highlight=False, soft_wrap=True)
