@@ -10,7 +10,7 @@ import typer
 
 from fedforge_runtime import __version__
 from fedforge_runtime.artifacts import storage_error
-from fedforge_runtime.commands import audit, bounds, data, hardware, partition, report, runs, shards
+from fedforge_runtime.commands import audit, bounds, data, federation, hardware, node, partition, report, runs, shards
 from fedforge_runtime.commands.output import fail
 from fedforge_runtime.environment import configure_third_parties
 from fedforge_runtime.errors import FedForgeError
@@ -36,9 +36,11 @@ for _command in (
     report.report,
     bounds.bounds,
     runs.demo,
+    node.node,
     hardware.hardware_check,
 ):
     app.command()(_command)
+app.add_typer(federation.app, name="federation")
 
 
 def main() -> None:

@@ -140,6 +140,16 @@ class Home:
         """Downloaded backbones, in Hugging Face's cache layout."""
         return self.root / "models"
 
+    @property
+    def federation(self) -> Path:
+        """The state, keys, logs and database of a federation that outlives runs."""
+        return self.root / "federation"
+
+    @property
+    def shards(self) -> Path:
+        """The rows of sites, by the key of their shards."""
+        return self.assets / "shard"
+
     def audit_exceptions(self, fingerprint: str) -> Path:
         """What people decided to leave as it is in the data with this fingerprint."""
         return self.root / "data" / "audit-exceptions" / f"{fingerprint}.json"

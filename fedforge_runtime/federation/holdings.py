@@ -8,14 +8,14 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from fedforge_runtime.errors import ConfigError, DataError
+from fedforge_runtime.errors import ConfigError
 from fedforge_runtime.federation.messages import PARTITION_ID
 from fedforge_runtime.federation.settings import RunInputs, SiteSettings
 from fedforge_runtime.federation.shards import find_shard
 from fedforge_runtime.home import Home
 
 SHARDS = "shards"
-"""Entry of a node's configuration: the folder of the shards that were given to it."""
+"""Entry of a node's configuration: the folder of the shards that were given to it; by default those of its home."""
 HOME = "home"
 """Entry of a node's configuration: where it keeps its events."""
 
@@ -32,28 +32,28 @@ def site_rows(settings: SiteSettings, node_config: Mapping[str, Any]) -> SiteRow
     """Where the rows of the site of a node are: in the run's artifacts, or in the shard that the node was given.
 
     Raises:
-        ConfigError: the node was given no shards.
-        DataError: it does not hold the one that the run asks for.
+        DataError: the node does not hold the shard that the run asks for.
     """
     site = int(node_config[PARTITION_ID])
     if settings.inputs:
         return SiteRows(settings.inputs, site)
-    if SHARDS not in node_config:
-        raise ConfigError(
-            f"the node of site {site} was given no rows.",
-            remedy='Start it with: fedforge node --shards DIR, or with shards="DIR" in --node-config.',
-        )
     if settings.shard is None:
-        raise DataError("the run names no shards.")
-    return SiteRows(_shard_inputs(Path(str(node_config[SHARDS])), settings.shard, site), 0)
+        raise ConfigError("the server's settings name neither artifacts nor shards.")
+    shards = node_config.get(SHARDS)
+    folder = Path(str(shards)) if shards else _home(node_config).shards
+    return SiteRows(_shard_inputs(folder, settings.shard, site), 0)
 
 
 def events_log(settings: SiteSettings, node_config: Mapping[str, Any]) -> Path:
     """Where the client's events go: into the run's log, or into one below the node's home."""
     if settings.events:
         return Path(settings.events)
+    return _home(node_config).run(settings.run_id).events
+
+
+def _home(node_config: Mapping[str, Any]) -> Home:
     home = node_config.get(HOME)
-    return Home.resolve(Path(str(home)) if home else None).run(settings.run_id).events
+    return Home.resolve(Path(str(home)) if home else None)
 
 
 @lru_cache(maxsize=16)

@@ -29,6 +29,8 @@ from fedforge_runtime.federation.superlink.packing import PackingGrid
 BUNDLE_NAME = "fedforge-run"
 """Name of the bundle of a run that is driven by the process that submitted it."""
 _PUBLISHER = "fedforge"
+BUNDLE_ID = f"{_PUBLISHER}/{BUNDLE_NAME}"
+"""How a SuperLink names that bundle."""
 _TAKE_SECONDS = 10.0
 _AWAY_SECONDS = 10.0
 """How long a SuperLink may be unreachable before the run ends."""

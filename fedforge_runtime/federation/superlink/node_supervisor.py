@@ -7,7 +7,6 @@ import signal
 import threading
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from multiprocessing.process import BaseProcess
 
 from fedforge_runtime.clock import monotonic
@@ -25,37 +24,30 @@ _LOST_SIGHT = 255
 """What multiprocessing says of a process whose template died, whether it lives or not."""
 
 
-@dataclass(frozen=True)
-class NodeEnded:
-    """A node's process ended although nobody had asked it to."""
-
-    site: int
-    reason: str
-    restarts: bool
-
-
 class NodeSupervisor:
     """Watches the process of one node in a thread.
 
     Args:
         spec: the node.
-        notify: told of each process that ended unasked, in the watching thread.
+        changed: called in the watching thread when a process has started, and when one ended unasked.
     """
 
-    def __init__(self, spec: NodeSpec, *, notify: Callable[[NodeEnded], None] = lambda ended: None) -> None:
+    def __init__(self, spec: NodeSpec, *, changed: Callable[[NodeSupervisor], None] = lambda supervisor: None) -> None:
         self.spec = spec
-        self._notify = notify
+        self._changed = changed
         self._lock = threading.Lock()
         self._stopping = threading.Event()
         self._process: BaseProcess | None = None
         self._thread = threading.Thread(target=self._watch, name=f"supervise-site-{spec.site}", daemon=True)
+        self.ends: list[str] = []
+        """How each process ended that nobody had asked to."""
         self.refusal: str | None = None
         """Why the SuperLink does not take this node; nothing is started again then."""
 
     @property
     def process_id(self) -> int | None:
         process = self._process
-        return process.pid if process else None
+        return process.pid if process and process.exitcode is None else None
 
     def start(self) -> None:
         """Start the node and watch it until `stop`."""
@@ -93,6 +85,7 @@ class NodeSupervisor:
                     return
                 process = self._process = start_process(run_node, self.spec, name=f"site-{self.spec.site}")
             started = monotonic()
+            self._changed(self)
             process.join()
             code = process.exitcode
             assert code is not None
@@ -100,11 +93,11 @@ class NodeSupervisor:
                 self._kill(process)
             if self._stopping.is_set():
                 return
-            restarts = code != NodeRefusedError.exit_code
-            if not restarts:
+            self.ends.append(describe_exit(code))
+            if code == NodeRefusedError.exit_code:
                 self.refusal = self._last_error()
-            self._notify(NodeEnded(self.spec.site, describe_exit(code), restarts))
-            if not restarts:
+            self._changed(self)
+            if self.refusal is not None:
                 return
             if monotonic() - started > _STEADY_SECONDS:
                 delay = _FIRST_DELAY_SECONDS

@@ -1,0 +1,110 @@
+"""`fedforge federation up|status|down|certs`: a federation that outlives runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from fedforge_runtime.commands.options import DebugOption, HomeOption, JsonOption
+from fedforge_runtime.commands.output import command
+from fedforge_runtime.errors import ConfigError
+from fedforge_runtime.home import Home
+
+app = typer.Typer(help="A SuperLink and nodes that outlive runs.", no_args_is_help=True)
+
+CertificatesOption = Annotated[
+    Path | None, typer.Option("--certs", help="folder that `fedforge federation certs` made: TLS and node keys")
+]
+
+
+@app.command()
+def up(
+    nodes: Annotated[int, typer.Option("--nodes", min=0, help="sites whose node runs on this machine")] = 3,
+    host: Annotated[str, typer.Option("--host", help="where the SuperLink listens")] = "127.0.0.1",
+    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="0: any free one")] = 9092,
+    certs: CertificatesOption = None,
+    foreground: Annotated[
+        bool, typer.Option("--foreground", help="stay, until Ctrl-C; for containers and services")
+    ] = False,
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Start a SuperLink and nodes, and return when they are ready."""
+    with command(as_json=as_json, debug=debug) as emit:
+        from fedforge_runtime.federation.superlink.certificates import open_certificates
+        from fedforge_runtime.federation.superlink.daemon import require_place, serve_in_background
+        from fedforge_runtime.federation.superlink.display import describe_federation, print_federation
+        from fedforge_runtime.federation.superlink.standing import StandingFederation, StandingSpec
+
+        certificates = open_certificates(certs.absolute()) if certs else None
+        if certificates is None and host not in ("127.0.0.1", "localhost", "::1"):
+            raise ConfigError(
+                f"--host {host} would be open to whoever reaches this machine, without a key.",
+                remedy="Make certificates with `fedforge federation certs DIR --host …` and give them by --certs DIR.",
+            )
+        if certificates and nodes > len(certificates.nodes):
+            raise ConfigError(
+                f"{certs} has keys for {len(certificates.nodes)} nodes, not for {nodes}.",
+                remedy="Make more with `fedforge federation certs`, or start fewer --nodes.",
+            )
+        chosen = Home.resolve(home)
+        chosen.require_writable()
+        spec = StandingSpec(host, require_place(host, port), nodes, certificates)
+        if foreground:
+            StandingFederation(spec, chosen).serve()
+            return
+        state = serve_in_background(spec, chosen, certs)
+        emit(describe_federation(state), print_federation)
+
+
+@app.command()
+def status(home: HomeOption = None, as_json: JsonOption = False, debug: DebugOption = False) -> None:
+    """What of the federation runs, and what not."""
+    with command(as_json=as_json, debug=debug) as emit:
+        from fedforge_runtime.federation.superlink.display import describe_federation, print_federation
+        from fedforge_runtime.federation.superlink.standing import require_federation
+
+        emit(describe_federation(require_federation(Home.resolve(home))), print_federation)
+
+
+@app.command()
+def down(home: HomeOption = None, as_json: JsonOption = False, debug: DebugOption = False) -> None:
+    """End the federation's processes; its runs can be resumed elsewhere."""
+    with command(as_json=as_json, debug=debug) as emit:
+        from fedforge_runtime.federation.superlink.daemon import end_federation
+
+        state = end_federation(Home.resolve(home))
+        emit({"address": state.address, "ended": True}, lambda value: typer.echo(f"ended {value['address']}"))
+
+
+@app.command()
+def certs(
+    folder: Annotated[Path, typer.Argument(metavar="DIR")],
+    host: Annotated[
+        list[str] | None, typer.Option("--host", help="name or address by which nodes reach the SuperLink; repeatable")
+    ] = None,
+    nodes: Annotated[int, typer.Option("--nodes", help="sites that get a key pair")] = 3,
+    days: Annotated[int, typer.Option("--days", help="how long the server's certificate is valid")] = 365,
+    as_json: JsonOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Make a certificate authority, the SuperLink's certificate, and a key pair for each site's node."""
+    with command(as_json=as_json, debug=debug) as emit:
+        from fedforge_runtime.federation.superlink.certificates import make_certificates
+
+        made = make_certificates(folder.absolute(), hosts=host or [], nodes=nodes, days=days)
+        emit(
+            {
+                "folder": str(made.path),
+                "ca": str(made.ca),
+                "valid_until": made.valid_until.isoformat(),
+                "nodes": {site: str(made.node_key(site)) for site in made.nodes},
+            },
+            lambda value: typer.echo(
+                f"{value['folder']}: valid until {value['valid_until'][:10]}, keys of {len(value['nodes'])} nodes.\n"
+                f"Keep it at the SuperLink. Give each site {value['ca']} and its own key."
+            ),
+        )

@@ -1,0 +1,120 @@
+"""A standing federation in the background: start it, wait until it is ready, end it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import psutil
+
+from fedforge_runtime.clock import monotonic
+from fedforge_runtime.errors import ConfigError, RunError, RunFailedError
+from fedforge_runtime.federation.superlink.address import free_port
+from fedforge_runtime.federation.superlink.driver import node_states
+from fedforge_runtime.federation.superlink.standing import (
+    FederationState,
+    StandingSpec,
+    online_nodes,
+    read_federation,
+    require_federation,
+)
+from fedforge_runtime.home import Home
+
+_READY_SECONDS = 90.0
+_END_SECONDS = 20.0
+_POLL_SECONDS = 0.1
+
+
+def require_place(host: str, port: int) -> int:
+    """The port, or a free one for 0.
+
+    Raises:
+        ConfigError: somebody listens there already, or the host is not this machine's.
+    """
+    if port == 0:
+        return free_port()
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host.strip("[]"), port))
+        except OSError as error:
+            raise ConfigError(
+                f"a SuperLink cannot listen at {host}:{port}: {error.strerror}.",
+                remedy="Choose another --port (0 takes any free one) or --host.",
+            ) from error
+    return port
+
+
+def serve_in_background(spec: StandingSpec, home: Home, certificates: Path | None) -> FederationState:
+    """Start a process that owns the federation, and return when the SuperLink and all of its nodes are there.
+
+    Raises:
+        RunError: this home has a federation already.
+        RunFailedError: it ended instead; names its log.
+    """
+    if read_federation(home):
+        raise RunError(
+            f"there is a federation in {home.root} already.",
+            remedy="See it with: fedforge federation status; end it with: fedforge federation down",
+        )
+    home.federation.mkdir(parents=True, exist_ok=True)
+    log = home.federation / "federation.log"
+    security = ["--certs", str(certificates.absolute())] if certificates else []
+    with log.open("ab") as output:
+        begin = output.tell()
+        process = subprocess.Popen(
+            [
+                *(sys.executable, "-m", "fedforge_runtime.cli", "federation", "up", "--foreground"),
+                *("--home", str(home.root), "--host", spec.host, "--port", str(spec.port)),
+                *("--nodes", str(spec.nodes)),
+                *security,
+            ],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    deadline = monotonic() + _READY_SECONDS
+    while monotonic() < deadline:
+        code = process.poll()
+        if code is not None:
+            said = log.read_bytes()[begin:].decode(errors="replace").strip()
+            raise RunFailedError(f"the federation did not start: {said or f'exit code {code}'}", remedy=f"See {log}.")
+        state = read_federation(home)
+        if state and state.ready and state.process_id == process.pid:
+            with suppress(RunFailedError):
+                if len(online_nodes(node_states(state.link_address()))) >= spec.nodes:
+                    return state
+        time.sleep(_POLL_SECONDS)
+    _end(process.pid)
+    raise RunFailedError(f"the federation was not ready within {_READY_SECONDS:.0f} s.", remedy=f"See {log}.")
+
+
+def end_federation(home: Home) -> FederationState:
+    """End a federation's processes and return what was there.
+
+    Raises:
+        RunError: there is none.
+    """
+    state = require_federation(home)
+    _end(state.process_id)
+    return state
+
+
+def _end(process_id: int) -> None:
+    try:
+        process = psutil.Process(process_id)
+        os.kill(process_id, signal.SIGTERM)
+        process.wait(_END_SECONDS)
+    except (psutil.NoSuchProcess, ProcessLookupError):
+        return
+    except psutil.TimeoutExpired:
+        process.kill()  # everything else ends with it
+        process.wait()

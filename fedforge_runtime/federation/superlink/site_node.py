@@ -1,0 +1,84 @@
+"""One site's node in the foreground, as a service or a container runs it."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
+
+from fedforge_runtime.errors import ConfigError
+from fedforge_runtime.federation.engines.base import CLIENT_APP
+from fedforge_runtime.federation.holdings import HOME, SHARDS
+from fedforge_runtime.federation.superlink.address import LinkAddress
+from fedforge_runtime.federation.superlink.fleet import NodeRefusedError
+from fedforge_runtime.federation.superlink.identity import node_identity
+from fedforge_runtime.federation.superlink.node import NodeSpec
+from fedforge_runtime.federation.superlink.node_supervisor import NodeSupervisor
+from fedforge_runtime.home import Home
+from fedforge_runtime.processes import start_template
+
+_WATCH_SECONDS = 0.2
+
+
+def serve_node(
+    link: LinkAddress,
+    *,
+    site: int,
+    shards: Path | None,
+    key: Path | None,
+    threads: int,
+    home: Home,
+    say: Callable[[str], None],
+) -> None:
+    """Keep a node running until SIGTERM or SIGINT.
+
+    Raises:
+        ConfigError: the shards or the key are not there.
+        NodeRefusedError: the SuperLink does not take this node.
+    """
+    if shards and not shards.is_dir():
+        raise ConfigError(
+            f"there is no folder of shards {shards}.", remedy="Give the site-… folder that you were handed."
+        )
+    folder = home.federation
+    folder.mkdir(parents=True, exist_ok=True)
+    if key:
+        node_identity(key, folder / "unused")
+    stop = threading.Event()
+
+    def end(number: int, frame: FrameType | None) -> None:
+        stop.set()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, end)
+    start_template()
+
+    def report(node: NodeSupervisor) -> None:
+        if node.process_id is not None:
+            say(f"site {site}: node started, process {node.process_id}")
+        elif node.refusal is None:
+            say(f"site {site}: the node ended ({node.ends[-1]}): it is started again")
+
+    supervisor = NodeSupervisor(
+        NodeSpec(
+            link=link,
+            site=site,
+            folder=folder,
+            client_app=CLIENT_APP,
+            node_config={HOME: str(home.root), **({SHARDS: str(shards)} if shards else {})},
+            key=key,
+            threads=threads,
+        ),
+        changed=report,
+    )
+    say(f"site {site}: connecting to {link}; log {supervisor.spec.log}")
+    supervisor.start()
+    try:
+        while not stop.wait(_WATCH_SECONDS):
+            if supervisor.refusal is not None:
+                raise NodeRefusedError(supervisor.refusal)
+    finally:
+        supervisor.stop()
+    say(f"site {site}: ended")
