@@ -25,6 +25,12 @@ def up(
     host: Annotated[str, typer.Option("--host", help="where the SuperLink listens")] = "127.0.0.1",
     port: Annotated[int, typer.Option("--port", min=0, max=65535, help="0: any free one")] = 9092,
     certs: CertificatesOption = None,
+    trust: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--trust", metavar="NETWORK", help="whose machines may start and drive runs, beside this one; repeatable"
+        ),
+    ] = None,
     foreground: Annotated[
         bool, typer.Option("--foreground", help="stay, until Ctrl-C; for containers and services")
     ] = False,
@@ -37,6 +43,7 @@ def up(
         from fedforge_runtime.federation.superlink.certificates import open_certificates
         from fedforge_runtime.federation.superlink.daemon import require_place, serve_in_background
         from fedforge_runtime.federation.superlink.display import describe_federation, print_federation
+        from fedforge_runtime.federation.superlink.guarded_link import parse_networks
         from fedforge_runtime.federation.superlink.standing import StandingFederation, StandingSpec
 
         certificates = open_certificates(certs.absolute()) if certs else None
@@ -52,7 +59,8 @@ def up(
             )
         chosen = Home.resolve(home)
         chosen.require_writable()
-        spec = StandingSpec(host, require_place(host, port), nodes, certificates)
+        parse_networks(trust or [])
+        spec = StandingSpec(host, require_place(host, port), nodes, certificates, tuple(trust or ()))
         if foreground:
             StandingFederation(spec, chosen).serve()
             return

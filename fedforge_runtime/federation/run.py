@@ -26,7 +26,7 @@ from fedforge_runtime.devices import DeviceDecision, DeviceRequest, WorkerBacken
 from fedforge_runtime.environment import allow_mps_fallback
 from fedforge_runtime.errors import FedForgeError, RunError, RunStoppedError, StorageError, failure_reason
 from fedforge_runtime.federation.engines import open_engine
-from fedforge_runtime.federation.engines.base import Federation
+from fedforge_runtime.federation.engines.base import Engine, Federation
 from fedforge_runtime.federation.holdings import HOME, SHARDS
 from fedforge_runtime.federation.participants import read_participants
 from fedforge_runtime.federation.preparation import (
@@ -72,10 +72,14 @@ def start_run(
     request: RunRequest,
     narrator: Narrator,
     participants_file: Path | None = None,
+    engine: Engine | None = None,
 ) -> RunFolder:
     """Run a federation from the beginning and return its folder.
 
     A request that is refused leaves nothing behind; a run that has begun keeps its folder and its log.
+
+    Args:
+        engine: by default the one that the configuration names.
 
     Raises:
         ConfigError, DataError, BackboneError, StorageError: the request cannot be carried out.
@@ -92,7 +96,7 @@ def start_run(
             remedy=f"Choose another --run-id, or: fedforge resume {run_id}",
         )
     _start_template(config)
-    with _session(home, narrator, config) as session:
+    with _session(home, narrator, config, engine) as session:
         prepared = session.prepare()
         _create_folder(folder, config, participants_file)
         with _locked(folder):
@@ -146,6 +150,7 @@ class _Session:
     """For preparation and features; the engine has workers of its own."""
     workers: int
     narrator: Narrator
+    engine: Engine
     started: float
 
     def prepare(self) -> Prepared:
@@ -153,10 +158,11 @@ class _Session:
 
 
 @contextmanager
-def _session(home: Home, narrator: Narrator, config: RunConfig) -> Iterator[_Session]:
+def _session(home: Home, narrator: Narrator, config: RunConfig, engine: Engine | None = None) -> Iterator[_Session]:
+    engine = engine or open_engine(config.runtime.engine)
     workers = config.runtime.worker_count(config.partition.clients)
     with WorkerPool(workers, threads=config.runtime.threads_per_worker) as pool:
-        yield _Session(config, home, ArtifactStore(home), pool, workers, narrator, monotonic())
+        yield _Session(config, home, ArtifactStore(home), pool, workers, narrator, engine, monotonic())
 
 
 @dataclass(frozen=True)
@@ -232,7 +238,7 @@ class _Attempt:
 
         config = self.session.config
         config = config.model_copy(update={"learning": inputs.device.applied_to(config.learning)})
-        engine = open_engine(config.runtime.engine)
+        engine = self.session.engine
         shards = prepare_shards(config, inputs, store=self.session.store) if engine.holds_shards else None
         settings = RunSettings(
             self.folder, self.number, config, inputs, _replay(self.folder), shards.key if shards else None

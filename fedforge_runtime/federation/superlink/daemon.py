@@ -74,6 +74,7 @@ def serve_in_background(spec: StandingSpec, home: Home, certificates: Path | Non
                 *(sys.executable, "-m", "fedforge_runtime.cli", "federation", "up", "--foreground"),
                 *("--home", str(home.root), "--host", spec.host, "--port", str(spec.port)),
                 *("--nodes", str(spec.nodes)),
+                *(part for network in spec.trusted_networks for part in ("--trust", network)),
                 *security,
             ],
             stdin=subprocess.DEVNULL,

@@ -63,6 +63,7 @@ class FleetConnection:
             ],
         )
         self.node_id = 0
+        self._active = False
         self._closed = threading.Event()
         self._beating: threading.Thread | None = None
 
@@ -74,9 +75,10 @@ class FleetConnection:
         """Become an active node, with the id that the SuperLink has for this key.
 
         Raises:
-            LinkAwayError: it cannot be reached.
+            LinkAwayError: it cannot be reached, or does not believe the node's clock.
             NodeRefusedError: wrong certificates, or a key that nobody registered.
         """
+        self._active = False
         if not self._registered:
             try:
                 self._call(self._client.RegisterNode, flower.RegisterNodeFleetRequest(public_key=self._public_key))
@@ -96,13 +98,12 @@ class FleetConnection:
             )
         except httpx.HTTPStatusError as error:
             raise _refusal(self._address, error) from error
-        self.node_id = response.node_id
+        self.node_id, self._active = response.node_id, True
         if self._beating is None:
             self._beating = threading.Thread(target=self._beat, name="fleet-heartbeat", daemon=True)
             self._beating.start()
 
     def _beat(self) -> None:
-        # A client of its own: a heartbeat must not wait behind a large upload.
         while not self._closed.wait(_BEAT_EVERY_SECONDS):
             # Whatever is wrong, the next request of the node's loop meets it too and deals with it.
             with suppress(httpx.HTTPError, ValueError):
@@ -194,6 +195,13 @@ class FleetConnection:
                     remedy="Give the ca.pem that its certificate was made with by --root-certificates.",
                 ) from error
             raise LinkAwayError(str(error)) from error
+        except httpx.RemoteProtocolError as error:
+            if self._address.insecure and not self.node_id:
+                raise NodeRefusedError(
+                    f"the SuperLink at {self._address} does not talk in plain text.",
+                    remedy="Give the ca.pem that its certificate was made with by --root-certificates.",
+                ) from error
+            raise LinkAwayError(f"{type(error).__name__}: {error}") from error
         except httpx.TransportError as error:
             raise LinkAwayError(f"{type(error).__name__}: {error}") from error
         except httpx.HTTPStatusError as error:
@@ -202,8 +210,13 @@ class FleetConnection:
                 raise LinkAwayError(f"HTTP {status}") from error
             if code == flower.ApiErrorCode.FLEET_RUN_STATUS_NOT_ALLOWED or status == httpx.codes.FORBIDDEN:
                 raise RunOverError from error
-            if status == httpx.codes.UNAUTHORIZED and self.node_id:
-                raise LinkForgotError from error
+            if status == httpx.codes.UNAUTHORIZED:
+                if self._active:
+                    raise LinkForgotError from error
+                raise LinkAwayError(
+                    "it does not accept this node's signature, as when the clocks of the two machines are apart: "
+                    "it takes 5 s ahead to 5 minutes behind"
+                ) from error
             raise
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from fedforge_runtime.errors import ConfigError
+from fedforge_runtime.federation.superlink.certificates import load_node_key
 from fedforge_runtime.federation.superlink.fleet import NodeKeys
 
 
@@ -16,7 +16,7 @@ def node_identity(registered: Path | None, own: Path) -> NodeKeys:
     """Private and public key: of the file `registered`, else of `own`, which is made when absent.
 
     Raises:
-        ConfigError: the file holds no such key.
+        ConfigError: the file holds no such key, or others may read it.
     """
     if registered is None and not own.exists():
         key = ec.generate_private_key(ec.SECP384R1())
@@ -26,12 +26,4 @@ def node_identity(registered: Path | None, own: Path) -> NodeKeys:
         descriptor = os.open(own, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(descriptor, "wb") as stream:
             stream.write(content)
-        return key, key.public_key()
-    file = registered or own
-    try:
-        loaded = serialization.load_ssh_private_key(file.read_bytes(), password=None)
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"cannot read the node's key {file}: {error}.") from error
-    if not isinstance(loaded, ec.EllipticCurvePrivateKey):
-        raise ConfigError(f"{file} is no elliptic-curve key.", remedy="Make one with: fedforge federation certs")
-    return loaded, loaded.public_key()
+    return load_node_key(registered or own)

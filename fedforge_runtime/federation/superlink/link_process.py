@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -12,6 +13,7 @@ import httpx
 from fedforge_runtime.clock import monotonic
 from fedforge_runtime.errors import RunFailedError
 from fedforge_runtime.federation.superlink.address import LinkAddress
+from fedforge_runtime.federation.superlink.guarded_link import TRUSTED_NETWORKS
 from fedforge_runtime.lifeline import TiedProcess, describe_exit
 
 _START_SECONDS = 60.0
@@ -21,7 +23,7 @@ _LOG_TAIL = 400
 
 @dataclass
 class LinkProcess:
-    """A running `flower-superlink`.
+    """A running `fedforge-superlink`.
 
     It only relays: with `--isolation process` it starts no ServerApp itself, and the bundle of an app is never
     installed.
@@ -31,12 +33,14 @@ class LinkProcess:
         folder: for its log and Flower's own files.
         options: more of its options, for example a database and certificates.
         remove_folder: have the folder removed when this process dies.
+        trusted_networks: whose machines may start and drive runs, beside this one; others get what nodes need.
     """
 
     address: LinkAddress
     folder: Path
     options: Sequence[str] = ()
     remove_folder: bool = False
+    trusted_networks: Sequence[str] = ()
     _process: TiedProcess | None = field(default=None, init=False)
 
     @property
@@ -52,7 +56,7 @@ class LinkProcess:
         security = ["--insecure"] if self.address.insecure else []
         self._process = TiedProcess(
             [
-                "flower-superlink",
+                "fedforge-superlink",
                 *security,
                 "--host",
                 self.address.host.strip("[]"),
@@ -63,7 +67,7 @@ class LinkProcess:
                 "--disable-runtime-dependency-installation",
                 *self.options,
             ],
-            environment=flower_environment(self.folder),
+            environment=flower_environment(self.folder) | {TRUSTED_NETWORKS: ",".join(self.trusted_networks)},
             log=self.log,
             remove=self.folder if self.remove_folder else None,
         )
@@ -74,7 +78,8 @@ class LinkProcess:
         Raises:
             RunFailedError: it ended instead, or takes too long.
         """
-        verify = str(self.address.root_certificates) if self.address.root_certificates else True
+        certificates = self.address.root_certificates
+        verify = ssl.create_default_context(cafile=str(certificates)) if certificates else True
         deadline = monotonic() + _START_SECONDS
         with httpx.Client(verify=verify, timeout=5.0) as client:
             while True:

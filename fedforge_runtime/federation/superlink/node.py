@@ -140,6 +140,7 @@ class Node:
         self._work: _Work | None = None
         self._stop = threading.Event()
         self._last_message = float("-inf")
+        self._said = ""
         self._pause = _SHORTEST_POLL_SECONDS
 
     def stop(self, number: int, frame: FrameType | None) -> None:
@@ -173,7 +174,10 @@ class Node:
                 self._fleet.connect()
                 _say(f"connected to {self._spec.link} as site {self._spec.site}, node {self._fleet.node_id}")
                 return
-            except LinkAwayError:
+            except LinkAwayError as error:
+                if str(error) != self._said:
+                    self._said = str(error)
+                    _say(f"the SuperLink at {self._spec.link} cannot be reached: {error}")
                 self._stop.wait(_RECONNECT_SECONDS)
 
     def _step(self) -> None:

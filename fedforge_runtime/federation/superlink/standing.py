@@ -79,12 +79,14 @@ class StandingSpec:
         host, port: where the SuperLink listens.
         nodes: how many sites have their node on this machine.
         certificates: TLS and registered node keys; by default plain text, for the loopback interface only.
+        trusted_networks: whose machines may start and drive runs, beside this one.
     """
 
     host: str
     port: int
     nodes: int
     certificates: CertificateFolder | None = None
+    trusted_networks: tuple[str, ...] = ()
 
     @property
     def reach(self) -> LinkAddress:
@@ -158,7 +160,7 @@ class StandingFederation:
                 *("--ssl-keyfile", str(certificates.server_key)),
                 "--enable-supernode-auth",
             ]
-        return LinkProcess(address, self.home.federation, options)
+        return LinkProcess(address, self.home.federation, options, trusted_networks=self.spec.trusted_networks)
 
     def _node_spec(self, site: int) -> NodeSpec:
         certificates = self.spec.certificates

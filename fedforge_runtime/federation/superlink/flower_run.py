@@ -1,0 +1,91 @@
+"""The ServerApp of `flwr run`: a run as `fedforge run` makes one, over the nodes that Flower gives it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+from flwr.app import Context, RecordDict
+from flwr.serverapp import Grid, ServerApp
+
+from fedforge_runtime.config import RunConfig, load_run_config
+from fedforge_runtime.data.partition import parse_partition
+from fedforge_runtime.environment import configure_third_parties
+from fedforge_runtime.federation.engines.base import Federation
+from fedforge_runtime.federation.superlink.packing import PackingGrid
+from fedforge_runtime.home import Home
+
+app = ServerApp()
+
+
+@app.main()
+def main(grid: Grid, context: Context) -> None:
+    """Prepare, run and report in the home of this process: `FEDFORGE_HOME`, or `.fedforge` where it was started."""
+    from fedforge_runtime.console import ConsoleNarrator
+    from fedforge_runtime.evidence import record_evidence
+    from fedforge_runtime.federation.run import start_run
+    from fedforge_runtime.federation.runs import new_run_id
+    from monitor.schema import RunRequest
+
+    configure_third_parties()
+    config = flower_run_config(context.run_config)
+    profile = str(context.run_config["profile"])
+    home, narrator = Home.resolve(None), ConsoleNarrator()
+    folder = start_run(
+        config,
+        home=home,
+        run_id=str(context.run_config["run-id"]) or new_run_id(config.phase),
+        request=RunRequest.model_validate({"phase": config.phase, "profile": profile}),
+        narrator=narrator,
+        engine=GivenGridEngine(grid),
+    )
+    record_evidence(folder, home=home, narrator=narrator, bounds=True)
+    sys.stdout.write(f"run {folder.run_id}: {folder.path}\n")
+
+
+def flower_run_config(values: Mapping[str, Any]) -> RunConfig:
+    """A run's configuration from Flower's: the keys of `flower_app/pyproject.toml`.
+
+    `set` holds further settings, separated by semicolons: `set="learning.epochs=2;federation.warm_start=closed_form"`.
+
+    Raises:
+        ConfigError: a value that a run cannot have.
+    """
+    partition, parameters = parse_partition(str(values["partition"]))
+    options = {
+        "dataset.source": values["data"],
+        "dataset.limit": values["limit"] or None,
+        "backbone.name": values["backbone"],
+        "partition.clients": values["clients"],
+        "partition.name": partition,
+        "partition.parameters": parameters,
+        "federation.rounds": values["rounds"],
+        "federation.strategy": {"name": values["strategy"], "parameters": {}},
+        "seed": values["seed"],
+        "runtime.engine": GivenGridEngine.name,
+    }
+    assignments = [text for text in str(values["set"]).split(";") if text.strip()]
+    return load_run_config(
+        str(values["phase"]), profile=str(values["profile"]), options=options, assignments=assignments
+    )
+
+
+class GivenGridEngine:
+    """A federation that somebody else started, whose ServerApp this process is."""
+
+    name = "superlink"
+    holds_shards = True
+
+    def __init__(self, grid: Grid) -> None:
+        self._grid = grid
+
+    def run(self, federation: Federation) -> None:
+        context = Context(
+            run_id=self._grid.run.run_id,
+            node_id=0,
+            node_config={},
+            state=RecordDict(),
+            run_config=dict(federation.run_config),
+        )
+        federation.server_app(grid=PackingGrid(self._grid), context=context)

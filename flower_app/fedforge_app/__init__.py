@@ -1,0 +1,1 @@
+"""FedForge's apps, where Flower looks for them."""
