@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from benchmarks import audit, caching, last_block, memory, overhead, rounds, startup, training
+from benchmarks import audit, caching, last_block, memory, overhead, rounds, startup, superlink, training
 from benchmarks.figures import Results
 from benchmarks.machine import describe_machine, load_by_others
 from benchmarks.product import CommandFailedError, fedforge
@@ -23,6 +23,7 @@ MEASUREMENTS: Mapping[str, Callable[[Subject], Results]] = {
     "rounds": rounds.measure,
     "training": training.measure,
     "overhead": overhead.measure,
+    "superlink": superlink.measure,
     "caching": caching.measure,
     "audit": audit.measure,
     "last_block": last_block.measure,

@@ -146,6 +146,11 @@ class Home:
         return self.root / "federation"
 
     @property
+    def flower(self) -> Path:
+        """`FLWR_HOME` of Flower's commands and processes that belong to that federation."""
+        return self.federation / "flwr"
+
+    @property
     def shards(self) -> Path:
         """The rows of sites, by the key of their shards."""
         return self.assets / "shard"

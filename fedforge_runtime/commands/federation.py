@@ -65,7 +65,7 @@ def up(
             StandingFederation(spec, chosen).serve()
             return
         state = serve_in_background(spec, chosen, certs)
-        emit(describe_federation(state), print_federation)
+        emit(describe_federation(state, chosen), print_federation)
 
 
 @app.command()
@@ -75,7 +75,8 @@ def status(home: HomeOption = None, as_json: JsonOption = False, debug: DebugOpt
         from fedforge_runtime.federation.superlink.display import describe_federation, print_federation
         from fedforge_runtime.federation.superlink.standing import require_federation
 
-        emit(describe_federation(require_federation(Home.resolve(home))), print_federation)
+        chosen = Home.resolve(home)
+        emit(describe_federation(require_federation(chosen), chosen), print_federation)
 
 
 @app.command()

@@ -11,9 +11,10 @@ from rich.table import Table
 from fedforge_runtime.errors import RunFailedError
 from fedforge_runtime.federation.superlink.driver import node_states
 from fedforge_runtime.federation.superlink.standing import FederationState, online_nodes
+from fedforge_runtime.home import Home
 
 
-def describe_federation(state: FederationState) -> dict[str, Any]:
+def describe_federation(state: FederationState, home: Home) -> dict[str, Any]:
     """State, what the SuperLink says of its nodes, and memory by process; for `--json`."""
     try:
         infos = node_states(state.link_address())
@@ -27,6 +28,7 @@ def describe_federation(state: FederationState) -> dict[str, Any]:
     return {
         "address": state.address,
         "root_certificates": state.root_certificates,
+        "flower_home": str(home.flower),
         "started_at": state.started_at,
         "ready": state.ready and reachable,
         "process_id": state.process_id,
@@ -66,7 +68,11 @@ def print_federation(value: dict[str, Any]) -> None:
     if value["nodes"]:
         console.print(table)
     certificates = f" --root-certificates {value['root_certificates']}" if value["root_certificates"] else ""
-    console.print(f"fedforge run blood --superlink {value['address']}{certificates}", highlight=False, soft_wrap=True)
+    for line in (
+        f"fedforge run blood --superlink {value['address']}{certificates}",
+        f"FLWR_HOME={value['flower_home']} flwr run flower_app",
+    ):
+        console.print(line, highlight=False, soft_wrap=True)
 
 
 def _is_alive(process_id: int | None) -> bool:

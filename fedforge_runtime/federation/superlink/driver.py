@@ -23,6 +23,7 @@ from fedforge_runtime.clock import monotonic
 from fedforge_runtime.errors import RunFailedError, RunStoppedError
 from fedforge_runtime.federation.superlink import flower
 from fedforge_runtime.federation.superlink.address import LinkAddress
+from fedforge_runtime.federation.superlink.guarded_link import REFUSAL
 from fedforge_runtime.federation.superlink.link_process import LinkProcess
 from fedforge_runtime.federation.superlink.packing import PackingGrid
 
@@ -272,6 +273,12 @@ def _translated(address: LinkAddress, link: LinkProcess | None) -> Iterator[None
     try:
         yield
     except httpx.HTTPStatusError as error:
+        if REFUSAL in error.response.text:
+            raise RunFailedError(
+                f"the SuperLink at {address} lets this machine have a node, and not start runs.",
+                remedy="Have its operator add `--trust NETWORK` to `fedforge federation up`, or go through "
+                "`ssh -L` to that machine.",
+            ) from error
         if error.response.status_code in (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN):
             raise RunStoppedError("the run was stopped by means of Flower, or its SuperLink was restarted.") from error
         described = flower.FlowerError.from_json(error.response.text)

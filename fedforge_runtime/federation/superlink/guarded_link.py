@@ -19,6 +19,7 @@ from fedforge_runtime.errors import ConfigError
 
 TRUSTED_NETWORKS = "FEDFORGE_TRUSTED_NETWORKS"
 """Environment variable: networks, separated by commas, whose machines may start and drive runs."""
+REFUSAL = "this machine may have a node here, and nothing else; see FedForge's docs/deployment.md"
 LOOPBACK = ("127.0.0.0/8", "::1/128")
 _FOR_NODES = ("/v1/fleet/", "/health")
 
@@ -70,7 +71,7 @@ class Guard:
         if scope["type"] != "http" or may_pass(scope["path"], (scope.get("client") or [None])[0], self._networks):
             await self._app(scope, receive, send)
             return
-        body = json.dumps({"detail": "only nodes are served here; see FedForge's docs/deployment.md"}).encode()
+        body = json.dumps({"detail": REFUSAL}).encode()
         headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
         await send({"type": "http.response.start", "status": 403, "headers": headers})
         await send({"type": "http.response.body", "body": body})

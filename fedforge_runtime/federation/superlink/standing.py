@@ -18,7 +18,7 @@ from typing import Any, Literal
 from filelock import FileLock, Timeout
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from fedforge_runtime.artifacts import read_json, write_json
+from fedforge_runtime.artifacts import read_json, write_atomically, write_json
 from fedforge_runtime.clock import monotonic, utc_now
 from fedforge_runtime.errors import RunError, RunFailedError
 from fedforge_runtime.federation.engines.base import CLIENT_APP
@@ -128,6 +128,7 @@ class StandingFederation:
             link = self._link = self._new_link()
             stack.callback(lambda: self._link.end(grace=_GRACE_SECONDS) if self._link else None)
             link.start()
+            self._write_flower_connection()
             self._write_state()
             link.wait_until_ready()
             if self.spec.certificates:
@@ -161,6 +162,15 @@ class StandingFederation:
                 "--enable-supernode-auth",
             ]
         return LinkProcess(address, self.home.federation, options, trusted_networks=self.spec.trusted_networks)
+
+    def _write_flower_connection(self) -> None:
+        """Let Flower's own commands find this SuperLink: `FLWR_HOME=<home>/federation/flwr flwr run flower_app`."""
+        certificates = self.spec.certificates
+        trust = f'root-certificates = "{certificates.ca}"' if certificates else "insecure = true"
+        text = f'[superlink]\ndefault = "fedforge"\n\n[superlink.fedforge]\naddress = "{self.spec.reach}"\n{trust}\n'
+        folder = self.home.flower
+        folder.mkdir(parents=True, exist_ok=True)
+        write_atomically(folder / "config.toml", text.encode())
 
     def _node_spec(self, site: int) -> NodeSpec:
         certificates = self.spec.certificates

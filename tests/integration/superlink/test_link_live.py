@@ -1,0 +1,175 @@
+"""A SuperLink as FedForge starts it: who is let in, and that it ends with whoever started it."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+
+from fedforge_runtime.errors import RunFailedError
+from fedforge_runtime.federation.superlink import flower
+from fedforge_runtime.federation.superlink.address import LinkAddress, free_port
+from fedforge_runtime.federation.superlink.certificates import CertificateFolder, load_node_key, make_certificates
+from fedforge_runtime.federation.superlink.driver import control_client, node_states
+from fedforge_runtime.federation.superlink.fleet import FleetConnection, LinkAwayError, NodeRefusedError
+from fedforge_runtime.federation.superlink.identity import node_identity
+from fedforge_runtime.federation.superlink.link_process import LinkProcess
+from fedforge_runtime.federation.superlink.registration import register_nodes
+
+PATIENCE_SECONDS = 30.0
+
+
+@pytest.fixture(scope="module")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> CertificateFolder:
+    return make_certificates(tmp_path_factory.mktemp("certificates") / "made", hosts=own_addresses(), nodes=2)
+
+
+@pytest.fixture(scope="module")
+def link(certificates: CertificateFolder, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LinkAddress]:
+    """A SuperLink with TLS that takes registered nodes only and listens everywhere; site 0 is registered."""
+    folder, port = tmp_path_factory.mktemp("link"), free_port()
+    options = [
+        *("--ssl-ca-certfile", str(certificates.ca), "--ssl-certfile", str(certificates.server_certificate)),
+        *("--ssl-keyfile", str(certificates.server_key), "--enable-supernode-auth"),
+        *("--database", str(folder / "link.db")),
+    ]
+    process = LinkProcess(LinkAddress("0.0.0.0", port, certificates.ca), folder, options)
+    process.start()
+    try:
+        process.wait_until_ready()
+        address = LinkAddress("127.0.0.1", port, certificates.ca)
+        register_nodes(address, CertificateFolder(certificates.path))
+        yield address
+    finally:
+        process.end()
+
+
+def test_a_registered_node_is_let_in_and_seen_online(link: LinkAddress, certificates: CertificateFolder) -> None:
+    node = FleetConnection(link, load_node_key(certificates.node_key(0)), registered=True)
+    node.connect()
+    try:
+        assert [info.status for info in node_states(link) if info.node_id == node.node_id] == ["online"]
+        assert node.receive() is None
+    finally:
+        node.close()
+
+    assert [info.status for info in node_states(link) if info.node_id == node.node_id] == ["offline"]
+
+
+def test_an_unregistered_node_is_refused(link: LinkAddress, tmp_path: Path) -> None:
+    node = FleetConnection(link, node_identity(None, tmp_path / "unknown.key"), registered=True)
+
+    with pytest.raises(NodeRefusedError, match=r"refused this node.*register this node's public key"):
+        node.connect()
+
+
+def test_a_node_cannot_register_itself(link: LinkAddress, tmp_path: Path) -> None:
+    node = FleetConnection(link, node_identity(None, tmp_path / "unknown.key"), registered=False)
+
+    with pytest.raises(NodeRefusedError, match="takes registered nodes only"):
+        node.connect()
+
+
+def test_a_node_that_trusts_another_authority_is_refused(
+    link: LinkAddress, certificates: CertificateFolder, tmp_path: Path
+) -> None:
+    other = make_certificates(tmp_path / "other", hosts=[], nodes=0)
+    address = LinkAddress(link.host, link.port, other.ca)
+    node = FleetConnection(address, load_node_key(certificates.node_key(0)), registered=True)
+
+    with pytest.raises(NodeRefusedError, match=r"certificate .* is not trusted.*--root-certificates"):
+        node.connect()
+
+
+def test_a_plain_text_client_is_refused(link: LinkAddress, certificates: CertificateFolder) -> None:
+    node = FleetConnection(LinkAddress(link.host, link.port), load_node_key(certificates.node_key(0)), registered=True)
+
+    with pytest.raises(NodeRefusedError, match="does not talk in plain text"):
+        node.connect()
+
+
+def test_a_stranger_with_the_certificate_can_neither_register_a_key_nor_start_or_take_a_run(
+    link: LinkAddress,
+) -> None:
+    elsewhere = [host for host in own_addresses() if not host.startswith("127.")]
+    if not elsewhere:
+        pytest.skip("this machine has no address but loopback")
+    stranger = LinkAddress(elsewhere[0], link.port, link.root_certificates)
+
+    with control_client(stranger) as control:
+        for call, request in (
+            (control.RegisterNode, flower.RegisterNodeRequest(public_key=b"a key", name="intruder")),
+            (control.StartRun, flower.StartRunRequest()),
+            (control.ListRuns, flower.ListRunsRequest()),
+        ):
+            with pytest.raises(httpx.HTTPStatusError, match="403"):
+                call(request)
+    with pytest.raises(RunFailedError, match="have a node, and not start runs"):
+        node_states(stranger)
+    assert node_states(link)
+
+
+def test_a_node_whose_superlink_is_away_is_told_so(tmp_path: Path) -> None:
+    node = FleetConnection(
+        LinkAddress("127.0.0.1", free_port()), node_identity(None, tmp_path / "a.key"), registered=False
+    )
+
+    with pytest.raises(LinkAwayError, match="refused"):
+        node.connect()
+
+
+def test_a_superlink_ends_and_its_folder_goes_when_its_owner_is_killed(tmp_path: Path) -> None:
+    folder = tmp_path / "link"
+    program = (
+        "import sys, time\n"
+        "from pathlib import Path\n"
+        "from fedforge_runtime.federation.superlink.address import LinkAddress, free_port\n"
+        "from fedforge_runtime.federation.superlink.link_process import LinkProcess\n"
+        f"folder = Path({str(folder)!r}); folder.mkdir()\n"
+        "link = LinkProcess(LinkAddress('127.0.0.1', free_port()), folder, remove_folder=True)\n"
+        "link.start(); link.wait_until_ready(); print(link.process_id, flush=True); time.sleep(600)\n"
+    )
+    owner = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)
+    assert owner.stdout is not None
+    with owner.stdout:
+        link = psutil.Process(int(owner.stdout.readline()))
+    owner.send_signal(signal.SIGKILL)
+    owner.wait()
+
+    link.wait(PATIENCE_SECONDS)
+
+    assert not folder.exists()
+
+
+def test_a_superlink_that_cannot_start_says_why(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        link = LinkProcess(LinkAddress("127.0.0.1", taken.getsockname()[1]), tmp_path)
+        link.start()
+        try:
+            with pytest.raises(RunFailedError, match=r"ended: exit code .*address already in use"):
+                wait_until_ended(link)
+        finally:
+            link.end()
+
+
+def wait_until_ended(link: LinkProcess) -> None:
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while time.monotonic() < deadline:
+        link.raise_if_ended()
+        time.sleep(0.05)
+
+
+def own_addresses() -> list[str]:
+    """This machine's IPv4 addresses."""
+    interfaces = psutil.net_if_addrs().values()
+    return sorted({entry.address for each in interfaces for entry in each if entry.family == socket.AF_INET})

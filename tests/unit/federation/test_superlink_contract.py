@@ -1,0 +1,96 @@
+"""What `superlink/flower.py` takes from Flower's inside: an upgrade that changes one fails here, by name."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+import pytest
+
+from fedforge_runtime.federation.superlink import flower
+
+METHODS = {
+    flower.FleetHttpClient: [
+        "RegisterNode", "ActivateNode", "DeactivateNode", "SendNodeHeartbeat", "PullMessages", "PushMessages",
+        "GetRun", "PullObject", "PushObject", "ConfirmMessageReceived", "from_server_address",
+    ],
+    flower.ControlHttpClient: ["StartRun", "ListRuns", "ListNodes", "RegisterNode", "from_server_address"],
+    flower.RuntimeHttpClient: [
+        "AcquireTask", "PullTaskInput", "PushTaskOutput", "SendTaskHeartbeat", "from_server_address",
+    ],
+    flower.HttpGrid: ["get_node_ids", "push_messages", "pull_messages", "send_and_receive", "set_run", "close"],
+}  # fmt: skip
+PARAMETERS = {
+    flower.FleetHttpClient.from_server_address: ["server_address", "insecure", "root_certificates", "interceptors"],
+    flower.HttpGrid.__init__: ["runtime_api_address", "insecure", "root_certificates", "token"],
+    flower.RetryInvoker.__init__: [
+        "wait_gen_factory", "recoverable_exceptions", "max_tries", "max_time", "jitter", "should_giveup",
+    ],
+    flower.Fab.__init__: ["hash_str", "content", "verifications"],
+    flower.NodeAuthHttpInterceptor.__init__: ["private_key", "public_key"],
+    flower.RuntimeVersionHttpInterceptor.__init__: ["component_name"],
+    flower.RuntimeTokenHttpInterceptor.__init__: ["token"],
+    flower.pull_objects: ["object_ids", "pull_object_fn"],
+    flower.push_objects: ["objects", "push_object_fn", "object_ids_to_push"],
+    flower.inflate_object_from_contents: ["object_id", "object_contents"],
+    flower.make_push_object_fn_protobuf: ["push_object_protobuf", "node", "run_id", "session_id"],
+    flower.make_pull_object_fn_protobuf: ["pull_object_protobuf", "node", "run_id"],
+    flower.make_confirm_message_received_fn_protobuf: ["confirm_message_received_protobuf", "node", "run_id"],
+    flower.build_fab_from_files: ["files"],
+}  # fmt: skip
+FIELDS = {
+    flower.ActivateNodeRequest: ["public_key", "heartbeat_interval"],
+    flower.SendNodeHeartbeatRequest: ["node", "heartbeat_interval"],
+    flower.PushMessagesRequest: ["node", "messages_list", "message_object_trees", "clientapp_runtime_list"],
+    flower.StartRunRequest: ["fab", "override_config"],
+    flower.AcquireTaskRequest: ["supported_task_types"],
+    flower.PushTaskOutputRequest: ["sub_status", "details"],
+    flower.ListRunsRequest: ["run_id", "limit"],
+    flower.RegisterNodeRequest: ["public_key", "name"],
+}
+
+
+@pytest.mark.parametrize("name", flower.__all__)
+def test_every_name_is_there(name: str) -> None:
+    assert getattr(flower, name) is not None
+
+
+@pytest.mark.parametrize("client", METHODS, ids=lambda client: client.__name__)
+def test_a_client_has_the_calls_that_are_made(client: type) -> None:
+    missing = [name for name in METHODS[client] if not callable(getattr(client, name, None))]
+
+    assert missing == []
+
+
+@pytest.mark.parametrize("function", PARAMETERS, ids=lambda function: function.__qualname__)
+def test_a_function_takes_what_it_is_given(function: Any) -> None:
+    assert set(PARAMETERS[function]) <= inspect.signature(function).parameters.keys()
+
+
+@pytest.mark.parametrize("message", FIELDS, ids=lambda message: message.__name__)
+def test_a_request_has_the_fields_that_are_set(message: Any) -> None:
+    assert set(FIELDS[message]) <= set(message.DESCRIPTOR.fields_by_name.keys())
+
+
+def test_the_grids_patience_can_be_replaced_before_it_connects() -> None:
+    grid = flower.HttpGrid("127.0.0.1:1", True, None, token="a token")
+
+    assert isinstance(grid._retry_invoker, flower.RetryInvoker)
+    assert grid._client is None
+    assert isinstance(inspect.getattr_static(flower.HttpGrid, "_runtime_client"), property)
+
+
+def test_a_superlink_takes_the_heartbeat_that_nodes_send() -> None:
+    from flwr.common.constant import HEARTBEAT_MIN_INTERVAL, HEARTBEAT_PATIENCE
+
+    from fedforge_runtime.federation.superlink.fleet import HEARTBEAT_SECONDS
+
+    assert HEARTBEAT_SECONDS == HEARTBEAT_MIN_INTERVAL
+    assert HEARTBEAT_PATIENCE == 2
+
+
+def test_a_superlink_takes_middleware_from_the_place_where_the_guard_is_put() -> None:
+    from flwr.superlink import extensions, main
+
+    assert main.extensions is extensions
+    assert "extensions.get_middleware()" in inspect.getsource(main._get_middleware)
