@@ -1,0 +1,186 @@
+"""A federation of separate processes: for one run, for many, and by Flower's own command."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from fedforge_runtime.federation.superlink.address import free_port
+from fedforge_runtime.home import Home
+from monitor.schema import ClientTrainStarted
+from tests.e2e.command import (
+    LIMIT_SECONDS,
+    fedforge,
+    fedforge_together,
+    processes_of,
+    refusal,
+    running,
+    wait_for_event,
+)
+
+REPOSITORY = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("certificates") / "made"
+    outcome = fedforge("federation", "certs", folder, "--nodes", "3", "--json")
+    assert outcome.code == 0, outcome.errors
+    assert sorted(outcome.json["nodes"]) == ["0", "1", "2"]
+    return folder
+
+
+@pytest.fixture(scope="module")
+def federation(home: Path, certificates: Path) -> Iterator[dict[str, Any]]:
+    """Three nodes with registered keys around a SuperLink with TLS; whatever is left of it is killed."""
+    outcome = fedforge("federation", "up", "--home", home, "--port", "0", "--certs", certificates, "--json")
+    assert outcome.code == 0, outcome.errors
+    owner = psutil.Process(outcome.json["process_id"])
+    try:
+        yield outcome.json
+    finally:
+        for process in processes_of(owner.pid):
+            process.kill()
+
+
+def test_one_run_gives_the_same_model_over_a_federation_of_its_own_and_over_one_that_stands(
+    federation: dict[str, Any], small: list[str], undisturbed: dict[str, Any], temporary_files: Path
+) -> None:
+    link = ["--superlink", federation["address"], "--root-certificates", federation["root_certificates"]]
+
+    outcomes = fedforge_together(
+        ["run", "blood", *small, "--engine", "superlink", "--json"], ["run", "blood", *small, *link, "--json"]
+    )
+
+    for outcome in outcomes:
+        assert outcome.code == 0, outcome.errors
+        assert outcome.json["model_sha256"] == undisturbed["model_sha256"]
+        assert outcome.json["metrics"] == undisturbed["metrics"]
+        assert outcome.json["engine"] == "superlink"
+    assert list(temporary_files.glob("fedforge-superlink-*")) == []
+
+
+def test_flwr_run_gives_the_same_model(
+    federation: dict[str, Any], home: Path, small: list[str], undisturbed: dict[str, Any]
+) -> None:
+    backbone = small[small.index("--backbone") + 1]
+    rows = next(text for text in small if text.startswith("dataset.limit=")).partition("=")[2]
+    config = {
+        "profile": "cpu-safe", "data": "phantom", "backbone": backbone, "limit": int(rows), "run-id": "by-flower",
+        "set": "learning.learning_rate=0.02;learning.epochs=8",
+    }  # fmt: skip
+    text = " ".join(f"{key}={value if isinstance(value, int) else repr(value)}" for key, value in config.items())
+    flwr = Path(sys.executable).parent / "flwr"
+
+    outcome = subprocess.run(
+        [flwr, "run", REPOSITORY / "flower_app", "--run-config", text, "--stream"],
+        env=os.environ | {"FLWR_HOME": federation["flower_home"], "FLWR_TELEMETRY_ENABLED": "0"},
+        capture_output=True,
+        text=True,
+        timeout=LIMIT_SECONDS,
+        check=False,
+    )
+
+    assert outcome.returncode == 0, outcome.stdout + outcome.stderr
+    shown = fedforge("show", "by-flower", "--home", home, "--json")
+    assert shown.code == 0, outcome.stdout + outcome.stderr + shown.errors
+    assert shown.json["model_sha256"] == undisturbed["model_sha256"]
+
+
+def test_the_federation_says_what_runs(federation: dict[str, Any], home: Path) -> None:
+    status = fedforge("federation", "status", "--home", home, "--json").json
+
+    assert status["ready"]
+    assert status["superlink"]["reachable"]
+    assert status["superlink"]["restarts"] == 0
+    assert status["nodes_online"] == 3
+    assert [node["site"] for node in status["nodes"]] == [0, 1, 2]
+    assert all(node["alive"] and node["restarts"] == 0 and node["memory_mb"] > 0 for node in status["nodes"])
+    shown = fedforge("federation", "status", "--home", home).output
+    assert federation["address"] in shown
+    assert "not running" not in shown
+
+
+def test_what_cannot_be_done_with_a_federation_is_refused_in_one_line(
+    federation: dict[str, Any], home: Path, small: list[str], certificates: Path, tmp_path: Path
+) -> None:
+    here = ["--home", str(home)]
+    nobody = f"127.0.0.1:{free_port()}"
+    port = federation["address"].rpartition(":")[2]
+    for arguments, said in (
+        (["federation", "up", *here], "there is a federation in"),
+        (["federation", "status", "--home", tmp_path], "there is no federation in"),
+        (["federation", "down", "--home", tmp_path], "there is no federation in"),
+        (["federation", "up", "--home", tmp_path, "--host", "0.0.0.0"], "without a key"),
+        (["federation", "up", "--home", tmp_path, "--port", port], "cannot listen at"),
+        (["federation", "up", "--home", tmp_path, "--certs", certificates, "--nodes", "4"], "keys for 3 nodes, not"),
+        (["federation", "certs", certificates], "is not an empty folder"),
+        (["node", "--superlink", nobody, "--site", "0", "--home", tmp_path, "--shards", tmp_path / "x"], "no folder"),
+        (["node", "--superlink", "http://x", "--site", "0", "--home", tmp_path], "is not the address of a SuperLink"),
+        (["run", "blood", *small, "--superlink", "127.0.0.1"], "is not the address of a SuperLink"),
+        (["run", "blood", *small, "--superlink", nobody, "--engine", "ray"], "but engine is ray"),
+        (["run", "blood", *small, "--superlink", nobody, "--run-id", "nobody-there"], "cannot be reached"),
+        (["run", "blood", *small, "--superlink", federation["address"], "--run-id", "plain-text"], "cannot be reached"),
+    ):
+        assert said in refusal(fedforge(*arguments)), arguments
+
+
+def test_a_stranger_key_is_refused_and_the_node_says_so_and_ends(
+    federation: dict[str, Any], certificates: Path, tmp_path: Path
+) -> None:
+    other = tmp_path / "other"
+    assert fedforge("federation", "certs", other, "--nodes", "1").code == 0
+
+    outcome = fedforge(
+        "node", "--superlink", federation["address"], "--site", "0", "--home", tmp_path / "site",
+        "--root-certificates", certificates / "ca.pem", "--key", other / "nodes" / "site-0.key",
+    )  # fmt: skip
+
+    assert outcome.code == 4
+    assert "refused this node" in outcome.error_lines[-1]
+
+
+def test_ctrl_c_and_sigterm_leave_nothing_behind_and_the_run_resumes_in_another_engine(
+    small: list[str], home: Path, undisturbed: dict[str, Any], temporary_files: Path
+) -> None:
+    options = ["run", "blood", *small, "--engine", "superlink", "--json"]
+    stopped = []
+    for number in (signal.SIGINT, signal.SIGTERM):
+        run_id = f"superlink-{number.name.lower()}"
+        with running(*options, "--run-id", run_id) as process:
+            log = Home(home).run(run_id).events
+            wait_for_event(log, lambda event: isinstance(event, ClientTrainStarted), "training")
+            family = processes_of(process.pid)
+            process.send_signal(number)
+            process.wait(LIMIT_SECONDS)
+            assert process.returncode == 130
+            psutil.wait_procs(family, timeout=LIMIT_SECONDS)
+            assert not any(each.is_running() for each in family)
+            stopped.append(run_id)
+    assert list(temporary_files.glob("fedforge-superlink-*")) == []
+
+    resumed = fedforge_together(
+        *(["resume", run_id, "--home", home, "--engine", "inprocess", "--no-bounds", "--json"] for run_id in stopped)
+    )
+
+    assert [outcome.json["model_sha256"] for outcome in resumed] == [undisturbed["model_sha256"]] * 2
+
+
+def test_down_ends_every_process(federation: dict[str, Any], home: Path) -> None:
+    family = processes_of(federation["process_id"])
+    assert len(family) >= 6
+
+    outcome = fedforge("federation", "down", "--home", home, "--json")
+
+    assert outcome.json == {"address": federation["address"], "ended": True}
+    psutil.wait_procs(family, timeout=LIMIT_SECONDS)
+    assert not any(each.is_running() for each in family)
+    assert "there is no federation in" in refusal(fedforge("federation", "status", "--home", home))
