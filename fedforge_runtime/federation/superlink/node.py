@@ -28,6 +28,7 @@ from flwr.app.message import remove_content_from_message
 from fedforge_runtime.clock import monotonic
 from fedforge_runtime.errors import FedForgeError
 from fedforge_runtime.federation.engines.inprocess import handle_message
+from fedforge_runtime.federation.messages import PARTITION_ID
 from fedforge_runtime.federation.superlink import flower
 from fedforge_runtime.federation.superlink.address import LinkAddress
 from fedforge_runtime.federation.superlink.fleet import (
@@ -39,12 +40,15 @@ from fedforge_runtime.federation.superlink.fleet import (
 )
 from fedforge_runtime.federation.superlink.identity import node_identity
 from fedforge_runtime.federation.superlink.packing import packing_mod
+from fedforge_runtime.federation.superlink.presence import Presence
 from fedforge_runtime.processes import WorkerDiedError, WorkerPool, die_with_owner, share_template
 
 TEMPLATE_LOST = 75
 """Exit code of a node that can start no worker: whoever watches it starts it anew."""
 _SHORTEST_POLL_SECONDS = 0.02
 _LONGEST_POLL_SECONDS = 0.25
+_BUSY_POLL_SECONDS = 1.0
+"""While a worker is at work: only what makes its work worthless can come."""
 _IDLE_POLL_SECONDS = 1.0
 _ACTIVE_SECONDS = 60.0
 """A run that has sent nothing for as long is asked for less often."""
@@ -139,6 +143,8 @@ class Node:
         self._waiting: deque[Message] = deque()
         self._work: _Work | None = None
         self._stop = threading.Event()
+        self._node_config = {PARTITION_ID: spec.site, **spec.node_config}
+        self._presence = Presence(self._node_config)
         self._last_message = float("-inf")
         self._said = ""
         self._pause = _SHORTEST_POLL_SECONDS
@@ -187,10 +193,20 @@ class Node:
             self._accept(message)
         self._begin_next()
         if self._work:
-            wait([self._work.outcome], timeout=self._next_pause())
+            wait([self._work.outcome], timeout=_BUSY_POLL_SECONDS)
             self._follow(self._work)
         else:
+            self._be_present()
             self._stop.wait(self._next_pause())
+
+    def _be_present(self) -> None:
+        """Say in the run's events that this node waits, for as long as the run goes on."""
+        if self._presence.is_due() and self._presence.run_id is not None:
+            try:
+                self._fleet.run_config(self._presence.run_id)
+                self._presence.beat()
+            except RunOverError:
+                self._presence.leave()
 
     def _next_pause(self) -> float:
         """Seconds until the next poll: short after a message, and longer and longer from there."""
@@ -205,6 +221,7 @@ class Node:
         if self._work and self._work.message.metadata.run_id == run_id:
             self._abandon("a later message of the same run has come: nobody waits for the former")
         self._waiting.append(message)
+        self._presence.note(message)
 
     def _begin_next(self) -> None:
         if self._work or not self._waiting:
@@ -224,7 +241,7 @@ class Node:
             self._contexts[run_id] = Context(
                 run_id=run_id,
                 node_id=self._fleet.node_id,
-                node_config={"partition-id": self._spec.site, **self._spec.node_config},
+                node_config=dict(self._node_config),
                 state=RecordDict(),
                 run_config=self._fleet.run_config(run_id),
             )
@@ -238,6 +255,7 @@ class Node:
                 self._fleet.send(reply)
             self._work = None
             self._note_at_work(None)
+            self._presence.postpone()
             self._last_message, self._pause = monotonic(), _SHORTEST_POLL_SECONDS
         elif monotonic() >= work.next_check:
             work.next_check = monotonic() + _RUN_CHECK_SECONDS
