@@ -1,4 +1,4 @@
-"""Whole messages as one object.
+"""Whole messages in one record.
 
 Flower sends every array, and every record, by a request of its own, which costs more than a small model's bytes do.
 A packed message holds Flower's own encoding of its content in a single record.
