@@ -24,8 +24,11 @@ Mode = Literal["head_only", "last_block", "full"]
 Device = Literal["cpu", "mps"]
 Profile = Literal["cpu-safe", "tuned"]
 WarmStart = Literal["none", "closed_form"]
+SiteData = Literal["partition", "own"]
 CLOSED_FORM = "closed_form"
 """The strategy that solves for the head in one round."""
+NO_PARTITION = "none"
+"""The partition of a run whose sites bring their own data."""
 PHASES: tuple[Phase, ...] = get_args(Phase)
 PROFILES: tuple[Profile, ...] = get_args(Profile)
 
@@ -63,7 +66,8 @@ class PartitionConfig(_Section):
     """How the training rows are spread over clients."""
 
     name: str = "dirichlet"
-    """A partitioner, a preset, or the path of a preset file (`.yaml`), whose content then stands in `preset`."""
+    """A partitioner, a preset, or the path of a preset file (`.yaml`), whose content then stands in `preset`; `none`
+    where `federation.site_data` is `own`."""
     parameters: dict[str, ParameterValue] = Field(default_factory=dict)
     """Of the partitioner; a preset takes none."""
     preset: PresetConfig | None = None
@@ -97,6 +101,8 @@ class FederationConfig(_Section):
     strategy: StrategyConfig = StrategyConfig()
     warm_start: WarmStart = "none"
     """`closed_form`: the first round starts from the ridge head of all clients' rows instead of a random one."""
+    site_data: SiteData = "partition"
+    """`own`: each site brings its own data, by `fedforge node --data DIR`, instead of a part of the run's."""
 
 
 class LearningConfig(_Section):
@@ -276,6 +282,7 @@ def change_run_config(document: dict[str, Any], options: Mapping[str, Any], assi
             raise ConfigError(f"--set {assignment!r} is not KEY=VALUE.", remedy="Write --set learning.epochs=2.")
         _assign(document, key.strip(), parse_yaml(text, origin=f"--set {key}"))
     _embed_preset(document)
+    _leave_partition_out(document)
     return validate_run_config(document)
 
 
@@ -341,6 +348,13 @@ def _embed_preset(document: dict[str, Any]) -> None:
         if is_preset_file(name):
             preset = read_preset_file(Path(name))
             section |= {"name": Path(name).stem, "preset": preset.model_dump(mode="json", exclude_none=True)}
+
+
+def _leave_partition_out(document: dict[str, Any]) -> None:
+    """Where sites bring their own data nothing is spread over them: of the partition, their number counts."""
+    federation, partition = document.get("federation"), document.get("partition")
+    if isinstance(federation, dict) and federation.get("site_data") == "own" and isinstance(partition, dict):
+        partition |= {"name": NO_PARTITION, "parameters": {}, "preset": None, "feature_skew": None}
 
 
 def _merge(base: dict[str, Any], changes: Mapping[str, Any]) -> None:

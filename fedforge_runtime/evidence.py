@@ -13,16 +13,19 @@ def record_evidence(folder: RunFolder, *, home: Home, narrator: Narrator, bounds
 
     Args:
         bounds: compute what the federated numbers are compared with; left out, with a word, where every epoch of it
-            would run the backbone.
+            would run the backbone, and where the sites bring their own data.
 
     Raises:
         RunStoppedError: interrupted; the run stays completed.
     """
     from fedforge_runtime.reporting.run_report import write_report
 
-    learning = read_run_config(folder.config).learning
+    config = read_run_config(folder.config)
+    learning = config.learning
     try:
-        if bounds and (learning.mode == "full" or not learning.cache_features):
+        if bounds and config.federation.site_data == "own":
+            narrator.notice("Bounds are left out: they need the rows of all sites, and the sites keep their own.")
+        elif bounds and (learning.mode == "full" or not learning.cache_features):
             narrator.notice(
                 f"Bounds are left out: without cached features they take hours. fedforge bounds {folder.run_id}"
             )

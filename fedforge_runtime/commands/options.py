@@ -36,6 +36,10 @@ PartitionOption = Annotated[
     str | None,
     typer.Option("--partition", help="dirichlet:0.5, a preset, or FILE.yaml; see: fedforge partition --list"),
 ]
+SiteDataOption = Annotated[
+    str | None,
+    typer.Option("--site-data", help="own: each site brings its own, by fedforge node --data; default partition"),
+]
 StrategyOption = Annotated[
     str | None, typer.Option("--strategy", help="for example fedavg, fedadam, krum, closed_form")
 ]

@@ -32,6 +32,7 @@ from fedforge_runtime.commands.options import (
     RunIdOption,
     SeedOption,
     SetOption,
+    SiteDataOption,
     StartFromOption,
     StrategyOption,
     SuperlinkOption,
@@ -59,6 +60,7 @@ def run(
     clients: ClientsOption = None,
     rounds: RoundsOption = None,
     partition: PartitionOption = None,
+    site_data: SiteDataOption = None,
     strategy: StrategyOption = None,
     warm_start: WarmStartOption = None,
     mode: ModeOption = None,
@@ -73,6 +75,11 @@ def run(
     debug: DebugOption = False,
 ) -> None:
     """Train a federated model and write its run folder."""
+    if partition and site_data == "own":
+        raise ConfigError(
+            f"--partition {partition} spreads one dataset over the sites, but by --site-data own each brings its own.",
+            remedy="Leave one of the two out.",
+        )
     options = {
         "dataset.source": data,
         "backbone.name": backbone,
@@ -80,6 +87,7 @@ def run(
         "learning.device": device,
         "partition.clients": clients,
         "federation.rounds": rounds,
+        "federation.site_data": site_data,
         "federation.warm_start": warm_start,
         "learning.mode": mode,
         "learning.head_rounds": head_rounds,

@@ -7,6 +7,7 @@ operation as the backbone does it, which gives the same bits.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from fedforge_runtime.data.backbone import Backbone
 from fedforge_runtime.data.images import ImageReader, open_backbone
 from fedforge_runtime.data.preprocess import numeric_versions
 from fedforge_runtime.data.row_pass import BATCH, Chunk, PassTools, array_file, prepare_rows, refuse_unless_finite
-from fedforge_runtime.data.sources import Split, labels_file
+from fedforge_runtime.data.sources import SPLITS, Split, labels_file
 from fedforge_runtime.data.tokens import TOKENS
 
 FEATURES = "features"
@@ -31,6 +32,7 @@ def prepare_features(
     *,
     scanners: Artifact | None,
     tokens: Artifact | None,
+    splits: Sequence[Split] = SPLITS,
     store: ArtifactStore,
     tools: PassTools,
 ) -> Artifact:
@@ -39,6 +41,7 @@ def prepare_features(
     Args:
         scanners: a partition whose sites have scanners of their own.
         tokens: of the same images and backbone, to compute the features from.
+        splits: those that are wanted.
 
     Raises:
         StorageError: not enough room on the disk.
@@ -59,6 +62,7 @@ def prepare_features(
         unshifted,
         dataset=dataset,
         scanners=scanners,
+        splits=splits,
         row_shape=(backbone.hidden_size,),
         compute=_Features(reader, backbone.path, tokens.path if tokens else None),
         facts={"feature_size": backbone.hidden_size, "backbone": backbone.name, "trained": backbone.trained},

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -84,6 +84,7 @@ class RowPass:
 
     Args:
         known: splits whose array is taken from another artifact's folder, since it would come out the same.
+        splits: of which it has an array.
     """
 
     folder: Path
@@ -93,6 +94,7 @@ class RowPass:
     compute: Compute
     tools: PassTools
     known: Mapping[Split, Path] = field(default_factory=dict)
+    splits: Sequence[Split] = SPLITS
 
     def run(self) -> Mapping[str, Any]:
         """Compute what is missing.
@@ -103,7 +105,7 @@ class RowPass:
         Raises:
             StorageError: not enough room on the disk.
         """
-        rows = {split: len(load_labels(self.dataset, split)) for split in SPLITS}
+        rows = {split: len(load_labels(self.dataset, split)) for split in self.splits}
         done = self._begin(rows)
         chunks = [chunk for chunk in self._chunks(rows) if chunk not in done]
         rows_total = sum(rows.values())
@@ -112,7 +114,7 @@ class RowPass:
         self._compute(chunks, rows_at_start, rows_total, started)
         seconds = monotonic() - started
         (self.folder / _PROGRESS).unlink()
-        for split in SPLITS:
+        for split in self.splits:
             np.save(labels_file(self.folder, split), np.asarray(load_labels(self.dataset, split)))
         computed = rows_total - rows_at_start
         return {"rows": rows, "images_per_second": round(computed / seconds, 2) if computed else None}
@@ -155,7 +157,7 @@ class RowPass:
     def _begin(self, rows: Mapping[Split, int]) -> set[Chunk]:
         """The chunks that an earlier pass has done; makes the files when there was none."""
         progress = self.folder / _PROGRESS
-        files = {split: array_file(self.folder, self.what, split) for split in SPLITS}
+        files = {split: array_file(self.folder, self.what, split) for split in self.splits}
         if progress.is_file() and all(file.is_file() for file in files.values()):
             complete_lines = progress.read_text().rpartition("\n")[0].splitlines()
             progress.write_text("".join(line + "\n" for line in complete_lines))
@@ -192,6 +194,7 @@ def prepare_rows(
     *,
     dataset: Artifact,
     scanners: Artifact | None,
+    splits: Sequence[Split],
     row_shape: tuple[int, ...],
     compute: Compute,
     facts: Mapping[str, Any],
@@ -205,15 +208,17 @@ def prepare_rows(
         unshifted: everything that the values depend on, but for the scanners.
         scanners: a partition whose sites have scanners of their own. They leave the central splits as they are,
             which are therefore taken from the pass without them, where there is one.
+        splits: those that are wanted; where they are not all, they too are taken from the pass over all.
         facts: what the manifest says besides the pass's own.
     """
 
     def build(folder: Path) -> Mapping[str, Any]:
-        plain = store.find(kind, store.key(kind, unshifted)) if scanners else None
+        plain = store.find(kind, store.key(kind, unshifted)) if inputs != unshifted else None
         known: dict[Split, Path] = {"validation": plain.path, "test": plain.path} if plain else {}
-        return {**RowPass(folder, kind, dataset, row_shape, compute, tools, known).run(), **facts}
+        return {**RowPass(folder, kind, dataset, row_shape, compute, tools, known, splits).run(), **facts}
 
-    inputs = {**unshifted, **({"scanners": scanners.key} if scanners else {})}
+    part = {"splits": list(splits)} if tuple(splits) != SPLITS else {}
+    inputs = {**unshifted, **({"scanners": scanners.key} if scanners else {}), **part}
     return store.build(kind, inputs, build, resumable=True)
 
 

@@ -7,6 +7,7 @@ the block of another one uses the same tokens.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from fedforge_runtime.data.backbone import Backbone
 from fedforge_runtime.data.images import ImageReader, open_backbone
 from fedforge_runtime.data.preprocess import numeric_versions
 from fedforge_runtime.data.row_pass import BATCH, Chunk, PassTools, array_file, prepare_rows, refuse_unless_finite
-from fedforge_runtime.data.sources import Split
+from fedforge_runtime.data.sources import SPLITS, Split
 
 TOKENS = "tokens"
 
@@ -29,6 +30,7 @@ def prepare_tokens(
     backbone: Backbone,
     *,
     scanners: Artifact | None,
+    splits: Sequence[Split] = SPLITS,
     store: ArtifactStore,
     tools: PassTools,
 ) -> Artifact:
@@ -36,6 +38,7 @@ def prepare_tokens(
 
     Args:
         scanners: a partition whose sites have scanners of their own.
+        splits: those that are wanted.
 
     Raises:
         StorageError: not enough room on the disk.
@@ -56,6 +59,7 @@ def prepare_tokens(
         unshifted,
         dataset=dataset,
         scanners=scanners,
+        splits=splits,
         row_shape=trunk.output_shape,
         compute=_Tokens(ImageReader.of(dataset, preprocessing, scanners), backbone.path),
         facts={},

@@ -54,6 +54,11 @@ def record_bounds(folder: RunFolder, *, home: Home, narrator: Narrator) -> dict[
             remedy=f"Go on with: fedforge resume {folder.run_id}",
         )
     config, inputs = read_run_config(folder.config), RunInputs.model_validate(read_json(folder.inputs))
+    if config.federation.site_data == "own":
+        raise RunError(
+            f"the run {folder.run_id!r} has no bounds: they need the rows of all sites, which never left them.",
+            remedy="Its records say how each site's own model does on that site's validation rows.",
+        )
     if not inputs_exist(inputs):
         raise RunError(
             f"what the run {folder.run_id!r} was made of is not on this machine any more.",
@@ -138,7 +143,7 @@ class _Computation:
 
     def run(self) -> Mapping[str, Any]:
         clients = range(self.config.partition.clients)
-        rows = [len(load_client_rows(Path(self.inputs.partition), client).train) for client in clients]
+        rows = [len(load_client_rows(self.inputs.partition_folder, client).train) for client in clients]
         trained: dict[str, Sequence[int]] = {"centralized": clients}
         trained |= {f"local-{client:05d}": [client] for client in sorted(clients, key=lambda each: -rows[each])}
         total = len(trained) + 1

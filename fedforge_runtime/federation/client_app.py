@@ -16,6 +16,7 @@ from flwr.app import ArrayRecord, ConfigRecord, Context, Message, MetricRecord, 
 from flwr.clientapp import ClientApp
 
 from fedforge_runtime.clock import monotonic
+from fedforge_runtime.errors import FedForgeError
 from fedforge_runtime.federation import messages
 from fedforge_runtime.federation.grid import node_name
 from fedforge_runtime.federation.holdings import SiteRows, events_log, site_rows
@@ -36,9 +37,13 @@ app = ClientApp(mods=[packing_mod])
 
 @app.query()
 def identify(message: Message, context: Context) -> Message:
-    """Say which partition this node holds."""
-    identity = ConfigRecord({messages.PARTITION_ID: _client(context)})
-    return Message(RecordDict({messages.CONFIG: identity}), reply_to=message)
+    """Say which site this node is, and why it cannot take part in the run, where it cannot."""
+    identity: dict[str, int | str] = {messages.PARTITION_ID: _client(context)}
+    try:
+        site_rows(SiteSettings.of(message.content), context.node_config)
+    except FedForgeError as error:
+        identity[messages.MISFIT] = str(error)
+    return Message(RecordDict({messages.CONFIG: ConfigRecord(dict(identity))}), reply_to=message)
 
 
 @app.query("statistics")

@@ -13,14 +13,17 @@ from flwr.serverapp import Grid
 from fedforge_runtime.clock import monotonic
 from fedforge_runtime.control import Control
 from fedforge_runtime.errors import RunFailedError, RunStoppedError
-from fedforge_runtime.federation.messages import CONFIG, PARTITION_ID, payload_bytes
+from fedforge_runtime.federation.messages import CONFIG, MISFIT, PARTITION_ID, payload_bytes
 from fedforge_runtime.federation.settings import SETTINGS
 from fedforge_runtime.telemetry.emitter import Emitter
 from monitor.schema import ClientUpdateUploaded, ModelDispatched, NodeError, RunPaused, RunResumed, Task
 
 _SHORTEST_POLL_SECONDS = 0.001
 _LONGEST_POLL_SECONDS = 0.05
+_POLL_SHARE = 4.0
+"""Where asking in vain is costly, as over a network, at most a fifth of the time is spent on it."""
 _PAUSE_POLL_SECONDS = 0.2
+_LONGEST_REASON = 2000
 
 
 @runtime_checkable
@@ -61,6 +64,9 @@ class RunGrid(Grid):
         self._control = control
         self._emitter = emitter
         self._client_of_node: dict[int, int] = {}
+        self._misfits: dict[int, tuple[int, str]] = {}
+        """Client and reason by node, of those that cannot take part."""
+        self._told: set[tuple[int, str]] = set()
         self._shown: list[int] | None = None
 
     # Clients
@@ -75,17 +81,26 @@ class RunGrid(Grid):
         """Let strategies see these clients only."""
         self._shown = list(clients)
 
-    def discover(self, expected: int, *, timeout: float) -> None:
+    def discover(self, expected: int, *, timeout: float, round_number: int = 0) -> None:
         """Ask nodes that are new which partition they hold, until `expected` clients are connected.
 
+        A client that says that it cannot take part is left out, and asked again by the next call.
+
         Raises:
-            RunFailedError: fewer answered within `timeout` seconds, or one cannot run the ClientApp.
+            RunFailedError: fewer answered within `timeout` seconds; one of the first `expected` cannot take part
+                and the others are not enough; or one cannot run the ClientApp.
         """
         deadline = monotonic() + timeout
+        self._misfits = {}
         while True:
-            self._ask_new_nodes(max(deadline - monotonic(), 1.0))
+            self._ask_new_nodes(max(deadline - monotonic(), 1.0), round_number)
             if len(self.clients) >= expected:
                 return
+            wrong = dict(sorted(misfit for misfit in self._misfits.values() if misfit[0] < expected))
+            if wrong:
+                raise RunFailedError(
+                    " ".join(f"client {client} cannot take part: {reason}" for client, reason in wrong.items())
+                )
             if monotonic() >= deadline:
                 raise RunFailedError(
                     f"only {len(self.clients)} of {expected} clients connected within {timeout:.0f} s."
@@ -93,15 +108,25 @@ class RunGrid(Grid):
             self._raise_if_stopped()
             time.sleep(_LONGEST_POLL_SECONDS)
 
-    def _ask_new_nodes(self, timeout: float) -> None:
-        new = [node for node in self._inner.get_node_ids() if node not in self._client_of_node]
+    def _ask_new_nodes(self, timeout: float, round_number: int) -> None:
+        known = self._client_of_node.keys() | self._misfits.keys()
+        new = [node for node in self._inner.get_node_ids() if node not in known]
         questions = [Message(RecordDict(), node, MessageType.QUERY) for node in sorted(new)]
         for node, reply in self._round_trip(self._with_settings(questions), timeout):
             if reply is None:
                 continue
             if reply.has_error():
                 raise RunFailedError(f"node {node} cannot run the ClientApp: {reply.error.reason}")
-            self._client_of_node[node] = int(reply.content.config_records[CONFIG][PARTITION_ID])  # type: ignore[arg-type]
+            identity = reply.content.config_records[CONFIG]
+            client = int(identity[PARTITION_ID])  # type: ignore[arg-type]
+            if MISFIT in identity:
+                reason = str(identity[MISFIT])[:_LONGEST_REASON]
+                self._misfits[node] = client, reason
+                if (client, reason) not in self._told:
+                    self._told.add((client, reason))
+                    self._emitter.emit(NodeError, round_number=round_number, node_id=node_name(client), reason=reason)
+            else:
+                self._client_of_node[node] = client
 
     # Control
 
@@ -166,7 +191,7 @@ class RunGrid(Grid):
             return Answer(client, None, f"no answer within {timeout:g} s", seconds, sent, 0)
         if reply.has_error():
             reason = reply.error.reason or f"error code {reply.error.code}"
-            return Answer(client, None, reason[:2000], seconds, sent, 0)
+            return Answer(client, None, reason[:_LONGEST_REASON], seconds, sent, 0)
         return Answer(client, reply, "", seconds, sent, payload_bytes(reply))
 
     def _report(self, answer: Answer, task: Task, round_number: int) -> None:
@@ -191,7 +216,9 @@ class RunGrid(Grid):
         pause = _SHORTEST_POLL_SECONDS
         try:
             while waiting and monotonic() < deadline:
+                asked = monotonic()
                 replies = list(self._inner.pull_messages(list(waiting)))
+                cost = 0.0 if replies else min(monotonic() - asked, _LONGEST_POLL_SECONDS)
                 for reply in replies:
                     node = waiting.pop(reply.metadata.reply_to_message_id, None)
                     if node is not None:
@@ -200,7 +227,7 @@ class RunGrid(Grid):
                     return
                 self._raise_if_stopped()
                 pause = _SHORTEST_POLL_SECONDS if replies else min(pause * 1.5, _LONGEST_POLL_SECONDS)
-                time.sleep(pause)
+                time.sleep(max(pause, _POLL_SHARE * cost))
         finally:
             if waiting and isinstance(self._inner, AbandonsMessages):
                 self._inner.abandon(list(waiting))

@@ -8,14 +8,16 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from fedforge_runtime.config import Mode
 from fedforge_runtime.errors import ConfigError
 from fedforge_runtime.federation.messages import PARTITION_ID
-from fedforge_runtime.federation.settings import RunInputs, SiteSettings
-from fedforge_runtime.federation.shards import find_shard
+from fedforge_runtime.federation.settings import DataFit, RunInputs, SiteSettings
+from fedforge_runtime.federation.shards import SHARD_CLIENT, Shard, find_own_shard, find_shard
 from fedforge_runtime.home import Home
 
 SHARDS = "shards"
-"""Entry of a node's configuration: the folder of the shards that were given to it; by default those of its home."""
+"""Entry of a node's configuration: the folder of the shards that were given to it, by default those of its home; or
+of the shard that was made of the site's own data."""
 HOME = "home"
 """Entry of a node's configuration: where it keeps its events."""
 
@@ -29,19 +31,22 @@ class SiteRows:
 
 
 def site_rows(settings: SiteSettings, node_config: Mapping[str, Any]) -> SiteRows:
-    """Where the rows of the site of a node are: in the run's artifacts, or in the shard that the node was given.
+    """Where the rows of the site of a node are: in the run's artifacts, or in the shard that the node holds.
 
     Raises:
-        DataError: the node does not hold the shard that the run asks for.
+        DataError: the node does not hold the shard that the run asks for, or data of its own that fit the run.
     """
     site = int(node_config[PARTITION_ID])
     if settings.inputs:
         return SiteRows(settings.inputs, site)
-    if settings.shard is None:
-        raise ConfigError("the server's settings name neither artifacts nor shards.")
-    shards = node_config.get(SHARDS)
-    folder = Path(str(shards)) if shards else _home(node_config).shards
-    return SiteRows(_shard_inputs(folder, settings.shard, site), 0)
+    folder = Path(str(node_config[SHARDS])) if node_config.get(SHARDS) else None
+    if settings.own_data:
+        shard = _own_shard(folder, site, settings.learning.mode, settings.own_data)
+    elif settings.shard:
+        shard = _given_shard(folder or _home(node_config).shards, settings.shard, site)
+    else:
+        raise ConfigError("the server's settings say nothing of the data at the sites.")
+    return SiteRows(shard.inputs, SHARD_CLIENT)
 
 
 def events_log(settings: SiteSettings, node_config: Mapping[str, Any]) -> Path:
@@ -57,5 +62,10 @@ def _home(node_config: Mapping[str, Any]) -> Home:
 
 
 @lru_cache(maxsize=16)
-def _shard_inputs(folder: Path, key: str, site: int) -> RunInputs:
-    return find_shard(folder, key=key, site=site).inputs
+def _given_shard(folder: Path, key: str, site: int) -> Shard:
+    return find_shard(folder, key=key, site=site)
+
+
+@lru_cache(maxsize=16)
+def _own_shard(folder: Path | None, site: int, mode: Mode, fit: DataFit) -> Shard:
+    return find_own_shard(folder, site=site, mode=mode, fit=fit)

@@ -21,7 +21,6 @@ def model_card(settings: RunSettings, final: Checkpoint, test: Mapping[str, floa
         test: metrics of the final model on the test split, by name.
     """
     inputs, config = settings.inputs, settings.config
-    licence = inputs.data["licence"]
     scores = [f"| {name} | {value:.4f} |" for name, value in test.items()]
     return "\n".join(
         [
@@ -36,7 +35,7 @@ def model_card(settings: RunSettings, final: Checkpoint, test: Mapping[str, floa
             f"{config.partition.clients} clients, strategy {config.federation.strategy.name}, seed {config.seed}.",
             "",
             f"- model SHA-256 (trainable tensors): `{final.model_sha256}`",
-            f"- data: {inputs.data['source']}, fingerprint `{inputs.data['fingerprint']}`, licence {licence}",
+            *_data(settings, final),
             f"- backbone: {inputs.backbone_name}, `{inputs.backbone_sha256}`",
             f"- trained: mode {config.learning.mode}; {carried_over(config)}",
             "",
@@ -46,7 +45,7 @@ def model_card(settings: RunSettings, final: Checkpoint, test: Mapping[str, floa
             "",
             "## Licence",
             "",
-            *_licence(licence),
+            *(_licence_of_the_sites() if settings.own_data else _licence(inputs.data["licence"])),
             "",
             "Not a medical device. Model updates were not protected by secure aggregation.",
             "",
@@ -54,9 +53,24 @@ def model_card(settings: RunSettings, final: Checkpoint, test: Mapping[str, floa
     )
 
 
+def _data(settings: RunSettings, final: Checkpoint) -> list[str]:
+    data = settings.inputs.data
+    source = f"{data['source']}, fingerprint `{data['fingerprint']}`, licence {data['licence']}"
+    if not settings.own_data:
+        return [f"- data: {source}"]
+    reported = {client.client: client.rows for record in final.records for client in record.clients}
+    rows = ", ".join(f"{count:,} (client {client})" for client, count in sorted(reported.items()))
+    return [
+        f"- trained on: each site's own data, which never left it; rows as the sites report them: {rows or 'none yet'}",
+        f"- scored on: {source}",
+    ]
+
+
 def _metadata(settings: RunSettings) -> dict[str, Any]:
     terms = licence_terms(settings.inputs.data["licence"])
     licence = {"license": terms.hub_id} if terms else {"license": "other", "license_name": "licence-of-the-backbone"}
+    if settings.own_data:
+        licence = {"license": "other", "license_name": "terms-of-the-sites"}
     name = settings.inputs.backbone_name
     from_hub = settings.inputs.backbone_trained and name.count("/") == 1 and not Path(name).exists()
     return {
@@ -72,12 +86,17 @@ def _warnings(settings: RunSettings) -> list[str]:
     inputs = settings.inputs
     warnings = []
     if inputs.data["source"] == "phantom":
-        warnings.append("**Phantom data**: trained and scored on generated images, not on medical ones.")
+        used = "scored" if settings.own_data else "trained and scored"
+        warnings.append(f"**Phantom data**: {used} on generated images, not on medical ones.")
     elif not inputs.data["official"]:
         warnings.append("The images are not the official archive: scores do not compare with published ones.")
+    elif settings.own_data:
+        warnings.append(
+            "Trained on other images than the official archive's: scores do not compare with published ones."
+        )
     if not inputs.backbone_trained:
         warnings.append("**Untrained backbone**: its weights are random.")
-    restriction = licence_restriction(inputs.data["licence"])
+    restriction = None if settings.own_data else licence_restriction(inputs.data["licence"])
     return [*warnings, f"**{restriction}**"] if restriction else warnings
 
 
@@ -97,4 +116,12 @@ def _licence(stated: str) -> list[str]:
     return [
         f"`license: {terms.hub_id}` is that of the training images, from which the classifier's weights are derived.",
         f"{basis} {allowed} credit to the authors of the images. {backbone}",
+    ]
+
+
+def _licence_of_the_sites() -> list[str]:
+    return [
+        "The classifier's weights are derived from images that each site brought itself: who may use them, and for "
+        "what, is to be agreed with the sites. The backbone's weights are part of this model; their own licence is "
+        "to be kept as well.",
     ]

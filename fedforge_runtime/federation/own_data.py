@@ -57,7 +57,7 @@ def prepare_own_shard(
 
 
 def _one_site(config: RunConfig) -> RunConfig:
-    """The run's configuration with all rows at one site."""
+    """The configuration of a run over this site alone, with all rows at it."""
     if config.dataset.source in ("official", "phantom", "auto"):
         raise ConfigError(
             f"a site's own data cannot be {config.dataset.source!r}: every site would hold the same images.",
@@ -69,7 +69,8 @@ def _one_site(config: RunConfig) -> RunConfig:
         validation_fraction=config.partition.validation_fraction,
         minimum_rows=config.partition.minimum_rows,
     )
-    return config.model_copy(update={"partition": partition})
+    federation = config.federation.model_copy(update={"site_data": "partition"})
+    return config.model_copy(update={"partition": partition, "federation": federation})
 
 
 def _audit(

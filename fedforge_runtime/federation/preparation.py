@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from fedforge_runtime.data.features import prepare_features
 from fedforge_runtime.data.partition import check_partition, prepare_partition, row_shifts
 from fedforge_runtime.data.preprocess import prepare_preprocessing
 from fedforge_runtime.data.row_pass import PassTools
-from fedforge_runtime.data.sources import load_labels, prepare_dataset, read_dataset_facts
+from fedforge_runtime.data.sources import SPLITS, Split, load_labels, prepare_dataset, read_dataset_facts
 from fedforge_runtime.data.tokens import prepare_tokens
 from fedforge_runtime.errors import RunError
 from fedforge_runtime.federation.runs import find_run
@@ -22,6 +23,8 @@ from fedforge_runtime.federation.settings import RunInputs
 from fedforge_runtime.home import Home
 from fedforge_runtime.narration import Narrator
 from fedforge_runtime.processes import WorkerPool, start_template
+
+_CENTRAL: tuple[Split, ...] = ("validation", "test")
 
 
 @dataclass(frozen=True)
@@ -37,13 +40,14 @@ class Prepared:
     """Everything but the caches, which take long."""
 
     dataset: Artifact
-    partition: Artifact
+    partition: Artifact | None
+    """`None` where the sites bring their own data."""
     preprocessing: Artifact
     backbone: Backbone
 
     def artifacts(self, caches: Caches) -> list[Artifact]:
         """Everything that was made, in order."""
-        made = [self.dataset, self.partition, self.preprocessing, caches.tokens, caches.features]
+        made = (self.dataset, self.partition, self.preprocessing, caches.tokens, caches.features)
         return [artifact for artifact in made if artifact]
 
 
@@ -54,7 +58,8 @@ def check_preparation(config: RunConfig, home: Home) -> None:
         ConfigError, BackboneError: a partition that no data fit, or a folder that is no checkpoint.
         RunError: the run that a block is to come from has none to give.
     """
-    check_partition(config.partition)
+    if config.federation.site_data == "partition":
+        check_partition(config.partition)
     check_backbone(config.backbone.name)
     if config.backbone.block_from:
         _model_with_block(config.backbone.block_from, home)
@@ -75,7 +80,10 @@ def _model_with_block(run_id: str, home: Home) -> Path:
 
 
 def prepare(config: RunConfig, *, home: Home, store: ArtifactStore, pool: WorkerPool, narrator: Narrator) -> Prepared:
-    """Validate and build dataset, partition and preprocessing; what exists already is found by its key."""
+    """Validate and build dataset, partition and preprocessing; what exists already is found by its key.
+
+    Where the sites bring their own data there is no partition, and the dataset is for the central splits.
+    """
     dataset = prepare_dataset(config.dataset, home=home, store=store, notify=narrator.notice)
     facts = read_dataset_facts(dataset)
     if facts.source == "phantom":
@@ -83,14 +91,16 @@ def prepare(config: RunConfig, *, home: Home, store: ArtifactStore, pool: Worker
             "PHANTOM DATA: these images are generated. Every number that follows shows that the system works "
             "and says nothing about medical images."
         )
-    partition = prepare_partition(
-        config.partition,
-        seed=config.seed,
-        labels=load_labels(dataset, "train"),
-        dataset_key=dataset.key,
-        class_names=facts.class_names,
-        store=store,
-    )
+    partition = None
+    if config.federation.site_data == "partition":
+        partition = prepare_partition(
+            config.partition,
+            seed=config.seed,
+            labels=load_labels(dataset, "train"),
+            dataset_key=dataset.key,
+            class_names=facts.class_names,
+            store=store,
+        )
     backbone = resolve_backbone(config.backbone.name, home=home, store=store, pool=pool, notify=narrator.notice)
     if not backbone.trained:
         narrator.banner("UNTRAINED BACKBONE: its weights are random. Scores are far below those of a trained one.")
@@ -105,25 +115,31 @@ def prepare(config: RunConfig, *, home: Home, store: ArtifactStore, pool: Worker
 def prepare_caches(config: RunConfig, prepared: Prepared, *, store: ArtifactStore, tools: PassTools) -> Caches:
     """What the run's models read in place of images; nothing on the un-cached path.
 
-    The features are needed in every mode: for the standardisation, rounds of the head alone and bounds.
+    The features are needed in every mode: for the standardisation, rounds of the head alone and bounds. Of images
+    that nobody trains on, as where the sites bring their own data, nothing is computed.
     """
     if not config.learning.cache_features:
         return Caches()
     sources = (prepared.dataset, prepared.preprocessing, prepared.backbone)
-    scanners = prepared.partition if row_shifts(prepared.partition.path) else None
+    partition = prepared.partition
+    scanners = partition if partition and row_shifts(partition.path) else None
+    splits: Sequence[Split] = SPLITS if partition else _CENTRAL
     tokens = None
     if config.learning.mode == "last_block":
-        tokens = prepare_tokens(*sources, scanners=scanners, store=store, tools=tools)
-    features = prepare_features(*sources, scanners=scanners, tokens=tokens, store=store, tools=tools)
+        tokens = prepare_tokens(*sources, scanners=scanners, splits=splits, store=store, tools=tools)
+    features = prepare_features(*sources, scanners=scanners, tokens=tokens, splits=splits, store=store, tools=tools)
     return Caches(features, tokens)
 
 
 def run_inputs(config: RunConfig, prepared: Prepared, caches: Caches) -> RunInputs:
     """The artifacts as the ServerApp and the clients know them."""
     facts = read_dataset_facts(prepared.dataset)
+    data = facts.to_json()
+    if prepared.partition is None:
+        del data["rows"]["train"]
     return RunInputs(
         dataset=str(prepared.dataset.path),
-        partition=str(prepared.partition.path),
+        partition=str(prepared.partition.path) if prepared.partition else None,
         preprocess=str(prepared.preprocessing.path),
         features=str(caches.features.path) if caches.features else None,
         tokens=str(caches.tokens.path) if caches.tokens else None,
@@ -135,13 +151,13 @@ def run_inputs(config: RunConfig, prepared: Prepared, caches: Caches) -> RunInpu
         block_from=config.backbone.block_from,
         feature_size=prepared.backbone.hidden_size,
         class_names=list(facts.class_names),
-        data=facts.to_json(),
+        data=data,
     )
 
 
 def inputs_exist(inputs: RunInputs) -> bool:
     """Whether everything that a run was started on is still there."""
-    paths = [inputs.dataset, inputs.partition, inputs.preprocess, inputs.backbone, inputs.features, inputs.tokens]
+    paths = (inputs.dataset, inputs.partition, inputs.preprocess, inputs.backbone, inputs.features, inputs.tokens)
     return all(Path(path).is_dir() for path in paths if path)
 
 

@@ -51,9 +51,11 @@ def publish_results(settings: RunSettings, final: Checkpoint, pool: WorkerPool) 
 
 
 def provenance_of_data(settings: RunSettings) -> dict[str, Any]:
-    """Source, fingerprint and whether the images are the official ones."""
+    """Source, fingerprint and whether the images are the official ones; of those that the model is scored on, where
+    the sites bring their own."""
     data = settings.inputs.data
-    return {key: data[key] for key in ("source", "fingerprint", "official", "licence", "rows")}
+    facts = {key: data[key] for key in ("source", "fingerprint", "official", "licence", "rows")}
+    return {"site_data": settings.config.federation.site_data, **facts}
 
 
 def _manifest(settings: RunSettings, final: Checkpoint) -> dict[str, Any]:

@@ -24,7 +24,7 @@ from fedforge_runtime.control import SignalControl, obey
 from fedforge_runtime.data.row_pass import PassTools
 from fedforge_runtime.devices import DeviceDecision, DeviceRequest, WorkerBackend, decide_device, keep_device
 from fedforge_runtime.environment import allow_mps_fallback
-from fedforge_runtime.errors import FedForgeError, RunError, RunStoppedError, StorageError, failure_reason
+from fedforge_runtime.errors import ConfigError, FedForgeError, RunError, RunStoppedError, StorageError, failure_reason
 from fedforge_runtime.federation.engines import open_engine
 from fedforge_runtime.federation.engines.base import Engine, Federation
 from fedforge_runtime.federation.holdings import HOME, SHARDS
@@ -51,14 +51,23 @@ from fedforge_runtime.telemetry.emitter import Emitter, Heartbeat
 from monitor.schema import RunFailed, RunRequest, RunRequested, RunResumed, RunStopped
 
 
-def check_request(config: RunConfig, participants_file: Path | None) -> None:
-    """Refuse what could only fail later: an unknown engine, strategy or participant.
+def check_request(config: RunConfig, participants_file: Path | None, engine: Engine | None = None) -> None:
+    """Refuse what could only fail later: an unknown engine, strategy or participant, or sites out of reach.
+
+    Args:
+        engine: by default the one that the configuration names.
 
     Raises:
         ConfigError: with the nearest right value.
     """
     open_engine(config.runtime.engine)
-    _link_address(config.runtime)
+    link = _link_address(config.runtime)
+    if config.federation.site_data == "own" and engine is None and link is None:
+        raise ConfigError(
+            "the sites of this run bring their own data, and only a federation of theirs reaches them, but the run "
+            f"would start sites of its own with engine {config.runtime.engine}.",
+            remedy="Name the federation's SuperLink: --superlink HOST:PORT.",
+        )
     build_strategy(config.federation.strategy)
     if participants_file:
         read_participants(participants_file, rounds=config.federation.rounds, clients=config.partition.clients)
@@ -87,7 +96,7 @@ def start_run(
         RunStoppedError: it was stopped and can be resumed.
     """
     folder = home.run(run_id)
-    check_request(config, participants_file)
+    check_request(config, participants_file, engine)
     check_preparation(config, home)
     home.require_writable()
     if folder.path.exists():
@@ -239,7 +248,8 @@ class _Attempt:
         config = self.session.config
         config = config.model_copy(update={"learning": inputs.device.applied_to(config.learning)})
         engine = self.session.engine
-        shards = prepare_shards(config, inputs, store=self.session.store) if engine.holds_shards else None
+        handed = engine.holds_shards and config.federation.site_data == "partition"
+        shards = prepare_shards(config, inputs, store=self.session.store) if handed else None
         settings = RunSettings(
             self.folder, self.number, config, inputs, _replay(self.folder), shards.key if shards else None
         )
@@ -252,7 +262,8 @@ class _Attempt:
             engine.run(
                 Federation(
                     server_app=app,
-                    run_config=settings.to_run_config(),
+                    run_config={},
+                    server_config=settings.to_run_config(),
                     clients=config.partition.clients,
                     workers=self.session.workers,
                     threads=config.runtime.threads_per_worker,

@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict
 
 from fedforge_runtime.config import LearningConfig, RunConfig
 from fedforge_runtime.devices import DeviceDecision
-from fedforge_runtime.errors import ConfigError
+from fedforge_runtime.errors import ConfigError, RunError
 from fedforge_runtime.home import RunFolder
 
 SETTINGS = "settings"
@@ -32,7 +32,8 @@ class RunInputs(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     dataset: str
-    partition: str
+    partition: str | None
+    """`None` where the sites bring their own data."""
     preprocess: str
     features: str | None
     """`None` on the un-cached path."""
@@ -52,7 +53,47 @@ class RunInputs(BaseModel):
     feature_size: int
     class_names: list[str]
     data: dict[str, Any]
-    """`DatasetFacts` of the images."""
+    """`DatasetFacts` of the images; without a partition, `rows` are those of the central splits."""
+
+    @property
+    def partition_folder(self) -> Path:
+        """Who holds which rows.
+
+        Raises:
+            RunError: nobody here knows.
+        """
+        if self.partition is None:
+            raise RunError(
+                "the sites of the run have their own data: their rows are not on this machine.",
+                remedy="What they report of them stands in the run's records.",
+            )
+        return Path(self.partition)
+
+
+class DataFit(BaseModel):
+    """What the data that a site brings must be, to take part in a run."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    phase: str
+    class_names: tuple[str, ...]
+    """By class id."""
+    backbone_sha256: str
+    features: bool
+    """The run's models read features, and not images, where a round trains the head alone."""
+    tokens: bool
+    """The same, where a round trains the last block."""
+
+    @classmethod
+    def of(cls, config: RunConfig, inputs: RunInputs) -> DataFit:
+        """What a run needs."""
+        return cls(
+            phase=config.phase,
+            class_names=tuple(inputs.class_names),
+            backbone_sha256=inputs.backbone_sha256,
+            features=inputs.features is not None,
+            tokens=inputs.tokens is not None,
+        )
 
 
 class SiteSettings(BaseModel):
@@ -70,7 +111,9 @@ class SiteSettings(BaseModel):
     inputs: RunInputs | None = None
     """The artifacts of all sites, where the client can read them."""
     shard: str | None = None
-    """Else the key of the shards, one of which the client must hold."""
+    """Else the key of the shards that were made for the run, one of which the client must hold."""
+    own_data: DataFit | None = None
+    """Else what the client's own data must be."""
 
     def to_record(self) -> ConfigRecord:
         """As a record of a message's content, named `SETTINGS`."""
@@ -114,19 +157,27 @@ class RunSettings:
     inputs: RunInputs
     participants_file: Path | None = None
     shard: str | None = None
-    """Key of the shards, where sites hold their own rows; `None` where clients read the artifacts themselves."""
+    """Key of the shards, where sites were given theirs; `None` where clients read the artifacts themselves, and
+    where the sites bring their own data."""
+
+    @property
+    def own_data(self) -> bool:
+        """Whether the sites bring their own data."""
+        return self.config.federation.site_data == "own"
 
     def for_sites(self) -> SiteSettings:
         """What the clients are told."""
+        shared = self.shard is None and not self.own_data
         return SiteSettings(
             run_id=self.folder.run_id,
             attempt=self.attempt,
             seed=self.config.seed,
             threads=self.config.runtime.threads_per_worker,
             learning=self.config.learning,
-            events=None if self.shard else str(self.folder.events),
-            inputs=None if self.shard else self.inputs,
+            events=str(self.folder.events) if shared else None,
+            inputs=self.inputs if shared else None,
             shard=self.shard,
+            own_data=DataFit.of(self.config, self.inputs) if self.own_data else None,
         )
 
     def to_run_config(self) -> dict[str, str]:

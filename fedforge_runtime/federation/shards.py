@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import shutil
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
@@ -30,7 +30,7 @@ from fedforge_runtime.artifacts import (
     storage_error,
     write_json,
 )
-from fedforge_runtime.config import RunConfig, explain_problems
+from fedforge_runtime.config import Mode, RunConfig, explain_problems
 from fedforge_runtime.control import SignalControl
 from fedforge_runtime.data.backbone import read_backbone
 from fedforge_runtime.data.features import FEATURES
@@ -43,7 +43,7 @@ from fedforge_runtime.data.tokens import TOKENS
 from fedforge_runtime.devices import DeviceDecision
 from fedforge_runtime.errors import BackboneError, DataError, StorageError
 from fedforge_runtime.federation.preparation import check_preparation, prepare, prepare_caches, run_inputs
-from fedforge_runtime.federation.settings import RunInputs
+from fedforge_runtime.federation.settings import DataFit, RunInputs
 from fedforge_runtime.home import Home
 from fedforge_runtime.narration import Narrator
 from fedforge_runtime.processes import WorkerPool, start_template
@@ -89,10 +89,9 @@ class _Needs:
     backbone: bool
 
     @classmethod
-    def of(cls, config: RunConfig, inputs: RunInputs) -> _Needs:
+    def of(cls, mode: Mode, *, features: bool, tokens: bool) -> _Needs:
         """The features serve the head, statistics and moments in every mode; the tokens the last block."""
-        mode = config.learning.mode
-        images = inputs.features is None or mode == "full" or (mode == "last_block" and inputs.tokens is None)
+        images = not features or mode == "full" or (mode == "last_block" and not tokens)
         return cls(images=images, backbone=images or mode != "head_only")
 
 
@@ -138,16 +137,16 @@ def prepare_shards(config: RunConfig, inputs: RunInputs, *, store: ArtifactStore
         StorageError: not enough room on the disk.
         DataError, BackboneError: an artifact is broken, or the backbone is no longer what it was.
     """
-    needs = _Needs.of(config, inputs)
+    needs = _needs(config, inputs)
     described = _described(config, inputs, needs)
     key = store.key(SHARD, described)
 
     def build(folder: Path) -> Mapping[str, Any]:
-        clients = [load_client_rows(Path(inputs.partition), client) for client in range(config.partition.clients)]
+        clients = [load_client_rows(inputs.partition_folder, client) for client in range(config.partition.clients)]
         _require_room(folder, _bytes_needed(inputs, needs, clients))
         for site, rows in enumerate(clients):
             shard = folder / site_folder(site)
-            _cut(shard, inputs, needs, rows, load_scanner_shift(Path(inputs.partition), site))
+            _cut(shard, inputs, needs, rows, load_scanner_shift(inputs.partition_folder, site))
             _write_document(shard, key, site, config.phase, rows, _portable(inputs), own=False)
         return {"sites": len(clients), "rows": [len(rows.train) + len(rows.validation) for rows in clients]}
 
@@ -164,12 +163,12 @@ def prepare_reference_shard(config: RunConfig, inputs: RunInputs, *, site: int, 
     Raises:
         StorageError, BackboneError: as `prepare_shards`.
     """
-    needs = _Needs.of(config, inputs)
+    needs = _needs(config, inputs)
     described = _described(config, inputs, needs) | {"own": True, "site": site}
     key = store.key(SHARD, described)
 
     def build(folder: Path) -> Mapping[str, Any]:
-        rows = load_client_rows(Path(inputs.partition), SHARD_CLIENT)
+        rows = load_client_rows(inputs.partition_folder, SHARD_CLIENT)
         shard = folder / site_folder(site)
         shard.mkdir()
         if needs.backbone:
@@ -218,12 +217,11 @@ def open_shard(folder: Path) -> Shard:
 
 
 def find_shard(folder: Path, *, key: str, site: int) -> Shard:
-    """The shard of one site; no other site's files are opened.
+    """The shard that was made for one site of a run; no other site's files are opened.
 
     Args:
         folder: the shard's own folder, a folder of shards, or a store's folder of such folders by key.
-        key: of the shards that the run was given. A site's own data have a key of their own and fit any: see
-            `require_fit`.
+        key: of the shards of the run.
         site: the site's number in the federation.
 
     Raises:
@@ -233,7 +231,12 @@ def find_shard(folder: Path, *, key: str, site: int) -> Shard:
     for candidate in (folder, folder / site_folder(site), folder / key / site_folder(site)):
         if (candidate / SHARD_FILE).is_file():
             shard = open_shard(candidate)
-            if shard.site == site and (shard.own or shard.key == key):
+            if shard.own:
+                raise DataError(
+                    f"site {site} brings its own data, and the run has data for it.",
+                    remedy="Start the run with --site-data own, or this site's node with --shards DIR.",
+                )
+            if shard.site == site and shard.key == key:
                 return shard
             there.append(f"{candidate} is that of site {shard.site} with key {shard.key} (phase {shard.phase})")
     raise DataError(
@@ -241,6 +244,28 @@ def find_shard(folder: Path, *, key: str, site: int) -> Shard:
         remedy="A shard fits runs with the same data, partition, seed, backbone and mode. "
         f"Make the run's with `fedforge shards PHASE DIR` and give this site its {site_folder(site)}.",
     )
+
+
+def find_own_shard(folder: Path | None, *, site: int, mode: Mode, fit: DataFit) -> Shard:
+    """The shard of a site's own data, once it is known to fit a run.
+
+    Args:
+        folder: that `prepare_own_shard` gave; `None` where a node has none.
+        site: the site's number in the federation.
+        mode, fit: of the run.
+
+    Raises:
+        DataError: the site has no data of its own, or they do not fit; or as `open_shard`.
+    """
+    shard = open_shard(folder) if folder and (folder / SHARD_FILE).is_file() else None
+    if shard is None or not shard.own or shard.site != site:
+        raise DataError(
+            f"the run is over the sites' own data, and site {site} "
+            f"{'brings none' if shard is None else f'has a shard that was made for site {shard.site} of another run'}.",
+            remedy="Start this site's node with --data DIR, or the run without --site-data own.",
+        )
+    require_fit(shard, mode, fit)
+    return shard
 
 
 def check_shard(shard: Shard) -> None:
@@ -257,30 +282,40 @@ def check_shard(shard: Shard) -> None:
             )
 
 
-def require_fit(shard: Shard, config: RunConfig, inputs: RunInputs) -> None:
+def require_fit(shard: Shard, mode: Mode, fit: DataFit) -> None:
     """Refuse a shard that cannot take part in a run, as one of a site's own data may not.
 
     Args:
-        config, inputs: those of the run.
+        mode, fit: what the run trains, and what it needs for that.
 
     Raises:
         DataError: another phase, other classes, another backbone, or something that the mode needs is not in it.
     """
-    own, needs = shard.inputs, _Needs.of(config, inputs)
-    present = {name: bool(path := getattr(own, name)) and Path(path).is_dir() for name in _PATHS}
-    needed = {"features": bool(inputs.features), "tokens": bool(inputs.tokens), "dataset": needs.images}
-    needed["backbone"] = needs.backbone
-    problems = [
-        *([f"it is of phase {shard.phase}, not {config.phase}"] if shard.phase != config.phase else []),
-        *(["it has other classes"] if own.class_names != inputs.class_names else []),
-        *(["it was made with another backbone"] if own.backbone_sha256 != inputs.backbone_sha256 else []),
-        *(f"it has no {name}" for name, wanted in needed.items() if wanted and not present[name]),
-    ]
+    problems = list(_misfits(shard, mode, fit))
     if problems:
         raise DataError(
-            f"the shard {shard.path} of site {shard.site} does not fit the run: {'; '.join(problems)}.",
-            remedy="Make it anew with the run's phase, --backbone and --mode.",
+            f"the data of site {shard.site} do not fit the run: {'; '.join(problems)}.",
+            remedy="Start this site's node anew with the run's --phase, --backbone, --mode and --set.",
         )
+
+
+def _misfits(shard: Shard, mode: Mode, fit: DataFit) -> Iterator[str]:
+    inputs, needs = shard.inputs, _Needs.of(mode, features=fit.features, tokens=fit.tokens)
+    if shard.phase != fit.phase:
+        yield f"they are of phase {shard.phase}, not {fit.phase}"
+    if tuple(inputs.class_names) != fit.class_names:
+        yield "they have other classes"
+    if inputs.backbone_sha256 != fit.backbone_sha256:
+        yield f"they were made ready with another backbone, {inputs.backbone_name}"
+    folders = {
+        FEATURES: inputs.features if fit.features else "",
+        TOKENS: inputs.tokens if fit.tokens else "",
+        "images": inputs.dataset if needs.images else "",
+        "weights of the backbone": inputs.backbone if needs.backbone else "",
+    }
+    for name, folder in folders.items():
+        if folder is None or (folder and not Path(folder).is_dir()):
+            yield f"there are no {name} with them, which mode {mode} needs"
 
 
 def make_shards(config: RunConfig, *, home: Home, narrator: Narrator) -> Artifact:
@@ -339,6 +374,11 @@ def site_folder(site: int) -> str:
 def folder_bytes(folder: Path) -> int:
     """What all files below a folder hold."""
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
+def _needs(config: RunConfig, inputs: RunInputs) -> _Needs:
+    features, tokens = inputs.features is not None, inputs.tokens is not None
+    return _Needs.of(config.learning.mode, features=features, tokens=tokens)
 
 
 def _described(config: RunConfig, inputs: RunInputs, needs: _Needs) -> dict[str, Any]:

@@ -58,13 +58,13 @@ def form_of(inputs: RunInputs, mode: Mode) -> Form:
 def open_site(inputs: RunInputs, client: int, mode: Mode) -> Site:
     """The rows of one client, in the form that the mode's model takes."""
     form = form_of(inputs, mode)
-    return _open_site(form, _folders_of(inputs, form), client)
+    return _open_site(form, _folders_of(inputs, form), inputs.partition_folder, client)
 
 
 def open_pool(inputs: RunInputs, clients: Sequence[int], mode: Mode) -> Rows:
     """The training rows of several clients together: what somebody trains on who has them all."""
     form = form_of(inputs, mode)
-    rows = [load_client_rows(Path(inputs.partition), client).train for client in clients]
+    rows = [load_client_rows(inputs.partition_folder, client).train for client in clients]
     return _rows(form, _folders_of(inputs, form), "train", np.sort(np.concatenate(rows)))
 
 
@@ -129,18 +129,19 @@ class _Folders:
 
     rows: Path
     processor: Path
-    partition: Path
+    scanners: Path | None
 
 
 def _folders_of(inputs: RunInputs, form: Form) -> _Folders:
     folder = {"features": inputs.features, "tokens": inputs.tokens, "images": inputs.dataset}[form]
     assert folder is not None
-    return _Folders(Path(folder), Path(inputs.preprocess) / PROCESSOR_FOLDER, Path(inputs.partition))
+    scanners = Path(inputs.partition) if inputs.partition else None
+    return _Folders(Path(folder), Path(inputs.preprocess) / PROCESSOR_FOLDER, scanners)
 
 
 @lru_cache(maxsize=512)
-def _open_site(form: Form, folders: _Folders, client: int) -> Site:
-    rows = load_client_rows(folders.partition, client)
+def _open_site(form: Form, folders: _Folders, partition: Path, client: int) -> Site:
+    rows = load_client_rows(partition, client)
     train, validation = (_rows(form, folders, "train", part, client) for part in (rows.train, rows.validation))
     return Site(train, validation)
 
@@ -156,7 +157,7 @@ def _rows(
     chosen = np.arange(len(labels)) if rows is None else rows
     if form == "tokens":
         return TokenRows(load_tokens(folders.rows, split), labels, chosen)
-    return ImageRows(ImageReader(folders.rows, folders.processor, folders.partition, client), split, chosen)
+    return ImageRows(ImageReader(folders.rows, folders.processor, folders.scanners, client), split, chosen)
 
 
 @lru_cache(maxsize=1)

@@ -16,7 +16,8 @@ from fedforge_runtime.home import RunFolder
 def summarise_run(folder: RunFolder) -> dict[str, Any]:
     """Identity, state, data, metrics on the test split, bounds, clients, rounds, seconds and paths of a run.
 
-    What an unfinished run does not have yet is `None` or empty.
+    What an unfinished run does not have yet is `None` or empty. Where the sites bring their own data, `data` are
+    those that the model is scored on.
     """
     config = read_run_config(folder.config)
     state = run_state(folder)
@@ -39,6 +40,7 @@ def summarise_run(folder: RunFolder) -> dict[str, Any]:
         "rounds_completed": len(records),
         "rounds_total": config.federation.rounds,
         "model_sha256": records[-1].model_sha256 if records else None,
+        "site_data": config.federation.site_data,
         "data": {key: inputs.data[key] for key in ("source", "fingerprint", "official")} if inputs else None,
         "backbone": {"name": inputs.backbone_name, "trained": inputs.backbone_trained} if inputs else None,
         "metrics": metrics.get("test", {}),
@@ -55,7 +57,9 @@ def provenance(summary: dict[str, Any]) -> str:
     words = []
     if summary["data"]:
         source = summary["data"]["source"]
-        words.append("PHANTOM DATA" if source == "phantom" else source)
+        own = summary["site_data"] == "own"
+        words += ["each site's own data"] if own else []
+        words.append(("scored on " if own else "") + ("PHANTOM DATA" if source == "phantom" else source))
         if source == "local":
             words.append("unofficial")
     if summary["backbone"] and not summary["backbone"]["trained"]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -68,7 +68,8 @@ def render_report(folder: RunFolder) -> str:
         test=test,
         bounds=bounds_section(validation, summary["metrics"], summary["bounds"]) if summary["bounds"] else None,
         clients=clients,
-        partition=read_partition(Path(inputs.partition)) if inputs else None,
+        partition=read_partition(Path(inputs.partition)) if inputs and inputs.partition else None,
+        reported=_reported_rows(summary["clients"]) if config.federation.site_data == "own" else None,
         costs=_costs(summary, records),
         failures=_failures(folder),
         provenance=_provenance(summary, inputs, manifest),
@@ -80,7 +81,7 @@ def render_report(folder: RunFolder) -> str:
 
 def _made_from(summary: Mapping[str, Any]) -> str:
     """What stands beside every number that was not made from official images and trained weights."""
-    official = bool(summary["data"] and summary["data"]["official"])
+    official = bool(summary["data"] and summary["data"]["official"] and summary["site_data"] == "partition")
     trained = bool(summary["backbone"] and summary["backbone"]["trained"])
     return "" if official and trained else provenance(dict(summary))
 
@@ -107,9 +108,14 @@ def _banners(summary: Mapping[str, Any], inputs: RunInputs | None) -> list[str]:
         banners.append(
             "UNOFFICIAL DATA: the images are not the official archive. Scores do not compare with published ones."
         )
+    if summary["site_data"] == "own":
+        banners.append(
+            "EACH SITE'S OWN DATA: the sites trained on images that nobody else has seen. The data that this page "
+            "names are those that the model is scored on."
+        )
     if not inputs.backbone_trained:
         banners.append("UNTRAINED BACKBONE: its weights are random. Scores are far below those of a trained one.")
-    restriction = licence_restriction(inputs.data["licence"])
+    restriction = licence_restriction(inputs.data["licence"]) if summary["site_data"] == "partition" else None
     return [*banners, restriction] if restriction else banners
 
 
@@ -140,11 +146,23 @@ def _about(
         "clients": count(config.partition.clients),
         "strategy": summary["strategy"],
         "trained": f"{summary['mode']}: {summary['carried_over']}",
-        "images": ", ".join(f"{count(number)} {split}" for split, number in rows.items()) or ABSENT,
+        "images": _images(summary, rows),
         "data": provenance(dict(summary)) or ABSENT,
         "licence of the data": inputs.data["licence"] if inputs else ABSENT,
         "completed at": _moment(manifest["completed_at"]) if manifest else ABSENT,
     }
+
+
+def _images(summary: Mapping[str, Any], rows: Mapping[str, int]) -> str:
+    central = [f"{count(number)} {split}" for split, number in rows.items()]
+    own = ["each site's own for training"] if summary["site_data"] == "own" else []
+    return ", ".join([*own, *central]) or ABSENT
+
+
+def _reported_rows(clients: Sequence[Mapping[str, Any]]) -> Table:
+    """What the sites say of their own data, when each last took part."""
+    rows = [[str(each["client"]), count(each["rows"]), count(each["validation_rows"])] for each in clients]
+    return Table(["client", "training rows", "validation rows"], rows, range(1, 3))
 
 
 def _moment(text: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from flwr.serverapp import ServerApp
@@ -21,6 +21,7 @@ class Federation:
         server_app: runs until it returns or raises.
         client_app: `module:attribute`, imported where the clients are.
         run_config: reaches the ServerApp and every client as `context.run_config`.
+        server_config: what the ServerApp alone finds there as well.
         clients: number of sites; each has `partition-id` 0, 1, 2 … in `context.node_config`.
         workers: how many sites compute at the same time.
         threads: torch threads of each.
@@ -35,8 +36,14 @@ class Federation:
     workers: int
     threads: int = 1
     client_app: str = CLIENT_APP
+    server_config: Mapping[str, str] = field(default_factory=dict)
     site_config: Callable[[int], Mapping[str, str]] = lambda site: {}
     link: LinkAddress | None = None
+
+    @property
+    def whole_config(self) -> dict[str, bool | float | int | str]:
+        """What the ServerApp finds in `context.run_config`."""
+        return {**self.run_config, **self.server_config}
 
 
 class Engine(Protocol):

@@ -17,6 +17,7 @@ from flwr.common.constant import ErrorCode
 from flwr.serverapp import Grid
 from flwr.supercore.task_identity import TaskIdentity
 
+from fedforge_runtime.errors import FedForgeError
 from fedforge_runtime.federation.engines.base import Federation
 from fedforge_runtime.processes import WorkerDiedError, WorkerPool
 
@@ -40,7 +41,7 @@ class InprocessEngine:
                 node_id=_SERVER_NODE_ID,
                 node_config={},
                 state=RecordDict(),
-                run_config=dict(federation.run_config),
+                run_config=federation.whole_config,
             )
             federation.server_app(grid=PoolGrid(federation, pool), context=context)
 
@@ -142,6 +143,8 @@ def handle_message(client_app: str, message: Message, context: Context) -> tuple
     try:
         app = cast(ClientApp, getattr(importlib.import_module(module), attribute))
         return app(message=message, context=context), context
+    except FedForgeError as error:
+        return Message(Error(ErrorCode.CLIENT_APP_RAISED_EXCEPTION, str(error)), reply_to=message), context
     except Exception as error:
         frame = traceback.extract_tb(error.__traceback__)[-1]
         reason = f"{type(error).__name__}: {error} ({Path(frame.filename).name}:{frame.lineno})"

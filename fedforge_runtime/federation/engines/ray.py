@@ -52,7 +52,7 @@ class RayEngine:
                 server_app=cast(ServerApp, server),
                 client_app=cast(ClientApp, _ConfiguredClient(federation.client_app, run_config)),
                 server_app_context=Context(
-                    run_id=0, node_id=0, node_config={}, state=RecordDict(), run_config=dict(run_config)
+                    run_id=0, node_id=0, node_config={}, state=RecordDict(), run_config=federation.whole_config
                 ),
                 backend_config={
                     "init_args": {

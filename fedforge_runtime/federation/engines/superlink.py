@@ -24,12 +24,12 @@ class SuperlinkEngine:
 
     def run(self, federation: Federation) -> None:
         if federation.link:
-            with driven_run(federation.link, federation.run_config) as (grid, context):
+            with driven_run(federation.link, federation) as (grid, context):
                 federation.server_app(grid=grid, context=context)
             return
         with (
             _own_federation(federation) as link,
-            driven_run(link.address, federation.run_config, link=link) as (grid, context),
+            driven_run(link.address, federation, link=link) as (grid, context),
         ):
             federation.server_app(grid=grid, context=context)
 

@@ -21,6 +21,7 @@ from flwr.serverapp import Grid
 from fedforge_runtime import __version__
 from fedforge_runtime.clock import monotonic
 from fedforge_runtime.errors import RunFailedError, RunStoppedError
+from fedforge_runtime.federation.engines.base import Federation
 from fedforge_runtime.federation.superlink import flower
 from fedforge_runtime.federation.superlink.address import LinkAddress
 from fedforge_runtime.federation.superlink.guarded_link import REFUSAL
@@ -103,7 +104,7 @@ class _Task:
 
 @contextmanager
 def driven_run(
-    address: LinkAddress, run_config: Mapping[str, Any], *, link: LinkProcess | None = None
+    address: LinkAddress, federation: Federation, *, link: LinkProcess | None = None
 ) -> Iterator[tuple[Grid, Context]]:
     """Submit a run and be its ServerApp while the block runs.
 
@@ -118,7 +119,7 @@ def driven_run(
         RunStoppedError: the run was stopped by means of Flower.
     """
     with _translated(address, link):
-        task = _submit(address, run_config)
+        task = _submit(address, federation.run_config)
     grid = flower.HttpGrid(str(address), address.insecure, address.root_certificate_bytes(), token=task.token)
     grid._retry_invoker = _patience(link)
     done = threading.Event()
@@ -131,7 +132,7 @@ def driven_run(
         flower.TaskIdentity.node_id = inputs.context.node_id
         grid.set_run(flower.run_from_proto(inputs.run))
         context = flower.context_from_proto(inputs.context)
-        context.run_config = dict(run_config)
+        context.run_config = federation.whole_config
         threading.Thread(target=_beat, args=(address, task, done), name="task-heartbeat", daemon=True).start()
         yield PackingGrid(LinkGrid(grid, address, link)), context
         outcome = flower.SubStatus.COMPLETED

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import httpx
@@ -46,13 +47,15 @@ class RunOverError(Exception):
 class FleetConnection:
     """Flower's fleet API for one node; usable from several threads."""
 
-    def __init__(self, address: LinkAddress, keys: NodeKeys, *, registered: bool) -> None:
+    def __init__(self, address: LinkAddress, keys: NodeKeys, *, registered: bool, noted: Path | None = None) -> None:
         """Args:
         registered: the SuperLink's operator has registered the key; else the node registers itself.
+        noted: file that keeps the node's id for a later process, which then takes the place of one that died.
         """
         self._address = address
         self._public_key = flower.public_key_to_bytes(keys[1])
         self._registered = registered
+        self._noted = noted
         self._client = flower.FleetHttpClient.from_server_address(
             str(address),
             address.insecure,
@@ -78,6 +81,32 @@ class FleetConnection:
             LinkAwayError: it cannot be reached, or does not believe the node's clock.
             NodeRefusedError: wrong certificates, or a key that nobody registered.
         """
+        if not self._is_known():
+            self._introduce()
+        self._active = True
+        if self._noted:
+            self._noted.write_text(str(self.node_id))
+        if self._beating is None:
+            self._beating = threading.Thread(target=self._beat, name="fleet-heartbeat", daemon=True)
+            self._beating.start()
+
+    def _is_known(self) -> bool:
+        """Go on as the node that the SuperLink knows already: it activates none that it takes for connected."""
+        self.node_id = self.node_id or self._noted_id()
+        self._active = self.node_id != 0  # so that a refusal means the id, and not the clock
+        beat = flower.SendNodeHeartbeatRequest(node=self._node, heartbeat_interval=HEARTBEAT_SECONDS)
+        try:
+            return self._active and self._call(self._client.SendNodeHeartbeat, beat).success
+        except (LinkForgotError, httpx.HTTPStatusError):
+            return False
+
+    def _noted_id(self) -> int:
+        try:
+            return int(self._noted.read_text()) if self._noted else 0
+        except (OSError, ValueError):
+            return 0
+
+    def _introduce(self) -> None:
         self._active = False
         if not self._registered:
             try:
@@ -97,11 +126,10 @@ class FleetConnection:
                 flower.ActivateNodeRequest(public_key=self._public_key, heartbeat_interval=HEARTBEAT_SECONDS),
             )
         except httpx.HTTPStatusError as error:
+            if not self._registered and _flower_code(error) == flower.ApiErrorCode.FLEET_NODE_ACTIVATION_FAILED:
+                raise LinkAwayError("another process is connected with this node's key, or was a moment ago") from error
             raise _refusal(self._address, error) from error
-        self.node_id, self._active = response.node_id, True
-        if self._beating is None:
-            self._beating = threading.Thread(target=self._beat, name="fleet-heartbeat", daemon=True)
-            self._beating.start()
+        self.node_id = response.node_id
 
     def _beat(self) -> None:
         while not self._closed.wait(_BEAT_EVERY_SECONDS):

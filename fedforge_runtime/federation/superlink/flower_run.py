@@ -86,6 +86,6 @@ class GivenGridEngine:
             node_id=0,
             node_config={},
             state=RecordDict(),
-            run_config=dict(federation.run_config),
+            run_config=federation.whole_config,
         )
         federation.server_app(grid=PackingGrid(self._grid), context=context)

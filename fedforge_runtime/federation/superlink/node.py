@@ -87,6 +87,11 @@ class NodeSpec:
         """The message at work, so that it can be answered after a crash."""
         return self.folder / f"site-{self.site}.at-work.json"
 
+    @property
+    def node_id(self) -> Path:
+        """The id that the SuperLink knows the node by, for its next process."""
+        return self.folder / f"site-{self.site}.node-id"
+
 
 def run_node(spec: NodeSpec) -> None:
     """The main function of a node's process; it ends with the process that started it."""
@@ -136,7 +141,10 @@ class Node:
     def __init__(self, spec: NodeSpec) -> None:
         self._spec = spec
         self._fleet = FleetConnection(
-            spec.link, node_identity(spec.key, spec.folder / f"site-{spec.site}.key"), registered=spec.key is not None
+            spec.link,
+            node_identity(spec.key, spec.folder / f"site-{spec.site}.key"),
+            registered=spec.key is not None,
+            noted=spec.node_id,
         )
         self._pool = WorkerPool(1, threads=spec.threads)
         self._contexts: dict[int, Context] = {}

@@ -22,6 +22,20 @@ from fedforge_runtime.processes import start_template
 _WATCH_SECONDS = 0.2
 
 
+def check_node(*, shards: Path | None, key: Path | None, home: Home) -> None:
+    """Refuse what `serve_node` could only refuse later.
+
+    Raises:
+        ConfigError: the shards or the key are not there.
+    """
+    if shards and not shards.is_dir():
+        raise ConfigError(
+            f"there is no folder of shards {shards}.", remedy="Give the site-… folder that you were handed."
+        )
+    if key:
+        node_identity(key, home.federation / "unused")
+
+
 def serve_node(
     link: LinkAddress,
     *,
@@ -34,18 +48,14 @@ def serve_node(
 ) -> None:
     """Keep a node running until SIGTERM or SIGINT.
 
+    Args:
+        shards: that were handed to the site, or the one that was made of its own data; by default those of its home.
+
     Raises:
-        ConfigError: the shards or the key are not there.
         NodeRefusedError: the SuperLink does not take this node.
     """
-    if shards and not shards.is_dir():
-        raise ConfigError(
-            f"there is no folder of shards {shards}.", remedy="Give the site-… folder that you were handed."
-        )
     folder = home.federation
     folder.mkdir(parents=True, exist_ok=True)
-    if key:
-        node_identity(key, folder / "unused")
     stop = threading.Event()
 
     def end(number: int, frame: FrameType | None) -> None:

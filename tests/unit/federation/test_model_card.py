@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -9,8 +10,10 @@ import numpy as np
 import pytest
 from huggingface_hub import ModelCard
 
+from fedforge_runtime.config import load_run_config
 from fedforge_runtime.federation.checkpoint import Checkpoint
 from fedforge_runtime.federation.model_card import model_card
+from fedforge_runtime.federation.records import ClientRecord, RoundRecord
 from fedforge_runtime.federation.settings import RunSettings
 
 DATA = {
@@ -23,10 +26,41 @@ DATA = {
 }
 
 
-def _card(settings: RunSettings, *, data: dict[str, Any] | None = None, **inputs: Any) -> ModelCard:
+CLIENT = ClientRecord(
+    client=0,
+    rows=1201,
+    validation_rows=133,
+    training_loss=0.5,
+    seconds=1.0,
+    round_trip_seconds=1.0,
+    bytes_sent=1,
+    bytes_received=1,
+    local_metrics={},
+    global_metrics={},
+)
+ROUND = RoundRecord(
+    round=1,
+    model_sha256="ab" * 32,
+    participants=[0, 1],
+    seconds=1.0,
+    bytes_sent=2,
+    bytes_received=2,
+    training_loss=0.5,
+    validation_metrics={},
+    clients=[CLIENT, CLIENT.model_copy(update={"client": 1, "rows": 77})],
+)
+
+
+def _card(
+    settings: RunSettings,
+    *,
+    data: dict[str, Any] | None = None,
+    records: Sequence[RoundRecord] = (),
+    **inputs: Any,
+) -> ModelCard:
     """The card as the hub's own library reads it."""
     changed = settings.inputs.model_copy(update={"data": DATA | (data or {}), **inputs})
-    final = Checkpoint(2, {"classifier.weight": np.zeros((2, 3), np.float32)}, {}, None, [])
+    final = Checkpoint(2, {"classifier.weight": np.zeros((2, 3), np.float32)}, {}, None, list(records))
     text = model_card(replace(settings, inputs=changed), final, {"accuracy": 0.75})
     assert final.model_sha256 in text
     assert "| accuracy | 0.7500 |" in text
@@ -55,6 +89,19 @@ def test_a_licence_that_asks_for_credit_alone_restricts_nothing_more(settings: R
     assert card.data.license == "cc-by-4.0"
     assert "ommercial" not in card.text
     assert "credit to the authors" in card.text
+
+
+def test_own_data_of_the_sites_are_named_with_what_these_report(settings: RunSettings) -> None:
+    config = load_run_config("derma", options={"federation.site_data": "own"})
+    card = _card(replace(settings, config=config), records=[ROUND])
+    assert card.data.license == "other"
+    assert card.data.to_dict()["license_name"] == "terms-of-the-sites"
+    assert "rows as the sites report them: 1,201 (client 0), 77 (client 1)" in card.text
+    assert "- scored on: official" in card.text
+    assert "is to be agreed with the sites" in card.text
+    assert "do not compare with published ones" in card.text
+    assert "CC BY-NC 4.0" not in card.text.split("## Licence")[1]
+    assert "Non-commercial" not in card.text
 
 
 def test_generated_images_leave_the_licence_of_the_backbone(settings: RunSettings) -> None:

@@ -157,6 +157,43 @@ def test_a_node_that_cannot_run_the_client_ends_the_run(
         open_grid(AlwaysRun()).discover(3, timeout=5)
 
 
+def misfit(message: Message) -> Message:
+    """Client 1 cannot take part."""
+    reply = identify(message)
+    if message.metadata.dst_node_id == 404:
+        reply.content.config_records["config"]["misfit"] = "its data do not fit. Make them anew."
+    return reply
+
+
+def test_a_client_that_does_not_fit_ends_the_run_before_it_begins(
+    inner: ObjectGrid, open_grid: Callable[[Control], RunGrid], log: Path
+) -> None:
+    inner.answer = misfit
+
+    with pytest.raises(RunFailedError) as caught:
+        open_grid(AlwaysRun()).discover(3, timeout=60)
+
+    assert str(caught.value) == "client 1 cannot take part: its data do not fit. Make them anew."
+    [told] = read_events(log)
+    assert (told.type, told.node_id, told.round) == ("node_error", "client-1", 0)
+
+
+def test_a_client_that_does_not_fit_is_left_out_where_the_others_are_enough(
+    inner: ObjectGrid, open_grid: Callable[[Control], RunGrid], log: Path
+) -> None:
+    inner.answer = misfit
+    grid = open_grid(AlwaysRun())
+
+    grid.discover(2, timeout=60)
+    assert grid.clients == [0, 2]
+    grid.discover(2, timeout=60, round_number=1)
+    assert len(read_events(log)) == 1
+
+    inner.answer = identify
+    grid.discover(2, timeout=60, round_number=2)
+    assert grid.clients == [0, 1, 2]
+
+
 def test_a_stop_while_clients_connect_is_obeyed(inner: ObjectGrid, open_grid: Callable[[Control], RunGrid]) -> None:
     inner.connected.clear()
 

@@ -6,7 +6,7 @@ import json
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,12 +24,13 @@ from fedforge_runtime.errors import AuditFailedError, BackboneError, ConfigError
 from fedforge_runtime.federation import shards
 from fedforge_runtime.federation.own_data import prepare_own_shard
 from fedforge_runtime.federation.preparation import prepare, prepare_caches, run_inputs
-from fedforge_runtime.federation.settings import RunInputs
+from fedforge_runtime.federation.settings import DataFit, RunInputs
 from fedforge_runtime.federation.shards import (
     SHARD_CLIENT,
     Shard,
     check_shard,
     export_shards,
+    find_own_shard,
     find_shard,
     folder_bytes,
     open_shard,
@@ -89,6 +90,10 @@ class Made:
     home: Home
     inputs: RunInputs
     artifact: Artifact
+
+    @property
+    def fit(self) -> DataFit:
+        return DataFit.of(self.config, self.inputs)
 
     def folder(self, site: int) -> Path:
         return self.artifact.path / site_folder(site)
@@ -193,7 +198,7 @@ def test_a_site_has_the_same_bits_from_its_shard_as_from_all_rows(
         for site in range(SITES):
             shard = find_shard(tmp_path / "handed", key=made.artifact.key, site=site)
             check_shard(shard)
-            require_fit(shard, made.config, made.inputs)
+            require_fit(shard, mode, made.fit)
             for each in modes:
                 assert form_of(shard.inputs, each) == form_of(made.inputs, each)
                 assert at_site(shard.inputs, SHARD_CLIENT, each) == expected[each][site]
@@ -395,12 +400,16 @@ def test_a_byte_that_changed_on_the_way_is_found(handed: Path) -> None:
 def test_a_shard_of_another_run_does_not_fit(make: Make) -> None:
     made, other = make(), make("last_block")
     shard = open_shard(made.folder(0))
-    require_fit(shard, made.config, made.inputs)
-    with pytest.raises(DataError, match=r"does not fit the run: it has no tokens; it has no backbone\."):
-        require_fit(shard, other.config, other.inputs)
-    foreign = made.inputs.model_copy(update={"backbone_sha256": "0", "class_names": ["a", "b"]})
-    with pytest.raises(DataError, match="it has other classes; it was made with another backbone"):
-        require_fit(shard, made.config, foreign)
+    require_fit(shard, "head_only", made.fit)
+    lacking = "there are no tokens with them, which mode last_block needs; there are no weights of the backbone"
+    with pytest.raises(DataError, match=f"the data of site 0 do not fit the run: {lacking}"):
+        require_fit(shard, "last_block", other.fit)
+    foreign = made.fit.model_copy(update={"phase": "derma", "backbone_sha256": "0", "class_names": ("a", "b")})
+    with pytest.raises(DataError) as caught:
+        require_fit(shard, "head_only", foreign)
+    assert "of phase blood, not derma; they have other classes; they were made ready with another" in str(caught.value)
+    assert "small-vit" in str(caught.value)
+    assert "--backbone" in caught.value.remedy
 
 
 def test_an_interrupted_export_leaves_nothing(make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -479,9 +488,8 @@ def test_a_hospitals_own_images_become_a_shard_of_all_its_training_rows(
     report = Path(next(text for text in told if "Audit: " in text).rpartition("Audit: ")[2])
     assert report.is_relative_to(hospital.home.root)
     assert report.is_file()
-    assert find_shard(shard.path, key="that of the run", site=2) == shard
     made = make()
-    require_fit(shard, made.config, made.inputs)
+    assert find_own_shard(shard.path, site=2, mode="head_only", fit=made.fit) == shard
     again, _ = own_shard(hospital)
     assert again == shard
 
@@ -492,8 +500,10 @@ def test_own_data_have_what_the_mode_reads_and_are_not_copied(hospital: Hospital
     assert form_of(shard.inputs, "last_block") == "tokens"
     assert {path.name for path in shard.path.iterdir()} == {"shard.json", "backbone"}
     assert at_site(shard.inputs, SHARD_CLIENT, "last_block")["features"]
-    made = make("last_block")
-    require_fit(shard, made.config, made.inputs)
+    require_fit(shard, "last_block", make("last_block").fit)
+    without = replace(shard, inputs=shard.inputs.model_copy(update={"features": None}))
+    with pytest.raises(DataError, match="there are no features with them"):
+        require_fit(without, "head_only", make().fit)
     shutil.rmtree(shard.inputs.tokens or "")
     with pytest.raises(DataError, match=r"is of the site's own data, and .* is gone"):
         open_shard(shard.path)
@@ -512,6 +522,32 @@ def test_own_data_with_a_blocking_finding_are_refused_unless_it_is_allowed(hospi
     shard, told = own_shard(hospital, allow_findings=True)
     assert shard.own
     assert any("AUDIT FINDINGS" in text for text in told)
+
+
+def test_own_data_take_part_in_a_run_over_own_data_alone_and_handed_shards_in_no_other(
+    hospital: Hospital, make: Make
+) -> None:
+    made, (shard, _) = make(), own_shard(hospital)
+
+    with pytest.raises(DataError, match="site 2 brings its own data, and the run has data for it") as caught:
+        find_shard(shard.path, key=shard.key, site=2)
+    assert "--site-data own" in caught.value.remedy
+    for folder, words in (
+        (None, "site 2 brings none"),
+        (hospital.folder, "site 2 brings none"),
+        (made.folder(2), "site 2 has a shard that was made for site 2 of another run"),
+    ):
+        with pytest.raises(DataError, match=words) as caught:
+            find_own_shard(folder, site=2, mode="head_only", fit=made.fit)
+        assert "--data DIR" in caught.value.remedy
+    with pytest.raises(DataError, match="site 1 has a shard that was made for site 2"):
+        find_own_shard(shard.path, site=1, mode="head_only", fit=made.fit)
+
+
+def test_own_data_are_prepared_whatever_the_configuration_says_of_the_federation(hospital: Hospital) -> None:
+    config = hospital.config()
+    own = config.model_copy(update={"federation": config.federation.model_copy(update={"site_data": "own"})})
+    assert own_shard(hospital, own)[0] == own_shard(hospital, config)[0]
 
 
 def test_what_are_not_own_data_is_refused(hospital: Hospital) -> None:

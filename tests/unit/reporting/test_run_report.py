@@ -7,6 +7,7 @@ import re
 import pytest
 
 from fedforge_runtime.artifacts import read_json, write_json
+from fedforge_runtime.config import change_run_config, read_run_config
 from fedforge_runtime.errors import DataError
 from fedforge_runtime.reporting.run_report import write_report
 from tests.html_page import HtmlPage
@@ -95,6 +96,24 @@ def test_a_non_commercial_licence_is_a_banner(make_run: MakeRun, licence: str) -
     assert "Non-commercial use only:" in page.text
     assert "UNOFFICIAL DATA:" in page.text
     assert licence in page.text
+
+
+def test_a_run_over_the_sites_own_data_shows_what_they_report_and_no_partition(make_run: MakeRun) -> None:
+    folder = make_run(source="official", official=True, licence="CC BY-NC 4.0", rows={"validation": 9, "test": 60})
+    document = read_run_config(folder.config).model_dump(mode="json")
+    folder.config.write_text(change_run_config(document, {"federation.site_data": "own"}, []).to_yaml())
+    write_json(folder.inputs, read_json(folder.inputs) | {"partition": None, "backbone_trained": True})
+
+    page = _read(write_report(folder).read_text())
+
+    assert "EACH SITE'S OWN DATA:" in page.text
+    assert page.text.count("each site's own data, scored on official") >= NUMBERED
+    assert "each site's own for training, 9 validation, 60 test" in page.text
+    assert "There are none: they would need the rows of all sites" in page.text
+    assert "The server has seen none of it" in page.text
+    assert "Jensen-Shannon" not in page.text
+    assert "dirichlet" not in page.text
+    assert "Non-commercial" not in page.text
 
 
 def test_bounds_that_were_not_computed_are_said_to_be_missing(make_run: MakeRun) -> None:

@@ -116,6 +116,18 @@ def test_parameters_of_another_strategy_are_replaced_and_not_mixed() -> None:
     assert config.federation.strategy.parameters == {}
 
 
+def test_where_sites_bring_their_own_data_nothing_is_spread_over_them(tmp_path: Path) -> None:
+    config = load_run_config(
+        "blood", options={"partition.clients": 4}, assignments=["federation.site_data=own", "partition.minimum_rows=20"]
+    )
+    partition = config.partition
+    assert (partition.name, partition.parameters, partition.preset) == ("none", {}, None)
+    assert (partition.clients, partition.minimum_rows) == (4, 20)
+    file = tmp_path / "config.yaml"
+    file.write_text(config.to_yaml())
+    assert read_run_config(file) == load_run_config("blood", config_file=file) == config
+
+
 def test_a_file_replaces_parameters_whole(tmp_path: Path) -> None:
     path = tmp_path / "config.yaml"
     path.write_text("partition: {name: pathological, parameters: {classes_per_client: 2}}\n")
