@@ -27,6 +27,7 @@ from fedforge_runtime.federation.superlink.address import LinkAddress
 from fedforge_runtime.federation.superlink.guarded_link import REFUSAL
 from fedforge_runtime.federation.superlink.link_process import LinkProcess
 from fedforge_runtime.federation.superlink.packing import PackingGrid
+from fedforge_runtime.federation.superlink.replies import ReplyCollector
 
 BUNDLE_NAME = "fedforge-run"
 """Name of the bundle of a run that is driven by the process that submitted it."""
@@ -36,6 +37,8 @@ BUNDLE_ID = f"{_PUBLISHER}/{BUNDLE_NAME}"
 _TAKE_SECONDS = 10.0
 _AWAY_SECONDS = 10.0
 """How long a SuperLink may be unreachable before the run ends."""
+_BROKEN_OFF_SECONDS = 20.0
+"""A reply that has begun to arrive and makes no progress for as long is given up."""
 _RETRY_SECONDS = 0.25
 _HEARTBEAT_SECONDS = 10.0
 _MISTAKEN = "taken by another fedforge process by mistake"
@@ -156,6 +159,7 @@ class LinkGrid(Grid):
         self._inner = inner
         self._address = address
         self._link = link
+        self._replies = ReplyCollector(inner, patience=_BROKEN_OFF_SECONDS)
 
     def get_node_ids(self) -> Iterable[int]:
         with _translated(self._address, self._link):
@@ -167,7 +171,7 @@ class LinkGrid(Grid):
 
     def pull_messages(self, message_ids: Iterable[str]) -> Iterable[Message]:
         with _translated(self._address, self._link):
-            return list(self._inner.pull_messages(message_ids))
+            return self._replies.collect(message_ids)
 
     def send_and_receive(self, messages: Iterable[Message], *, timeout: float | None = None) -> Iterable[Message]:
         with _translated(self._address, self._link):

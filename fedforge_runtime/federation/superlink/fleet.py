@@ -20,6 +20,9 @@ from fedforge_runtime.federation.superlink.address import LinkAddress
 HEARTBEAT_SECONDS = 10.0
 """The shortest that a SuperLink takes; a node that is silent for twice as long counts as gone."""
 _BEAT_EVERY_SECONDS = 4.0
+_CONTENT_SECONDS = 60.0
+"""How long a message's content may take to arrive after the message was announced."""
+_CONTENT_POLL_SECONDS = 0.02
 _AWAY = (502, 503, 504)
 
 NodeKeys = tuple[EllipticCurvePrivateKey, EllipticCurvePublicKey]
@@ -42,6 +45,10 @@ class NodeRefusedError(FedForgeError):
 
 class RunOverError(Exception):
     """The run that a message belongs to is no longer running."""
+
+
+class BrokenOffError(Exception):
+    """A message was announced, and its content does not come: its sender died while it was sent."""
 
 
 class FleetConnection:
@@ -139,18 +146,25 @@ class FleetConnection:
                     flower.SendNodeHeartbeatRequest(node=self._node, heartbeat_interval=HEARTBEAT_SECONDS)
                 )
 
-    def receive(self) -> Message | None:
+    def receive(self, handed_out: Callable[[Message], None] = lambda message: None) -> Message | None:
         """The next message for this node with its content; `None` when there is none.
+
+        Args:
+            handed_out: called with the message before its content is taken: from there on nobody else gets it.
 
         Raises:
             LinkAwayError, LinkForgotError: see there.
+            BrokenOffError: its content does not come.
         """
         response = self._call(self._client.PullMessages, flower.PullMessagesRequest(node=self._node))
         if not response.messages_list:
             return None
-        metadata = flower.message_from_proto(response.messages_list[0]).metadata
+        announced = flower.message_from_proto(response.messages_list[0])
+        handed_out(announced)
         try:
-            return self._pull_content(metadata, response.message_object_trees[0])
+            return self._pull_content(announced.metadata, response.message_object_trees[0])
+        except flower.ObjectPullError as error:
+            raise BrokenOffError from error
         except RunOverError:
             return None
 
@@ -158,7 +172,13 @@ class FleetConnection:
         pull = flower.make_pull_object_fn_protobuf(
             lambda request: self._call(self._client.PullObject, request), self._node, metadata.run_id
         )
-        contents = flower.pull_objects([part.object_id for part in flower.iterate_object_tree(tree)], pull)
+        contents = flower.pull_objects(
+            [part.object_id for part in flower.iterate_object_tree(tree)],
+            pull,
+            max_time=_CONTENT_SECONDS,
+            initial_backoff=_CONTENT_POLL_SECONDS,
+            backoff_cap=_CONTENT_POLL_SECONDS * 10,
+        )
         confirm = flower.make_confirm_message_received_fn_protobuf(
             lambda request: self._call(self._client.ConfirmMessageReceived, request), self._node, metadata.run_id
         )

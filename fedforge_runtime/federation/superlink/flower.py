@@ -37,6 +37,7 @@ from flwr.proto.node_pb2 import Node as NodeProto
 from flwr.proto.run_pb2 import GetRunRequest
 from flwr.proto.runtime_pb2 import (
     AcquireTaskRequest,
+    PullAppMessagesRequest,
     PullTaskInputRequest,
     PushTaskOutputRequest,
     SendTaskHeartbeatRequest,
@@ -57,6 +58,8 @@ from flwr.supercore.inflatable.inflatable_protobuf_utils import (
     make_push_object_fn_protobuf,
 )
 from flwr.supercore.inflatable.inflatable_utils import (
+    ObjectPullError,
+    ObjectUnavailableError,
     inflate_object_from_contents,
     pull_objects,
     push_objects,
@@ -89,7 +92,10 @@ __all__ = [
     "MessageProto",
     "NodeAuthHttpInterceptor",
     "NodeProto",
+    "ObjectPullError",
     "ObjectTree",
+    "ObjectUnavailableError",
+    "PullAppMessagesRequest",
     "PullMessagesRequest",
     "PullTaskInputRequest",
     "PushMessagesRequest",

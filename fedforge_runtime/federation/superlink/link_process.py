@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import ssl
 import time
 from collections.abc import Sequence
@@ -19,6 +20,7 @@ from fedforge_runtime.lifeline import TiedProcess, describe_exit
 _START_SECONDS = 60.0
 _POLL_SECONDS = 0.05
 _LOG_TAIL = 400
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
 
 @dataclass
@@ -111,12 +113,15 @@ class LinkProcess:
         """Raise `RunFailedError` when it is there no longer."""
         ended = self.ended()
         if ended is not None:
-            raise RunFailedError(f"the SuperLink at {self.address} ended: {ended}.{self._last_words()}")
+            killed = self._process is not None and (self._process.poll() or 0) < 0
+            last_words = "" if killed else self._last_words()
+            raise RunFailedError(f"the SuperLink at {self.address} ended: {ended}.{last_words}")
 
     def _last_words(self) -> str:
         if not self.log.exists():
             return ""
-        tail = " ".join(self.log.read_text(errors="replace")[-_LOG_TAIL:].split())
+        text = _COLOUR.sub("", self.log.read_text(errors="replace"))
+        tail = " ".join(text[-_LOG_TAIL:].split())
         return f" Its last words: …{tail}" if tail else ""
 
     def end(self, *, grace: float = 0.0) -> None:

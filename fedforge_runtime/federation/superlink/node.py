@@ -6,13 +6,11 @@ worker stays, so that a message costs no start of a process, and is replaced whe
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import sys
 import threading
 import time
-from base64 import b64decode, b64encode
 from collections import deque
 from collections.abc import Mapping
 from concurrent.futures import CancelledError, Future, wait
@@ -23,7 +21,6 @@ from types import FrameType
 from typing import Any
 
 from flwr.app import Context, Error, Message, RecordDict
-from flwr.app.message import remove_content_from_message
 
 from fedforge_runtime.clock import monotonic
 from fedforge_runtime.errors import FedForgeError
@@ -32,6 +29,7 @@ from fedforge_runtime.federation.messages import PARTITION_ID
 from fedforge_runtime.federation.superlink import flower
 from fedforge_runtime.federation.superlink.address import LinkAddress
 from fedforge_runtime.federation.superlink.fleet import (
+    BrokenOffError,
     FleetConnection,
     LinkAwayError,
     LinkForgotError,
@@ -39,6 +37,7 @@ from fedforge_runtime.federation.superlink.fleet import (
     RunOverError,
 )
 from fedforge_runtime.federation.superlink.identity import node_identity
+from fedforge_runtime.federation.superlink.journal import Journal
 from fedforge_runtime.federation.superlink.packing import packing_mod
 from fedforge_runtime.federation.superlink.presence import Presence
 from fedforge_runtime.processes import WorkerDiedError, WorkerPool, die_with_owner, share_template
@@ -84,8 +83,8 @@ class NodeSpec:
 
     @property
     def journal(self) -> Path:
-        """The message at work, so that it can be answered after a crash."""
-        return self.folder / f"site-{self.site}.at-work.json"
+        """The messages that are not answered yet, so that they are after a crash."""
+        return self.folder / f"site-{self.site}.owed.json"
 
     @property
     def node_id(self) -> Path:
@@ -133,6 +132,7 @@ class _Work:
     message: Message
     outcome: Future[tuple[Message, Context]]
     next_check: float
+    reply: Message | None = None
 
 
 class Node:
@@ -150,6 +150,9 @@ class Node:
         self._contexts: dict[int, Context] = {}
         self._waiting: deque[Message] = deque()
         self._work: _Work | None = None
+        self._handed_out: Message | None = None
+        """Announced by the SuperLink; its content is still to come."""
+        self._journal = Journal(spec.journal)
         self._stop = threading.Event()
         self._node_config = {PARTITION_ID: spec.site, **spec.node_config}
         self._presence = Presence(self._node_config)
@@ -173,6 +176,9 @@ class Node:
             while not self._stop.is_set():
                 try:
                     self._step()
+                except BrokenOffError:
+                    _say("the content of a message does not come: giving it up")
+                    self._answer_handed_out()
                 except LinkAwayError as error:
                     _say(f"the SuperLink at {self._spec.link} is away: {error}")
                     self._stop.wait(_RECONNECT_SECONDS)
@@ -195,11 +201,14 @@ class Node:
                 self._stop.wait(_RECONNECT_SECONDS)
 
     def _step(self) -> None:
-        message = self._fleet.receive()
+        self._answer_handed_out()
+        message = self._fleet.receive(self._note_handed_out)
+        self._handed_out = None
         if message is not None:
             self._last_message, self._pause = monotonic(), _SHORTEST_POLL_SECONDS
             self._accept(message)
         self._begin_next()
+        self._note_owed()
         if self._work:
             wait([self._work.outcome], timeout=_BUSY_POLL_SECONDS)
             self._follow(self._work)
@@ -239,7 +248,6 @@ class Node:
             context = self._context(message.metadata.run_id)
         except RunOverError:
             return
-        self._note_at_work(message)
         outcome = self._pool.submit(answer, self._spec.client_app, message, context)
         self._work = _Work(message, outcome, monotonic() + _RUN_CHECK_SECONDS)
 
@@ -258,11 +266,11 @@ class Node:
     def _follow(self, work: _Work) -> None:
         """Send the answer once it is there; give the work up once nobody waits for it."""
         if work.outcome.done():
-            reply = self._reply(work)
+            work.reply = work.reply or self._reply(work)  # the same again where it could not be sent
             with suppress(RunOverError):
-                self._fleet.send(reply)
+                self._fleet.send(work.reply)
             self._work = None
-            self._note_at_work(None)
+            self._note_owed()
             self._presence.postpone()
             self._last_message, self._pause = monotonic(), _SHORTEST_POLL_SECONDS
         elif monotonic() >= work.next_check:
@@ -286,28 +294,28 @@ class Node:
         _say(f"giving up what was at work: {reason}")
         self._pool.abandon(self._work.outcome)
         self._work = None
-        self._note_at_work(None)
 
-    def _note_at_work(self, message: Message | None) -> None:
-        if message is None:
-            self._spec.journal.unlink(missing_ok=True)
-            return
-        proto = flower.message_to_proto(remove_content_from_message(message))
-        content = {"node_id": self._fleet.node_id, "message": b64encode(proto.SerializeToString()).decode()}
-        partial = self._spec.journal.with_suffix(".partial")
-        partial.write_text(json.dumps(content))  # not synced: it is for a process that dies, not for a power cut
-        partial.replace(self._spec.journal)
+    def _note_handed_out(self, message: Message) -> None:
+        self._handed_out = message
+        self._note_owed()
+
+    def _note_owed(self) -> None:
+        owed = [self._work.message] if self._work else []
+        owed += [*self._waiting, *([self._handed_out] if self._handed_out else [])]
+        self._journal.note(self._fleet.node_id, owed)
+
+    def _answer_handed_out(self) -> None:
+        """Say of a message whose content did not come that no answer will."""
+        if self._handed_out:
+            self._answer_by_error(self._handed_out, "the site's node was handed the message and could not take it")
+            self._handed_out = None
 
     def _answer_interrupted(self) -> None:
-        """Say of a message that was at work when this node's process died that no answer will come."""
-        try:
-            noted = json.loads(self._spec.journal.read_bytes())
-            proto = flower.MessageProto.FromString(b64decode(noted["message"]))
-        except (OSError, ValueError, KeyError):
-            return
-        if noted["node_id"] == self._fleet.node_id:
-            interrupted = flower.message_from_proto(proto)
-            reason = "the site's node was started anew while the client was at work"
-            with suppress(RunOverError):
-                self._fleet.send(Message(Error(flower.ErrorCode.CLIENT_APP_CRASHED, reason), reply_to=interrupted))
-        self._spec.journal.unlink(missing_ok=True)
+        """Say of messages that an earlier process of this node had taken that no answer will come."""
+        for message in self._journal.read(self._fleet.node_id):
+            self._answer_by_error(message, "the site's node was started anew while the client was at work")
+        self._journal.clear()
+
+    def _answer_by_error(self, message: Message, reason: str) -> None:
+        with suppress(RunOverError):
+            self._fleet.send(Message(Error(flower.ErrorCode.CLIENT_APP_CRASHED, reason), reply_to=message))

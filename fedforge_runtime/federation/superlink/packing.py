@@ -1,7 +1,8 @@
 """Whole messages in one record.
 
 Flower sends every array, and every record, by a request of its own, which costs more than a small model's bytes do.
-A packed message holds Flower's own encoding of its content in a single record.
+A packed message holds Flower's own encoding of its content in a single record, or in parts, so that a slow line shows
+that something arrives.
 """
 
 from __future__ import annotations
@@ -18,15 +19,21 @@ from flwr.serverapp import Grid
 
 PACKED = "fedforge-packed"
 _CONTENT = "content"
+_PART_BYTES = 1 << 20
 
 
 def pack(message: Message) -> Message:
-    """The same message with its content in one record; an error stays as it is."""
+    """The same message with its content encoded; an error stays as it is."""
     if message.has_error():
         return message
     encoded = recorddict_to_proto(message.content).SerializeToString(deterministic=True)
-    content = RecordDict({PACKED: ConfigRecord({_CONTENT: encoded})})
+    parts = [encoded[first : first + _PART_BYTES] for first in range(0, max(len(encoded), 1), _PART_BYTES)]
+    content = RecordDict({_part_name(number): ConfigRecord({_CONTENT: part}) for number, part in enumerate(parts)})
     return make_message(metadata=message.metadata, content=content)
+
+
+def _part_name(number: int) -> str:
+    return f"{PACKED}-{number}" if number else PACKED
 
 
 def is_packed(message: Message) -> bool:
@@ -37,8 +44,9 @@ def unpack(message: Message) -> Message:
     """What `pack` was given; another message stays as it is."""
     if not is_packed(message):
         return message
-    encoded = message.content.config_records[PACKED][_CONTENT]
-    assert isinstance(encoded, bytes)
+    records = message.content.config_records
+    parts = [records[_part_name(number)][_CONTENT] for number in range(len(records))]
+    encoded = b"".join(part for part in parts if isinstance(part, bytes))
     content = recorddict_from_proto(RecordDictProto.FromString(encoded))
     return make_message(metadata=message.metadata, content=content)
 

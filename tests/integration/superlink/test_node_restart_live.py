@@ -1,0 +1,77 @@
+"""A node's process that takes the place of one that died."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from fedforge_runtime.federation.superlink.address import LinkAddress, free_port
+from fedforge_runtime.federation.superlink.driver import node_states
+from fedforge_runtime.federation.superlink.fleet import FleetConnection, LinkAwayError
+from fedforge_runtime.federation.superlink.identity import node_identity
+from fedforge_runtime.federation.superlink.link_process import LinkProcess
+
+
+@pytest.fixture(scope="module")
+def link(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LinkAddress]:
+    process = LinkProcess(LinkAddress("127.0.0.1", free_port()), tmp_path_factory.mktemp("link"))
+    process.start()
+    try:
+        process.wait_until_ready()
+        yield process.address
+    finally:
+        process.end()
+
+
+def process_of_a_node(link: LinkAddress, folder: Path, *, noted: bool = True) -> FleetConnection:
+    keys = node_identity(None, folder / "node.key")
+    return FleetConnection(link, keys, registered=False, noted=folder / "node-id" if noted else None)
+
+
+def test_a_node_that_died_and_is_not_missed_yet_is_the_same_node_again_at_once(
+    link: LinkAddress, tmp_path: Path
+) -> None:
+    died = process_of_a_node(link, tmp_path)
+    died.connect()
+
+    again = process_of_a_node(link, tmp_path)
+    again.connect()
+
+    assert again.node_id == died.node_id
+    assert again.receive() is None
+    again.close()
+
+
+def test_a_node_that_said_good_bye_is_the_same_node_again(link: LinkAddress, tmp_path: Path) -> None:
+    before = process_of_a_node(link, tmp_path)
+    before.connect()
+    before.close()
+
+    again = process_of_a_node(link, tmp_path)
+    again.connect()
+
+    assert again.node_id == before.node_id
+    assert [info.status for info in node_states(link) if info.node_id == again.node_id] == ["online"]
+    again.close()
+
+
+def test_an_id_that_the_superlink_does_not_know_is_replaced(link: LinkAddress, tmp_path: Path) -> None:
+    (tmp_path / "node-id").write_text("12345")
+    node = process_of_a_node(link, tmp_path)
+
+    node.connect()
+
+    assert node.node_id != 12345
+    assert (tmp_path / "node-id").read_text() == str(node.node_id)
+    node.close()
+
+
+def test_a_process_that_does_not_know_the_id_waits_until_the_other_is_missed(link: LinkAddress, tmp_path: Path) -> None:
+    first = process_of_a_node(link, tmp_path)
+    first.connect()
+
+    with pytest.raises(LinkAwayError, match="another process is connected with this node's key"):
+        process_of_a_node(link, tmp_path, noted=False).connect()
+    first.close()
