@@ -17,7 +17,8 @@ from fedforge_runtime.federation.bounds import compute_bounds, read_bounds
 from fedforge_runtime.federation.settings import RunInputs
 from fedforge_runtime.home import Home
 from fedforge_runtime.processes import WorkerPool
-from tests.e2e.command import Outcome, fedforge, fedforge_together, hold_training, kill_tree, refusal, running
+from tests.e2e.command import Outcome, fedforge_together, hold_training, kill_tree, refusal, running
+from tests.e2e.forked import forked, forked_together
 
 WARM = ["--warm-start", "closed_form"]
 CLOSED_FORM = ["--strategy", "closed_form"]
@@ -81,7 +82,7 @@ def test_both_are_the_same_to_the_bit_in_one_worker_and_in_ray(
     if importlib.util.find_spec("ray"):
         elsewhere.append(["--engine", "ray"])
     for where in elsewhere:
-        outcomes = fedforge_together(
+        outcomes = forked_together(
             ["run", "blood", *small, *WARM, *where, "--json"], ["run", "blood", *one_round, *where, "--json"]
         )
         for outcome, expected in zip(outcomes, runs.values(), strict=True):
@@ -96,7 +97,7 @@ def test_kill_9_then_resume_of_a_warm_started_run_gives_the_same_model(
         hold_training(home / "runs" / "warm-killed" / "events.jsonl", 1)
         kill_tree(process.pid)
         process.wait()
-    resumed = result(fedforge("resume", "warm-killed", "--home", home, "--json"))
+    resumed = result(forked("resume", "warm-killed", "--home", home, "--json"))
     assert resumed["attempt"] == 2
     assert resumed["model_sha256"] == runs["warm"]["model_sha256"]
     assert resumed["metrics"] == runs["warm"]["metrics"]
@@ -104,7 +105,7 @@ def test_kill_9_then_resume_of_a_warm_started_run_gives_the_same_model(
 
 def test_the_cached_and_the_uncached_path_give_the_same_start(small: list[str], home: Path) -> None:
     options = [*WARM, "--rounds", "1", "--set", "learning.epochs=1", "--set", "learning.cache_features=false"]
-    result(fedforge("run", "blood", *small, *options, "--run-id", "warm-uncached", "--json"))
+    result(forked("run", "blood", *small, *options, "--run-id", "warm-uncached", "--json"))
     for name, value in tensors(home, "warm", 0).items():
         np.testing.assert_allclose(tensors(home, "warm-uncached", 0)[name], value, rtol=0, atol=1e-3)
 
@@ -139,7 +140,7 @@ def test_the_cached_and_the_uncached_path_give_the_same_start(small: list[str], 
     ],
 )
 def test_what_does_not_fit_the_closed_form_is_refused(arguments: list[str], words: list[str], tmp_path: Path) -> None:
-    line = refusal(fedforge("run", "blood", "--home", tmp_path / "home", *arguments))
+    line = refusal(forked("run", "blood", "--home", tmp_path / "home", *arguments))
     assert all(word in line for word in words), line
     assert not (tmp_path / "home").exists()
 
@@ -147,8 +148,8 @@ def test_what_does_not_fit_the_closed_form_is_refused(arguments: list[str], word
 def test_bounds_are_made_once_and_copied_into_every_run_that_shares_them(
     runs: dict[str, dict[str, Any]], undisturbed: dict[str, Any], home: Path
 ) -> None:
-    bounds = result(fedforge("bounds", "undisturbed", "--home", home, "--json"))
-    shared = result(fedforge("bounds", "warm", "--home", home, "--json"))
+    bounds = result(forked("bounds", "undisturbed", "--home", home, "--json"))
+    shared = result(forked("bounds", "warm", "--home", home, "--json"))
 
     assert shared == bounds
     assert bounds["budget_epochs"] == 24
@@ -196,15 +197,15 @@ def test_bounds_of_a_staged_run_train_what_its_stages_train(
     small: list[str], undisturbed: dict[str, Any], home: Path
 ) -> None:
     staged = ["--rounds", "2", "--set", "learning.mode=last_block", "--set", "learning.head_rounds=1"]
-    result(fedforge("run", "blood", *small, *staged, *WARM, "--run-id", "staged-warm", "--json"))
+    result(forked("run", "blood", *small, *staged, *WARM, "--run-id", "staged-warm", "--json"))
 
-    bounds = result(fedforge("bounds", "staged-warm", "--home", home, "--json"))
+    bounds = result(forked("bounds", "staged-warm", "--home", home, "--json"))
 
-    head_only = result(fedforge("bounds", undisturbed["run_id"], "--home", home, "--json"))
+    head_only = result(forked("bounds", undisturbed["run_id"], "--home", home, "--json"))
     assert bounds["budget_epochs"] == 16
     assert bounds["closed_form"]["test"] == pytest.approx(head_only["closed_form"]["test"], abs=1e-6)
     assert bounds["centralized"]["test"]["loss"] != head_only["centralized"]["test"]["loss"]
 
 
 def test_bounds_of_an_unknown_run_are_refused(tmp_path: Path) -> None:
-    assert "there is no run 'nowhere'" in refusal(fedforge("bounds", "nowhere", "--home", tmp_path / "home"))
+    assert "there is no run 'nowhere'" in refusal(forked("bounds", "nowhere", "--home", tmp_path / "home"))

@@ -13,12 +13,13 @@ from fedforge_runtime.data.catalogue import official_archive
 from fedforge_runtime.data.phantom import generate
 from tests.e2e.command import fedforge
 from tests.e2e.conftest import ROWS
+from tests.e2e.forked import forked
 
 
 @pytest.fixture(scope="module")
 def exported(undisturbed: dict[str, Any], home: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("exported") / "my-model"
-    outcome = fedforge("export", "undisturbed", folder, "--home", home, "--json")
+    outcome = forked("export", "undisturbed", folder, "--home", home, "--json")
     assert outcome.code == 0, outcome.errors
     assert outcome.json == {"run_id": "undisturbed", "model": str(folder)}
     return folder
@@ -63,7 +64,7 @@ def test_an_untrained_backbone_is_named_wherever_its_numbers_are(tmp_path: Path,
     temporary.mkdir()
     options = ["--data", "phantom", "--set", "dataset.limit=72", "--set", "partition.minimum_rows=5", "--clients", "2"]
     done = fedforge(
-        *("run", "blood", *options, "--backbone", "untrained", "--rounds", "1", "--home", tmp_path),
+        *("run", "blood", *options, "--backbone", "untrained", "--rounds", "1", "--no-bounds", "--home", tmp_path),
         environment={"TMPDIR": str(temporary)},
     )
     assert done.code == 0, done.errors
@@ -71,10 +72,10 @@ def test_an_untrained_backbone_is_named_wherever_its_numbers_are(tmp_path: Path,
     assert "UNTRAINED BACKBONE" in done.errors
     assert "UNTRAINED BACKBONE" in done.output
 
-    assert "UNTRAINED BACKBONE" in fedforge("runs", "--home", tmp_path).output
-    (run,) = fedforge("runs", "--home", tmp_path, "--json").json["runs"]
+    assert "UNTRAINED BACKBONE" in forked("runs", "--home", tmp_path).output
+    (run,) = forked("runs", "--home", tmp_path, "--json").json["runs"]
     assert run["backbone"] == {"name": "untrained", "trained": False}
-    assert "UNTRAINED BACKBONE" in fedforge("show", run["run_id"], "--home", tmp_path).output
+    assert "UNTRAINED BACKBONE" in forked("show", run["run_id"], "--home", tmp_path).output
     card = Path(run["artifacts"]["model"], "README.md").read_text()
     assert "Untrained backbone" in card
     assert "Phantom data" in card

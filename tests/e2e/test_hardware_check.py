@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from tests.e2e.command import fedforge, refusal
+from tests.e2e.forked import forked
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +70,7 @@ def test_json_estimates_every_phase_for_the_official_images(report: dict[str, An
 
 
 def test_people_see_the_same_with_how_it_was_measured(unused_home: Path, tiny_backbone: Path) -> None:
-    shown = fedforge("hardware-check", "--home", unused_home, "--backbone", tiny_backbone)
+    shown = forked("hardware-check", "--home", unused_home, "--backbone", tiny_backbone)
 
     assert shown.code == 0, shown.errors
     for words in ("processor", "not offered and never used", "passed: same bits", "Measured now", "estimates"):
@@ -84,6 +85,6 @@ def test_the_home_is_left_as_it_was(report: dict[str, Any], unused_home: Path) -
 
 
 def test_a_folder_that_is_no_backbone_is_refused_before_anything_is_measured(unused_home: Path, tmp_path: Path) -> None:
-    outcome = fedforge("hardware-check", "--home", unused_home, "--backbone", tmp_path, "--json")
+    outcome = forked("hardware-check", "--home", unused_home, "--backbone", tmp_path, "--json")
 
     assert "is not a backbone" in refusal(outcome)

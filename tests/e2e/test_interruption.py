@@ -16,7 +16,6 @@ from fedforge_runtime.telemetry.emitter import read_events
 from tests.e2e.command import (
     Outcome,
     fedforge,
-    fedforge_together,
     hold_training,
     kill_tree,
     processes_of,
@@ -25,6 +24,7 @@ from tests.e2e.command import (
     wait_until,
     workers_of,
 )
+from tests.e2e.forked import forked, forked_together
 
 
 @pytest.fixture
@@ -40,7 +40,7 @@ def test_kill_9_of_all_processes_in_mid_round_then_resume_gives_the_same_model(
         hold_training(home / "runs" / "killed-all" / "events.jsonl", 2)
         kill_tree(process.pid)
         process.wait()
-    shown = fedforge("show", "killed-all", "--home", home, "--json").json
+    shown = forked("show", "killed-all", "--home", home, "--json").json
     assert (shown["state"], shown["rounds_completed"], shown["metrics"]) == ("interrupted", 1, {})
     _assert_same(fedforge("resume", "killed-all", "--home", home, "--json"), undisturbed)
 
@@ -57,8 +57,8 @@ def test_kill_9_of_the_parent_ends_its_workers_and_an_adaptive_server_resumes_to
         worker.resume()
         assert worker in children
         _assert_gone(children)
-    assert fedforge("show", "killed-parent", "--home", home, "--json").json["state"] == "interrupted"
-    resumed, other = fedforge_together(["resume", "killed-parent", "--home", home, "--json"], [*command, "--json"])
+    assert forked("show", "killed-parent", "--home", home, "--json").json["state"] == "interrupted"
+    resumed, other = forked_together(["resume", "killed-parent", "--home", home, "--json"], [*command, "--json"])
     _assert_same(resumed, other.json)
     assert other.json["model_sha256"] != undisturbed["model_sha256"]
 
@@ -81,10 +81,10 @@ def test_ctrl_c_in_mid_round_stops_leaves_no_process_and_resumes(
     assert process.returncode == 130
     assert "fedforge resume stopped" in refusal(Outcome(process.returncode, output, errors))
     _assert_gone(tree)
-    shown = fedforge("show", "stopped", "--home", home, "--json").json
+    shown = forked("show", "stopped", "--home", home, "--json").json
     assert (shown["state"], shown["rounds_completed"]) == ("stopped", 1)
 
-    _assert_same(fedforge("resume", "stopped", "--home", home, "--set", "runtime.workers=1", "--json"), undisturbed)
+    _assert_same(forked("resume", "stopped", "--home", home, "--set", "runtime.workers=1", "--json"), undisturbed)
 
 
 def test_a_site_that_dies_is_left_out_and_its_round_can_be_replayed(
@@ -107,7 +107,7 @@ def test_a_site_that_dies_is_left_out_and_its_round_can_be_replayed(
     assert [(each.round, each.node_id) for each in events if each.type == "node_error"] == [(2, f"client-{lost}")]
 
     replay = result["artifacts"]["participants"]
-    replayed = fedforge("run", "blood", *small, "--participants", replay, "--json")
+    replayed = forked("run", "blood", *small, "--participants", replay, "--json")
     assert replayed.code == 0, replayed.errors
     assert replayed.json["model_sha256"] == result["model_sha256"]
 
@@ -119,7 +119,7 @@ def test_too_few_sites_end_the_run_with_a_reason(small: list[str], home: Path) -
         output, errors = process.communicate(timeout=120)
     reason = f"round 1: only 2 of the 3 clients needed gave a usable answer (client {lost}: train: the client's process"
     assert reason in refusal(Outcome(process.returncode, output, errors))
-    shown = fedforge("show", "too-few", "--home", home, "--json").json
+    shown = forked("show", "too-few", "--home", home, "--json").json
     assert shown["state"] == "failed"
     assert reason in shown["reason"]
 
@@ -138,7 +138,7 @@ def test_chunks_of_features_that_are_done_are_not_done_again_after_kill_9(
     marked[start:stop] = 0.25  # what is computed anew loses the mark; rows that train the model stay as they are
     marked.flush()
 
-    resumed = fedforge("resume", "killed", "--home", tmp_path, "--json")
+    resumed = forked("resume", "killed", "--home", tmp_path, "--json")
     assert resumed.code == 0, resumed.errors
     assert "are there already" in " ".join(resumed.errors.split())
     features = np.load(next(tmp_path.glob(f"assets/features/*/features_{split}.npy")))
@@ -156,7 +156,7 @@ def test_a_worker_that_dies_over_features_ends_the_run_with_a_reason(fresh: list
     reason = refusal(Outcome(process.returncode, output, errors))
     assert "a worker process ended before its task did" in reason
     assert "fedforge resume lost" in reason
-    assert fedforge("show", "lost", "--home", tmp_path, "--json").json["state"] == "failed"
+    assert forked("show", "lost", "--home", tmp_path, "--json").json["state"] == "failed"
 
 
 def test_ctrl_c_while_it_starts_ends_the_whole_group_at_once(fresh: list[str], tmp_path: Path) -> None:

@@ -11,7 +11,8 @@ import pytest
 from safetensors.numpy import load_file
 
 from fedforge_runtime.artifacts import read_json
-from tests.e2e.command import Outcome, fedforge, fedforge_together, hold_training, kill_tree, refusal, running
+from tests.e2e.command import Outcome, fedforge, hold_training, kill_tree, refusal, running
+from tests.e2e.forked import forked, forked_together
 
 STAGED = ["--mode", "last_block", "--head-rounds", "1"]
 
@@ -50,7 +51,7 @@ def test_a_staged_run_gives_the_same_model_in_one_worker_and_in_ray(small: list[
     commands = [[*command, "--set", "runtime.workers=1"]]
     if importlib.util.find_spec("ray"):
         commands.append([*command, "--engine", "ray"])
-    for outcome in fedforge_together(*commands):
+    for outcome in forked_together(*commands):
         assert result(outcome)["model_sha256"] == staged["model_sha256"]
         assert outcome.json["metrics"] == staged["metrics"]
 
@@ -64,7 +65,7 @@ def test_a_staged_run_that_is_killed_resumes_to_the_same_model(
         hold_training(home / "runs" / run_id / "events.jsonl", killed_in)
         kill_tree(process.pid)
         process.wait()
-    resumed = result(fedforge("resume", run_id, "--home", home, "--json"))
+    resumed = result(forked("resume", run_id, "--home", home, "--json"))
     assert (resumed["attempt"], resumed["rounds_completed"]) == (2, 3)
     assert resumed["model_sha256"] == staged["model_sha256"]
     assert resumed["metrics"] == staged["metrics"]
@@ -76,7 +77,7 @@ def test_each_stage_has_a_server_optimiser_of_its_own_also_after_kill_9(small: l
         hold_training(home / "runs" / "staged-adam" / "events.jsonl", 3)
         kill_tree(process.pid)
         process.wait()
-    resumed, other = fedforge_together(["resume", "staged-adam", "--home", home, "--json"], [*command, "--json"])
+    resumed, other = forked_together(["resume", "staged-adam", "--home", home, "--json"], [*command, "--json"])
     assert result(resumed)["model_sha256"] == result(other)["model_sha256"]
 
 
@@ -94,7 +95,7 @@ def test_the_exported_model_is_the_one_that_was_scored(staged: dict[str, Any], h
 def test_every_mode_trains_on_images_too(small: list[str], mode: str) -> None:
     options = ["--rounds", "1", "--set", "learning.epochs=1", "--set", f"learning.mode={mode}"]
     options += ["--set", "learning.cache_features=false"]
-    outcome = result(fedforge("run", "blood", *small, *options, "--json"))
+    outcome = result(forked("run", "blood", *small, *options, "--json"))
     assert outcome["rounds"][0]["mode"] == mode
     assert outcome["metrics"]["accuracy"] > 0
 
@@ -108,7 +109,7 @@ def test_the_block_from_tokens_is_that_from_images_on_real_ones(
     real_data: Path, real_backbone: Path, tmp_path: Path
 ) -> None:
     options = ["--home", str(tmp_path), "--data", str(real_data), "--backbone", str(real_backbone)]
-    small_share = ["--clients", "2", "--rounds", "1", "--set", "dataset.limit=60", "--profile", "tuned"]
+    small_share = ["--clients", "2", "--rounds", "1", "--no-bounds", "--set", "dataset.limit=60", "--profile", "tuned"]
     assert_the_same_logits(["blood", *options, *small_share], tmp_path)
 
 
@@ -120,7 +121,7 @@ def assert_the_same_logits(command: list[str], home: Path) -> None:
     command = ["run", *command, "--mode", "last_block", "--json"]
     cached, uncached = (
         result(outcome)
-        for outcome in fedforge_together(
+        for outcome in forked_together(
             *([*command, "--set", f"learning.cache_features={text}"] for text in ("true", "false"))
         )
     )
@@ -136,8 +137,8 @@ def assert_the_same_logits(command: list[str], home: Path) -> None:
 
 def test_features_of_cached_tokens_are_those_of_images_to_the_bit(small: list[str], tmp_path: Path, home: Path) -> None:
     options = [str(tmp_path) if option == str(home) else option for option in small]
-    both = result(fedforge("prepare", "blood", *prepared(options), "--mode", "last_block", "--json"))
-    alone = result(fedforge("prepare", "blood", *prepared(small), "--json"))
+    both = result(forked("prepare", "blood", *prepared(options), "--mode", "last_block", "--json"))
+    alone = result(forked("prepare", "blood", *prepared(small), "--json"))
     assert both["features"]["key"] == alone["features"]["key"]
     for split in ("train", "validation", "test"):
         name = f"features_{split}.npy"
@@ -156,7 +157,7 @@ def test_a_phase_starts_from_the_block_of_an_earlier_one(
     small: list[str], staged: dict[str, Any], home: Path, tiny_backbone: Path
 ) -> None:
     command = ["run", "derma", *small, "--mode", "last_block", "--json"]
-    carried, fresh = (result(outcome) for outcome in fedforge_together([*command, "--start-from", "staged"], command))
+    carried, fresh = (result(outcome) for outcome in forked_together([*command, "--start-from", "staged"], command))
     assert carried["block_from"] == "staged"
     assert fresh["block_from"] is None
     blood = tensors(home, "staged", 3)
@@ -174,7 +175,7 @@ def test_a_phase_starts_from_the_block_of_an_earlier_one(
 
 def test_a_block_that_is_not_there_is_refused(small: list[str], undisturbed: dict[str, Any]) -> None:
     command = ["run", "derma", *small, "--mode", "last_block", "--start-from"]
-    head_only, unknown = fedforge_together([*command, undisturbed["run_id"]], [*command, "nosuch"])
+    head_only, unknown = forked_together([*command, undisturbed["run_id"]], [*command, "nosuch"])
     assert "was trained in mode head_only, so it has no last block" in refusal(head_only)
     assert "there is no run 'nosuch'" in refusal(unknown)
 
@@ -192,11 +193,11 @@ def test_a_block_of_another_backbone_is_refused(
     model.save_pretrained(other)
     (other / "preprocessor_config.json").write_bytes((tiny_backbone / "preprocessor_config.json").read_bytes())
     options = [str(other) if option == str(tiny_backbone) else option for option in small]
-    outcome = fedforge("run", "derma", *options, "--mode", "last_block", "--start-from", "staged")
+    outcome = forked("run", "derma", *options, "--mode", "last_block", "--start-from", "staged")
     assert "they differ below the last block" in refusal(outcome)
 
 
 def test_the_size_of_the_tokens_is_told_before_they_are_computed(small: list[str]) -> None:
-    outcome = fedforge("run", "blood", *small, *STAGED, "--set", "dataset.limit=200", "--rounds", "2")
+    outcome = forked("run", "blood", *small, *STAGED, "--set", "dataset.limit=200", "--rounds", "2")
     assert outcome.code == 0, outcome.errors
     assert "Computing the backbone's tokens once: 200 images" in outcome.errors

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.e2e.command import Outcome, fedforge
+from tests.e2e.forked import forked
 
 METRICS = {"accuracy", "balanced_accuracy", "macro_f1", "auc", "loss"}
 
@@ -36,11 +37,11 @@ def test_json_leaves_the_banner_on_standard_error(undisturbed_outcome: Outcome) 
 
 
 def test_show_gives_the_object_that_the_run_gave(undisturbed: dict[str, Any], home: Path) -> None:
-    assert fedforge("show", "undisturbed", "--home", home, "--json").json == undisturbed
+    assert forked("show", "undisturbed", "--home", home, "--json").json == undisturbed
 
 
 def test_show_draws_rounds_clients_scores_and_paths(undisturbed: dict[str, Any], home: Path) -> None:
-    shown = fedforge("show", "undisturbed", "--home", home)
+    shown = forked("show", "undisturbed", "--home", home)
     assert (shown.code, shown.errors) == (0, "")
     assert "undisturbed: completed, 3 of 3 rounds" in shown.output
     assert "PHANTOM DATA" in shown.output
@@ -54,13 +55,13 @@ def test_show_draws_rounds_clients_scores_and_paths(undisturbed: dict[str, Any],
 
 
 def test_runs_lists_every_run_with_what_it_was_made_from(undisturbed: dict[str, Any], home: Path) -> None:
-    drawn = fedforge("runs", "--home", home)
+    drawn = forked("runs", "--home", home)
     assert drawn.code == 0
     line = next(line for line in drawn.output.splitlines() if "undisturbed" in line)
     assert "completed" in line
     assert "PHANTOM DATA" in line
     assert f"{undisturbed['metrics']['accuracy']:.4f}" in line
-    listed = fedforge("runs", "--home", home, "--json").json["runs"]
+    listed = forked("runs", "--home", home, "--json").json["runs"]
     assert undisturbed in listed
 
 

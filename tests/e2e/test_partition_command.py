@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.command import Outcome, fedforge, refusal
+from tests.e2e.forked import forked
 
 TINY = ("--data", "phantom", "--set", "dataset.limit=360")
 OPTIONS = ("blood", "--clients", "3", *TINY)
@@ -66,7 +67,7 @@ def test_neither_torch_nor_a_backbone_is_loaded_for_a_preview(preview: Preview) 
 
 def test_without_preview_the_same_is_shown_of_a_partition_that_is_stored(preview: Preview) -> None:
     options = ("partition", *OPTIONS, "--partition", "one-rare-site", "--json", "--home", preview.home)
-    previewed, stored = fedforge(*options, "--preview").json, fedforge(*options).json
+    previewed, stored = forked(*options, "--preview").json, forked(*options).json
     assert previewed["artifact"] is None
     assert stored["artifact"]["created"]
     assert (Path(stored["artifact"]["path"]) / "skew.json").is_file()
@@ -81,16 +82,16 @@ def test_a_preset_of_ones_own_is_previewed_from_its_file(preview: Preview, tmp_p
         "groups:\n- {name: ward, sites: 100%, rows: 100%, feature_skew: {strength: 0.2}}\n"
     )
     options = ("partition", "blood", "--preview", "--clients", "2", *TINY, "--home", preview.home)
-    shown = fedforge(*options, "--partition", file, "--json").json["partition"]
+    shown = forked(*options, "--partition", file, "--json").json["partition"]
     assert (shown["name"], shown["title"]) == ("two-wards", "Two wards")
     assert len(shown["scanners"]) == 2
     file.write_text(file.read_text().replace("rows: 100%", "rows: 90%"))
-    line = refusal(fedforge(*options, "--partition", file))
+    line = refusal(forked(*options, "--partition", file))
     assert "two-wards.yaml: groups: their rows of all add up to 90%, not 100%; give one group the rest." in line
 
 
 def test_partitioners_and_presets_are_listed_without_any_data(tmp_path: Path) -> None:
-    listed = fedforge("partition", "--list", "--json", "--home", tmp_path / "home").json
+    listed = forked("partition", "--list", "--json", "--home", tmp_path / "home").json
     assert {"dirichlet", "geometric"} <= {each["name"] for each in listed["partitioners"]}
     assert {"hospital-skew", "one-rare-site", "sizes-vary", "label-shards"} <= {
         each["name"] for each in listed["presets"]
@@ -107,7 +108,7 @@ def test_partitioners_and_presets_are_listed_without_any_data(tmp_path: Path) ->
     ],
 )
 def test_what_cannot_be_is_refused_in_one_line(arguments: tuple[str, ...], complaint: str, preview: Preview) -> None:
-    outcome = fedforge("partition", *arguments, "--preview", "--home", preview.home)
+    outcome = forked("partition", *arguments, "--preview", "--home", preview.home)
     assert outcome.error_lines
     assert complaint in outcome.error_lines[-1]
     assert outcome.output == ""
@@ -116,7 +117,7 @@ def test_what_cannot_be_is_refused_in_one_line(arguments: tuple[str, ...], compl
 @pytest.mark.real_data
 def test_real_data_are_previewed_with_their_imbalance(real_data: Path, tmp_path: Path) -> None:
     options = ("partition", "path", "--preview", "--data", real_data, "--home", tmp_path / "home", "--json")
-    shown = fedforge(*options, "--partition", "one-rare-site").json
+    shown = forked(*options, "--partition", "one-rare-site").json
     sites = shown["partition"]["skew"]["clients"]
     rarest = min(range(9), key=lambda code: shown["partition"]["skew"]["class_rows"][code])
     assert sites[0]["class_rows"][rarest] == round(0.9 * shown["partition"]["skew"]["class_rows"][rarest])

@@ -17,6 +17,7 @@ import pytest
 from fedforge_runtime.artifacts import MANIFEST
 from fedforge_runtime.data.phantom import generate
 from tests.e2e.command import fedforge, hold_training, refusal, running, tree_of
+from tests.e2e.forked import forked
 
 NETWORK_LIMIT_SECONDS = 30.0
 
@@ -100,7 +101,7 @@ def test_a_wrong_option_is_named_with_what_would_be_right(
     arguments: list[str], words: list[str], empty_home: Path
 ) -> None:
     source = [] if "--data" in arguments else ["--data", "phantom"]
-    reason = refusal(fedforge("run", *arguments, *source, "--home", empty_home))
+    reason = refusal(forked("run", *arguments, *source, "--home", empty_home))
     assert all(word in reason for word in words), reason
 
 
@@ -118,7 +119,7 @@ def test_a_wrong_configuration_file_is_named_with_its_fault(
 ) -> None:
     file = tmp_path / "config.yaml"
     file.write_text(text)
-    reason = refusal(fedforge("run", "blood", "--config", file, "--data", "phantom", "--home", empty_home))
+    reason = refusal(forked("run", "blood", "--config", file, "--data", "phantom", "--home", empty_home))
     assert all(word in reason for word in words), reason
 
 
@@ -137,7 +138,7 @@ def test_a_wrong_participants_file_is_named_with_its_fault(
     file = tmp_path / "participants.json"
     file.write_text(text)
     options = ["--participants", file, "--clients", 3, "--rounds", 2, "--data", "phantom", "--home", empty_home]
-    reason = refusal(fedforge("run", "blood", *options))
+    reason = refusal(forked("run", "blood", *options))
     assert str(file) in reason
     assert all(word in reason for word in words), reason
 
@@ -183,7 +184,7 @@ def test_a_wrong_archive_is_named_with_its_fault(
     write(data_folder, archive)
     before = tree_of(data_folder)
     options = ["--data", data_folder, "--backbone", tiny_backbone, "--home", empty_home]
-    reason = refusal(fedforge("run", "blood", *options))
+    reason = refusal(forked("run", "blood", *options))
     assert str(data_folder / "bloodmnist.npz") in reason
     assert all(word in reason for word in words), reason
     assert tree_of(data_folder) == before
@@ -194,7 +195,7 @@ def test_an_official_archive_with_a_wrong_checksum_is_moved_aside(archive: Array
     final.parent.mkdir(parents=True)
     np.savez_compressed(final, **archive)
     size = final.stat().st_size
-    reason = refusal(fedforge("run", "blood", "--data", "official", "--backbone", "untrained", "--home", tmp_path))
+    reason = refusal(forked("run", "blood", "--data", "official", "--backbone", "untrained", "--home", tmp_path))
     assert "MD5" in reason
     assert "bloodmnist.npz.broken" in reason
     files = {path: size for path, size in tree_of(tmp_path).items() if (tmp_path / path).is_file()}
@@ -203,7 +204,7 @@ def test_an_official_archive_with_a_wrong_checksum_is_moved_aside(archive: Array
 
 def test_more_clients_than_rows_are_refused(asset_home: Path, tiny_backbone: Path) -> None:
     options = ["--data", "phantom", "--set", "dataset.limit=120", "--backbone", tiny_backbone, "--home", asset_home]
-    reason = refusal(fedforge("run", "blood", "--clients", 500, *options))
+    reason = refusal(forked("run", "blood", "--clients", 500, *options))
     assert "500 clients cannot share 72 rows" in reason
 
 
@@ -273,7 +274,7 @@ def test_a_folder_that_is_no_backbone_is_named_with_its_fault(
     folder = tmp_path / "backbone"
     shutil.copytree(tiny_backbone, folder)
     spoil(folder)
-    reason = refusal(fedforge("run", "blood", "--data", "phantom", "--backbone", folder, "--home", empty_home))
+    reason = refusal(forked("run", "blood", "--data", "phantom", "--backbone", folder, "--home", empty_home))
     assert str(folder) in reason
     assert all(word in reason for word in words), reason
 
@@ -285,7 +286,7 @@ def test_a_folder_that_is_no_backbone_is_named_with_its_fault(
 def test_a_run_that_does_not_exist_is_refused_with_the_nearest(
     command: str, undisturbed: dict[str, Any], home: Path
 ) -> None:
-    reason = refusal(fedforge(command, "undisturbd", "--home", home))
+    reason = refusal(forked(command, "undisturbd", "--home", home))
     assert "no run 'undisturbd'" in reason
     assert "'undisturbed'" in reason
 
@@ -294,20 +295,20 @@ def test_a_finished_run_is_neither_started_again_nor_resumed(
     undisturbed: dict[str, Any], small: Sequence[str], home: Path
 ) -> None:
     before = tree_of(home)
-    assert "exists already" in refusal(fedforge("run", "blood", *small, "--run-id", "undisturbed"))
-    assert "is finished" in refusal(fedforge("resume", "undisturbed", "--home", home))
+    assert "exists already" in refusal(forked("run", "blood", *small, "--run-id", "undisturbed"))
+    assert "is finished" in refusal(forked("resume", "undisturbed", "--home", home))
     assert tree_of(home) == before
 
 
 def test_a_model_is_not_exported_over_other_files(undisturbed: dict[str, Any], home: Path, tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("mine")
-    assert "not an empty folder" in refusal(fedforge("export", "undisturbed", tmp_path, "--home", home))
-    assert "not an empty folder" in refusal(fedforge("export", "undisturbed", tmp_path / "notes.txt", "--home", home))
+    assert "not an empty folder" in refusal(forked("export", "undisturbed", tmp_path, "--home", home))
+    assert "not an empty folder" in refusal(forked("export", "undisturbed", tmp_path / "notes.txt", "--home", home))
     assert tree_of(tmp_path) == {"notes.txt": 4}
 
 
 def test_a_resumed_run_keeps_its_configuration(undisturbed: dict[str, Any], home: Path) -> None:
-    reason = refusal(fedforge("resume", "undisturbed", "--set", "learning.epochs=9", "--home", home))
+    reason = refusal(forked("resume", "undisturbed", "--set", "learning.epochs=9", "--home", home))
     assert "keeps its configuration" in reason
 
 
@@ -317,10 +318,10 @@ def test_a_running_run_is_left_alone_by_others(
     with running("run", "blood", *small, "--run-id", "busy", "--json") as process:
         worker, _ = hold_training(home / "runs" / "busy" / "events.jsonl", 1)
 
-        assert "exists already" in refusal(fedforge("run", "blood", *small, "--run-id", "busy"))
-        assert "executed by another process" in refusal(fedforge("resume", "busy", "--home", home))
-        assert "no model yet" in refusal(fedforge("export", "busy", tmp_path / "model", "--home", home))
-        assert fedforge("show", "busy", "--home", home, "--json").json["state"] == "running"
+        assert "exists already" in refusal(forked("run", "blood", *small, "--run-id", "busy"))
+        assert "executed by another process" in refusal(forked("resume", "busy", "--home", home))
+        assert "no model yet" in refusal(forked("export", "busy", tmp_path / "model", "--home", home))
+        assert forked("show", "busy", "--home", home, "--json").json["state"] == "running"
 
         worker.resume()
         output, errors = process.communicate(timeout=60)

@@ -14,6 +14,7 @@ from safetensors.numpy import load_file
 
 from fedforge_runtime.learning.metrics import classification_metrics
 from tests.e2e.command import Outcome, fedforge, refusal
+from tests.e2e.forked import forked
 from tests.html_page import HtmlPage
 
 
@@ -39,9 +40,9 @@ def test_the_command_writes_the_page_and_names_it(reported: Outcome, undisturbed
     path = reported.json["report"]
     assert reported.json == {"run_id": "undisturbed", "report": path}
     assert path == str(Path(undisturbed["artifacts"]["run"], "report.html"))
-    told = fedforge("report", "undisturbed", "--home", home)
+    told = forked("report", "undisturbed", "--home", home)
     assert (told.code, told.output, told.errors) == (0, path + "\n", "")
-    assert fedforge("show", "undisturbed", "--home", home, "--json").json["artifacts"]["report"] == path
+    assert forked("show", "undisturbed", "--home", home, "--json").json["artifacts"]["report"] == path
 
 
 def test_the_page_says_what_the_run_says(reported: Outcome, undisturbed: dict[str, Any]) -> None:
@@ -72,8 +73,8 @@ def test_a_run_that_was_cut_short_is_labelled(reported: Outcome, undisturbed: di
     events = (whole / "events.jsonl").read_text().splitlines(keepends=True)
     (cut / "events.jsonl").write_text("".join(line for line in events if json.loads(line)["type"] == "run_started"))
     try:
-        page = _page(fedforge("report", "cut-short", "--home", home, "--json").json["report"])
-        shown = fedforge("show", "cut-short", "--home", home)
+        page = _page(forked("report", "cut-short", "--home", home, "--json").json["report"])
+        shown = forked("show", "cut-short", "--home", home)
     finally:
         shutil.rmtree(cut)
     assert "INTERRUPTED after 1 of 3 rounds" in page.text
@@ -84,4 +85,4 @@ def test_a_run_that_was_cut_short_is_labelled(reported: Outcome, undisturbed: di
 
 
 def test_the_report_of_an_unknown_run_is_refused(home: Path, undisturbed: dict[str, Any]) -> None:
-    assert "there is no run 'undisturbt'" in refusal(fedforge("report", "undisturbt", "--home", home))
+    assert "there is no run 'undisturbt'" in refusal(forked("report", "undisturbt", "--home", home))

@@ -11,7 +11,8 @@ import pytest
 from numpy.typing import NDArray
 from safetensors.numpy import load_file
 
-from tests.e2e.command import Outcome, fedforge, fedforge_together
+from tests.e2e.command import Outcome, fedforge_together
+from tests.e2e.forked import forked, forked_together
 
 
 def _assert_equal(outcome: Outcome, expected: dict[str, Any]) -> None:
@@ -32,7 +33,7 @@ def test_the_same_seed_gives_the_same_model_in_one_worker_or_two(small: list[str
 
 @pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="the extra 'simulation' is not installed")
 def test_the_same_seed_gives_the_same_model_in_ray(small: list[str], undisturbed: dict[str, Any]) -> None:
-    outcome = fedforge("run", "blood", *small, "--engine", "ray", "--json")
+    outcome = forked("run", "blood", *small, "--engine", "ray", "--json")
     _assert_equal(outcome, undisturbed)
     assert outcome.json["engine"] == "ray"
 
@@ -40,7 +41,7 @@ def test_the_same_seed_gives_the_same_model_in_ray(small: list[str], undisturbed
 def test_the_seed_decides_the_model_and_who_takes_part(small: list[str], undisturbed: dict[str, Any]) -> None:
     command = ["run", "blood", *small, "--rounds", "4", "--set", "federation.clients_per_round=2", "--json"]
     other_command = ["run", "blood", *small, "--seed", "18", "--json"]
-    outcomes = fedforge_together(command, [*command, "--set", "runtime.workers=1"], other_command)
+    outcomes = [*fedforge_together(command, [*command, "--set", "runtime.workers=1"]), forked(*other_command)]
     assert [outcome.code for outcome in outcomes] == [0, 0, 0]
     first, second, other = (outcome.json for outcome in outcomes)
     assert first["model_sha256"] == second["model_sha256"]
@@ -59,7 +60,7 @@ def test_the_cached_and_the_uncached_path_give_the_same_head(small: list[str], h
 def test_the_cached_and_the_uncached_path_give_the_same_head_on_real_images(
     real_data: Path, real_backbone: Path, tmp_path: Path
 ) -> None:
-    options = ["--home", str(tmp_path), "--data", str(real_data), "--backbone", str(real_backbone)]
+    options = ["--home", str(tmp_path), "--data", str(real_data), "--backbone", str(real_backbone), "--no-bounds"]
     _assert_same_head(
         ["blood", *options, "--clients", "2", "--rounds", "2", "--set", "dataset.limit=60", "--profile", "tuned"],
         tmp_path,
@@ -69,7 +70,7 @@ def test_the_cached_and_the_uncached_path_give_the_same_head_on_real_images(
 def _assert_same_head(command: list[str], home: Path) -> None:
     cached, uncached = (
         _head(outcome, home)
-        for outcome in fedforge_together(
+        for outcome in forked_together(
             *(["run", *command, "--set", f"learning.cache_features={text}", "--json"] for text in ("true", "false"))
         )
     )

@@ -14,7 +14,6 @@ import pytest
 from monitor.schema import RoundCompleted
 from tests.e2e.command import (
     Outcome,
-    fedforge,
     processes_of,
     refusal,
     running,
@@ -22,6 +21,7 @@ from tests.e2e.command import (
     wait_for_event,
     wait_until,
 )
+from tests.e2e.forked import forked
 
 DISK_BYTES = 16 << 20
 PAGE_BYTES = 4096
@@ -78,7 +78,7 @@ def _bring_artifacts(home: Path, disk: Disk, *, but: str = "") -> None:
 
 
 def _resume(run_id: str, disk: Disk) -> Outcome:
-    outcome = fedforge("resume", run_id, "--home", disk.home, "--json")
+    outcome = forked("resume", run_id, "--home", disk.home, "--json")
     assert outcome.code == 0, outcome.errors
     return outcome
 
@@ -86,7 +86,7 @@ def _resume(run_id: str, disk: Disk) -> Outcome:
 def test_a_home_below_a_file_is_refused(tmp_path: Path, small: Sequence[str], home: Path) -> None:
     (tmp_path / "file").write_text("mine")
     options = [str(tmp_path / "file" / "home") if option == str(home) else option for option in small]
-    reason = refusal(fedforge("run", "blood", *options))
+    reason = refusal(forked("run", "blood", *options))
     assert f"the home folder {tmp_path / 'file' / 'home'} cannot be written" in reason
     assert "--home" in reason
     assert tree_of(tmp_path) == {"file": 4}
@@ -98,8 +98,8 @@ def test_a_read_only_home_is_refused_for_runs_and_still_shows_them(
     shutil.copytree(home / "runs" / "undisturbed", disk.home / "runs" / "undisturbed")
     before = tree_of(disk.home)
     _mount(disk.home.parent, "remount", "ro")
-    assert f"the home folder {disk.home} cannot be written" in refusal(fedforge("run", "blood", *options))
-    shown = fedforge("show", "undisturbed", "--home", disk.home, "--json")
+    assert f"the home folder {disk.home} cannot be written" in refusal(forked("run", "blood", *options))
+    shown = forked("show", "undisturbed", "--home", disk.home, "--json")
     assert shown.code == 0, shown.errors
     assert shown.json["model_sha256"] == undisturbed["model_sha256"]
     assert tree_of(disk.home) == before
@@ -107,7 +107,7 @@ def test_a_read_only_home_is_refused_for_runs_and_still_shows_them(
 
 def test_a_disk_that_is_full_while_the_images_are_written(disk: Disk, options: Sequence[str]) -> None:
     disk.fill(leave=64 * PAGE_BYTES)
-    reason = refusal(fedforge("run", "blood", *options))
+    reason = refusal(forked("run", "blood", *options))
     assert f"cannot write below {disk.home}" in reason
     assert "No space left on device" in reason
     assert not [path for path in disk.home.rglob("*") if path.is_file() and path.stat().st_size]
@@ -118,10 +118,10 @@ def test_features_that_do_not_fit_are_refused_before_they_are_computed(
 ) -> None:
     _bring_artifacts(home, disk, but="features")
     disk.fill(leave=6 * PAGE_BYTES)
-    reason = refusal(fedforge("run", "blood", *options, "--run-id", "full"))
+    reason = refusal(forked("run", "blood", *options, "--run-id", "full"))
     assert f"the features need 0.0 MB, but {disk.home}" in reason
     assert "fedforge resume full" in reason
-    assert fedforge("show", "full", "--home", disk.home, "--json").json["state"] == "failed"
+    assert forked("show", "full", "--home", disk.home, "--json").json["state"] == "failed"
 
 
 def test_a_disk_that_fills_up_while_features_are_computed(
@@ -151,7 +151,7 @@ def test_a_disk_that_fills_up_in_mid_run(
     reason = refusal(outcome)
     assert f"cannot write below {disk.home / 'runs' / 'full'}: no space left" in reason.replace("No", "no")
     assert "fedforge resume full" in reason
-    assert fedforge("show", "full", "--home", disk.home).code == 0
+    assert forked("show", "full", "--home", disk.home).code == 0
     disk.free()
     resumed = _resume("full", disk).json
     assert resumed["model_sha256"] == undisturbed["model_sha256"]
@@ -163,9 +163,9 @@ def test_a_disk_without_room_for_the_exported_model(
 ) -> None:
     _bring_artifacts(home, disk)
     disk.fill(leave=50 * PAGE_BYTES)  # the rounds take about 30 pages, the model 34
-    reason = refusal(fedforge("run", "blood", *options, "--run-id", "full"))
+    reason = refusal(forked("run", "blood", *options, "--run-id", "full"))
     assert f"cannot write below {disk.home / 'runs' / 'full'}: No space left on device" in reason
-    shown = fedforge("show", "full", "--home", disk.home, "--json").json
+    shown = forked("show", "full", "--home", disk.home, "--json").json
     assert (shown["state"], shown["rounds_completed"], shown["metrics"]) == ("failed", 3, {})
     disk.free()
     resumed = _resume("full", disk).json
