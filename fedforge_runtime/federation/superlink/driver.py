@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import httpx
-from flwr.app import Context, Message
+from flwr.app import Context, Error, Message
+from flwr.app.message import make_message
 from flwr.serverapp import Grid
 
 from fedforge_runtime import __version__
@@ -171,7 +172,7 @@ class LinkGrid(Grid):
 
     def pull_messages(self, message_ids: Iterable[str]) -> Iterable[Message]:
         with _translated(self._address, self._link):
-            return self._replies.collect(message_ids)
+            return [_explained(reply) for reply in self._replies.collect(message_ids)]
 
     def send_and_receive(self, messages: Iterable[Message], *, timeout: float | None = None) -> Iterable[Message]:
         with _translated(self._address, self._link):
@@ -186,6 +187,14 @@ class LinkGrid(Grid):
     @property
     def run(self) -> Any:
         return self._inner.run
+
+
+def _explained(reply: Message) -> Message:
+    """Flower's word for a node that is away says only that its heartbeat is missing."""
+    if reply.has_error() and reply.error.code == flower.ErrorCode.NODE_UNAVAILABLE:
+        error = Error(reply.error.code, "the site's node is gone, or was started anew and knows nothing of it")
+        return make_message(metadata=reply.metadata, error=error)
+    return reply
 
 
 def _submit(address: LinkAddress, run_config: Mapping[str, Any]) -> _Task:

@@ -107,6 +107,21 @@ class FleetConnection:
         except (LinkForgotError, httpx.HTTPStatusError):
             return False
 
+    def report_former_gone(self) -> bool:
+        """Tell the SuperLink that an earlier process of this node is gone, if there was one that did not say so.
+
+        The SuperLink hands out a message once, and nobody can say what that process was handed when it died: while
+        the node is away, whoever waits for any of it gets an error.
+        """
+        former = self._noted_id()
+        if not former:
+            return False
+        try:
+            self._call(self._client.DeactivateNode, flower.DeactivateNodeRequest(node_id=former))
+        except (LinkAwayError, LinkForgotError, NodeRefusedError, RunOverError, httpx.HTTPStatusError):
+            return False
+        return True
+
     def _noted_id(self) -> int:
         try:
             return int(self._noted.read_text()) if self._noted else 0

@@ -37,7 +37,6 @@ from fedforge_runtime.federation.superlink.fleet import (
     RunOverError,
 )
 from fedforge_runtime.federation.superlink.identity import node_identity
-from fedforge_runtime.federation.superlink.journal import Journal
 from fedforge_runtime.federation.superlink.packing import packing_mod
 from fedforge_runtime.federation.superlink.presence import Presence
 from fedforge_runtime.processes import WorkerDiedError, WorkerPool, die_with_owner, share_template
@@ -53,6 +52,8 @@ _ACTIVE_SECONDS = 60.0
 """A run that has sent nothing for as long is asked for less often."""
 _RUN_CHECK_SECONDS = 1.0
 _RECONNECT_SECONDS = 1.0
+_MISSED_SECONDS = 1.0
+"""Long enough for a run to ask for answers, and to learn that an earlier process of the node will give none."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,7 @@ class NodeSpec:
         link: where its SuperLink is.
         site: its partition id.
         node_config: what the ClientApp finds in `context.node_config`, beside the partition id.
-        folder: where its key, its log and its journal are.
+        folder: where its key, its log and its number are.
         client_app: `module:attribute` of the installed ClientApp.
         key: the private key that the SuperLink's operator has registered; by default one of its own.
         threads: torch threads of its worker.
@@ -80,11 +81,6 @@ class NodeSpec:
     @property
     def log(self) -> Path:
         return self.folder / f"site-{self.site}.log"
-
-    @property
-    def journal(self) -> Path:
-        """The messages that are not answered yet, so that they are after a crash."""
-        return self.folder / f"site-{self.site}.owed.json"
 
     @property
     def node_id(self) -> Path:
@@ -152,7 +148,6 @@ class Node:
         self._work: _Work | None = None
         self._handed_out: Message | None = None
         """Announced by the SuperLink; its content is still to come."""
-        self._journal = Journal(spec.journal)
         self._stop = threading.Event()
         self._node_config = {PARTITION_ID: spec.site, **spec.node_config}
         self._presence = Presence(self._node_config)
@@ -171,8 +166,9 @@ class Node:
             NodeRefusedError: the SuperLink does not take this node.
         """
         with self._pool:
+            if self._fleet.report_former_gone():
+                self._stop.wait(_MISSED_SECONDS)
             self._connect()
-            self._answer_interrupted()
             while not self._stop.is_set():
                 try:
                     self._step()
@@ -208,7 +204,6 @@ class Node:
             self._last_message, self._pause = monotonic(), _SHORTEST_POLL_SECONDS
             self._accept(message)
         self._begin_next()
-        self._note_owed()
         if self._work:
             wait([self._work.outcome], timeout=_BUSY_POLL_SECONDS)
             self._follow(self._work)
@@ -270,7 +265,6 @@ class Node:
             with suppress(RunOverError):
                 self._fleet.send(work.reply)
             self._work = None
-            self._note_owed()
             self._presence.postpone()
             self._last_message, self._pause = monotonic(), _SHORTEST_POLL_SECONDS
         elif monotonic() >= work.next_check:
@@ -297,25 +291,12 @@ class Node:
 
     def _note_handed_out(self, message: Message) -> None:
         self._handed_out = message
-        self._note_owed()
-
-    def _note_owed(self) -> None:
-        owed = [self._work.message] if self._work else []
-        owed += [*self._waiting, *([self._handed_out] if self._handed_out else [])]
-        self._journal.note(self._fleet.node_id, owed)
 
     def _answer_handed_out(self) -> None:
         """Say of a message whose content did not come that no answer will."""
         if self._handed_out:
-            self._answer_by_error(self._handed_out, "the site's node was handed the message and could not take it")
+            reason = "the site's node was handed the message and could not take it"
+            error = Error(flower.ErrorCode.CLIENT_APP_CRASHED, reason)
+            with suppress(RunOverError):
+                self._fleet.send(Message(error, reply_to=self._handed_out))
             self._handed_out = None
-
-    def _answer_interrupted(self) -> None:
-        """Say of messages that an earlier process of this node had taken that no answer will come."""
-        for message in self._journal.read(self._fleet.node_id):
-            self._answer_by_error(message, "the site's node was started anew while the client was at work")
-        self._journal.clear()
-
-    def _answer_by_error(self, message: Message, reason: str) -> None:
-        with suppress(RunOverError):
-            self._fleet.send(Message(Error(flower.ErrorCode.CLIENT_APP_CRASHED, reason), reply_to=message))

@@ -6,9 +6,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from flwr.app import Message, RecordDict
+from flwr.serverapp import ServerApp
 
+from fedforge_runtime.federation.engines.base import Federation
 from fedforge_runtime.federation.superlink.address import LinkAddress, free_port
-from fedforge_runtime.federation.superlink.driver import node_states
+from fedforge_runtime.federation.superlink.driver import driven_run, node_states
 from fedforge_runtime.federation.superlink.fleet import FleetConnection, LinkAwayError
 from fedforge_runtime.federation.superlink.identity import node_identity
 from fedforge_runtime.federation.superlink.link_process import LinkProcess
@@ -75,3 +78,38 @@ def test_a_process_that_does_not_know_the_id_waits_until_the_other_is_missed(lin
     with pytest.raises(LinkAwayError, match="another process is connected with this node's key"):
         process_of_a_node(link, tmp_path, noted=False).connect()
     first.close()
+
+
+def test_what_a_process_was_handed_is_answered_by_an_error_before_the_next_one_takes_messages(
+    link: LinkAddress, tmp_path: Path
+) -> None:
+    died = process_of_a_node(link, tmp_path)
+    died.connect()
+    with driven_run(link, Federation(ServerApp(), {}, clients=1, workers=1)) as (grid, _):
+        handed, _ = grid.push_messages(
+            [Message(RecordDict(), died.node_id, "query"), Message(RecordDict(), died.node_id, "train")]
+        )
+        taken = died.receive()
+        assert taken is not None
+        assert taken.metadata.message_id == handed
+        assert list(grid.pull_messages([handed])) == []
+
+        again = process_of_a_node(link, tmp_path)
+        assert again.report_former_gone()
+        (reply,) = grid.pull_messages([handed])
+        again.connect()
+
+        assert reply.metadata.reply_to_message_id == handed
+        assert "started anew" in reply.error.reason
+        assert again.node_id == died.node_id
+        assert again.node_id in grid.get_node_ids()
+    again.close()
+
+
+def test_a_node_that_said_good_bye_or_never_was_there_is_not_reported(link: LinkAddress, tmp_path: Path) -> None:
+    first = process_of_a_node(link, tmp_path)
+    assert not first.report_former_gone()
+    first.connect()
+    first.close()
+
+    assert not process_of_a_node(link, tmp_path).report_former_gone()
