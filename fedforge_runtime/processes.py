@@ -33,8 +33,17 @@ class WorkerDiedError(FedForgeError):
     """The worker's process ended before its task did: killed, out of memory, or abandoned."""
 
 
-def start_template() -> None:
-    """Begin to load the template in the background, so that the first worker waits less."""
+_preloaded = ["fedforge_runtime.preload"]
+"""What the template imports."""
+
+
+def start_template(*modules: str) -> None:
+    """Begin to load the template in the background, so that the first worker waits less.
+
+    Args:
+        modules: what it imports beside `fedforge_runtime.preload`, for processes that all need them.
+    """
+    _preloaded.extend(module for module in modules if module not in _preloaded)
     context = _context()
     if context.get_start_method() == "forkserver":
         from multiprocessing import forkserver, resource_tracker
@@ -63,7 +72,7 @@ def _context() -> BaseContext:
     # Forking a process that has loaded torch is unsafe on macOS: there every worker imports for itself.
     context = multiprocessing.get_context("forkserver" if sys.platform == "linux" else "spawn")
     if context.get_start_method() == "forkserver":
-        context.set_forkserver_preload(["fedforge_runtime.preload"])
+        context.set_forkserver_preload(_preloaded)
     return context
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
 from flwr.app import ConfigRecord, Message, MessageType, RecordDict
+from flwr.common.constant import ErrorCode
 from flwr.serverapp import Grid
 
 from fedforge_runtime.clock import monotonic
@@ -22,6 +23,7 @@ _SHORTEST_POLL_SECONDS = 0.001
 _LONGEST_POLL_SECONDS = 0.05
 _POLL_SHARE = 4.0
 """Where asking in vain is costly, as over a network, at most a fifth of the time is spent on it."""
+_DISCOVERY_POLL_SECONDS = 0.1
 _PAUSE_POLL_SECONDS = 0.2
 _LONGEST_REASON = 2000
 
@@ -106,15 +108,15 @@ class RunGrid(Grid):
                     f"only {len(self.clients)} of {expected} clients connected within {timeout:.0f} s."
                 )
             self._raise_if_stopped()
-            time.sleep(_LONGEST_POLL_SECONDS)
+            time.sleep(_DISCOVERY_POLL_SECONDS)
 
     def _ask_new_nodes(self, timeout: float, round_number: int) -> None:
         known = self._client_of_node.keys() | self._misfits.keys()
         new = [node for node in self._inner.get_node_ids() if node not in known]
         questions = [Message(RecordDict(), node, MessageType.QUERY) for node in sorted(new)]
         for node, reply in self._round_trip(self._with_settings(questions), timeout):
-            if reply is None:
-                continue
+            if reply is None or (reply.has_error() and reply.error.code == ErrorCode.NODE_UNAVAILABLE):
+                continue  # it went between the two questions, and may come back
             if reply.has_error():
                 raise RunFailedError(f"node {node} cannot run the ClientApp: {reply.error.reason}")
             identity = reply.content.config_records[CONFIG]

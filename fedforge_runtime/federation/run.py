@@ -25,7 +25,7 @@ from fedforge_runtime.data.row_pass import PassTools
 from fedforge_runtime.devices import DeviceDecision, DeviceRequest, WorkerBackend, decide_device, keep_device
 from fedforge_runtime.environment import allow_mps_fallback
 from fedforge_runtime.errors import ConfigError, FedForgeError, RunError, RunStoppedError, StorageError, failure_reason
-from fedforge_runtime.federation.engines import open_engine
+from fedforge_runtime.federation.engines import TEMPLATE_MODULES, open_engine
 from fedforge_runtime.federation.engines.base import Engine, Federation
 from fedforge_runtime.federation.holdings import HOME, SHARDS
 from fedforge_runtime.federation.participants import read_participants
@@ -307,7 +307,7 @@ def _start_template(config: RunConfig) -> None:
     """Begin to load the template, with what torch must be told before it is imported."""
     if config.learning.device == "mps":
         allow_mps_fallback()
-    start_template()
+    start_template(*TEMPLATE_MODULES.get(config.runtime.engine, ()))
 
 
 @contextmanager

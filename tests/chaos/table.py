@@ -33,7 +33,7 @@ def markdown(trials: Sequence[Trial]) -> str:
 
 def _seen(trial: Trial) -> str:
     if not trial.detected_by:
-        return "nothing: it was between two messages"
+        return "nothing: it was between two messages" if trial.state == "completed" else "nothing"
     if not trial.detected_reason:
         return f"`fedforge show`: {trial.detected_by}"
     return f"`{trial.detected_by}`: {_general(trial.detected_reason)}"

@@ -96,11 +96,6 @@ def processes_of(pid: int) -> list[psutil.Process]:
     return [process for process in tree if process.is_running() and process.status() != psutil.STATUS_ZOMBIE]
 
 
-def workers_of(pid: int) -> list[psutil.Process]:
-    """The processes that a command's template has forked."""
-    return [worker for child in psutil.Process(pid).children() for worker in child.children()]
-
-
 def kill_tree(pid: int) -> None:
     """kill -9 of a process and all its descendants, at once."""
     for process in processes_of(pid):

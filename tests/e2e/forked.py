@@ -1,7 +1,7 @@
-"""Runs the command line in a process forked from one that has loaded everything: the same in a quarter of the time.
+"""Runs the command line in a process forked from one that has loaded everything: the same for a third of the work.
 
-For tests of what a command computes and says. Where the subject is how its processes start and end, or that two of
-them have nothing in common but their configuration, `tests.e2e.command` starts it as a user does.
+For tests of what a command computes and says. Where the subject is how a command's processes start and end
+together, or that equal runs in processes that share nothing are equal, `tests.e2e.command` starts it as a user does.
 """
 
 from __future__ import annotations
@@ -11,35 +11,60 @@ import os
 import signal
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from multiprocessing import forkserver
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from types import ModuleType
+
+import psutil
 
 from fedforge_runtime.environment import configure_third_parties
 from fedforge_runtime.processes import die_with_owner, share_template, start_process
 from tests.e2e.command import LIMIT_SECONDS, Outcome
 
-# What workers have loaded, and what a command's own process and pytest's own import load besides.
+# What workers have loaded, and what a command's own process and every process of pytest's load besides.
 PRELOADED = ["fedforge_runtime.preload", "fedforge_runtime.cli", "flwr.serverapp", "matplotlib.figure", "pytest"]
+
+
+class ForkedCommand:
+    """A `fedforge` that runs; its workers are forked from where it was."""
+
+    def __init__(self, process: BaseProcess, output: Path, errors: Path, others: set[psutil.Process]) -> None:
+        self._process = process
+        self._output = output
+        self._errors = errors
+        self._others = others
+
+    def family(self) -> list[psutil.Process]:
+        """It and its workers, those that are alive; also the family of a command that was started later."""
+        return [each for each in _children_of_the_template() if each not in self._others]
+
+    def workers(self) -> list[psutil.Process]:
+        """Its workers that are alive."""
+        return [each for each in self.family() if each.pid != self._process.pid]
+
+    def wait(self, seconds: float = LIMIT_SECONDS) -> Outcome:
+        """How it ended; fails when it has not after `seconds`."""
+        self._process.join(seconds)
+        errors = self._errors.read_text()
+        assert self._process.exitcode is not None, f"no end within {seconds:g} s: {errors}"
+        return Outcome(self._process.exitcode, self._output.read_text(), errors)
+
+    def kill_all(self) -> None:
+        """kill -9 of it and its workers, at once; returns when it is gone."""
+        for each in self.family():
+            with suppress(psutil.NoSuchProcess):
+                each.kill()
+        self._process.join()
 
 
 def forked(*arguments: object) -> Outcome:
     """Run `fedforge` with these arguments to its end."""
-    configure_third_parties()
-    forkserver.set_forkserver_preload(PRELOADED)
-    forkserver.ensure_running()  # unless this process has had workers, and so a template, already
-    with tempfile.TemporaryDirectory() as folder:
-        output, errors = Path(folder, "output"), Path(folder, "errors")
-        environment = {**os.environ, "COLUMNS": "200"}
-        process = start_process(_run, list(map(str, arguments)), environment, output, errors, name="fedforge")
-        process.join(LIMIT_SECONDS)
-        if process.exitcode is None:
-            process.kill()
-            process.join()
-            raise AssertionError(f"{arguments} did not end within {LIMIT_SECONDS:g} s: {errors.read_text()}")
-        return Outcome(process.exitcode, output.read_text(), errors.read_text())
+    with forked_running(*arguments) as command:
+        return command.wait()
 
 
 def forked_together(*commands: Sequence[object]) -> list[Outcome]:
@@ -48,13 +73,36 @@ def forked_together(*commands: Sequence[object]) -> list[Outcome]:
         return list(threads.map(lambda arguments: forked(*arguments), commands))
 
 
+@contextmanager
+def forked_running(*arguments: object) -> Iterator[ForkedCommand]:
+    """A `fedforge` that runs while the block does; when the block ends early, whatever is left of it is killed."""
+    configure_third_parties()
+    forkserver.set_forkserver_preload(PRELOADED)
+    forkserver.ensure_running()  # unless this process has had workers, and so a template, already
+    with tempfile.TemporaryDirectory() as folder:
+        output, errors = Path(folder, "output"), Path(folder, "errors")
+        environment = {**os.environ, "COLUMNS": "200"}
+        others = set(_children_of_the_template())
+        process = start_process(_run, list(map(str, arguments)), environment, output, errors, name="fedforge")
+        command = ForkedCommand(process, output, errors, others)
+        try:
+            yield command
+        finally:
+            if process.exitcode is None:
+                command.kill_all()
+
+
+def _children_of_the_template() -> list[psutil.Process]:
+    return psutil.Process(forkserver._forkserver._forkserver_pid).children()
+
+
 def _run(arguments: Sequence[str], environment: Mapping[str, str], output: Path, errors: Path) -> None:
     from fedforge_runtime import cli
 
     os.setsid()
     die_with_owner()
     share_template()
-    forkserver.ensure_running = forkserver._forkserver.ensure_running  # the command starts no template of its own
+    forkserver.ensure_running = forkserver._forkserver.ensure_running  # it starts no template of its own
     signal.signal(signal.SIGINT, signal.default_int_handler)
     os.environ.clear()
     os.environ.update(environment)

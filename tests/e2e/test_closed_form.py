@@ -17,8 +17,8 @@ from fedforge_runtime.federation.bounds import compute_bounds, read_bounds
 from fedforge_runtime.federation.settings import RunInputs
 from fedforge_runtime.home import Home
 from fedforge_runtime.processes import WorkerPool
-from tests.e2e.command import Outcome, fedforge_together, hold_training, kill_tree, refusal, running
-from tests.e2e.forked import forked, forked_together
+from tests.e2e.command import Outcome, fedforge_together, hold_training, refusal
+from tests.e2e.forked import forked, forked_running, forked_together
 
 WARM = ["--warm-start", "closed_form"]
 CLOSED_FORM = ["--strategy", "closed_form"]
@@ -81,22 +81,20 @@ def test_both_are_the_same_to_the_bit_in_one_worker_and_in_ray(
     elsewhere = [["--set", "runtime.workers=1"]]
     if importlib.util.find_spec("ray"):
         elsewhere.append(["--engine", "ray"])
-    for where in elsewhere:
-        outcomes = forked_together(
-            ["run", "blood", *small, *WARM, *where, "--json"], ["run", "blood", *one_round, *where, "--json"]
-        )
-        for outcome, expected in zip(outcomes, runs.values(), strict=True):
-            assert result(outcome)["model_sha256"] == expected["model_sha256"]
-            assert outcome.json["metrics"] == expected["metrics"]
+    commands = [
+        ["run", "blood", *options, *where, "--json"] for where in elsewhere for options in ([*small, *WARM], one_round)
+    ]
+    for outcome, expected in zip(forked_together(*commands), [*runs.values()] * len(elsewhere), strict=True):
+        assert result(outcome)["model_sha256"] == expected["model_sha256"]
+        assert outcome.json["metrics"] == expected["metrics"]
 
 
 def test_kill_9_then_resume_of_a_warm_started_run_gives_the_same_model(
     small: list[str], runs: dict[str, dict[str, Any]], home: Path
 ) -> None:
-    with running("run", "blood", *small, *WARM, "--run-id", "warm-killed") as process:
+    with forked_running("run", "blood", *small, *WARM, "--run-id", "warm-killed") as command:
         hold_training(home / "runs" / "warm-killed" / "events.jsonl", 1)
-        kill_tree(process.pid)
-        process.wait()
+        command.kill_all()
     resumed = result(forked("resume", "warm-killed", "--home", home, "--json"))
     assert resumed["attempt"] == 2
     assert resumed["model_sha256"] == runs["warm"]["model_sha256"]

@@ -20,9 +20,14 @@ def no_network() -> Iterator[dict[str, str]]:
         yield {"https_proxy": nowhere, "http_proxy": nowhere, "no_proxy": "", "HF_ENDPOINT": nowhere}
 
 
-def test_the_demo_runs_without_a_network_and_names_its_stand_ins(tmp_path: Path, no_network: dict[str, str]) -> None:
-    done = fedforge("demo", "--home", tmp_path / "home", environment=no_network)
+def test_the_demo_runs_without_a_network_and_names_its_stand_ins(
+    tmp_path: Path, no_network: dict[str, str], temporary_files: Path
+) -> None:
+    temporary = temporary_files / "own"
+    temporary.mkdir()
+    done = fedforge("demo", "--home", tmp_path / "home", environment={**no_network, "TMPDIR": str(temporary)})
     assert done.code == 0, done.errors
+    assert not list(temporary.iterdir())
     told = " ".join(done.errors.split())
     assert "Phantom images stand in for it" in told
     assert "An untrained backbone stands in for it" in told

@@ -11,7 +11,6 @@ import pytest
 
 from fedforge_runtime.data.catalogue import official_archive
 from fedforge_runtime.data.phantom import generate
-from tests.e2e.command import fedforge
 from tests.e2e.conftest import ROWS
 from tests.e2e.forked import forked
 
@@ -59,16 +58,12 @@ def test_the_model_card_names_phantom_data_and_the_hash(exported: Path, undistur
     assert "Untrained backbone" not in card
 
 
-def test_an_untrained_backbone_is_named_wherever_its_numbers_are(tmp_path: Path, temporary_files: Path) -> None:
-    temporary = temporary_files / "own"
-    temporary.mkdir()
+def test_an_untrained_backbone_is_named_wherever_its_numbers_are(tmp_path: Path) -> None:
     options = ["--data", "phantom", "--set", "dataset.limit=72", "--set", "partition.minimum_rows=5", "--clients", "2"]
-    done = fedforge(
-        *("run", "blood", *options, "--backbone", "untrained", "--rounds", "1", "--no-bounds", "--home", tmp_path),
-        environment={"TMPDIR": str(temporary)},
+    done = forked(
+        "run", "blood", *options, "--backbone", "untrained", "--rounds", "1", "--no-bounds", "--home", tmp_path
     )
     assert done.code == 0, done.errors
-    assert not list(temporary.iterdir())
     assert "UNTRAINED BACKBONE" in done.errors
     assert "UNTRAINED BACKBONE" in done.output
 

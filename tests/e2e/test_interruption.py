@@ -22,9 +22,8 @@ from tests.e2e.command import (
     refusal,
     running,
     wait_until,
-    workers_of,
 )
-from tests.e2e.forked import forked, forked_together
+from tests.e2e.forked import forked, forked_running, forked_together
 
 
 @pytest.fixture
@@ -90,12 +89,12 @@ def test_ctrl_c_in_mid_round_stops_leaves_no_process_and_resumes(
 def test_a_site_that_dies_is_left_out_and_its_round_can_be_replayed(
     undisturbed: dict[str, Any], small: list[str], home: Path
 ) -> None:
-    with running("run", "blood", *small, "--run-id", "lost-a-site", "--json") as process:
+    with forked_running("run", "blood", *small, "--run-id", "lost-a-site", "--json") as command:
         worker, lost = hold_training(home / "runs" / "lost-a-site" / "events.jsonl", 2)
         worker.kill()
-        output, errors = process.communicate(timeout=120)
-    assert process.returncode == 0, errors
-    result = json.loads(output)
+        outcome = command.wait(120)
+    assert outcome.code == 0, outcome.errors
+    result = outcome.json
     assert "died" in result["rounds"][1]["failures"][str(lost)]
     assert [record["participants"] for record in result["rounds"]] == [
         [0, 1, 2],
@@ -113,12 +112,13 @@ def test_a_site_that_dies_is_left_out_and_its_round_can_be_replayed(
 
 
 def test_too_few_sites_end_the_run_with_a_reason(small: list[str], home: Path) -> None:
-    with running("run", "blood", *small, "--set", "federation.minimum_clients=3", "--run-id", "too-few") as process:
+    options = ["--set", "federation.minimum_clients=3", "--run-id", "too-few"]
+    with forked_running("run", "blood", *small, *options) as command:
         worker, lost = hold_training(home / "runs" / "too-few" / "events.jsonl", 1)
         worker.kill()
-        output, errors = process.communicate(timeout=120)
+        outcome = command.wait(120)
     reason = f"round 1: only 2 of the 3 clients needed gave a usable answer (client {lost}: train: the client's process"
-    assert reason in refusal(Outcome(process.returncode, output, errors))
+    assert reason in refusal(outcome)
     shown = forked("show", "too-few", "--home", home, "--json").json
     assert shown["state"] == "failed"
     assert reason in shown["reason"]
@@ -127,12 +127,11 @@ def test_too_few_sites_end_the_run_with_a_reason(small: list[str], home: Path) -
 def test_chunks_of_features_that_are_done_are_not_done_again_after_kill_9(
     undisturbed: dict[str, Any], fresh: list[str], tmp_path: Path
 ) -> None:
-    with running("run", "blood", *fresh, "--run-id", "killed") as process:
+    with forked_running("run", "blood", *fresh, "--run-id", "killed") as command:
         progress = _feature_progress(tmp_path)
-        workers_of(process.pid)[0].suspend()  # so that one chunk at least is never done
+        command.workers()[0].suspend()  # so that one chunk at least is never done
         done = wait_until(lambda: [chunk for chunk in _chunks(progress) if chunk[0] != "train"], "a chunk to mark")
-        kill_tree(process.pid)
-        process.wait()
+        command.kill_all()
     split, start, stop = done[0]
     marked = np.load(progress.with_name(f"features_{split}.npy"), mmap_mode="r+")
     marked[start:stop] = 0.25  # what is computed anew loses the mark; rows that train the model stay as they are
@@ -147,13 +146,13 @@ def test_chunks_of_features_that_are_done_are_not_done_again_after_kill_9(
 
 
 def test_a_worker_that_dies_over_features_ends_the_run_with_a_reason(fresh: list[str], tmp_path: Path) -> None:
-    with running("run", "blood", *fresh, "--run-id", "lost") as process:
+    with forked_running("run", "blood", *fresh, "--run-id", "lost") as command:
         _feature_progress(tmp_path)
-        worker = workers_of(process.pid)[0]
+        worker = command.workers()[0]
         worker.suspend()
         worker.kill()
-        output, errors = process.communicate(timeout=60)
-    reason = refusal(Outcome(process.returncode, output, errors))
+        outcome = command.wait(60)
+    reason = refusal(outcome)
     assert "a worker process ended before its task did" in reason
     assert "fedforge resume lost" in reason
     assert forked("show", "lost", "--home", tmp_path, "--json").json["state"] == "failed"

@@ -11,8 +11,8 @@ import pytest
 from safetensors.numpy import load_file
 
 from fedforge_runtime.artifacts import read_json
-from tests.e2e.command import Outcome, fedforge, hold_training, kill_tree, refusal, running
-from tests.e2e.forked import forked, forked_together
+from tests.e2e.command import Outcome, fedforge, hold_training, refusal
+from tests.e2e.forked import forked, forked_running, forked_together
 
 STAGED = ["--mode", "last_block", "--head-rounds", "1"]
 
@@ -61,10 +61,9 @@ def test_a_staged_run_that_is_killed_resumes_to_the_same_model(
     small: list[str], staged: dict[str, Any], home: Path, killed_in: int
 ) -> None:
     run_id = f"staged-killed-{killed_in}"
-    with running("run", "blood", *small, *STAGED, "--strategy", "fedavg", "--run-id", run_id) as process:
+    with forked_running("run", "blood", *small, *STAGED, "--strategy", "fedavg", "--run-id", run_id) as command:
         hold_training(home / "runs" / run_id / "events.jsonl", killed_in)
-        kill_tree(process.pid)
-        process.wait()
+        command.kill_all()
     resumed = result(forked("resume", run_id, "--home", home, "--json"))
     assert (resumed["attempt"], resumed["rounds_completed"]) == (2, 3)
     assert resumed["model_sha256"] == staged["model_sha256"]
@@ -73,10 +72,9 @@ def test_a_staged_run_that_is_killed_resumes_to_the_same_model(
 
 def test_each_stage_has_a_server_optimiser_of_its_own_also_after_kill_9(small: list[str], home: Path) -> None:
     command = ["run", "blood", *small, *STAGED, "--strategy", "fedadam", "--rounds", "4"]
-    with running(*command, "--run-id", "staged-adam") as process:
+    with forked_running(*command, "--run-id", "staged-adam") as process:
         hold_training(home / "runs" / "staged-adam" / "events.jsonl", 3)
-        kill_tree(process.pid)
-        process.wait()
+        process.kill_all()
     resumed, other = forked_together(["resume", "staged-adam", "--home", home, "--json"], [*command, "--json"])
     assert result(resumed)["model_sha256"] == result(other)["model_sha256"]
 

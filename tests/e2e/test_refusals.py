@@ -16,8 +16,8 @@ import pytest
 
 from fedforge_runtime.artifacts import MANIFEST
 from fedforge_runtime.data.phantom import generate
-from tests.e2e.command import fedforge, hold_training, refusal, running, tree_of
-from tests.e2e.forked import forked
+from tests.e2e.command import fedforge, hold_training, refusal, tree_of
+from tests.e2e.forked import forked, forked_running
 
 NETWORK_LIMIT_SECONDS = 30.0
 
@@ -315,7 +315,7 @@ def test_a_resumed_run_keeps_its_configuration(undisturbed: dict[str, Any], home
 def test_a_running_run_is_left_alone_by_others(
     small: Sequence[str], undisturbed: dict[str, Any], home: Path, tmp_path: Path
 ) -> None:
-    with running("run", "blood", *small, "--run-id", "busy", "--json") as process:
+    with forked_running("run", "blood", *small, "--run-id", "busy", "--json") as command:
         worker, _ = hold_training(home / "runs" / "busy" / "events.jsonl", 1)
 
         assert "exists already" in refusal(forked("run", "blood", *small, "--run-id", "busy"))
@@ -324,7 +324,7 @@ def test_a_running_run_is_left_alone_by_others(
         assert forked("show", "busy", "--home", home, "--json").json["state"] == "running"
 
         worker.resume()
-        output, errors = process.communicate(timeout=60)
-    assert process.returncode == 0, errors
-    assert json.loads(output)["model_sha256"] == undisturbed["model_sha256"]
+        outcome = command.wait(60)
+    assert outcome.code == 0, outcome.errors
+    assert outcome.json["model_sha256"] == undisturbed["model_sha256"]
     assert not (tmp_path / "model").exists()

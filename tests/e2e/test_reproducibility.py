@@ -11,7 +11,7 @@ import pytest
 from numpy.typing import NDArray
 from safetensors.numpy import load_file
 
-from tests.e2e.command import Outcome, fedforge_together
+from tests.e2e.command import Outcome, fedforge, fedforge_together
 from tests.e2e.forked import forked, forked_together
 
 
@@ -41,7 +41,7 @@ def test_the_same_seed_gives_the_same_model_in_ray(small: list[str], undisturbed
 def test_the_seed_decides_the_model_and_who_takes_part(small: list[str], undisturbed: dict[str, Any]) -> None:
     command = ["run", "blood", *small, "--rounds", "4", "--set", "federation.clients_per_round=2", "--json"]
     other_command = ["run", "blood", *small, "--seed", "18", "--json"]
-    outcomes = [*fedforge_together(command, [*command, "--set", "runtime.workers=1"]), forked(*other_command)]
+    outcomes = [forked(*command), fedforge(*command, "--set", "runtime.workers=1"), forked(*other_command)]
     assert [outcome.code for outcome in outcomes] == [0, 0, 0]
     first, second, other = (outcome.json for outcome in outcomes)
     assert first["model_sha256"] == second["model_sha256"]

@@ -14,14 +14,12 @@ import pytest
 from monitor.schema import RoundCompleted
 from tests.e2e.command import (
     Outcome,
-    processes_of,
     refusal,
-    running,
     tree_of,
     wait_for_event,
     wait_until,
 )
-from tests.e2e.forked import forked
+from tests.e2e.forked import ForkedCommand, forked, forked_running
 
 DISK_BYTES = 16 << 20
 PAGE_BYTES = 4096
@@ -129,10 +127,10 @@ def test_a_disk_that_fills_up_while_features_are_computed(
 ) -> None:
     _bring_artifacts(home, disk, but="features")
     partial = disk.home / "assets" / "features"
-    with running("run", "blood", *options, "--run-id", "full") as process:
+    with forked_running("run", "blood", *options, "--run-id", "full") as command:
         progress = wait_until(lambda: next(partial.glob(".*.partial/progress.jsonl"), None), "the feature pass")
         wait_until(lambda: progress.read_text(), "a finished chunk")
-        outcome = _fill_while_it_stands_still(disk, process)
+        outcome = _fill_while_it_stands_still(disk, command)
     reason = refusal(outcome)
     assert "No space left on device" in reason
     assert f"cannot write below {disk.home}" in reason
@@ -145,9 +143,9 @@ def test_a_disk_that_fills_up_in_mid_run(
 ) -> None:
     _bring_artifacts(home, disk)
     log = disk.home / "runs" / "full" / "events.jsonl"
-    with running("run", "blood", *options, "--run-id", "full") as process:
+    with forked_running("run", "blood", *options, "--run-id", "full") as command:
         wait_for_event(log, lambda event: isinstance(event, RoundCompleted) and event.round == 1, "round 1")
-        outcome = _fill_while_it_stands_still(disk, process)
+        outcome = _fill_while_it_stands_still(disk, command)
     reason = refusal(outcome)
     assert f"cannot write below {disk.home / 'runs' / 'full'}: no space left" in reason.replace("No", "no")
     assert "fedforge resume full" in reason
@@ -173,12 +171,11 @@ def test_a_disk_without_room_for_the_exported_model(
     assert Path(resumed["artifacts"]["model"], "model.safetensors").is_file()
 
 
-def _fill_while_it_stands_still(disk: Disk, process: Any) -> Outcome:
-    tree = processes_of(process.pid)
-    for each in tree:
+def _fill_while_it_stands_still(disk: Disk, command: ForkedCommand) -> Outcome:
+    family = command.family()
+    for each in family:
         each.suspend()
     disk.fill()
-    for each in tree:
+    for each in family:
         each.resume()
-    output, errors = process.communicate(timeout=60)
-    return Outcome(process.returncode, output, errors)
+    return command.wait(60)

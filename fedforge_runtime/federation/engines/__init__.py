@@ -30,6 +30,10 @@ def _superlink() -> Engine:
 ENGINES: Mapping[str, Callable[[], Engine]] = {"inprocess": _inprocess, "ray": _ray, "superlink": _superlink}
 
 
+TEMPLATE_MODULES: Mapping[str, tuple[str, ...]] = {"superlink": ("fedforge_runtime.federation.superlink.node",)}
+"""What the processes of an engine need in their template beside what all do; known before the engine is loaded."""
+
+
 def open_engine(name: str) -> Engine:
     """The engine of that name, or `ConfigError` with the nearest name."""
     if name not in ENGINES:

@@ -15,7 +15,7 @@ from fedforge_runtime.federation.superlink.link_process import flower_environmen
 from fedforge_runtime.home import Home
 from fedforge_runtime.lifeline import TiedProcess
 
-_POLL_SECONDS = 1.0
+_POLL_SECONDS = 2.0
 _LATEST_RUNS = 20
 _GRACE_SECONDS = 5.0
 

@@ -47,7 +47,7 @@ _SHORTEST_POLL_SECONDS = 0.02
 _LONGEST_POLL_SECONDS = 0.25
 _BUSY_POLL_SECONDS = 1.0
 """While a worker is at work: only what makes its work worthless can come."""
-_IDLE_POLL_SECONDS = 1.0
+_IDLE_POLL_SECONDS = 2.0
 _ACTIVE_SECONDS = 60.0
 """A run that has sent nothing for as long is asked for less often."""
 _RUN_CHECK_SECONDS = 1.0

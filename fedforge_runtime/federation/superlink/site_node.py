@@ -9,6 +9,7 @@ from pathlib import Path
 from types import FrameType
 
 from fedforge_runtime.errors import ConfigError
+from fedforge_runtime.federation.engines import TEMPLATE_MODULES
 from fedforge_runtime.federation.engines.base import CLIENT_APP
 from fedforge_runtime.federation.holdings import HOME, SHARDS
 from fedforge_runtime.federation.superlink.address import LinkAddress
@@ -63,7 +64,7 @@ def serve_node(
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, end)
-    start_template()
+    start_template(*TEMPLATE_MODULES["superlink"])
 
     def report(node: NodeSupervisor) -> None:
         if node.process_id is not None:

@@ -21,6 +21,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from fedforge_runtime.artifacts import read_json, write_atomically, write_json
 from fedforge_runtime.clock import monotonic, utc_now
 from fedforge_runtime.errors import RunError, RunFailedError
+from fedforge_runtime.federation.engines import TEMPLATE_MODULES
 from fedforge_runtime.federation.engines.base import CLIENT_APP
 from fedforge_runtime.federation.holdings import HOME, SHARDS
 from fedforge_runtime.federation.superlink.address import LinkAddress
@@ -118,7 +119,7 @@ class StandingFederation:
         """
         folder = self.home.federation
         folder.mkdir(parents=True, exist_ok=True)
-        start_template()
+        start_template(*TEMPLATE_MODULES["superlink"])
         with ExitStack() as stack:
             stack.enter_context(_owned(folder))
             for number in (signal.SIGINT, signal.SIGTERM):

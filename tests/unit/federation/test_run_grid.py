@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from flwr.app import ConfigRecord, Error, Message, RecordDict
+from flwr.common.constant import ErrorCode
 from flwr.serverapp import Grid
 from flwr.supercore.task_identity import TaskIdentity
 
@@ -155,6 +156,23 @@ def test_a_node_that_cannot_run_the_client_ends_the_run(
 
     with pytest.raises(RunFailedError, match="cannot run the ClientApp: No module named 'torch'"):
         open_grid(AlwaysRun()).discover(3, timeout=5)
+
+
+def test_a_node_that_goes_while_it_is_asked_is_asked_again(
+    inner: ObjectGrid, open_grid: Callable[[Control], RunGrid]
+) -> None:
+    def gone_at_first(message: Message) -> Message:
+        if inner.asked.count(404) < 2 and message.metadata.dst_node_id == 404:
+            return Message(Error(ErrorCode.NODE_UNAVAILABLE, "gone"), reply_to=message)
+        return identify(message)
+
+    inner.answer = gone_at_first
+    grid = open_grid(AlwaysRun())
+
+    grid.discover(3, timeout=5)
+
+    assert grid.clients == [0, 1, 2]
+    assert inner.asked.count(404) == 2
 
 
 def misfit(message: Message) -> Message:
