@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint format sim-smoke bench clean
+.PHONY: help install demo test lint format sim-smoke chaos bench clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
@@ -37,6 +37,9 @@ format: install  ## let ruff put the code in order
 
 sim-smoke: install  ## one round of two clients in Flower's Ray simulation
 	$(BIN)/fedforge run blood --engine ray --data phantom --backbone untrained --clients 2 --rounds 1 --set dataset.limit=120
+
+chaos: install  ## kill processes of federations at random moments; writes benchmarks/results/chaos.json
+	$(BIN)/python -m tests.chaos
 
 bench: install  ## measure; writes benchmarks/results/latest.json
 	$(BIN)/python -m benchmarks
