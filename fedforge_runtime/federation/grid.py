@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
@@ -26,6 +26,8 @@ _POLL_SHARE = 4.0
 _DISCOVERY_POLL_SECONDS = 0.1
 _PAUSE_POLL_SECONDS = 0.2
 _LONGEST_REASON = 2000
+_RETURN_SECONDS = 5.0
+"""What a client that was lost in the last round is waited for before the next."""
 
 
 @runtime_checkable
@@ -83,32 +85,40 @@ class RunGrid(Grid):
         """Let strategies see these clients only."""
         self._shown = list(clients)
 
-    def discover(self, expected: int, *, timeout: float, round_number: int = 0) -> None:
+    def discover(self, expected: int, *, timeout: float, round_number: int = 0, awaited: Collection[int] = ()) -> None:
         """Ask nodes that are new which partition they hold, until `expected` clients are connected.
 
         A client that says that it cannot take part is left out, and asked again by the next call.
+
+        Args:
+            awaited: clients that are given a moment to come back, as one whose node is being started anew.
 
         Raises:
             RunFailedError: fewer answered within `timeout` seconds; one of the first `expected` cannot take part
                 and the others are not enough; or one cannot run the ClientApp.
         """
-        deadline = monotonic() + timeout
+        deadline, patience_ends = monotonic() + timeout, monotonic() + min(_RETURN_SECONDS, timeout)
         self._misfits = {}
         while True:
             self._ask_new_nodes(max(deadline - monotonic(), 1.0), round_number)
-            if len(self.clients) >= expected:
-                return
-            wrong = dict(sorted(misfit for misfit in self._misfits.values() if misfit[0] < expected))
-            if wrong:
-                raise RunFailedError(
-                    " ".join(f"client {client} cannot take part: {reason}" for client, reason in wrong.items())
-                )
-            if monotonic() >= deadline:
-                raise RunFailedError(
-                    f"only {len(self.clients)} of {expected} clients connected within {timeout:.0f} s."
-                )
+            clients = self.clients
+            if len(clients) >= expected:
+                missing = set(awaited) - set(clients) - {client for client, _ in self._misfits.values()}
+                if not missing or monotonic() >= patience_ends:
+                    return
+            else:
+                self._raise_if_hopeless(expected, timeout, deadline)
             self._raise_if_stopped()
             time.sleep(_DISCOVERY_POLL_SECONDS)
+
+    def _raise_if_hopeless(self, expected: int, timeout: float, deadline: float) -> None:
+        wrong = dict(sorted(misfit for misfit in self._misfits.values() if misfit[0] < expected))
+        if wrong:
+            raise RunFailedError(
+                " ".join(f"client {client} cannot take part: {reason}" for client, reason in wrong.items())
+            )
+        if monotonic() >= deadline:
+            raise RunFailedError(f"only {len(self.clients)} of {expected} clients connected within {timeout:.0f} s.")
 
     def _ask_new_nodes(self, timeout: float, round_number: int) -> None:
         known = self._client_of_node.keys() | self._misfits.keys()

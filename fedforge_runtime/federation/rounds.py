@@ -96,8 +96,11 @@ class RoundLoop:
 
     def _round(self, number: int, before: Checkpoint) -> Checkpoint:
         started = monotonic()
+        lost = set(self._failures)
         self._failures, self._bytes_sent, self._bytes_received = {}, 0, 0
-        self.grid.discover(self.rules.minimum_clients, timeout=self.rules.timeout_seconds, round_number=number)
+        self.grid.discover(
+            self.rules.minimum_clients, timeout=self.rules.timeout_seconds, round_number=number, awaited=lost
+        )
         chosen = self._choose(number)
         self.emitter.emit(RoundStarted, round_number=number, node_id="server", participants=chosen)
         self.grid.show(chosen)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import random
+import signal
 import sys
 from pathlib import Path
 
@@ -21,6 +22,7 @@ RESULTS = Path(__file__).parents[2] / "benchmarks" / "results" / "chaos.json"
 def main() -> int:
     """1 when something did not hold."""
     arguments = _parser().parse_args()
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # what it has started ends with it
     seed = arguments.seed if arguments.seed is not None else random.SystemRandom().randrange(10**6)
     chosen = [fault for fault in FAULTS if not arguments.only or arguments.only in f"{fault.place} {fault.name}"]
     # Each kind in turn; the trials over one standing federation stay together.

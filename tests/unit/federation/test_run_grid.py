@@ -158,6 +158,34 @@ def test_a_node_that_cannot_run_the_client_ends_the_run(
         open_grid(AlwaysRun()).discover(3, timeout=5)
 
 
+def test_a_client_that_was_lost_is_given_a_moment_to_come_back(
+    grid: RunGrid, inner: ObjectGrid, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks = 0
+
+    def away_at_first() -> list[int]:
+        nonlocal looks
+        looks += 1
+        return [17, 901] if looks < 4 else list(PARTITION_OF_NODE)
+
+    monkeypatch.setattr(inner, "get_node_ids", away_at_first)
+
+    grid.discover(2, timeout=60, awaited=[1])
+
+    assert grid.clients == [0, 1, 2]
+
+
+def test_a_client_that_stays_away_holds_up_a_round_for_a_moment_only(
+    grid: RunGrid, inner: ObjectGrid, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fedforge_runtime.federation.grid._RETURN_SECONDS", 0.01)
+    inner.connected.remove(404)
+
+    grid.discover(2, timeout=60, awaited=[1])
+
+    assert grid.clients == [0, 2]
+
+
 def test_a_node_that_goes_while_it_is_asked_is_asked_again(
     inner: ObjectGrid, open_grid: Callable[[Control], RunGrid]
 ) -> None:
