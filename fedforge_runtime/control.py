@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import signal
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 from typing import Literal, Protocol
 
 from fedforge_runtime.errors import RunStoppedError
+from fedforge_runtime.stop_signal import StopSignal
 
 Desired = Literal["run", "pause", "stop"]
 
@@ -32,7 +32,7 @@ class SignalControl:
     """Says "stop" after SIGINT or SIGTERM."""
 
     def __init__(self) -> None:
-        self._stop = threading.Event()
+        self._stop = StopSignal()
         self.reason = ""
 
     def desired(self) -> Desired:

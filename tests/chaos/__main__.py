@@ -28,6 +28,7 @@ def main() -> int:
     # Each kind in turn; the trials over one standing federation stay together.
     planned = sorted((chosen[number % len(chosen)] for number in range(arguments.trials)), key=FAULTS.index)
     print(f"seed {seed}, {len(planned)} trials", flush=True)
+    RESULTS.parent.mkdir(exist_ok=True)
     load, trials = load_by_others(), []
     with new_ground(arguments.rounds, arguments.epochs) as ground:
         for number, fault in enumerate(planned):

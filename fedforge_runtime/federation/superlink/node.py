@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import signal
 import sys
-import threading
 import time
 from collections import deque
 from collections.abc import Mapping
@@ -40,6 +39,7 @@ from fedforge_runtime.federation.superlink.identity import node_identity
 from fedforge_runtime.federation.superlink.packing import packing_mod
 from fedforge_runtime.federation.superlink.presence import Presence
 from fedforge_runtime.processes import WorkerDiedError, WorkerPool, die_with_owner, share_template
+from fedforge_runtime.stop_signal import StopSignal
 
 TEMPLATE_LOST = 75
 """Exit code of a node that can start no worker: whoever watches it starts it anew."""
@@ -148,7 +148,7 @@ class Node:
         self._work: _Work | None = None
         self._handed_out: Message | None = None
         """Announced by the SuperLink; its content is still to come."""
-        self._stop = threading.Event()
+        self._stop = StopSignal()
         self._node_config = {PARTITION_ID: spec.site, **spec.node_config}
         self._presence = Presence(self._node_config)
         self._last_message = float("-inf")

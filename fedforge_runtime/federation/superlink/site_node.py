@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import threading
 from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
@@ -19,6 +18,7 @@ from fedforge_runtime.federation.superlink.node import NodeSpec
 from fedforge_runtime.federation.superlink.node_supervisor import NodeSupervisor
 from fedforge_runtime.home import Home
 from fedforge_runtime.processes import start_template
+from fedforge_runtime.stop_signal import StopSignal
 
 _WATCH_SECONDS = 0.2
 
@@ -57,7 +57,7 @@ def serve_node(
     """
     folder = home.federation
     folder.mkdir(parents=True, exist_ok=True)
-    stop = threading.Event()
+    stop = StopSignal()
 
     def end(number: int, frame: FrameType | None) -> None:
         stop.set()

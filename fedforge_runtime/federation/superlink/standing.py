@@ -33,6 +33,7 @@ from fedforge_runtime.federation.superlink.node_supervisor import NodeSupervisor
 from fedforge_runtime.federation.superlink.registration import register_nodes
 from fedforge_runtime.home import Home
 from fedforge_runtime.processes import start_template
+from fedforge_runtime.stop_signal import StopSignal
 
 _WATCH_SECONDS = 0.2
 _STEADY_SECONDS = 30.0
@@ -102,7 +103,7 @@ class StandingFederation:
 
     spec: StandingSpec
     home: Home
-    _stop: threading.Event = field(default_factory=threading.Event, init=False)
+    _stop: StopSignal = field(default_factory=StopSignal, init=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, init=False)
     _nodes: list[NodeSupervisor] = field(default_factory=list, init=False)
     _link_restarts: int = field(default=0, init=False)

@@ -200,8 +200,8 @@ def test_an_unknown_engine_is_refused_with_the_nearest_name() -> None:
 
 
 def assert_none_is_left(ending: Ending) -> None:
-    psutil.wait_procs(ending.processes_left, timeout=2)
-    assert not [process for process in ending.processes_left if is_alive(process)]
+    psutil.wait_procs(ending.processes_left, timeout=PATIENCE_SECONDS)
+    assert not [(process, process.cmdline()) for process in ending.processes_left if is_alive(process)]
 
 
 def config(answer: Answer) -> dict[str, object]:

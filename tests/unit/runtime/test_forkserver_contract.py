@@ -48,5 +48,5 @@ def test_the_template_is_gone_as_soon_as_the_command_is() -> None:
 
     processes = [int(word) for word in done.stdout.split()]
     assert processes
-    _, alive = psutil.wait_procs([psutil.Process(each) for each in processes if psutil.pid_exists(each)], timeout=2)
+    _, alive = psutil.wait_procs([psutil.Process(each) for each in processes if psutil.pid_exists(each)], timeout=60)
     assert alive == []

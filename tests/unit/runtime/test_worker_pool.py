@@ -66,7 +66,7 @@ def test_a_worker_that_dies_while_idle_is_replaced(pool: WorkerPool) -> None:
     before = workers_of(pool)
     for process in before:
         os.kill(process, signal.SIGKILL)
-    psutil.wait_procs([psutil.Process(each) for each in before if psutil.pid_exists(each)], timeout=10)
+    psutil.wait_procs([psutil.Process(each) for each in before if psutil.pid_exists(each)], timeout=60)
 
     deadline = time.monotonic() + PATIENCE_SECONDS
     while time.monotonic() < deadline:
@@ -176,7 +176,7 @@ def test_workers_die_with_the_process_that_made_them(tmp_path: Path) -> None:
         process.kill()
         process.wait()
 
-    _, alive = psutil.wait_procs(family, timeout=5)
+    _, alive = psutil.wait_procs(family, timeout=60)
     assert alive == []
 
 
