@@ -25,7 +25,7 @@ from fedforge_runtime.data.row_pass import PassTools
 from fedforge_runtime.devices import DeviceDecision, DeviceRequest, WorkerBackend, decide_device, keep_device
 from fedforge_runtime.environment import allow_mps_fallback
 from fedforge_runtime.errors import ConfigError, FedForgeError, RunError, RunStoppedError, StorageError, failure_reason
-from fedforge_runtime.federation.engines import TEMPLATE_MODULES, open_engine
+from fedforge_runtime.federation.engines import TEMPLATE_MODULES, check_engine, open_engine
 from fedforge_runtime.federation.engines.base import Engine, Federation
 from fedforge_runtime.federation.holdings import HOME, SHARDS
 from fedforge_runtime.federation.participants import read_participants
@@ -60,7 +60,7 @@ def check_request(config: RunConfig, participants_file: Path | None, engine: Eng
     Raises:
         ConfigError: with the nearest right value.
     """
-    open_engine(config.runtime.engine)
+    check_engine(config.runtime.engine)
     link = _link_address(config.runtime)
     if config.federation.site_data == "own" and engine is None and link is None:
         raise ConfigError(

@@ -34,8 +34,13 @@ TEMPLATE_MODULES: Mapping[str, tuple[str, ...]] = {"superlink": ("fedforge_runti
 """What the processes of an engine need in their template beside what all do; known before the engine is loaded."""
 
 
-def open_engine(name: str) -> Engine:
-    """The engine of that name, or `ConfigError` with the nearest name."""
+def check_engine(name: str) -> None:
+    """Raise `ConfigError` with the nearest name where there is no engine of that name; none is loaded for it."""
     if name not in ENGINES:
         raise ConfigError(f"unknown engine {name!r}.", remedy=suggest(name, ENGINES))
+
+
+def open_engine(name: str) -> Engine:
+    """The engine of that name, or `ConfigError` with the nearest name."""
+    check_engine(name)
     return ENGINES[name]()

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
-
-from flwr.serverapp import ServerApp
+from typing import TYPE_CHECKING, Protocol
 
 from fedforge_runtime.federation.superlink.address import LinkAddress
+
+if TYPE_CHECKING:  # so that the template begins to load before it
+    from flwr.serverapp import ServerApp
 
 CLIENT_APP = "fedforge_runtime.federation.client_app:app"
 

@@ -23,7 +23,7 @@ from fedforge_runtime import __version__
 from fedforge_runtime.clock import monotonic
 from fedforge_runtime.errors import RunFailedError, RunStoppedError
 from fedforge_runtime.federation.engines.base import Federation
-from fedforge_runtime.federation.superlink import flower
+from fedforge_runtime.federation.superlink import flower, flower_grid
 from fedforge_runtime.federation.superlink.address import LinkAddress
 from fedforge_runtime.federation.superlink.guarded_link import REFUSAL
 from fedforge_runtime.federation.superlink.link_process import LinkProcess
@@ -95,7 +95,7 @@ def driven_bundle(run_config: Mapping[str, Any]) -> bytes:
             }
         },
     }
-    return flower.build_fab_from_files({"pyproject.toml": tomli_w.dumps(project).encode()})[0]
+    return flower_grid.build_fab_from_files({"pyproject.toml": tomli_w.dumps(project).encode()})[0]
 
 
 @dataclass(frozen=True)
@@ -124,7 +124,7 @@ def driven_run(
     """
     with _translated(address, link):
         task = _submit(address, federation.run_config)
-    grid = flower.HttpGrid(str(address), address.insecure, address.root_certificate_bytes(), token=task.token)
+    grid = flower_grid.HttpGrid(str(address), address.insecure, address.root_certificate_bytes(), token=task.token)
     grid._retry_invoker = _patience(link)
     done = threading.Event()
     outcome, details = flower.SubStatus.FAILED, ""
@@ -156,7 +156,7 @@ def driven_run(
 class LinkGrid(Grid):
     """Flower's Grid over HTTP, whose troubles end the run with a reason."""
 
-    def __init__(self, inner: flower.HttpGrid, address: LinkAddress, link: LinkProcess | None) -> None:
+    def __init__(self, inner: flower_grid.HttpGrid, address: LinkAddress, link: LinkProcess | None) -> None:
         self._inner = inner
         self._address = address
         self._link = link

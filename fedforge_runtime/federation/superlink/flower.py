@@ -3,10 +3,9 @@
 Flower's public way in is its commands. They start a Python process for every message and sleep for seconds
 between polls, which is most of a round's time, so that nodes and runs speak Flower's protocol themselves. What that
 takes is internal to Flower: `tests/unit/federation/test_superlink_contract.py` fails on a release that changed it,
-and `flwr run flower_app` with Flower's own processes remains.
+and `flwr run flower_app` with Flower's own processes remains. `flower_grid` has what only the run's side needs.
 """
 
-from flwr.cli.build import build_fab_from_files
 from flwr.common.constant import SUPERLINK_NODE_ID, ErrorCode, Status, SubStatus
 from flwr.common.serde import (
     context_from_proto,
@@ -70,7 +69,6 @@ from flwr.supercore.retry import RetryInvoker, constant
 from flwr.supercore.run import RunNotRunningException
 from flwr.supercore.runtime import RuntimeHttpClient
 from flwr.supercore.task_identity import TaskIdentity
-from flwr.superlink.grid import HttpGrid
 from flwr.supernode.fleet_http_client import FleetHttpClient
 from flwr.supernode.node_auth_http_interceptor import NodeAuthHttpInterceptor
 
@@ -86,7 +84,6 @@ __all__ = [
     "FleetHttpClient",
     "FlowerError",
     "GetRunRequest",
-    "HttpGrid",
     "ListNodesRequest",
     "ListRunsRequest",
     "MessageProto",
@@ -115,7 +112,6 @@ __all__ = [
     "SubStatus",
     "TaskIdentity",
     "TaskType",
-    "build_fab_from_files",
     "constant",
     "context_from_proto",
     "fab_to_proto",

@@ -188,6 +188,7 @@ class Node:
         while not self._stop.is_set():
             try:
                 self._fleet.connect()
+                self._last_message = monotonic()  # somebody started it to use it
                 _say(f"connected to {self._spec.link} as site {self._spec.site}, node {self._fleet.node_id}")
                 return
             except LinkAwayError as error:

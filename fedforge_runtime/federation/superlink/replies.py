@@ -14,7 +14,7 @@ from flwr.app import Error, Message
 from flwr.app.message import make_message
 
 from fedforge_runtime.clock import monotonic
-from fedforge_runtime.federation.superlink import flower
+from fedforge_runtime.federation.superlink import flower, flower_grid
 
 BROKEN_OFF = "the answer broke off: its sender or the SuperLink died while it was sent"
 
@@ -37,7 +37,7 @@ class ReplyCollector:
         patience: seconds without progress after which a reply is given up.
     """
 
-    def __init__(self, grid: flower.HttpGrid, *, patience: float) -> None:
+    def __init__(self, grid: flower_grid.HttpGrid, *, patience: float) -> None:
         self._grid = grid
         self._patience = patience
         self._coming: dict[str, _Reply] = {}

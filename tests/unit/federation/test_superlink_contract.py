@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from fedforge_runtime.federation.superlink import flower
+from fedforge_runtime.federation.superlink import flower, flower_grid
 
 METHODS = {
     flower.FleetHttpClient: [
@@ -18,11 +18,11 @@ METHODS = {
     flower.RuntimeHttpClient: [
         "AcquireTask", "PullTaskInput", "PushTaskOutput", "SendTaskHeartbeat", "from_server_address",
     ],
-    flower.HttpGrid: ["get_node_ids", "push_messages", "pull_messages", "send_and_receive", "set_run", "close"],
+    flower_grid.HttpGrid: ["get_node_ids", "push_messages", "pull_messages", "send_and_receive", "set_run", "close"],
 }  # fmt: skip
 PARAMETERS = {
     flower.FleetHttpClient.from_server_address: ["server_address", "insecure", "root_certificates", "interceptors"],
-    flower.HttpGrid.__init__: ["runtime_api_address", "insecure", "root_certificates", "token"],
+    flower_grid.HttpGrid.__init__: ["runtime_api_address", "insecure", "root_certificates", "token"],
     flower.RetryInvoker.__init__: [
         "wait_gen_factory", "recoverable_exceptions", "max_tries", "max_time", "jitter", "should_giveup",
     ],
@@ -36,7 +36,7 @@ PARAMETERS = {
     flower.make_push_object_fn_protobuf: ["push_object_protobuf", "node", "run_id", "session_id"],
     flower.make_pull_object_fn_protobuf: ["pull_object_protobuf", "node", "run_id"],
     flower.make_confirm_message_received_fn_protobuf: ["confirm_message_received_protobuf", "node", "run_id"],
-    flower.build_fab_from_files: ["files"],
+    flower_grid.build_fab_from_files: ["files"],
 }  # fmt: skip
 FIELDS = {
     flower.ActivateNodeRequest: ["public_key", "heartbeat_interval"],
@@ -73,11 +73,11 @@ def test_a_request_has_the_fields_that_are_set(message: Any) -> None:
 
 
 def test_the_grids_patience_can_be_replaced_before_it_connects() -> None:
-    grid = flower.HttpGrid("127.0.0.1:1", True, None, token="a token")
+    grid = flower_grid.HttpGrid("127.0.0.1:1", True, None, token="a token")
 
     assert isinstance(grid._retry_invoker, flower.RetryInvoker)
     assert grid._client is None
-    assert isinstance(inspect.getattr_static(flower.HttpGrid, "_runtime_client"), property)
+    assert isinstance(inspect.getattr_static(flower_grid.HttpGrid, "_runtime_client"), property)
 
 
 def test_a_superlink_takes_the_heartbeat_that_nodes_send() -> None:

@@ -1,0 +1,6 @@
+"""What the run's side alone uses of Flower's inside; apart from `flower`, since a database comes with its import."""
+
+from flwr.cli.build import build_fab_from_files
+from flwr.superlink.grid import HttpGrid
+
+__all__ = ["HttpGrid", "build_fab_from_files"]
