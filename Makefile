@@ -24,7 +24,7 @@ demo: $(VENV)/.installed  ## three clients, three rounds on blood cells; needs n
 	$(BIN)/fedforge demo
 
 test: install  ## the whole test suite
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 lint: install  ## style and types, as CI checks them
 	$(BIN)/ruff check .

@@ -19,7 +19,7 @@ from fedforge_runtime.config import StrategyConfig
 from fedforge_runtime.federation.strategies import STRATEGIES, build_strategy
 
 PUBLIC_MODULES = {"flwr.app", "flwr.clientapp", "flwr.serverapp", "flwr.serverapp.strategy"}
-CHECKED_BY_THEMSELVES = {"superlink/flower.py", "superlink/guarded_link.py"}
+CHECKED_BY_THEMSELVES = {"superlink/flower.py", "superlink/flower_grid.py", "superlink/guarded_link.py"}
 """Below `federation`; see `test_superlink_contract`."""
 INTERNAL_NAMES = {
     ("flwr.app.message", "make_message"),
