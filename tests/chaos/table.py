@@ -32,6 +32,8 @@ def markdown(trials: Sequence[Trial]) -> str:
 
 
 def _seen(trial: Trial) -> str:
+    if not trial.detected_by and trial.fault == "SuperLink killed":
+        return "nothing in the run: it is started again with all it knew, and `federation status` counts that"
     if not trial.detected_by:
         return "nothing: it was between two messages" if trial.state == "completed" else "nothing"
     if not trial.detected_reason:

@@ -1,4 +1,4 @@
-"""What `superlink/flower.py` and `flower_grid.py` take from Flower's inside: an upgrade that changes one fails here, by name."""
+"""What `superlink/flower.py` and `flower_grid.py` take from Flower's inside: a release that changed it fails here."""
 
 from __future__ import annotations
 
