@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint format sim-smoke chaos bench clean
+.PHONY: help install demo test lint format sim-smoke chaos bench openapi clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
@@ -43,6 +43,10 @@ chaos: install  ## kill processes of federations at random moments; writes bench
 
 bench: install  ## measure; writes benchmarks/results/latest.json
 	$(BIN)/python -m benchmarks
+
+openapi: install  ## write the monitor's API description for the dashboard
+	$(BIN)/python -m monitor.openapi > dashboard/openapi.json.new
+	mv dashboard/openapi.json.new dashboard/openapi.json
 
 clean:  ## remove the virtual environment and caches, not the data in .fedforge
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info

@@ -10,7 +10,19 @@ import typer
 
 from fedforge_runtime import __version__
 from fedforge_runtime.artifacts import storage_error
-from fedforge_runtime.commands import audit, bounds, data, federation, hardware, node, partition, report, runs, shards
+from fedforge_runtime.commands import (
+    audit,
+    bounds,
+    data,
+    federation,
+    hardware,
+    node,
+    operation,
+    partition,
+    report,
+    runs,
+    shards,
+)
 from fedforge_runtime.commands.output import fail
 from fedforge_runtime.environment import configure_third_parties
 from fedforge_runtime.errors import FedForgeError
@@ -30,6 +42,11 @@ for _command in (
     shards.shards,
     runs.run,
     runs.resume,
+    operation.start,
+    operation.agent,
+    operation.watch,
+    operation.pause,
+    operation.stop,
     runs.runs,
     runs.show,
     runs.export,
@@ -40,7 +57,11 @@ for _command in (
     hardware.hardware_check,
 ):
     app.command()(_command)
+app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []})(
+    operation.monitor
+)
 app.add_typer(federation.app, name="federation")
+app.add_typer(operation.events, name="events")
 
 
 def main() -> None:

@@ -162,6 +162,8 @@ class RuntimeConfig(_Section):
     """`HOST:PORT` of a SuperLink that is there already, for the engine of that name; by default one is started."""
     root_certificates: str | None = None
     """PEM file of the authority behind that SuperLink's certificate; without it the connection is plain text."""
+    monitor: str | None = None
+    """URL of the monitor that is sent the run's events and asked what the run is to do; by default none."""
 
     @model_validator(mode="after")
     def _superlink_fits(self) -> Self:

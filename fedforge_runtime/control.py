@@ -64,6 +64,23 @@ class SignalControl:
                 signal.signal(number, handler)
 
 
+class BothControls:
+    """The signals of this process and the operator elsewhere: a stop goes before a pause, a pause before going on."""
+
+    def __init__(self, signals: SignalControl, operator: Control) -> None:
+        self._signals = signals
+        self._operator = operator
+
+    def desired(self) -> Desired:
+        return self._signals.desired() if self._signals.desired() == "stop" else self._operator.desired()
+
+    def raise_if_stopped(self) -> None:
+        """Raise `RunStoppedError` once a stop was asked for."""
+        self._signals.raise_if_stopped()
+        if self._operator.desired() == "stop":
+            raise RunStoppedError("stopped: by the operator, or because another attempt has taken its place.")
+
+
 _present: Control = AlwaysRun()
 
 

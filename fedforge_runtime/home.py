@@ -46,6 +46,16 @@ class RunFolder:
         return self.path / "events.jsonl"
 
     @property
+    def outbox(self) -> Path:
+        """How far the events were taken by each monitor."""
+        return self.path / "outbox.json"
+
+    @property
+    def refused_events(self) -> Path:
+        """Lines of the log that a monitor did not take, and why."""
+        return self.path / "events-refused.jsonl"
+
+    @property
     def rounds(self) -> Path:
         return self.path / "rounds.jsonl"
 

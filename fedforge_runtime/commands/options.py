@@ -27,6 +27,12 @@ SuperlinkOption = Annotated[
 RootCertificatesOption = Annotated[
     Path | None, typer.Option("--root-certificates", help="PEM file: the authority behind the SuperLink's certificate")
 ]
+MonitorOption = Annotated[
+    str | None,
+    typer.Option(
+        "--monitor", metavar="URL", envvar="FEDFORGE_MONITOR", help="monitor that follows and controls the run"
+    ),
+]
 DeviceOption = Annotated[
     str | None, typer.Option("--device", help="cpu, or mps: never chosen unasked, falls back to the cpu")
 ]

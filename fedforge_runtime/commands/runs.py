@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from fedforge_runtime.artifacts import require_unused_folder, storage_error
+from fedforge_runtime.commands.operation import ask_to_resume, is_live
 from fedforge_runtime.commands.options import (
     BackboneOption,
     BoundsOption,
@@ -22,6 +23,7 @@ from fedforge_runtime.commands.options import (
     HomeOption,
     JsonOption,
     ModeOption,
+    MonitorOption,
     ParticipantsOption,
     PartitionOption,
     Phase,
@@ -56,6 +58,7 @@ def run(
     engine: EngineOption = None,
     superlink: SuperlinkOption = None,
     root_certificates: RootCertificatesOption = None,
+    monitor: MonitorOption = None,
     device: DeviceOption = None,
     clients: ClientsOption = None,
     rounds: RoundsOption = None,
@@ -83,7 +86,7 @@ def run(
     options = {
         "dataset.source": data,
         "backbone.name": backbone,
-        **_where(engine, superlink, root_certificates),
+        **_where(engine, superlink, root_certificates, monitor),
         "learning.device": device,
         "partition.clients": clients,
         "federation.rounds": rounds,
@@ -120,6 +123,7 @@ def resume(
     engine: EngineOption = None,
     superlink: SuperlinkOption = None,
     root_certificates: RootCertificatesOption = None,
+    monitor: MonitorOption = None,
     assignments: SetOption = None,
     bounds: BoundsOption = True,
     as_json: JsonOption = False,
@@ -127,7 +131,8 @@ def resume(
 ) -> None:
     """Go on with a run that was stopped, failed or killed, from its last checkpoint; same model as undisturbed.
 
-    Only where it runs may change: --engine, --superlink, --set runtime.KEY=VALUE.
+    With --monitor a run that is paused goes on where it is, and one whose folder is elsewhere is asked for there.
+    Only where it runs may change: --engine, --superlink, --monitor, --set runtime.KEY=VALUE.
     """
     with command(as_json=as_json, debug=debug) as emit:
         from fedforge_runtime.console import ConsoleNarrator, print_run
@@ -137,8 +142,11 @@ def resume(
         from fedforge_runtime.federation.summary import summarise_run
 
         chosen = Home.resolve(home)
+        if monitor and (is_live(run_id, monitor) or not chosen.run(run_id).exists()):
+            emit(ask_to_resume(run_id, monitor), lambda value: typer.echo(f"resume asked for, {value['command_id']}"))
+            return
         before = read_run_config(find_run(run_id, chosen).config)
-        runtime = _resumed_runtime(before, _where(engine, superlink, root_certificates), assignments)
+        runtime = _resumed_runtime(before, _where(engine, superlink, root_certificates, monitor), assignments)
         narrator = ConsoleNarrator()
         folder = resume_run(run_id, home=chosen, narrator=narrator, runtime=runtime)
         record_evidence(folder, home=chosen, narrator=narrator, bounds=bounds)
@@ -219,12 +227,15 @@ def _start(
         emit(summarise_run(folder), print_run)
 
 
-def _where(engine: str | None, superlink: str | None, root_certificates: Path | None) -> dict[str, str | None]:
+def _where(
+    engine: str | None, superlink: str | None, root_certificates: Path | None, monitor: str | None
+) -> dict[str, str | None]:
     """The runtime keys of the named options; an address implies its engine."""
     return {
         "runtime.engine": engine or ("superlink" if superlink else None),
         "runtime.superlink": superlink,
         "runtime.root_certificates": str(root_certificates.absolute()) if root_certificates else None,
+        "runtime.monitor": monitor,
     }
 
 

@@ -18,9 +18,10 @@ from fedforge_runtime.artifacts import (
     write_atomically,
     write_json,
 )
+from fedforge_runtime.claims import given_attempt
 from fedforge_runtime.clock import monotonic
 from fedforge_runtime.config import RunConfig, RuntimeConfig, read_run_config
-from fedforge_runtime.control import SignalControl, obey
+from fedforge_runtime.control import AlwaysRun, BothControls, Control, SignalControl, obey
 from fedforge_runtime.data.row_pass import PassTools
 from fedforge_runtime.devices import DeviceDecision, DeviceRequest, WorkerBackend, decide_device, keep_device
 from fedforge_runtime.environment import allow_mps_fallback
@@ -47,7 +48,10 @@ from fedforge_runtime.federation.superlink.address import LinkAddress
 from fedforge_runtime.home import Home, RunFolder
 from fedforge_runtime.narration import Narrator
 from fedforge_runtime.processes import WorkerPool, start_template
+from fedforge_runtime.remote_control import RemoteControl
 from fedforge_runtime.telemetry.emitter import Emitter, Heartbeat
+from fedforge_runtime.telemetry.monitor_client import MonitorAddress
+from fedforge_runtime.telemetry.outbox import Outbox, OutboxFiles
 from monitor.schema import RunFailed, RunRequest, RunRequested, RunResumed, RunStopped
 
 
@@ -62,6 +66,7 @@ def check_request(config: RunConfig, participants_file: Path | None, engine: Eng
     """
     check_engine(config.runtime.engine)
     link = _link_address(config.runtime)
+    _monitor_address(config.runtime)
     if config.federation.site_data == "own" and engine is None and link is None:
         raise ConfigError(
             "the sites of this run bring their own data, and only a federation of theirs reaches them, but the run "
@@ -109,7 +114,7 @@ def start_run(
         prepared = session.prepare()
         _create_folder(folder, config, participants_file)
         with _locked(folder):
-            attempt = _Attempt(session, folder, number=1)
+            attempt = _Attempt(session, folder, number=given_attempt())
             attempt.run(
                 lambda emitter: emitter.emit(RunRequested, round_number=0, node_id="server", request=request),
                 prepared,
@@ -138,7 +143,7 @@ def resume_run(run_id: str, *, home: Home, narrator: Narrator, runtime: RuntimeC
     home.require_writable()
     _start_template(config)
     with _locked(folder), _session(home, narrator, config) as session:
-        attempt = _Attempt(session, folder, number=state.attempt + 1)
+        attempt = _Attempt(session, folder, number=max(state.attempt + 1, given_attempt()))
         known = _recorded_inputs(folder)
         prepared = None if known and inputs_exist(known) else session.prepare()
         attempt.run(
@@ -187,8 +192,9 @@ class _Attempt:
         folder = self.folder
         with (
             Emitter(folder.events, run_id=folder.run_id, role="server", attempt=self.number) as emitter,
-            SignalControl().installed() as control,
-            obey(control),
+            SignalControl().installed() as signals,
+            self._operator() as operator,
+            obey(control := BothControls(signals, operator)),
         ):
             try:
                 announce(emitter)
@@ -212,7 +218,22 @@ class _Attempt:
                 raise failure from error
         self._record_seconds(prepared_at, featured_at)
 
-    def _inputs(self, prepared: Prepared | None, control: SignalControl) -> RunInputs:
+    @contextmanager
+    def _operator(self) -> Iterator[Control]:
+        """What the operator at the monitor wants, whose monitor is sent the events meanwhile."""
+        address = _monitor_address(self.session.config.runtime)
+        if address is None:
+            yield AlwaysRun()
+            return
+        folder = self.folder
+        files = OutboxFiles(folder.events, folder.outbox, folder.refused_events)
+        with (
+            Outbox(files, address, run_id=folder.run_id, say=self.session.narrator.notice),
+            RemoteControl(address, run_id=folder.run_id, attempt=self.number) as control,
+        ):
+            yield control
+
+    def _inputs(self, prepared: Prepared | None, control: BothControls) -> RunInputs:
         recorded = _recorded_inputs(self.folder)
         session = self.session
         device = self._device(recorded)
@@ -301,6 +322,10 @@ def _link_address(runtime: RuntimeConfig) -> LinkAddress | None:
         return None
     certificates = Path(runtime.root_certificates).absolute() if runtime.root_certificates else None
     return LinkAddress.parse(runtime.superlink, certificates)
+
+
+def _monitor_address(runtime: RuntimeConfig) -> MonitorAddress | None:
+    return None if runtime.monitor is None else MonitorAddress.parse(runtime.monitor)
 
 
 def _start_template(config: RunConfig) -> None:

@@ -1,0 +1,212 @@
+"""Starts the runs that a monitor has requests for: claims one, runs it in a process, and says so until it ends."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+import uuid_utils
+
+from fedforge_runtime.clock import utc_now
+from fedforge_runtime.errors import RunStoppedError
+from fedforge_runtime.home import Home
+from fedforge_runtime.stop_signal import StopSignal
+from fedforge_runtime.telemetry.monitor_client import (
+    MonitorAddress,
+    MonitorAwayError,
+    MonitorClient,
+    MonitorRefusedError,
+)
+from monitor.schema import RunFailed, RunStopped
+
+ATTEMPT = "FEDFORGE_ATTEMPT"
+"""Environment variable: the number that the monitor has given to the attempt that a process is started for."""
+_LOOK_SECONDS = 1.0
+_RENEW_SECONDS = 5.0
+_GRACE_SECONDS = 30.0
+_LAST_WORDS = 4000
+
+
+@dataclass
+class Claimant:
+    """Carries out one request after another until it is told to end.
+
+    Args:
+        address: the monitor.
+        home: where the runs go.
+        name: how the monitor shows it.
+        say: told what it does.
+        stop: set from outside.
+    """
+
+    address: MonitorAddress
+    home: Home
+    name: str
+    say: Callable[[str], None]
+    stop: StopSignal = field(default_factory=StopSignal)
+    _away: bool = field(default=False, init=False)
+
+    def serve(self, *, once: bool = False) -> None:
+        """Claim and run.
+
+        Args:
+            once: return after one run.
+        """
+        with MonitorClient(self.address) as client:
+            while not self.stop.is_set():
+                lease = self._claim(client)
+                if lease is not None:
+                    self._carry_out(client, lease)
+                    if once:
+                        return
+                else:
+                    self.stop.wait(_LOOK_SECONDS)
+
+    def _claim(self, client: MonitorClient) -> dict[str, Any] | None:
+        try:
+            runs = client.ask("GET", "/api/runs", params={"claimable": True, "limit": 100})["runs"]
+            if self._away:
+                self.say(f"the monitor at {self.address.url} is back.")
+                self._away = False
+            for run in reversed(runs):  # the oldest first
+                with suppress(MonitorRefusedError):  # somebody else was quicker
+                    lease: dict[str, Any] = client.ask(
+                        "POST", f"/api/runs/{run['run_id']}/claim", json={"claimant": self.name}
+                    )
+                    return lease
+        except MonitorAwayError as error:
+            if not self._away:
+                self.say(str(error))
+                self._away = True
+        return None
+
+    def _carry_out(self, client: MonitorClient, lease: dict[str, Any]) -> None:
+        run_id, attempt = lease["run_id"], lease["attempt"]
+        self.say(f"{run_id}: claimed, attempt {attempt}")
+        if lease["request"] is None and not self.home.run(run_id).exists():
+            self.say(f"{run_id}: not of this home")
+            reason = f"it was not asked for here, and its folder is not in the home of the {self.name}."
+            self._report(client, lease, RunFailed, reason)
+            return
+        process = subprocess.Popen(
+            [sys.executable, "-m", "fedforge_runtime.cli", *self._arguments(lease)],
+            env={**os.environ, ATTEMPT: str(attempt)},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+        )
+        words = _LastWords(process)
+        try:
+            code = self._follow(client, lease, process)
+        finally:
+            _end(process)
+            words.join()
+        self.say(f"{run_id}: ended, exit code {code}")
+        kind = RunStopped if code == RunStoppedError.exit_code else RunFailed
+        self._report(client, lease, kind, words.text or f"its process ended with exit code {code}")
+
+    def _arguments(self, lease: dict[str, Any]) -> list[str]:
+        run_id, request = lease["run_id"], lease["request"]
+        common = ["--home", str(self.home.root), "--monitor", self.address.url]
+        if self.home.run(run_id).exists():
+            return ["resume", run_id, *common]
+        assignments = [f"{key}={_yaml(value)}" for key, value in request["overrides"].items()]
+        options = [text for each in assignments for text in ("--set", each)]
+        return ["run", request["phase"], "--profile", request["profile"], "--run-id", run_id, *options, *common]
+
+    def _follow(self, client: MonitorClient, lease: dict[str, Any], process: subprocess.Popen[bytes]) -> int:
+        """Renew the lease until the process ends; end it when the lease is lost or a stop is wanted."""
+        interrupted = False
+        while True:
+            with suppress(subprocess.TimeoutExpired):
+                return process.wait(_RENEW_SECONDS if not self.stop.is_set() else _GRACE_SECONDS)
+            wanted = "stop" if self.stop.is_set() else self._renew(client, lease)
+            if wanted != "stop":
+                continue
+            if interrupted:
+                return process.wait()
+            with suppress(ProcessLookupError):
+                process.send_signal(signal.SIGINT)
+            interrupted = True
+
+    def _renew(self, client: MonitorClient, lease: dict[str, Any]) -> str:
+        try:
+            renewed = client.ask("POST", f"/api/runs/{lease['run_id']}/leases/{lease['lease_id']}")
+            return str(renewed["desired"])
+        except MonitorRefusedError:  # the run has ended, or is another's: its own events say which
+            return "run"
+        except MonitorAwayError:
+            return "run"
+
+    def _report(
+        self,
+        client: MonitorClient,
+        lease: dict[str, Any],
+        kind: type[RunFailed] | type[RunStopped],
+        reason: str,
+    ) -> None:
+        """Say how it ended where the run could not say so itself: it never began, or was killed."""
+        with suppress(MonitorAwayError, MonitorRefusedError):
+            state = client.ask("GET", f"/api/runs/{lease['run_id']}")
+            if state["attempt"] != lease["attempt"] or state["state"] in ("completed", "failed", "stopped"):
+                return
+            event = kind.model_validate(
+                {
+                    "event_id": str(uuid_utils.uuid7()),
+                    "emitter_id": f"agent-{os.getpid()}-{lease['lease_id'][:8]}",
+                    "emitter_seq": 1,
+                    "ts": utc_now(),
+                    "run_id": lease["run_id"],
+                    "attempt": lease["attempt"],
+                    "round": state["round"],
+                    "node_id": "server",
+                    "role": "server",
+                    "reason": reason[:2000],
+                }
+            )
+            client.ask("POST", "/api/events", json={"events": [event.model_dump(mode="json")]})
+
+
+class _LastWords(threading.Thread):
+    """Reads what a process writes to standard error and keeps its last error."""
+
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+        super().__init__(name="last-words", daemon=True)
+        self._process = process
+        self._tail = b""
+        self.start()
+
+    def run(self) -> None:
+        assert self._process.stderr is not None
+        while part := os.read(self._process.stderr.fileno(), 65536):
+            self._tail = (self._tail + part)[-_LAST_WORDS:]
+
+    @property
+    def text(self) -> str:
+        lines = [line for line in self._tail.decode(errors="replace").splitlines() if line.strip()]
+        errors = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
+        return (errors or lines or [""])[-1]
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    if process.poll() is None:
+        process.kill()
+        process.wait()
+
+
+def _yaml(value: str | int | float | bool | None) -> str:
+    return "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def given_attempt() -> int:
+    """The number that a claimant has given to this process's attempt; 1 where nobody has."""
+    text = os.environ.get(ATTEMPT, "")
+    return int(text) if text.isascii() and text.isdecimal() and text != "0" else 1

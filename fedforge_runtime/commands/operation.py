@@ -1,0 +1,182 @@
+"""Commands around a monitor: serve one, ask it for runs and carry them out, pause and stop them, load a log."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import signal
+import socket
+import sys
+from typing import Annotated, Any
+
+import typer
+import yaml
+
+from fedforge_runtime.commands.options import (
+    DebugOption,
+    HomeOption,
+    JsonOption,
+    MonitorOption,
+    ProfileOption,
+    RunId,
+    RunIdOption,
+    SetOption,
+)
+from fedforge_runtime.commands.output import command
+from fedforge_runtime.errors import RunError
+from fedforge_runtime.home import Home
+
+_DEFAULT_MONITOR = "http://127.0.0.1:8400"
+
+events = typer.Typer(help="Event logs of runs.", no_args_is_help=True)
+
+
+def monitor(context: typer.Context) -> None:
+    """Serve the monitor: every event of every run, and their control. Takes the options of `python -m monitor`."""
+    os.execv(sys.executable, [sys.executable, "-m", "monitor", *context.args])  # noqa: S606
+
+
+def pause(
+    run_id: RunId, monitor: MonitorOption = None, as_json: JsonOption = False, debug: DebugOption = False
+) -> None:
+    """Have a run pause before its next round."""
+    _command(run_id, "pause", monitor, as_json, debug)
+
+
+def stop(run_id: RunId, monitor: MonitorOption = None, as_json: JsonOption = False, debug: DebugOption = False) -> None:
+    """Have a run stop at once; it can be resumed from its last checkpoint."""
+    _command(run_id, "stop", monitor, as_json, debug)
+
+
+def ask_to_resume(run_id: str, monitor: str) -> Any:
+    """Un-pause a live run, or have it relaunched by whoever claims it; the command as the monitor keeps it.
+
+    Raises:
+        RunError: it is not legal now.
+    """
+    order = {"command": "resume", "given_by": getpass.getuser()}
+    return _ask(monitor, "POST", f"/api/runs/{run_id}/commands", json=order)
+
+
+def is_live(run_id: str, monitor: str) -> bool:
+    """Whether a process of the run is there that only needs to be told to go on."""
+    from fedforge_runtime.telemetry.monitor_client import (
+        MonitorAddress,
+        MonitorAwayError,
+        MonitorClient,
+        MonitorRefusedError,
+    )
+
+    with MonitorClient(MonitorAddress.parse(monitor)) as client:
+        try:
+            return client.ask("GET", f"/api/runs/{run_id}")["state"] in ("pausing", "paused")
+        except (MonitorAwayError, MonitorRefusedError):
+            return False
+
+
+def _ask(monitor: str | None, method: str, path: str, **request: Any) -> Any:
+    from fedforge_runtime.telemetry.monitor_client import MonitorAddress, MonitorClient, MonitorRefusedError
+
+    with MonitorClient(MonitorAddress.parse(monitor or _DEFAULT_MONITOR)) as client:
+        try:
+            return client.ask(method, path, **request)
+        except MonitorRefusedError as error:
+            raise RunError(str(error)) from error
+
+
+def _command(run_id: str, name: str, monitor: str | None, as_json: bool, debug: bool) -> None:
+    with command(as_json=as_json, debug=debug) as emit:
+        order = {"command": name, "given_by": getpass.getuser()}
+        given = _ask(monitor, "POST", f"/api/runs/{run_id}/commands", json=order)
+        emit(given, lambda value: typer.echo(f"{name} asked for, command {value['command_id']}"))
+
+
+def start(
+    phase: Annotated[str, typer.Argument(metavar="PHASE", help="blood, derma or path")],
+    profile: ProfileOption = "cpu-safe",
+    assignments: SetOption = None,
+    run_id: RunIdOption = None,
+    monitor: MonitorOption = None,
+    as_json: JsonOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Ask a monitor for a run; an agent, or Dagster, starts it."""
+    with command(as_json=as_json, debug=debug) as emit:
+        from fedforge_runtime.config import load_run_config
+        from fedforge_runtime.federation.runs import new_run_id
+
+        load_run_config(phase, profile=profile, assignments=assignments or [])  # refuses here what would fail there
+        request = {
+            "phase": phase,
+            "profile": profile,
+            "overrides": dict(_override(each) for each in assignments or []),
+            "requested_by": getpass.getuser(),
+        }
+        view = _ask(monitor, "POST", "/api/runs", json={"run_id": run_id or new_run_id(phase), "request": request})
+        emit(view, lambda value: typer.echo(f"{value['run_id']} is asked for"))
+
+
+def _override(assignment: str) -> tuple[str, Any]:
+    key, _, text = assignment.partition("=")
+    return key, yaml.safe_load(text)
+
+
+def agent(
+    once: Annotated[bool, typer.Option("--once", help="end after one run")] = False,
+    home: HomeOption = None,
+    monitor: MonitorOption = None,
+    debug: DebugOption = False,
+) -> None:
+    """Start the runs that a monitor has requests for, one after another, until Ctrl-C."""
+    with command(as_json=False, debug=debug):
+        from fedforge_runtime.claims import Claimant
+        from fedforge_runtime.telemetry.monitor_client import MonitorAddress
+
+        chosen = Home.resolve(home)
+        chosen.require_writable()
+        address = MonitorAddress.parse(monitor or _DEFAULT_MONITOR)
+        claimant = Claimant(address, chosen, name=f"agent on {socket.gethostname()}", say=typer.echo)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda *_: claimant.stop.set())
+        typer.echo(f"waiting for requests of {address.url}")
+        claimant.serve(once=once)
+
+
+def watch(run_id: RunId, monitor: MonitorOption = None, debug: DebugOption = False) -> None:
+    """Show a run live, event by event, until it ends."""
+    with command(as_json=False, debug=debug):
+        from fedforge_runtime.following import follow
+        from fedforge_runtime.telemetry.monitor_client import MonitorAddress
+
+        follow(MonitorAddress.parse(monitor or _DEFAULT_MONITOR), run_id, say=typer.echo)
+
+
+@events.command("import")
+def import_events(
+    run_id: RunId,
+    home: HomeOption = None,
+    monitor: MonitorOption = None,
+    as_json: JsonOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Send the log of a run to a monitor; what it has already is sent again and does no harm."""
+    with command(as_json=as_json, debug=debug) as emit:
+        from fedforge_runtime.federation.runs import find_run
+        from fedforge_runtime.telemetry.monitor_client import MonitorAddress, MonitorClient
+        from fedforge_runtime.telemetry.outbox import Delivered, Delivery, OutboxFiles
+
+        folder = find_run(run_id, Home.resolve(home))
+        with MonitorClient(MonitorAddress.parse(monitor or _DEFAULT_MONITOR)) as client:
+            files = OutboxFiles(folder.events, folder.outbox, folder.refused_events)
+            delivery, total = Delivery(files, client, from_start=True), Delivered()
+            while (sent := delivery.send_next()) is not None:
+                total += sent
+        emit({"run_id": run_id, **vars(total)}, _print_delivered)
+        if total.refused:
+            raise RunError(
+                f"{total.refused} lines were refused by the monitor.", remedy=f"They are in {folder.refused_events}."
+            )
+
+
+def _print_delivered(value: dict[str, Any]) -> None:
+    typer.echo(f"{value['accepted']} events are new to the monitor, {value['duplicates']} were there already.")

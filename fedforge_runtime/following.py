@@ -1,0 +1,62 @@
+"""A run as a monitor sees it, line by line."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from fedforge_runtime.errors import RunError
+from fedforge_runtime.telemetry.monitor_client import (
+    MonitorAddress,
+    MonitorAwayError,
+    MonitorClient,
+    MonitorRefusedError,
+)
+
+_LOOK_SECONDS = 0.5
+_ENDED = ("completed", "failed", "stopped")
+
+
+def follow(address: MonitorAddress, run_id: str, *, say: Callable[[str], None]) -> None:
+    """Say each event of a run, those that are there and those that come, until the run has ended.
+
+    Raises:
+        MonitorAwayError: the monitor cannot be reached at the beginning; later it is waited for.
+        RunError: there is no such run.
+    """
+    with MonitorClient(address) as client:
+        seq, away = 0, False
+        while True:
+            try:
+                state = client.ask("GET", f"/api/runs/{run_id}")
+                page = client.ask("GET", f"/api/runs/{run_id}/events", params={"after": seq, "limit": 500})
+            except MonitorRefusedError as error:
+                raise RunError(str(error)) from error
+            except MonitorAwayError as error:
+                if seq == 0:
+                    raise
+                if not away:
+                    say(str(error))
+                away = True
+                time.sleep(_LOOK_SECONDS)
+                continue
+            away = False
+            for recorded in page["events"]:
+                seq = recorded["seq"]
+                say(_line(recorded["event"]))
+            if page["next_after"] is None and seq >= state["last_seq"]:
+                if state["state"] in _ENDED:
+                    reason = f": {state['reason']}" if state["reason"] else ""
+                    say(f"{run_id} is {state['state']}{reason}")
+                    return
+                time.sleep(_LOOK_SECONDS)
+
+
+def _line(event: dict[str, Any]) -> str:
+    parts = [event["ts"][11:19], f"round {event['round']}", event["node_id"], event["type"]]
+    parts += [event[key] for key in ("task", "reason") if event.get(key)]
+    if event["latency_ms"] is not None:
+        parts.append(f"{event['latency_ms']:.0f} ms")
+    parts += [f"{name} {value:.4f}" for name, value in event["metrics"].items()]
+    return "  ".join(parts)

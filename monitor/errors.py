@@ -1,0 +1,28 @@
+"""What can go wrong in the monitor, for a person."""
+
+from __future__ import annotations
+
+
+class MonitorError(Exception):
+    """One line that names the cause, and one that names the remedy.
+
+    Args:
+        message: what is wrong, ends with a full stop.
+        remedy: what to do about it.
+    """
+
+    def __init__(self, message: str, *, remedy: str = "") -> None:
+        super().__init__(message)
+        self.remedy = remedy
+
+    def __str__(self) -> str:
+        message = super().__str__()
+        return f"{message} {self.remedy}" if self.remedy else message
+
+
+class DatabaseError(MonitorError):
+    """The database cannot be opened, read or written now; nothing of the request was kept."""
+
+
+class OverloadedError(MonitorError):
+    """More is waiting to be written than may wait."""

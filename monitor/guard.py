@@ -1,0 +1,120 @@
+"""Who may talk to the monitor: the pages of its own origin, under its own name, and with the token where one is set.
+
+A browser sends any page's requests to 127.0.0.1. It names the page in `Origin`, and the name it was led to in `Host`;
+neither can be forged by a page, so that another page cannot start a run, nor rebind a name of its own to this machine.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+from monitor.settings import Settings, is_loopback
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+_OPEN = ("/api/health", "/api/ready")
+"""What a container's health check asks without the token."""
+_POLICY_VIOLATION = 1008
+
+
+class BodyTooLargeError(Exception):
+    """More came than a request may hold."""
+
+
+class Guard:
+    """ASGI middleware: refuses foreign hosts, foreign origins, missing tokens and large bodies."""
+
+    def __init__(self, app: App, settings: Settings) -> None:
+        self._app = app
+        self._settings = settings
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] not in ("http", "websocket"):
+            await self._app(scope, receive, send)
+            return
+        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        refusal = self._refusal(scope, headers)
+        if refusal is None:
+            await self._with_limited_body(scope, headers, receive, send)
+        elif scope["type"] == "websocket":
+            await receive()
+            await send({"type": "websocket.close", "code": _POLICY_VIOLATION, "reason": refusal[1][:120]})
+        else:
+            await _answer(send, *refusal)
+
+    def _refusal(self, scope: Scope, headers: dict[str, str]) -> tuple[int, str] | None:
+        host = _name(headers.get("host", ""))
+        if not (is_loopback(host) or host == self._settings.host or host in self._settings.hosts):
+            return 421, f"this monitor is not asked for as {host[:80]!r}. Start it with --allow-host for that name."
+        origin = headers.get("origin")
+        if origin is not None and not self._is_own(origin, headers) and origin not in self._settings.origins:
+            return 403, f"a page of {origin[:80]!r} may not use this monitor. Start it with --allow-origin for it."
+        token = self._settings.token
+        if token is not None and scope["path"].startswith("/api") and scope["path"] not in _OPEN:
+            given = headers.get("authorization", "").removeprefix("Bearer ").strip() or _token_in_query(scope)
+            if not secrets.compare_digest(given.encode(), token.encode()):
+                return 401, "this monitor needs its token. Send the header `Authorization: Bearer TOKEN`."
+        return None
+
+    @staticmethod
+    def _is_own(origin: str, headers: dict[str, str]) -> bool:
+        return urlsplit(origin).netloc.lower() == headers.get("host", "").lower()
+
+    async def _with_limited_body(self, scope: Scope, headers: dict[str, str], receive: Receive, send: Send) -> None:
+        largest = self._settings.largest_body
+        refusal = 413, f"a request may have {largest:,} bytes. Send less at once."
+        announced = headers.get("content-length", "0")
+        if not announced.isdecimal() or int(announced) > largest:
+            await _answer(send, *refusal)
+            return
+        size = 0
+        begun = False
+
+        async def counted() -> Message:
+            nonlocal size
+            message = await receive()
+            if message["type"] == "http.request":
+                size += len(message.get("body", b""))
+                if size > largest:
+                    raise BodyTooLargeError
+            return message
+
+        async def noted(message: Message) -> None:
+            nonlocal begun
+            begun = True
+            await send(message)
+
+        try:
+            await self._app(scope, counted, noted)
+        except BodyTooLargeError:
+            if begun:
+                raise
+            await _answer(send, *refusal)
+
+
+def _name(host: str) -> str:
+    """A `Host` header without its port."""
+    return (host.rpartition("]")[0] + "]" if host.startswith("[") else host.partition(":")[0]).lower()
+
+
+def _token_in_query(scope: Scope) -> str:
+    """Of a WebSocket, to which a browser can give no header."""
+    if scope["type"] != "websocket":
+        return ""
+    query: str = scope["query_string"].decode("latin-1")
+    return parse_qs(query).get("token", [""])[0]
+
+
+async def _answer(send: Send, code: int, error: str) -> None:
+    body = json.dumps({"error": error, "state": None, "allowed": None}).encode()
+    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+    await send({"type": "http.response.start", "status": code, "headers": headers})
+    await send({"type": "http.response.body", "body": body})

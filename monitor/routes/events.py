@@ -1,0 +1,128 @@
+"""Events: taken in, read from a cursor, exported and imported."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Sequence
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Request, Response
+from fastapi.responses import StreamingResponse
+from pydantic import ValidationError
+from sqlmodel import Session
+
+from monitor.errors import MonitorError
+from monitor.orders import require_run
+from monitor.recording import Recorded, record_events
+from monitor.schema import Event, event_adapter
+from monitor.service import Service, Serviced
+from monitor.shapes import BatchResult, EventBatch, EventPage, EventResult
+from monitor.stored import StoredEvent
+from monitor.stream import events_after
+
+router = APIRouter(tags=["events"])
+_EXPORTED_AT_ONCE = 1000
+
+After = Annotated[int, Query(ge=0, le=2**53, description="the last `seq` that the reader has")]
+Limit = Annotated[int, Query(ge=1, le=1000)]
+
+
+class BatchError(MonitorError):
+    """A batch that cannot be looked at item by item."""
+
+
+@router.post("/api/events")
+async def take_events(batch: EventBatch, service: Serviced) -> BatchResult:
+    """Take in events. Whatever is `accepted` or a `duplicate` is on disk when the answer comes."""
+    largest = service.settings.largest_batch
+    if len(batch.events) > largest:
+        raise BatchError(f"a batch of {len(batch.events)} events is too large.", remedy=f"Send {largest} at most.")
+    return BatchResult(results=await _take(service, batch.events))
+
+
+@router.get("/api/runs/{run_id}/events", response_model=EventPage)
+async def read_events(run_id: str, service: Serviced, after: After = 0, limit: Limit = 500) -> Response:
+    """The events of a run after a cursor, in their order."""
+
+    def query(session: Session) -> list[StoredEvent]:
+        require_run(session, run_id)
+        return events_after(session, run_id, after, limit + 1)
+
+    found = await service.read(query)
+    shown = found[:limit]
+    following = json.dumps(shown[-1].seq if len(found) > limit else None)
+    text = f'{{"events":[{",".join(event.to_json() for event in shown)}],"next_after":{following}}}'
+    return Response(text, media_type="application/json")
+
+
+@router.get("/api/runs/{run_id}/export", response_class=StreamingResponse)
+async def export_run(run_id: str, service: Serviced) -> StreamingResponse:
+    """Every event of a run as its emitter sent it, one JSON object a line; what `import` takes."""
+    await service.read(lambda session: require_run(session, run_id))
+
+    async def lines() -> AsyncIterator[str]:
+        seq = 0
+        while events := await read_after(service, run_id, seq, _EXPORTED_AT_ONCE):
+            seq = events[-1].seq
+            yield "".join(f"{event.body}\n" for event in events)
+
+    headers = {"Content-Disposition": f'attachment; filename="{run_id}.ndjson"'}
+    return StreamingResponse(lines(), media_type="application/x-ndjson", headers=headers)
+
+
+@router.post(
+    "/api/events/import",
+    openapi_extra={
+        "requestBody": {"required": True, "content": {"application/x-ndjson": {"schema": {"type": "string"}}}}
+    },
+)
+async def import_events(request: Request, service: Serviced) -> BatchResult:
+    """Take in a log, one event a line; lines that are here already are duplicates."""
+    lines = [line for line in (await request.body()).splitlines() if line.strip()]
+    results: list[EventResult] = []
+    for start in range(0, len(lines), service.settings.largest_batch):
+        items = [_parsed(line) for line in lines[start : start + service.settings.largest_batch]]
+        results += await _take(service, items)
+    return BatchResult(results=results)
+
+
+async def read_after(service: Service, run_id: str, seq: int, limit: int) -> list[StoredEvent]:
+    """The first `limit` events of a run after `seq`."""
+    return await service.read(lambda session: events_after(session, run_id, seq, limit))
+
+
+async def _take(service: Service, items: Sequence[Any]) -> list[EventResult]:
+    checked = [_checked(item) for item in items]
+    events = [each for each in checked if not isinstance(each, EventResult)]
+    recorded: list[Recorded] = []
+    if events:
+        now = service.now()
+        recorded = await service.write(lambda transaction: record_events(transaction, events, now))
+    taken = iter(recorded)
+    return [each if isinstance(each, EventResult) else _result(next(taken)) for each in checked]
+
+
+def _result(recorded: Recorded) -> EventResult:
+    return EventResult(outcome=recorded.outcome, event_id=str(recorded.event.event_id), seq=recorded.seq)
+
+
+def _parsed(line: bytes) -> Any:
+    try:
+        return json.loads(line)
+    except ValueError:
+        return line.decode(errors="replace")
+
+
+def _checked(item: Any) -> Event | EventResult:
+    try:
+        return event_adapter.validate_python(item)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_context=False)[0]
+        field = ".".join(str(part) for part in first["loc"]) or "event"
+        more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
+        given = item.get("event_id") if isinstance(item, dict) else None
+        return EventResult(
+            outcome="refused",
+            event_id=given if isinstance(given, str) else None,
+            error=f"{field}: {first['msg']}{more}"[:500],
+        )

@@ -1,0 +1,213 @@
+"""Runs: start, list, look at, command, claim."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from typing import Annotated
+
+import uuid_utils
+from fastapi import APIRouter, Header, Path, Query, status
+
+from monitor.control import Desired, State, desired
+from monitor.orders import ConflictError, Order, acknowledge, claim, control_of, give, renew, require_run
+from monitor.recording import record_events
+from monitor.schema import Identifier, RunRequested
+from monitor.service import Service, Serviced
+from monitor.shapes import (
+    ClaimRequest,
+    CommandPage,
+    CommandRequest,
+    CommandView,
+    DesiredView,
+    LeaseView,
+    NodePage,
+    RoundPage,
+    RunPage,
+    RunView,
+    Snapshot,
+    StartRequest,
+)
+from monitor.tables import RunRow
+from monitor.views import command_page, command_view, lease_view, node_page, round_page, run_page, run_view, snapshot
+from monitor.writer import Transaction
+
+router = APIRouter(prefix="/api/runs", tags=["runs"])
+_LONGEST_WAIT_SECONDS = 25.0
+_EMITTER = f"monitor-{uuid.uuid4().hex[:12]}"
+
+Cursor = Annotated[str | None, Query(max_length=400, description="`next_cursor` of the page before")]
+Limit = Annotated[int, Query(ge=1, le=500)]
+Attempt = Annotated[int, Query(ge=1, le=2**31)]
+
+
+@router.get("")
+async def list_runs(
+    service: Serviced,
+    state: Annotated[list[State] | None, Query()] = None,
+    phase: Annotated[str | None, Query(max_length=64)] = None,
+    claimable: bool | None = None,
+    cursor: Cursor = None,
+    limit: Limit = 50,
+) -> RunPage:
+    """Runs, the newest first."""
+    return await service.read(
+        lambda session: run_page(
+            session,
+            service.now(),
+            states=state or (),
+            phase=phase,
+            claimable=claimable,
+            cursor=cursor,
+            limit=limit,
+        )
+    )
+
+
+@router.post("", status_code=status.HTTP_201_CREATED)
+async def start_run(body: StartRequest, service: Serviced) -> RunView:
+    """Ask for a run; whoever claims it starts it. The same request twice is one run."""
+    now = service.now()
+
+    def work(transaction: Transaction) -> RunView:
+        known = transaction.session.get(RunRow, body.run_id)
+        if known is not None:
+            if known.request == body.request.model_dump_json():
+                return run_view(known, now)
+            control = control_of(known)
+            raise ConflictError(
+                f"there is a run {body.run_id!r} already.",
+                state=control.state,
+                allowed=control.allowed,
+                remedy="Choose another run_id.",
+            )
+        record_events(transaction, [_requested(body, service, transaction)], now)
+        run = require_run(transaction.session, body.run_id)
+        run.claimable = run.asked_here = True
+        return run_view(run, now)
+
+    return await service.write(work)
+
+
+def _requested(body: StartRequest, service: Service, transaction: Transaction) -> RunRequested:
+    return RunRequested.model_validate(
+        {
+            "event_id": str(uuid_utils.uuid7()),
+            "emitter_id": _EMITTER,
+            "emitter_seq": 1,  # this monitor says one thing about a run
+            "ts": service.now(),
+            "run_id": body.run_id,
+            "round": 0,
+            "node_id": "monitor",
+            "role": "server",
+            "request": body.request,
+        }
+    )
+
+
+@router.get("/{run_id}")
+async def show_run(run_id: str, service: Serviced) -> RunView:
+    """One run."""
+    return await service.read(lambda session: run_view(require_run(session, run_id), service.now()))
+
+
+@router.get("/{run_id}/snapshot")
+async def show_snapshot(run_id: str, service: Serviced) -> Snapshot:
+    """A run with its nodes and rounds in one consistent view; the stream after its cursor continues it."""
+    return await service.read(lambda session: snapshot(session, require_run(session, run_id), service.now()))
+
+
+@router.get("/{run_id}/nodes")
+async def list_nodes(run_id: str, service: Serviced, cursor: Cursor = None, limit: Limit = 100) -> NodePage:
+    """The nodes of a run, as their latest events leave them."""
+    return await service.read(
+        lambda session: node_page(
+            session, require_run(session, run_id).run_id, service.now(), cursor=cursor, limit=limit
+        )
+    )
+
+
+@router.get("/{run_id}/rounds")
+async def list_rounds(run_id: str, service: Serviced, cursor: Cursor = None, limit: Limit = 100) -> RoundPage:
+    """The rounds of a run."""
+    return await service.read(
+        lambda session: round_page(session, require_run(session, run_id).run_id, cursor=cursor, limit=limit)
+    )
+
+
+@router.get("/{run_id}/commands")
+async def list_commands(run_id: str, service: Serviced, cursor: Cursor = None, limit: Limit = 100) -> CommandPage:
+    """Who asked for what, when the run heard of it, and when it came to pass; the latest first."""
+    return await service.read(
+        lambda session: command_page(session, require_run(session, run_id).run_id, cursor=cursor, limit=limit)
+    )
+
+
+@router.post("/{run_id}/commands", status_code=status.HTTP_202_ACCEPTED)
+async def give_command(
+    run_id: str,
+    body: CommandRequest,
+    service: Serviced,
+    idempotency_key: Annotated[Identifier | None, Header()] = None,
+) -> CommandView:
+    """Pause, resume or stop. What is not legal now is refused with 409, the state, and what is."""
+    order = Order(body.command_id or idempotency_key or uuid.uuid4().hex, run_id, body.command, body.given_by)
+    now = service.now()
+    return await service.write(lambda transaction: command_view(give(transaction, order, now)))
+
+
+@router.get("/{run_id}/desired")
+async def ask_desired(
+    run_id: str,
+    service: Serviced,
+    attempt: Attempt = 1,
+    known: Annotated[Desired | None, Query(description="what the run was told last")] = None,
+    wait: Annotated[float, Query(ge=0, le=_LONGEST_WAIT_SECONDS)] = 0,
+) -> DesiredView:
+    """For the run itself: what it is to do. With `known` and `wait` the answer comes once it is another."""
+    loop = asyncio.get_running_loop()
+    until = loop.time() + wait
+    while True:
+        news = service.newest.news(run_id)
+        view = await service.read(lambda session: _desired(require_run(session, run_id), attempt))
+        if view.desired != known:
+            await _note_told(service, run_id)
+            return view
+        left = until - loop.time()
+        if left <= 0 or service.newest.ended:
+            return view
+        await service.newest.wait(news, left)
+
+
+async def _note_told(service: Service, run_id: str) -> None:
+    now = service.now()
+    await service.write(lambda transaction: acknowledge(transaction, run_id, now))
+
+
+def _desired(run: RunRow, attempt: int) -> DesiredView:
+    control = control_of(run)
+    return DesiredView(desired=desired(control, attempt), attempt=control.attempt)
+
+
+@router.post("/{run_id}/claim", status_code=status.HTTP_201_CREATED)
+async def claim_run(run_id: str, body: ClaimRequest, service: Serviced) -> LeaseView:
+    """Take a run that waits for somebody to start it; one claimant gets it."""
+    now = service.now()
+
+    def work(transaction: Transaction) -> LeaseView:
+        lease = claim(transaction, run_id, body.claimant, service.settings.lease_seconds, now)
+        return lease_view(lease, require_run(transaction.session, run_id))
+
+    return await service.write(work)
+
+
+@router.post("/{run_id}/leases/{lease_id}")
+async def renew_lease(run_id: str, lease_id: Annotated[str, Path(max_length=64)], service: Serviced) -> LeaseView:
+    """Say that the claimant still has the run; 409 once it has it no longer."""
+    now = service.now()
+
+    def work(transaction: Transaction) -> LeaseView:
+        lease = renew(transaction, run_id, lease_id, service.settings.lease_seconds, now)
+        return lease_view(lease, require_run(transaction.session, run_id))
+
+    return await service.write(work)

@@ -1,0 +1,64 @@
+"""What a monitor is started with."""
+
+from __future__ import annotations
+
+import ipaddress
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+from monitor.errors import MonitorError
+
+
+class SettingsError(MonitorError):
+    """The monitor cannot be started like this."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything that a deployment may choose.
+
+    Args:
+        home: FedForge's home; the database is in its folder `monitor`.
+        host: the address that it listens on.
+        port: its port; 0 chooses a free one.
+        token: who knows it may use a monitor that listens beyond this machine.
+        origins: other origins whose pages may use it, for example a dashboard under development.
+        hosts: names under which it may be asked for, beside its own.
+        silence: a run of which nothing is heard for as long is lost.
+        dashboard: the built dashboard, if there is one.
+    """
+
+    home: Path
+    host: str = "127.0.0.1"
+    port: int = 8400
+    token: str | None = None
+    origins: tuple[str, ...] = ()
+    hosts: tuple[str, ...] = ()
+    silence: timedelta = timedelta(seconds=30)
+    lease_seconds: float = 30.0
+    dashboard: Path | None = None
+    largest_body: int = 4 * 1024 * 1024
+    largest_batch: int = 1000
+
+    @property
+    def database(self) -> Path:
+        return self.home / "monitor" / "monitor.db"
+
+    def check(self) -> None:
+        """Raise `SettingsError` when it would be open to a network without a token."""
+        if self.token is None and not is_loopback(self.host):
+            raise SettingsError(
+                f"a monitor that listens on {self.host} can be reached from other machines, and has no token.",
+                remedy="Set FEDFORGE_MONITOR_TOKEN, or leave out --host.",
+            )
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a name or an address is this machine alone."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False

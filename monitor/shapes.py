@@ -1,0 +1,201 @@
+"""The requests and answers of the API; what a run, a node or a command looks like from outside."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+
+from monitor.control import Command, Desired, State
+from monitor.schema import Event, Identifier, RunRequest
+
+Person = Annotated[str, Field(min_length=1, max_length=200)]
+
+
+class Shape(BaseModel):
+    model_config = ConfigDict(extra="forbid", json_schema_serialization_defaults_required=True)
+
+
+class Problem(Shape):
+    """Why a request was refused."""
+
+    error: str
+    """One sentence with the cause, and one with the remedy where there is one."""
+    state: State | None = None
+    """Of the run, where its state is the reason."""
+    allowed: list[Command] | None = None
+    """What is possible now instead."""
+
+
+class Health(Shape):
+    status: Literal["ok"] = "ok"
+    version: str
+
+
+class EventBatch(Shape):
+    """Events as emitters made them; each is accepted or refused on its own."""
+
+    events: list[Any] = Field(min_length=1)
+
+
+class EventResult(Shape):
+    """What became of one event of a batch."""
+
+    outcome: Literal["accepted", "duplicate", "refused"]
+    event_id: str | None = None
+    seq: int | None = None
+    error: str | None = None
+    """The field that is wrong and why."""
+
+
+class BatchResult(Shape):
+    results: list[EventResult]
+
+
+class RecordedEvent(Shape):
+    """An event with its place in its run."""
+
+    seq: int
+    received_at: AwareDatetime
+    event: Event
+
+
+class EventPage(Shape):
+    events: list[RecordedEvent]
+    next_after: int | None
+    """`after` of the next page; `null` where nothing more is there now."""
+
+
+class RunView(Shape):
+    run_id: str
+    phase: str | None
+    request: RunRequest | None
+    requested_by: str | None
+    created_at: AwareDatetime
+    state: State
+    desired: Desired
+    attempt: int
+    claimable: bool
+    claimed_by: str | None
+    lease_expires_at: AwareDatetime | None
+    allowed: list[Command]
+    refused: dict[Command, str]
+    """Why each other command is not possible now."""
+    reason: str | None
+    engine: str | None
+    clients: int | None
+    round: int
+    rounds_total: int | None
+    model_sha256: str | None
+    last_seq: int
+    last_event_at: AwareDatetime | None
+    silent_seconds: float | None
+    """Since the latest event, on the monitor's clock."""
+
+
+class RunPage(Shape):
+    runs: list[RunView]
+    next_cursor: str | None
+
+
+class NodeView(Shape):
+    node_id: str
+    role: str
+    status: str
+    latest_event: str
+    round: int
+    attempt: int
+    last_seen_at: AwareDatetime | None
+    silent_seconds: float | None
+    reason: str | None
+
+
+class RoundView(Shape):
+    round: int
+    attempt: int
+    started_at: AwareDatetime | None
+    completed_at: AwareDatetime | None
+    participants: list[int]
+    metrics: dict[str, float]
+    model_sha256: str | None
+
+
+class MissingEvents(Shape):
+    """An emitter that has counted further than its events have come."""
+
+    emitter_id: str
+    received: int
+    highest: int
+
+
+class Snapshot(Shape):
+    """A run in one consistent view; the events after `cursor` continue it."""
+
+    cursor: int
+    taken_at: AwareDatetime
+    run: RunView
+    nodes: list[NodeView]
+    rounds: list[RoundView]
+    missing: list[MissingEvents]
+
+
+class CommandRequest(Shape):
+    command: Command
+    given_by: Person
+    command_id: Identifier | None = None
+    """Idempotency key; the header `Idempotency-Key` does as well."""
+
+
+class CommandView(Shape):
+    command_id: str
+    run_id: str
+    command: Command
+    given_by: str
+    attempt: int
+    requested_at: AwareDatetime
+    acknowledged_at: AwareDatetime | None
+    effective_at: AwareDatetime | None
+    effective_round: int | None
+    outcome: str | None
+    seconds_to_effect: float | None
+
+
+class NodePage(Shape):
+    nodes: list[NodeView]
+    next_cursor: str | None
+
+
+class RoundPage(Shape):
+    rounds: list[RoundView]
+    next_cursor: str | None
+
+
+class CommandPage(Shape):
+    """The latest first."""
+
+    commands: list[CommandView]
+    next_cursor: str | None
+
+
+class StartRequest(Shape):
+    run_id: Identifier
+    request: RunRequest
+
+
+class ClaimRequest(Shape):
+    claimant: Person
+
+
+class LeaseView(Shape):
+    lease_id: str
+    run_id: str
+    attempt: int
+    request: RunRequest | None
+    expires_at: AwareDatetime
+    desired: Desired
+
+
+class DesiredView(Shape):
+    desired: Desired
+    attempt: int
+    """The attempt that counts; a process of an earlier one is to end."""

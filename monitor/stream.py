@@ -1,0 +1,95 @@
+"""Live events for readers: the newest of each run in memory, the rest from the database; ingest waits for no reader."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict, deque
+from collections.abc import Collection, Sequence
+from contextlib import suppress
+
+from sqlmodel import Session, col, select
+
+from monitor.stored import StoredEvent
+from monitor.tables import EventRow
+
+_KEPT_A_RUN = 2000
+_KEPT_RUNS = 16
+
+
+class Newest:
+    """The newest events of the runs that are active, and a way to wait for more; lives in one event loop."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._events: OrderedDict[str, deque[StoredEvent]] = OrderedDict()
+        self._news: dict[str, asyncio.Event] = {}
+        self.ended = False
+        """The monitor ends: whoever waits is to go."""
+
+    def end(self) -> None:
+        """Have everybody who waits come back; may be called in any thread."""
+        with suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(self._end)
+
+    def _end(self) -> None:
+        self.ended = True
+        for news in self._news.values():
+            news.set()
+
+    def announce(self, events: Sequence[StoredEvent], changed: Collection[str]) -> None:
+        """Take in what was written; may be called in any thread.
+
+        Args:
+            changed: runs of which something else than an event is new.
+        """
+        with suppress(RuntimeError):  # the loop has ended: nobody reads any more
+            self._loop.call_soon_threadsafe(self._take, events, changed)
+
+    def _take(self, events: Sequence[StoredEvent], changed: Collection[str]) -> None:
+        for event in events:
+            self._events.setdefault(event.run_id, deque(maxlen=_KEPT_A_RUN)).append(event)
+        fresh = {event.run_id for event in events}
+        for run_id in fresh:
+            self._events.move_to_end(run_id)
+        for run_id in fresh.union(changed):
+            if news := self._news.pop(run_id, None):
+                news.set()
+        while len(self._events) > _KEPT_RUNS:
+            self._events.popitem(last=False)
+
+    def after(self, run_id: str, seq: int) -> list[StoredEvent] | None:
+        """The events after `seq`; `None` where the first of them is no longer, or not yet, kept here."""
+        kept = self._events.get(run_id)
+        if not kept or kept[0].seq > seq + 1:
+            return None
+        return _from_end(kept, seq)
+
+    def news(self, run_id: str) -> asyncio.Event:
+        """Set by the next news of a run: ask for it before looking at what is there, and wait for it afterwards."""
+        return self._news.setdefault(run_id, asyncio.Event())
+
+    async def wait(self, news: asyncio.Event, seconds: float) -> None:
+        """Return with the news, at the latest after so many seconds."""
+        if not self.ended:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(news.wait(), seconds)
+
+
+def _from_end(kept: deque[StoredEvent], seq: int) -> list[StoredEvent]:
+    found = []
+    for event in reversed(kept):
+        if event.seq <= seq:
+            break
+        found.append(event)
+    return found[::-1]
+
+
+def events_after(session: Session, run_id: str, seq: int, limit: int) -> list[StoredEvent]:
+    """The first `limit` events after `seq`, from the database."""
+    query = (
+        select(EventRow)
+        .where(EventRow.run_id == run_id, col(EventRow.seq) > seq)
+        .order_by(col(EventRow.seq))
+        .limit(limit)
+    )
+    return [StoredEvent(row.run_id, row.seq, row.received_at, row.body) for row in session.exec(query)]

@@ -1,0 +1,273 @@
+"""What is read from the database, in the shapes of the API."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import tuple_
+from sqlmodel import Session, col, select
+
+from monitor.control import Command, State, commanded, desired, refusal
+from monitor.errors import MonitorError
+from monitor.orders import Lease, control_of
+from monitor.schema import RunRequest
+from monitor.shapes import (
+    CommandPage,
+    CommandView,
+    LeaseView,
+    MissingEvents,
+    NodePage,
+    NodeView,
+    RoundPage,
+    RoundView,
+    RunPage,
+    RunView,
+    Snapshot,
+)
+from monitor.tables import CommandRow, EmitterRow, EventRow, NodeRow, RunRow
+
+_OF_ROUNDS = ("round_started", "aggregation_completed", "checkpoint_saved", "round_completed")
+_ROUNDS_IN_A_SNAPSHOT = 10_000
+_DIGITS = 9
+
+
+class CursorError(MonitorError):
+    """A cursor that this monitor has not given."""
+
+
+def run_view(run: RunRow, now: datetime) -> RunView:
+    """A run, and what can be done with it now."""
+    control = control_of(run)
+    return RunView(
+        run_id=run.run_id,
+        phase=run.phase,
+        request=_request(run.request),
+        requested_by=run.requested_by,
+        created_at=run.created_at,
+        state=control.state,
+        desired=desired(control, control.attempt),
+        attempt=control.attempt,
+        claimable=control.claimable,
+        claimed_by=run.leased_by,
+        lease_expires_at=run.lease_expires_at,
+        allowed=control.allowed,
+        refused={each: refusal(control, each) for each in Command if commanded(control, each) is None},
+        reason=run.reason,
+        engine=run.engine,
+        clients=run.clients,
+        round=run.round,
+        rounds_total=run.rounds_total,
+        model_sha256=run.model_sha256,
+        last_seq=run.last_seq,
+        last_event_at=run.last_event_at,
+        silent_seconds=_age(run.last_event_at, now),
+    )
+
+
+def lease_view(lease: Lease, run: RunRow) -> LeaseView:
+    control = control_of(run)
+    return LeaseView(
+        lease_id=lease.lease_id,
+        run_id=lease.run_id,
+        attempt=lease.attempt,
+        request=_request(lease.request),
+        expires_at=lease.expires_at,
+        desired=desired(control, lease.attempt),
+    )
+
+
+def command_view(row: CommandRow) -> CommandView:
+    return CommandView(
+        command_id=row.command_id,
+        run_id=row.run_id,
+        command=Command(row.command),
+        given_by=row.given_by,
+        attempt=row.attempt,
+        requested_at=row.requested_at,
+        acknowledged_at=row.acknowledged_at,
+        effective_at=row.effective_at,
+        effective_round=row.effective_round,
+        outcome=row.outcome,
+        seconds_to_effect=_age(row.requested_at, row.effective_at) if row.effective_at else None,
+    )
+
+
+def run_page(
+    session: Session,
+    now: datetime,
+    *,
+    states: Sequence[State] = (),
+    phase: str | None = None,
+    claimable: bool | None = None,
+    cursor: str | None = None,
+    limit: int,
+) -> RunPage:
+    """Runs, the newest first."""
+    query = select(RunRow).order_by(col(RunRow.created_at).desc(), col(RunRow.run_id).desc())
+    if states:
+        query = query.where(col(RunRow.state).in_([state.value for state in states]))
+    if phase is not None:
+        query = query.where(RunRow.phase == phase)
+    if claimable is not None:
+        query = query.where(RunRow.claimable == claimable)
+    if cursor is not None:
+        moment, run_id = _position(cursor, 2)
+        query = query.where(tuple_(col(RunRow.created_at), col(RunRow.run_id)) < (_moment(moment), run_id))
+    rows, following = _page(session, query, limit, lambda row: [row.created_at.isoformat(), row.run_id])
+    return RunPage(runs=[run_view(row, now) for row in rows], next_cursor=following)
+
+
+def node_page(session: Session, run_id: str, now: datetime, *, cursor: str | None = None, limit: int) -> NodePage:
+    """The nodes of a run by name."""
+    query = select(NodeRow).where(NodeRow.run_id == run_id).order_by(col(NodeRow.node_id))
+    if cursor is not None:
+        query = query.where(col(NodeRow.node_id) > _position(cursor, 1)[0])
+    rows, following = _page(session, query, limit, lambda row: [row.node_id])
+    return NodePage(nodes=[_node_view(row, now) for row in rows], next_cursor=following)
+
+
+def command_page(session: Session, run_id: str, *, cursor: str | None = None, limit: int) -> CommandPage:
+    """The commands of a run, the latest first."""
+    query = (
+        select(CommandRow)
+        .where(CommandRow.run_id == run_id)
+        .order_by(col(CommandRow.requested_at).desc(), col(CommandRow.command_id).desc())
+    )
+    if cursor is not None:
+        moment, command_id = _position(cursor, 2)
+        query = query.where(
+            tuple_(col(CommandRow.requested_at), col(CommandRow.command_id)) < (_moment(moment), command_id)
+        )
+    rows, following = _page(session, query, limit, lambda row: [row.requested_at.isoformat(), row.command_id])
+    return CommandPage(commands=[command_view(row) for row in rows], next_cursor=following)
+
+
+def round_page(session: Session, run_id: str, *, cursor: str | None = None, limit: int) -> RoundPage:
+    """The rounds of a run in their order; of a round that was done again, the last time."""
+    first = _number(cursor) + 1 if cursor is not None else 1
+    query = (
+        select(EventRow)
+        .where(
+            EventRow.run_id == run_id,
+            col(EventRow.type).in_(_OF_ROUNDS),
+            col(EventRow.round) >= first,
+            col(EventRow.round) < first + limit,
+        )
+        .order_by(col(EventRow.seq))
+    )
+    rounds: dict[int, RoundView] = {}
+    for row in session.exec(query):
+        event = json.loads(row.body)
+        view = rounds.get(row.round)
+        if view is None or event["attempt"] > view.attempt:
+            view = RoundView(
+                round=row.round,
+                attempt=event["attempt"],
+                started_at=None,
+                completed_at=None,
+                participants=[],
+                metrics={},
+                model_sha256=None,
+            )
+            rounds[row.round] = view
+        _note_round(view, event)
+    found = [rounds[number] for number in sorted(rounds)]
+    run = session.get(RunRow, run_id)
+    more = run is not None and run.round >= first + limit
+    return RoundPage(rounds=found, next_cursor=_cursor([str(first + limit - 1)]) if more else None)
+
+
+def snapshot(session: Session, run: RunRow, now: datetime) -> Snapshot:
+    """A run, its nodes, rounds and gaps, all as of one event."""
+    emitters = session.exec(select(EmitterRow).where(EmitterRow.run_id == run.run_id)).all()
+    return Snapshot(
+        cursor=run.last_seq,
+        taken_at=now,
+        run=run_view(run, now),
+        nodes=node_page(session, run.run_id, now, limit=_ROUNDS_IN_A_SNAPSHOT).nodes,
+        rounds=round_page(session, run.run_id, limit=_ROUNDS_IN_A_SNAPSHOT).rounds,
+        missing=[
+            MissingEvents(emitter_id=each.emitter_id, received=each.received, highest=each.highest)
+            for each in emitters
+            if each.received < each.highest
+        ],
+    )
+
+
+def _note_round(view: RoundView, event: dict[str, Any]) -> None:
+    moment = datetime.fromisoformat(event["ts"])
+    match event["type"]:
+        case "round_started":
+            view.started_at, view.participants = moment, event["participants"]
+        case "round_completed":
+            view.completed_at = moment
+        case "checkpoint_saved":
+            view.model_sha256 = event["model_sha256"]
+        case _:
+            pass
+    view.metrics.update(event["metrics"])
+
+
+def _node_view(row: NodeRow, now: datetime) -> NodeView:
+    return NodeView(
+        node_id=row.node_id,
+        role=row.role,
+        status=row.status,
+        latest_event=row.type,
+        round=row.round,
+        attempt=row.attempt,
+        last_seen_at=row.last_seen_at,
+        silent_seconds=_age(row.last_seen_at, now),
+        reason=row.reason,
+    )
+
+
+def _request(text: str | None) -> RunRequest | None:
+    return None if text is None else RunRequest.model_validate_json(text)
+
+
+def _age(since: datetime | None, now: datetime) -> float | None:
+    return None if since is None else max(0.0, (now - since).total_seconds())
+
+
+def _page(session: Session, query: Any, limit: int, position: Any) -> tuple[list[Any], str | None]:
+    rows = list(session.exec(query.limit(limit + 1)))
+    if len(rows) <= limit:
+        return rows, None
+    return rows[:limit], _cursor(position(rows[limit - 1]))
+
+
+def _cursor(position: Sequence[str]) -> str:
+    return base64.urlsafe_b64encode(json.dumps(position).encode()).decode()
+
+
+def _position(cursor: str, length: int) -> list[str]:
+    try:
+        position = json.loads(base64.urlsafe_b64decode(cursor.encode()))
+    except ValueError as error:
+        raise _bad_cursor(cursor) from error
+    if not isinstance(position, list) or len(position) != length or not all(isinstance(each, str) for each in position):
+        raise _bad_cursor(cursor)
+    return position
+
+
+def _moment(text: str) -> datetime:
+    try:
+        return datetime.fromisoformat(text)
+    except ValueError as error:
+        raise _bad_cursor(text) from error
+
+
+def _number(cursor: str) -> int:
+    text = _position(cursor, 1)[0]
+    if not (text.isascii() and text.isdecimal() and len(text) <= _DIGITS):
+        raise _bad_cursor(cursor)
+    return int(text)
+
+
+def _bad_cursor(cursor: str) -> CursorError:
+    return CursorError(f"{cursor[:80]!r} is not a cursor of this monitor.", remedy="Begin again without one.")

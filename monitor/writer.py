@@ -1,0 +1,135 @@
+"""The one thread that writes: whatever waits goes into one transaction, and is answered once that is on disk."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable, Collection, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from sqlalchemy.exc import OperationalError
+from sqlmodel import Session
+
+from monitor.database import Database, explained
+from monitor.errors import OverloadedError
+from monitor.stored import StoredEvent
+
+_LONGEST_QUEUE = 1024
+_LARGEST_TRANSACTION = 64
+
+T = TypeVar("T")
+
+
+class Transaction:
+    """What a piece of work may do.
+
+    Args:
+        session: to read and write; it is flushed and committed by the writer.
+    """
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+        self.announced: list[StoredEvent] = []
+        self.changed: set[str] = set()
+
+    def announce(self, events: Sequence[StoredEvent]) -> None:
+        """Have readers told of new events, once they are on disk."""
+        self.announced.extend(events)
+
+    def announce_change(self, run_id: str) -> None:
+        """Have those told, once it is on disk, who wait for what a run is to do."""
+        self.changed.add(run_id)
+
+
+@dataclass
+class _Job:
+    work: Callable[[Transaction], Any]
+    outcome: Future[Any] = field(default_factory=Future)
+
+
+class Writer:
+    """Carries out work on the database, one piece after the other.
+
+    A piece that fails leaves nothing; the others of its transaction are not touched by it.
+
+    Args:
+        database: it has no other writer.
+        announce: called in the writer's thread with the events of each transaction, after it is on disk.
+    """
+
+    def __init__(self, database: Database, announce: Callable[[Sequence[StoredEvent], Collection[str]], None]) -> None:
+        self._database = database
+        self._announce = announce
+        self._jobs: queue.Queue[_Job | None] = queue.Queue(_LONGEST_QUEUE)
+        self._thread = threading.Thread(target=self._serve, name="database-writer", daemon=True)
+        self._thread.start()
+
+    def submit(self, work: Callable[[Transaction], T]) -> Future[T]:
+        """Have `work` done; its result comes once it is on disk.
+
+        Raises:
+            OverloadedError: too much is waiting already.
+        """
+        job = _Job(work)
+        try:
+            self._jobs.put_nowait(job)
+        except queue.Full as error:
+            raise OverloadedError(
+                "the monitor has more to write than it can.", remedy="Send it again later."
+            ) from error
+        return job.outcome
+
+    def close(self) -> None:
+        """Write what is waiting, and end."""
+        self._jobs.put(None)
+        self._thread.join()
+
+    def _serve(self) -> None:
+        while (job := self._jobs.get()) is not None:
+            jobs, ends = [job], False
+            while len(jobs) < _LARGEST_TRANSACTION and not self._jobs.empty():
+                following = self._jobs.get()
+                if following is None:
+                    ends = True
+                    break
+                jobs.append(following)
+            self._write([each for each in jobs if each.outcome.set_running_or_notify_cancel()])
+            if ends:
+                return
+
+    def _write(self, jobs: Sequence[_Job]) -> None:
+        results: list[tuple[Any, BaseException | None]] = []
+        announced: list[StoredEvent] = []
+        changed: set[str] = set()
+        try:
+            with (
+                explained(self._database.path),
+                self._database.engine.connect().execution_options(writes=True) as connection,
+                connection.begin(),
+            ):
+                for job in jobs:
+                    transaction = Transaction(Session(connection, join_transaction_mode="create_savepoint"))
+                    with transaction.session as session:
+                        try:
+                            result = job.work(transaction)
+                            session.commit()  # releases the savepoint
+                        except OperationalError:  # the disk, a lock: SQLite may have rolled back everything
+                            raise
+                        except Exception as error:
+                            session.rollback()
+                            results.append((None, error))
+                        else:
+                            results.append((result, None))
+                            announced.extend(transaction.announced)
+                            changed |= transaction.changed
+        except Exception as error:
+            results, announced, changed = [(None, error)] * len(jobs), [], set()
+        if announced or changed:
+            self._announce(announced, changed)
+        for job, (result, failure) in zip(jobs, results, strict=True):
+            if failure is not None:
+                job.outcome.set_exception(failure)
+            else:
+                job.outcome.set_result(result)

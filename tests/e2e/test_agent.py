@@ -1,0 +1,77 @@
+"""Runs that are asked for at a monitor and carried out by an agent."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.e2e.command import hold_training, processes_of, refusal, running, wait_until
+from tests.e2e.forked import forked
+from tests.monitor_process import MonitorProcess
+
+
+@pytest.fixture
+def settings(tiny_backbone: Path) -> list[str]:
+    keys = {
+        "dataset.source": "phantom",
+        "dataset.limit": 240,
+        "backbone.name": tiny_backbone,
+        "partition.clients": 3,
+        "federation.rounds": 3,
+        "learning.epochs": 8,
+        "learning.learning_rate": 0.02,
+        "runtime.workers": 2,
+    }
+    return [text for key, value in keys.items() for text in ("--set", f"{key}={value}")]
+
+
+def test_a_request_is_carried_out_stopped_and_resumed_to_the_model_of_a_run_by_hand(
+    undisturbed: dict[str, object], settings: list[str], home: Path, tmp_path: Path
+) -> None:
+    log = home / "runs" / "asked" / "events.jsonl"
+    with MonitorProcess(tmp_path) as monitor, monitor.client() as client:
+
+        def shown() -> dict[str, object]:
+            view: dict[str, object] = client.get("/api/runs/asked").json()
+            return view
+
+        asked = forked("start", "blood", *settings, "--run-id", "asked", "--monitor", monitor.url, "--json")
+        assert asked.json["state"] == "requested"
+        with running("agent", "--home", home, "--monitor", monitor.url) as agent:
+            hold_training(log, 2)
+            assert shown()["state"] == "running"
+            assert str(shown()["claimed_by"]).startswith("agent on ")
+            family = [each for each in processes_of(agent.pid) if each.pid != agent.pid]
+            assert forked("stop", "asked", "--monitor", monitor.url).code == 0
+            wait_until(lambda: shown()["state"] == "stopped", "the stop")
+            _, alive = psutil.wait_procs(family, timeout=60)
+            assert alive == []
+
+            body = {"command": "resume", "given_by": "a test"}
+            assert client.post("/api/runs/asked/commands", json=body).is_success
+            wait_until(lambda: shown()["state"] == "completed", "the end")
+
+        assert shown()["model_sha256"] == undisturbed["model_sha256"]
+        assert shown()["attempt"] == 2
+
+
+def test_a_run_that_cannot_begin_fails_with_its_reason(home: Path, tmp_path: Path) -> None:
+    nowhere = tmp_path / "no-data"
+    with MonitorProcess(tmp_path) as monitor, monitor.client() as client:
+        request = {"phase": "blood", "overrides": {"dataset.source": str(nowhere)}}
+        assert client.post("/api/runs", json={"run_id": "hopeless", "request": request}).is_success
+        with running("agent", "--once", "--home", home, "--monitor", monitor.url) as agent:
+            assert agent.wait(timeout=120) == 0
+
+        view = client.get("/api/runs/hopeless").json()
+        assert view["state"] == "failed"
+        assert "no-data" in view["reason"]
+        assert not (home / "runs" / "hopeless").exists()
+
+
+def test_a_wrong_request_is_refused_before_it_is_sent(tmp_path: Path) -> None:
+    wrong = refusal(forked("start", "blood", "--set", "federation.round=3", "--monitor", "http://127.0.0.1:9"))
+
+    assert "federation.round" in wrong

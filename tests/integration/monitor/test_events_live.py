@@ -1,0 +1,133 @@
+"""Events over a real socket into a real database."""
+
+from __future__ import annotations
+
+import json
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import httpx
+from websockets.sync.client import connect
+
+from tests.monitor_process import MonitorProcess, event_of, of_server, started
+
+
+def send(client: httpx.Client, *events: object) -> list[dict[str, object]]:
+    response = client.post("/api/events", json={"events": list(events)})
+    assert response.status_code == httpx.codes.OK, response.text
+    results: list[dict[str, object]] = response.json()["results"]
+    return results
+
+
+def everything(client: httpx.Client, run_id: str, limit: int = 100) -> list[dict[str, object]]:
+    """All events of a run, page by page."""
+    events: list[dict[str, object]] = []
+    after: int | None = 0
+    while after is not None:
+        page = client.get(f"/api/runs/{run_id}/events", params={"after": after, "limit": limit}).json()
+        events += page["events"]
+        after = page["next_after"]
+    return events
+
+
+def test_what_is_delivered_twice_is_there_once(client: httpx.Client) -> None:
+    events = [started("twice"), *[event_of("twice", number) for number in range(1, 6)]]
+
+    first = send(client, *events)
+    again = send(client, *reversed(events))
+
+    assert [each["outcome"] for each in first] == ["accepted"] * 6
+    assert [each["outcome"] for each in again] == ["duplicate"] * 6
+    assert [each["seq"] for each in again] == [6, 5, 4, 3, 2, 1]
+    kept = everything(client, "twice", limit=4)
+    assert [each["seq"] for each in kept] == [1, 2, 3, 4, 5, 6]
+
+
+def test_one_event_twice_in_a_batch_is_there_once(client: httpx.Client) -> None:
+    event = event_of("in-a-batch", 1)
+
+    assert [each["outcome"] for each in send(client, event, event)] == ["accepted", "duplicate"]
+
+
+def test_a_wrong_event_is_refused_with_the_field_and_the_others_are_kept(client: httpx.Client) -> None:
+    wrong = event_of("mixed", 2) | {"round": -1}
+    unknown = event_of("mixed", 3) | {"type": "node_exploded"}
+    crowded = event_of("mixed", 4) | {"colour": "blue"}
+
+    results = send(client, event_of("mixed", 1), wrong, unknown, crowded, "no event", event_of("mixed", 5))
+
+    assert [each["outcome"] for each in results] == ["accepted", *["refused"] * 4, "accepted"]
+    errors = [str(each["error"]) for each in results]
+    assert "round" in errors[1]
+    assert "node_exploded" in errors[2]
+    assert "colour" in errors[3]
+    assert [each["seq"] for each in everything(client, "mixed")] == [1, 2]
+
+
+def test_emitters_at_the_same_time_get_numbers_without_a_gap(monitor: MonitorProcess) -> None:
+    def emit(emitter: int) -> None:
+        with monitor.client() as client:
+            for number in range(1, 26):
+                send(client, event_of("crowd", number, emitter_id=f"client-{emitter}"))
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(emit, range(8)))
+
+    with monitor.client() as client:
+        kept = everything(client, "crowd")
+    assert [each["seq"] for each in kept] == list(range(1, 201))
+    for emitter in range(8):
+        order = [each["event"]["emitter_seq"] for each in kept if each["event"]["emitter_id"] == f"client-{emitter}"]  # type: ignore[index]
+        assert order == list(range(1, 26))
+
+
+def test_what_an_emitter_has_not_delivered_yet_is_reported(client: httpx.Client) -> None:
+    send(client, started("gaps"), event_of("gaps", 1), event_of("gaps", 4))
+
+    missing = client.get("/api/runs/gaps/snapshot").json()["missing"]
+
+    assert missing == [{"emitter_id": "client-0-1", "received": 2, "highest": 4}]
+
+
+def test_an_export_is_what_was_sent_and_can_be_imported_elsewhere(
+    client: httpx.Client, tmp_path_factory: object
+) -> None:
+    events = [started("carried"), event_of("carried", 1), of_server("carried", 2, "round_started", participants=[0])]
+    send(client, *events)
+
+    exported = client.get("/api/runs/carried/export").text
+
+    assert [json.loads(line)["event_id"] for line in exported.splitlines()] == [each["event_id"] for each in events]
+    imported = client.post("/api/events/import", content=exported.encode()).json()["results"]
+    assert [each["outcome"] for each in imported] == ["duplicate"] * 3
+
+
+def test_a_snapshot_and_the_stream_after_its_cursor_miss_nothing(monitor: MonitorProcess) -> None:
+    with monitor.client() as client:
+        send(client, started("followed"))
+        cursor = client.get("/api/runs/followed/snapshot").json()["cursor"]
+        send(client, event_of("followed", 1))
+        seen: list[int] = []
+        address = f"{monitor.url.replace('http', 'ws')}/api/stream?run_id=followed&after={cursor}"
+        with connect(address, proxy=None) as socket:
+            hello = json.loads(socket.recv(timeout=60))
+            assert (hello["type"], hello["last_seq"]) == ("hello", 2)
+            sender = threading.Thread(target=lambda: [send(client, event_of("followed", n)) for n in range(2, 40)])
+            sender.start()
+            while len(seen) < 39:
+                frame = json.loads(socket.recv(timeout=60))
+                if frame["type"] == "events":
+                    seen += [each["seq"] for each in frame["events"]]
+            sender.join()
+
+    assert seen == list(range(2, 41))
+
+
+def test_a_reader_from_another_database_is_told_to_begin_again(monitor: MonitorProcess) -> None:
+    with monitor.client() as client:
+        send(client, started("young"))
+    with connect(f"{monitor.url.replace('http', 'ws')}/api/stream?run_id=young&after=900", proxy=None) as socket:
+        frames = [json.loads(socket.recv(timeout=60)) for _ in range(2)]
+
+    assert [frame["type"] for frame in frames] == ["hello", "resync"]
+    assert frames[1]["after"] == 1

@@ -1,0 +1,114 @@
+"""A monitor as its users have it: a process with a port and a database file."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+import uuid
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import httpx
+
+PATIENCE_SECONDS = 60.0
+
+
+class MonitorProcess:
+    """Started by `with`, killed and started again at will; the same home and port throughout."""
+
+    def __init__(self, home: Path, *options: str, token: str | None = None) -> None:
+        self.home = home
+        self.url = ""
+        self._options = options
+        self._token = token
+        self._port = 0
+        self._process: subprocess.Popen[str] | None = None
+
+    @property
+    def database(self) -> Path:
+        return self.home / "monitor" / "monitor.db"
+
+    def start(self) -> None:
+        """Return once it answers."""
+        environment = {**os.environ, "FEDFORGE_HOME": str(self.home)}
+        if self._token is not None:
+            environment["FEDFORGE_MONITOR_TOKEN"] = self._token
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "monitor", "--port", str(self._port), *self._options],
+            env=environment,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        assert line.startswith("monitor at http://"), line
+        self.url = line.split()[2].rstrip(",")
+        self._port = int(self.url.rpartition(":")[2])
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        with self.client() as client:
+            while True:
+                try:
+                    if client.get("/api/ready").is_success:
+                        return
+                except httpx.TransportError:
+                    pass
+                assert time.monotonic() < deadline, "the monitor does not answer"
+                time.sleep(0.02)
+
+    def kill(self) -> None:
+        """As power loss would end it."""
+        assert self._process is not None
+        self._process.kill()
+        self._process.communicate()
+
+    def end(self) -> int:
+        """As an operator would end it; its exit code."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGTERM)
+        self._process.communicate(timeout=PATIENCE_SECONDS)
+        return self._process.returncode
+
+    def client(self) -> httpx.Client:
+        headers = {"Authorization": f"Bearer {self._token}"} if self._token else {}
+        return httpx.Client(base_url=self.url, headers=headers, timeout=PATIENCE_SECONDS, trust_env=False)
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._process is not None and self._process.poll() is None:
+            self.kill()
+
+
+def event_of(run_id: str, number: int, kind: str = "node_heartbeat", **fields: Any) -> dict[str, Any]:
+    """An event as an emitter sends it: by default a heartbeat of client 0."""
+    document = {
+        "type": kind,
+        "event_id": str(uuid.uuid4()),
+        "emitter_id": "client-0-1",
+        "emitter_seq": number,
+        "ts": datetime.now(UTC).isoformat(),
+        "run_id": run_id,
+        "round": 0,
+        "node_id": "client-0",
+        "role": "client",
+    }
+    return document | fields
+
+
+def of_server(run_id: str, number: int, kind: str, **fields: Any) -> dict[str, Any]:
+    """An event of the run's server."""
+    return event_of(run_id, number, kind, emitter_id="server-1", node_id="server", role="server", **fields)
+
+
+def started(run_id: str, number: int = 1, **fields: Any) -> dict[str, Any]:
+    """`run_started` of three clients and five rounds."""
+    return of_server(run_id, number, "run_started", engine="inprocess", rounds_total=5, clients=3, **fields)
