@@ -97,6 +97,9 @@ class _Scribe:
             run = RunRow(run_id=run_id, created_at=now, state=State.REQUESTED, attempt=1, claimable=False)
             self._session.add(run)
         self._run = run
+        # The session forgets what nobody holds, and would ask the database again for each event.
+        self._emitters: dict[str, EmitterRow] = {}
+        self._nodes: dict[str, NodeRow] = {}
 
     def note(self, event: Event) -> int:
         """Its number in the run."""
@@ -115,15 +118,18 @@ class _Scribe:
         return run.last_seq
 
     def _note_emitter(self, event: Event) -> None:
-        emitter = self._session.get(EmitterRow, (event.run_id, event.emitter_id))
+        emitter = self._emitters.get(event.emitter_id) or self._session.get(
+            EmitterRow, (event.run_id, event.emitter_id)
+        )
         if emitter is None:
             emitter = EmitterRow(run_id=event.run_id, emitter_id=event.emitter_id, received=0, highest=0)
             self._session.add(emitter)
+        self._emitters[event.emitter_id] = emitter
         emitter.received += 1
         emitter.highest = max(emitter.highest, event.emitter_seq)
 
     def _note_node(self, event: Event) -> None:
-        node = self._session.get(NodeRow, (event.run_id, event.node_id))
+        node = self._nodes.get(event.node_id) or self._session.get(NodeRow, (event.run_id, event.node_id))
         if node is None:
             node = NodeRow(
                 run_id=event.run_id,
@@ -135,6 +141,7 @@ class _Scribe:
                 attempt=event.attempt,
             )
             self._session.add(node)
+        self._nodes[event.node_id] = node
         node.role, node.status, node.type = event.role, event.status, event.type
         node.round, node.attempt = event.round, event.attempt
         of_server = event.node_id in _SERVER_NODES
