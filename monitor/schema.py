@@ -18,6 +18,8 @@ Task = Literal["statistics", "train", "evaluate"]
 Role = Literal["server", "client"]
 Identifier = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 Reason = Annotated[str, Field(min_length=1, max_length=2000)]
+LARGEST = 2**53 - 1
+"""The largest whole number that every reader keeps exactly, JavaScript included."""
 
 
 class _Contract(BaseModel):
@@ -33,20 +35,20 @@ class EventBase(_Contract):
     event_id: UUID
     emitter_id: Identifier
     """The emitting process; `emitter_seq` counts within it."""
-    emitter_seq: int = Field(ge=1)
+    emitter_seq: int = Field(ge=1, le=LARGEST)
     ts: AwareDatetime
     """When it happened, on the emitter's clock, UTC."""
     run_id: Identifier
-    attempt: int = Field(default=1, ge=1)
+    attempt: int = Field(default=1, ge=1, le=LARGEST)
     """1 for the first start of a run, one more for each resume."""
-    round: int = Field(ge=0)
+    round: int = Field(ge=0, le=LARGEST)
     """0 before the first round."""
     node_id: Identifier
     """`server`, `monitor` or `client-<partition id>`: the node that the event is about."""
     role: Role
     """Who emitted it."""
     latency_ms: float | None = Field(default=None, ge=0)
-    payload_bytes: int | None = Field(default=None, ge=0)
+    payload_bytes: int | None = Field(default=None, ge=0, le=LARGEST)
     metrics: dict[str, float] = Field(default_factory=dict)
 
 
@@ -60,8 +62,8 @@ class RunStarted(EventBase):
     type: Literal["run_started"] = "run_started"
     status: Literal["running"] = "running"
     engine: str
-    rounds_total: int = Field(ge=1)
-    clients: int = Field(ge=1)
+    rounds_total: int = Field(ge=1, le=LARGEST)
+    clients: int = Field(ge=1, le=LARGEST)
 
 
 class RunPaused(EventBase):

@@ -109,7 +109,7 @@ def _result(recorded: Recorded) -> EventResult:
 def _parsed(line: bytes) -> Any:
     try:
         return json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return line.decode(errors="replace")
 
 

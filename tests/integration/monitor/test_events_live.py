@@ -64,6 +64,22 @@ def test_a_wrong_event_is_refused_with_the_field_and_the_others_are_kept(client:
     assert [each["seq"] for each in everything(client, "mixed")] == [1, 2]
 
 
+def test_what_no_database_or_parser_could_take_is_refused_too(client: httpx.Client) -> None:
+    good = json.dumps(event_of("strange", 1))
+    lines = [
+        json.dumps(event_of("strange", 10**30)),
+        json.dumps(event_of("strange", 2) | {"round": 2**63}),
+        json.dumps(of_server("strange", 3, "run_failed", reason="X")).replace('"X"', '"\\ud800"'),
+        json.dumps(event_of("strange", 4) | {"metrics": {"loss": 1}}).replace('"loss": 1', '"loss": NaN'),
+        "[" * 50_000,
+        "null",
+    ]
+
+    answer = client.post("/api/events/import", content="\n".join([*lines, good]).encode())
+
+    assert [each["outcome"] for each in answer.json()["results"]] == ["refused"] * len(lines) + ["accepted"]
+
+
 def test_emitters_at_the_same_time_get_numbers_without_a_gap(monitor: MonitorProcess) -> None:
     def emit(emitter: int) -> None:
         with monitor.client() as client:
