@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -12,13 +13,13 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-import uuid_utils
-
-from fedforge_runtime.clock import utc_now
+from fedforge_runtime.environment import ATTEMPT
 from fedforge_runtime.errors import RunStoppedError
 from fedforge_runtime.home import Home
 from fedforge_runtime.stop_signal import StopSignal
+from fedforge_runtime.telemetry.emitter import new_event
 from fedforge_runtime.telemetry.monitor_client import (
+    ENDED,
     MonitorAddress,
     MonitorAwayError,
     MonitorClient,
@@ -26,8 +27,6 @@ from fedforge_runtime.telemetry.monitor_client import (
 )
 from monitor.schema import RunFailed, RunStopped
 
-ATTEMPT = "FEDFORGE_ATTEMPT"
-"""Environment variable: the number that the monitor has given to the attempt that a process is started for."""
 _LOOK_SECONDS = 1.0
 _RENEW_SECONDS = 5.0
 _GRACE_SECONDS = 30.0
@@ -118,7 +117,7 @@ class Claimant:
         common = ["--home", str(self.home.root), "--monitor", self.address.url]
         if self.home.run(run_id).exists():
             return ["resume", run_id, *common]
-        assignments = [f"{key}={_yaml(value)}" for key, value in request["overrides"].items()]
+        assignments = [f"{key}={json.dumps(value)}" for key, value in request["overrides"].items()]
         options = [text for each in assignments for text in ("--set", each)]
         return ["run", request["phase"], "--profile", request["profile"], "--run-id", run_id, *options, *common]
 
@@ -141,9 +140,7 @@ class Claimant:
         try:
             renewed = client.ask("POST", f"/api/runs/{lease['run_id']}/leases/{lease['lease_id']}")
             return str(renewed["desired"])
-        except MonitorRefusedError:  # the run has ended, or is another's: its own events say which
-            return "run"
-        except MonitorAwayError:
+        except (MonitorRefusedError, MonitorAwayError):  # ended, or another's: the run is told itself; or asked later
             return "run"
 
     def _report(
@@ -156,21 +153,18 @@ class Claimant:
         """Say how it ended where the run could not say so itself: it never began, or was killed."""
         with suppress(MonitorAwayError, MonitorRefusedError):
             state = client.ask("GET", f"/api/runs/{lease['run_id']}")
-            if state["attempt"] != lease["attempt"] or state["state"] in ("completed", "failed", "stopped"):
+            if state["attempt"] != lease["attempt"] or state["state"] in ENDED:
                 return
-            event = kind.model_validate(
-                {
-                    "event_id": str(uuid_utils.uuid7()),
-                    "emitter_id": f"agent-{os.getpid()}-{lease['lease_id'][:8]}",
-                    "emitter_seq": 1,
-                    "ts": utc_now(),
-                    "run_id": lease["run_id"],
-                    "attempt": lease["attempt"],
-                    "round": state["round"],
-                    "node_id": "server",
-                    "role": "server",
-                    "reason": reason[:2000],
-                }
+            event = new_event(
+                kind,
+                emitter_id=f"agent-{os.getpid()}-{lease['lease_id'][:8]}",
+                emitter_seq=1,
+                run_id=lease["run_id"],
+                attempt=lease["attempt"],
+                round=state["round"],
+                node_id="server",
+                role="server",
+                reason=reason[:2000],
             )
             client.ask("POST", "/api/events", json={"events": [event.model_dump(mode="json")]})
 
@@ -200,13 +194,3 @@ def _end(process: subprocess.Popen[bytes]) -> None:
     if process.poll() is None:
         process.kill()
         process.wait()
-
-
-def _yaml(value: str | int | float | bool | None) -> str:
-    return "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
-
-
-def given_attempt() -> int:
-    """The number that a claimant has given to this process's attempt; 1 where nobody has."""
-    text = os.environ.get(ATTEMPT, "")
-    return int(text) if text.isascii() and text.isdecimal() and text != "0" else 1

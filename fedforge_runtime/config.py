@@ -272,6 +272,14 @@ def load_run_config(
     return change_run_config(document, options or {}, assignments)
 
 
+def parse_assignment(assignment: str) -> tuple[str, Any]:
+    """The key and the value of `dotted.key=value`, or `ConfigError`."""
+    key, separator, text = assignment.partition("=")
+    if not separator or not key:
+        raise ConfigError(f"--set {assignment!r} is not KEY=VALUE.", remedy="Write --set learning.epochs=2.")
+    return key.strip(), parse_yaml(text, origin=f"--set {key}")
+
+
 def change_run_config(document: dict[str, Any], options: Mapping[str, Any], assignments: Iterable[str]) -> RunConfig:
     """A complete document with named options and `dotted.key=value` texts applied, validated."""
     for key, value in options.items():
@@ -279,10 +287,7 @@ def change_run_config(document: dict[str, Any], options: Mapping[str, Any], assi
             _assign(document, key, value)
     # Names first: with another name the parameters of the former go.
     for assignment in sorted(assignments, key=lambda text: not text.partition("=")[0].strip().endswith(".name")):
-        key, separator, text = assignment.partition("=")
-        if not separator or not key:
-            raise ConfigError(f"--set {assignment!r} is not KEY=VALUE.", remedy="Write --set learning.epochs=2.")
-        _assign(document, key.strip(), parse_yaml(text, origin=f"--set {key}"))
+        _assign(document, *parse_assignment(assignment))
     _embed_preset(document)
     _leave_partition_out(document)
     return validate_run_config(document)

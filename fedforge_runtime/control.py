@@ -72,7 +72,7 @@ class BothControls:
         self._operator = operator
 
     def desired(self) -> Desired:
-        return self._signals.desired() if self._signals.desired() == "stop" else self._operator.desired()
+        return "stop" if self._signals.desired() == "stop" else self._operator.desired()
 
     def raise_if_stopped(self) -> None:
         """Raise `RunStoppedError` once a stop was asked for."""

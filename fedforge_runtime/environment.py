@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 
+ATTEMPT = "FEDFORGE_ATTEMPT"
+"""The number that a monitor has given to the attempt that a process is started for."""
 MPS_FALLBACK = "PYTORCH_ENABLE_MPS_FALLBACK"
 
 _SETTINGS = {
@@ -25,6 +27,12 @@ def configure_third_parties() -> None:
     """No telemetry, no update checks, no chatter; what the user has set already stays."""
     for name, value in _SETTINGS.items():
         os.environ.setdefault(name, value)
+
+
+def given_attempt() -> int:
+    """The number that a claimant has given to this process's attempt; 1 where nobody has."""
+    text = os.environ.get(ATTEMPT, "")
+    return int(text) if text.isascii() and text.isdecimal() and text != "0" else 1
 
 
 def allow_mps_fallback() -> None:

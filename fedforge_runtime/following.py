@@ -8,6 +8,7 @@ from typing import Any
 
 from fedforge_runtime.errors import RunError
 from fedforge_runtime.telemetry.monitor_client import (
+    ENDED,
     MonitorAddress,
     MonitorAwayError,
     MonitorClient,
@@ -15,7 +16,6 @@ from fedforge_runtime.telemetry.monitor_client import (
 )
 
 _LOOK_SECONDS = 0.5
-_ENDED = ("completed", "failed", "stopped")
 
 
 def follow(address: MonitorAddress, run_id: str, *, say: Callable[[str], None]) -> None:
@@ -46,7 +46,7 @@ def follow(address: MonitorAddress, run_id: str, *, say: Callable[[str], None]) 
                 seq = recorded["seq"]
                 say(_line(recorded["event"]))
             if page["next_after"] is None and seq >= state["last_seq"]:
-                if state["state"] in _ENDED:
+                if state["state"] in ENDED:
                     reason = f": {state['reason']}" if state["reason"] else ""
                     say(f"{run_id} is {state['state']}{reason}")
                     return

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import threading
 from types import TracebackType
-from typing import Self
 
+from fedforge_runtime.background import Background
 from fedforge_runtime.control import Desired
 from fedforge_runtime.telemetry.monitor_client import (
     MonitorAddress,
@@ -18,7 +17,7 @@ _WAIT_SECONDS = 20.0
 _RETRY_SECONDS = 0.5
 
 
-class RemoteControl:
+class RemoteControl(Background):
     """Says what the monitor said last; "run" until it has said anything.
 
     Args:
@@ -26,31 +25,26 @@ class RemoteControl:
     """
 
     def __init__(self, address: MonitorAddress, *, run_id: str, attempt: int) -> None:
+        super().__init__("remote-control")
         self._address = address
         self._path = f"/api/runs/{run_id}/desired"
         self._attempt = attempt
         self._desired: Desired = "run"
-        self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._listen, name="remote-control", daemon=True)
 
     def desired(self) -> Desired:
         return self._desired
 
-    def _listen(self) -> None:
+    def _work(self) -> None:
         known: Desired | None = None
         with MonitorClient(self._address) as client:
-            while not self._ended.is_set():
+            while not self._ending.is_set():
                 asked = {"attempt": self._attempt, "wait": _WAIT_SECONDS} | ({"known": known} if known else {})
                 try:
                     known = self._desired = client.ask("GET", self._path, params=asked)["desired"]
                 except (MonitorAwayError, MonitorRefusedError):  # or it has not heard of the run yet
-                    self._ended.wait(_RETRY_SECONDS)
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
+                    self._ending.wait(_RETRY_SECONDS)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._ended.set()  # an answer that is waited for is of no use any more: the thread ends with the process
+        self._ending.set()  # an answer that is waited for is of no use any more: the thread ends with the process

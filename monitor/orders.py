@@ -146,20 +146,8 @@ def acknowledge(transaction: Transaction, run_id: str, now: datetime) -> None:
         command.acknowledged_at = command.acknowledged_at or now
 
 
-@dataclass(frozen=True)
-class Lease:
-    """That a claimant has a run, until the lease expires."""
-
-    lease_id: str
-    run_id: str
-    attempt: int
-    request: str | None
-    """What was asked for; `None` where the run was started by hand and can only be resumed."""
-    expires_at: datetime
-
-
-def claim(transaction: Transaction, run_id: str, claimant: str, seconds: float, now: datetime) -> Lease:
-    """Give the run to one claimant.
+def claim(transaction: Transaction, run_id: str, claimant: str, seconds: float, now: datetime) -> RunRow:
+    """Give the run to one claimant, who has it until the lease expires.
 
     Raises:
         UnknownRunError: there is no such run.
@@ -179,10 +167,10 @@ def claim(transaction: Transaction, run_id: str, claimant: str, seconds: float, 
     transaction.announce_change(run_id)  # an earlier attempt of it is to end
     run.lease_id, run.leased_by = uuid.uuid4().hex, claimant
     run.lease_expires_at = now + timedelta(seconds=seconds)
-    return Lease(run.lease_id, run_id, after.attempt, _whole_request(run), run.lease_expires_at)
+    return run
 
 
-def renew(transaction: Transaction, run_id: str, lease_id: str, seconds: float, now: datetime) -> Lease:
+def renew(transaction: Transaction, run_id: str, lease_id: str, seconds: float, now: datetime) -> RunRow:
     """Go on having a run.
 
     Raises:
@@ -201,25 +189,20 @@ def renew(transaction: Transaction, run_id: str, lease_id: str, seconds: float, 
     if control.state is State.LOST:
         set_control(run, Control(control.before_lost or State.RUNNING, control.attempt))
     run.lease_expires_at = now + timedelta(seconds=seconds)
-    return Lease(lease_id, run_id, run.attempt, _whole_request(run), run.lease_expires_at)
-
-
-def _whole_request(run: RunRow) -> str | None:
-    return run.request if run.asked_here else None
+    return run
 
 
 def _release(run: RunRow) -> None:
     run.lease_id, run.leased_by, run.lease_expires_at = None, None, None
 
 
-def declare_lost(transaction: Transaction, silence: timedelta, since: datetime, now: datetime) -> list[str]:
+def declare_lost(transaction: Transaction, silence: timedelta, since: datetime, now: datetime) -> None:
     """Declare lost what has been silent for too long: neither an event nor a claimant's heartbeat.
 
     Args:
         silence: how long is too long.
         since: when this monitor began to listen; nothing could be heard before.
     """
-    lost = []
     active = [state.value for state in ACTIVE]
     for run in transaction.session.exec(select(RunRow).where(col(RunRow.state).in_(active))).all():
         heard = max(each for each in (since, run.last_event_at, run.created_at) if each is not None)
@@ -232,5 +215,3 @@ def declare_lost(transaction: Transaction, silence: timedelta, since: datetime, 
         if after != before:
             set_control(run, after)
             settle(transaction.session, run, after, run.round, now)
-            lost.append(run.run_id)
-    return lost

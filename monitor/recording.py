@@ -27,6 +27,8 @@ from monitor.writer import Transaction
 
 _IDS_AT_ONCE = 500
 _SERVER_NODES = ("server", "monitor")
+_NODE_FACTS = {"role", "status", "type", "round", "attempt"}
+"""What a node's row has of its latest event."""
 
 
 @dataclass(frozen=True)
@@ -130,20 +132,13 @@ class _Scribe:
 
     def _note_node(self, event: Event) -> None:
         node = self._nodes.get(event.node_id) or self._session.get(NodeRow, (event.run_id, event.node_id))
+        facts = event.model_dump(include=_NODE_FACTS)
         if node is None:
-            node = NodeRow(
-                run_id=event.run_id,
-                node_id=event.node_id,
-                role=event.role,
-                status=event.status,
-                type=event.type,
-                round=event.round,
-                attempt=event.attempt,
-            )
+            node = NodeRow(run_id=event.run_id, node_id=event.node_id, **facts)
             self._session.add(node)
+        else:
+            node.sqlmodel_update(facts)
         self._nodes[event.node_id] = node
-        node.role, node.status, node.type = event.role, event.status, event.type
-        node.round, node.attempt = event.round, event.attempt
         of_server = event.node_id in _SERVER_NODES
         if (event.role == "server") == of_server or isinstance(event, ClientUpdateUploaded):
             node.last_seen_at = self._now

@@ -13,7 +13,7 @@ from sqlmodel import Session, col, select
 
 from monitor.control import Command, State, commanded, desired, refusal
 from monitor.errors import MonitorError
-from monitor.orders import Lease, control_of
+from monitor.orders import control_of
 from monitor.schema import RunRequest
 from monitor.shapes import (
     CommandPage,
@@ -31,7 +31,8 @@ from monitor.shapes import (
 from monitor.tables import CommandRow, EmitterRow, EventRow, NodeRow, RunRow
 
 _OF_ROUNDS = ("round_started", "aggregation_completed", "checkpoint_saved", "round_completed")
-_ROUNDS_IN_A_SNAPSHOT = 10_000
+_ALL = 10_000
+"""Nodes and rounds that a snapshot shows at the most."""
 _DIGITS = 9
 
 
@@ -68,15 +69,17 @@ def run_view(run: RunRow, now: datetime) -> RunView:
     )
 
 
-def lease_view(lease: Lease, run: RunRow) -> LeaseView:
-    control = control_of(run)
+def lease_view(run: RunRow) -> LeaseView:
+    """That a claimant has a run."""
+    assert run.lease_id is not None
+    assert run.lease_expires_at is not None
     return LeaseView(
-        lease_id=lease.lease_id,
-        run_id=lease.run_id,
-        attempt=lease.attempt,
-        request=_request(lease.request),
-        expires_at=lease.expires_at,
-        desired=desired(control, lease.attempt),
+        lease_id=run.lease_id,
+        run_id=run.run_id,
+        attempt=run.attempt,
+        request=_request(run.request) if run.asked_here else None,
+        expires_at=run.lease_expires_at,
+        desired=desired(control_of(run), run.attempt),
     )
 
 
@@ -121,20 +124,20 @@ def run_page(
     return RunPage(runs=[run_view(row, now) for row in rows], next_cursor=following)
 
 
-def node_page(session: Session, run_id: str, now: datetime, *, cursor: str | None = None, limit: int) -> NodePage:
+def node_page(session: Session, run: RunRow, now: datetime, *, cursor: str | None = None, limit: int) -> NodePage:
     """The nodes of a run by name."""
-    query = select(NodeRow).where(NodeRow.run_id == run_id).order_by(col(NodeRow.node_id))
+    query = select(NodeRow).where(NodeRow.run_id == run.run_id).order_by(col(NodeRow.node_id))
     if cursor is not None:
         query = query.where(col(NodeRow.node_id) > _position(cursor, 1)[0])
     rows, following = _page(session, query, limit, lambda row: [row.node_id])
     return NodePage(nodes=[_node_view(row, now) for row in rows], next_cursor=following)
 
 
-def command_page(session: Session, run_id: str, *, cursor: str | None = None, limit: int) -> CommandPage:
+def command_page(session: Session, run: RunRow, *, cursor: str | None = None, limit: int) -> CommandPage:
     """The commands of a run, the latest first."""
     query = (
         select(CommandRow)
-        .where(CommandRow.run_id == run_id)
+        .where(CommandRow.run_id == run.run_id)
         .order_by(col(CommandRow.requested_at).desc(), col(CommandRow.command_id).desc())
     )
     if cursor is not None:
@@ -146,13 +149,13 @@ def command_page(session: Session, run_id: str, *, cursor: str | None = None, li
     return CommandPage(commands=[command_view(row) for row in rows], next_cursor=following)
 
 
-def round_page(session: Session, run_id: str, *, cursor: str | None = None, limit: int) -> RoundPage:
+def round_page(session: Session, run: RunRow, *, cursor: str | None = None, limit: int) -> RoundPage:
     """The rounds of a run in their order; of a round that was done again, the last time."""
     first = _number(cursor) + 1 if cursor is not None else 1
     query = (
         select(EventRow)
         .where(
-            EventRow.run_id == run_id,
+            EventRow.run_id == run.run_id,
             col(EventRow.type).in_(_OF_ROUNDS),
             col(EventRow.round) >= first,
             col(EventRow.round) < first + limit,
@@ -176,8 +179,7 @@ def round_page(session: Session, run_id: str, *, cursor: str | None = None, limi
             rounds[row.round] = view
         _note_round(view, event)
     found = [rounds[number] for number in sorted(rounds)]
-    run = session.get(RunRow, run_id)
-    more = run is not None and run.round >= first + limit
+    more = run.round >= first + limit
     return RoundPage(rounds=found, next_cursor=_cursor([str(first + limit - 1)]) if more else None)
 
 
@@ -188,8 +190,8 @@ def snapshot(session: Session, run: RunRow, now: datetime) -> Snapshot:
         cursor=run.last_seq,
         taken_at=now,
         run=run_view(run, now),
-        nodes=node_page(session, run.run_id, now, limit=_ROUNDS_IN_A_SNAPSHOT).nodes,
-        rounds=round_page(session, run.run_id, limit=_ROUNDS_IN_A_SNAPSHOT).rounds,
+        nodes=node_page(session, run, now, limit=_ALL).nodes,
+        rounds=round_page(session, run, limit=_ALL).rounds,
         missing=[
             MissingEvents(emitter_id=each.emitter_id, received=each.received, highest=each.highest)
             for each in emitters

@@ -3,9 +3,27 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
+
+from tests.monitor_process import MonitorProcess
+
+
+@pytest.fixture(scope="module")
+def monitor(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MonitorProcess]:
+    """One monitor for the tests of a module that leave it running."""
+    with MonitorProcess(tmp_path_factory.mktemp("monitor-home")) as process:
+        yield process
+
+
+@pytest.fixture
+def client(monitor: MonitorProcess) -> Iterator[httpx.Client]:
+    """Speaks to the module's monitor."""
+    with monitor.client() as client:
+        yield client
 
 
 @pytest.fixture(scope="session")

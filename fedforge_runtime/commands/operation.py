@@ -7,10 +7,9 @@ import os
 import signal
 import socket
 import sys
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-import yaml
 
 from fedforge_runtime.commands.options import (
     DebugOption,
@@ -25,6 +24,9 @@ from fedforge_runtime.commands.options import (
 from fedforge_runtime.commands.output import command
 from fedforge_runtime.errors import RunError
 from fedforge_runtime.home import Home
+
+if TYPE_CHECKING:
+    from fedforge_runtime.telemetry.monitor_client import MonitorAddress
 
 _DEFAULT_MONITOR = "http://127.0.0.1:8400"
 
@@ -48,47 +50,45 @@ def stop(run_id: RunId, monitor: MonitorOption = None, as_json: JsonOption = Fal
     _command(run_id, "stop", monitor, as_json, debug)
 
 
-def ask_to_resume(run_id: str, monitor: str) -> Any:
-    """Un-pause a live run, or have it relaunched by whoever claims it; the command as the monitor keeps it.
+def give(run_id: str, name: str, monitor: str | None) -> Any:
+    """Give a run a command; as the monitor keeps it.
 
     Raises:
-        RunError: it is not legal now.
+        RunError: it is not legal now, or there is no such run.
     """
-    order = {"command": "resume", "given_by": getpass.getuser()}
+    order = {"command": name, "given_by": getpass.getuser()}
     return _ask(monitor, "POST", f"/api/runs/{run_id}/commands", json=order)
 
 
 def is_live(run_id: str, monitor: str) -> bool:
     """Whether a process of the run is there that only needs to be told to go on."""
-    from fedforge_runtime.telemetry.monitor_client import (
-        MonitorAddress,
-        MonitorAwayError,
-        MonitorClient,
-        MonitorRefusedError,
-    )
+    from fedforge_runtime.telemetry.monitor_client import MonitorAwayError
 
-    with MonitorClient(MonitorAddress.parse(monitor)) as client:
-        try:
-            return client.ask("GET", f"/api/runs/{run_id}")["state"] in ("pausing", "paused")
-        except (MonitorAwayError, MonitorRefusedError):
-            return False
+    try:
+        return _ask(monitor, "GET", f"/api/runs/{run_id}")["state"] in ("pausing", "paused")
+    except (MonitorAwayError, RunError):
+        return False
 
 
 def _ask(monitor: str | None, method: str, path: str, **request: Any) -> Any:
-    from fedforge_runtime.telemetry.monitor_client import MonitorAddress, MonitorClient, MonitorRefusedError
+    from fedforge_runtime.telemetry.monitor_client import MonitorClient, MonitorRefusedError
 
-    with MonitorClient(MonitorAddress.parse(monitor or _DEFAULT_MONITOR)) as client:
+    with MonitorClient(_address(monitor)) as client:
         try:
             return client.ask(method, path, **request)
         except MonitorRefusedError as error:
             raise RunError(str(error)) from error
 
 
+def _address(monitor: str | None) -> MonitorAddress:
+    from fedforge_runtime.telemetry.monitor_client import MonitorAddress
+
+    return MonitorAddress.parse(monitor or _DEFAULT_MONITOR)
+
+
 def _command(run_id: str, name: str, monitor: str | None, as_json: bool, debug: bool) -> None:
     with command(as_json=as_json, debug=debug) as emit:
-        order = {"command": name, "given_by": getpass.getuser()}
-        given = _ask(monitor, "POST", f"/api/runs/{run_id}/commands", json=order)
-        emit(given, lambda value: typer.echo(f"{name} asked for, command {value['command_id']}"))
+        emit(give(run_id, name, monitor), lambda value: typer.echo(f"{name} asked for, command {value['command_id']}"))
 
 
 def start(
@@ -102,23 +102,18 @@ def start(
 ) -> None:
     """Ask a monitor for a run; an agent, or Dagster, starts it."""
     with command(as_json=as_json, debug=debug) as emit:
-        from fedforge_runtime.config import load_run_config
+        from fedforge_runtime.config import load_run_config, parse_assignment
         from fedforge_runtime.federation.runs import new_run_id
 
         load_run_config(phase, profile=profile, assignments=assignments or [])  # refuses here what would fail there
         request = {
             "phase": phase,
             "profile": profile,
-            "overrides": dict(_override(each) for each in assignments or []),
+            "overrides": dict(parse_assignment(each) for each in assignments or []),
             "requested_by": getpass.getuser(),
         }
         view = _ask(monitor, "POST", "/api/runs", json={"run_id": run_id or new_run_id(phase), "request": request})
         emit(view, lambda value: typer.echo(f"{value['run_id']} is asked for"))
-
-
-def _override(assignment: str) -> tuple[str, Any]:
-    key, _, text = assignment.partition("=")
-    return key, yaml.safe_load(text)
 
 
 def agent(
@@ -130,11 +125,10 @@ def agent(
     """Start the runs that a monitor has requests for, one after another, until Ctrl-C."""
     with command(as_json=False, debug=debug):
         from fedforge_runtime.claims import Claimant
-        from fedforge_runtime.telemetry.monitor_client import MonitorAddress
 
         chosen = Home.resolve(home)
         chosen.require_writable()
-        address = MonitorAddress.parse(monitor or _DEFAULT_MONITOR)
+        address = _address(monitor)
         claimant = Claimant(address, chosen, name=f"agent on {socket.gethostname()}", say=typer.echo)
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: claimant.stop.set())
@@ -146,9 +140,8 @@ def watch(run_id: RunId, monitor: MonitorOption = None, debug: DebugOption = Fal
     """Show a run live, event by event, until it ends."""
     with command(as_json=False, debug=debug):
         from fedforge_runtime.following import follow
-        from fedforge_runtime.telemetry.monitor_client import MonitorAddress
 
-        follow(MonitorAddress.parse(monitor or _DEFAULT_MONITOR), run_id, say=typer.echo)
+        follow(_address(monitor), run_id, say=typer.echo)
 
 
 @events.command("import")
@@ -162,11 +155,11 @@ def import_events(
     """Send the log of a run to a monitor; what it has already is sent again and does no harm."""
     with command(as_json=as_json, debug=debug) as emit:
         from fedforge_runtime.federation.runs import find_run
-        from fedforge_runtime.telemetry.monitor_client import MonitorAddress, MonitorClient
+        from fedforge_runtime.telemetry.monitor_client import MonitorClient
         from fedforge_runtime.telemetry.outbox import Delivered, Delivery, OutboxFiles
 
         folder = find_run(run_id, Home.resolve(home))
-        with MonitorClient(MonitorAddress.parse(monitor or _DEFAULT_MONITOR)) as client:
+        with MonitorClient(_address(monitor)) as client:
             files = OutboxFiles(folder.events, folder.outbox, folder.refused_events)
             delivery, total = Delivery(files, client, from_start=True), Delivered()
             while (sent := delivery.send_next()) is not None:

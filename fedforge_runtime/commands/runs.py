@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from fedforge_runtime.artifacts import require_unused_folder, storage_error
-from fedforge_runtime.commands.operation import ask_to_resume, is_live
+from fedforge_runtime.commands.operation import give, is_live
 from fedforge_runtime.commands.options import (
     BackboneOption,
     BoundsOption,
@@ -143,7 +143,8 @@ def resume(
 
         chosen = Home.resolve(home)
         if monitor and (is_live(run_id, monitor) or not chosen.run(run_id).exists()):
-            emit(ask_to_resume(run_id, monitor), lambda value: typer.echo(f"resume asked for, {value['command_id']}"))
+            given = give(run_id, "resume", monitor)
+            emit(given, lambda value: typer.echo(f"resume asked for, {value['command_id']}"))
             return
         before = read_run_config(find_run(run_id, chosen).config)
         runtime = _resumed_runtime(before, _where(engine, superlink, root_certificates, monitor), assignments)

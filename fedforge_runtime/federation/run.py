@@ -18,13 +18,12 @@ from fedforge_runtime.artifacts import (
     write_atomically,
     write_json,
 )
-from fedforge_runtime.claims import given_attempt
 from fedforge_runtime.clock import monotonic
 from fedforge_runtime.config import RunConfig, RuntimeConfig, read_run_config
 from fedforge_runtime.control import AlwaysRun, BothControls, Control, SignalControl, obey
 from fedforge_runtime.data.row_pass import PassTools
 from fedforge_runtime.devices import DeviceDecision, DeviceRequest, WorkerBackend, decide_device, keep_device
-from fedforge_runtime.environment import allow_mps_fallback
+from fedforge_runtime.environment import allow_mps_fallback, given_attempt
 from fedforge_runtime.errors import ConfigError, FedForgeError, RunError, RunStoppedError, StorageError, failure_reason
 from fedforge_runtime.federation.engines import TEMPLATE_MODULES, check_engine, open_engine
 from fedforge_runtime.federation.engines.base import Engine, Federation

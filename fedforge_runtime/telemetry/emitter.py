@@ -18,10 +18,16 @@ from typing import Any, Self, TypeVar
 
 import uuid_utils
 
+from fedforge_runtime.background import Background
 from fedforge_runtime.clock import utc_now
 from monitor.schema import Event, EventBase, NodeHeartbeat, Role, event_adapter
 
 EventT = TypeVar("EventT", bound=EventBase)
+
+
+def new_event(event_type: type[EventT], **fields: Any) -> EventT:
+    """An event of now, with an id of its own; `fields` are all others."""
+    return event_type.model_validate({"event_id": str(uuid_utils.uuid7()), "ts": utc_now(), **fields})
 
 
 class Emitter:
@@ -48,19 +54,16 @@ class Emitter:
     def emit(self, event_type: type[EventT], *, round_number: int, node_id: str, **fields: Any) -> EventT:
         """Validate, number and append one event; return it."""
         with self._thread_lock:
-            event = event_type.model_validate(
-                {
-                    "event_id": str(uuid_utils.uuid7()),
-                    "emitter_id": self.emitter_id,
-                    "emitter_seq": self._sequence + 1,
-                    "ts": utc_now(),
-                    "run_id": self.run_id,
-                    "attempt": self.attempt,
-                    "round": round_number,
-                    "node_id": node_id,
-                    "role": self.role,
-                    **fields,
-                }
+            event = new_event(
+                event_type,
+                emitter_id=self.emitter_id,
+                emitter_seq=self._sequence + 1,
+                run_id=self.run_id,
+                attempt=self.attempt,
+                round=round_number,
+                node_id=node_id,
+                role=self.role,
+                **fields,
             )
             self._append(event.model_dump_json().encode() + b"\n")
             self._sequence += 1
@@ -97,31 +100,20 @@ class Emitter:
         self.close()
 
 
-class Heartbeat:
+class Heartbeat(Background):
     """Emits `node_heartbeat` for one node every `interval` seconds while the block runs."""
 
     def __init__(self, emitter: Emitter, *, node_id: str, round_number: int = 0, interval: float = 5.0) -> None:
+        super().__init__(f"heartbeat-{node_id}")
         self.round_number = round_number
         self._emitter = emitter
         self._node_id = node_id
         self._interval = interval
-        self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._beat, name=f"heartbeat-{node_id}", daemon=True)
 
-    def _beat(self) -> None:
-        while not self._ended.wait(self._interval):
+    def _work(self) -> None:
+        while not self._ending.wait(self._interval):
             with suppress(OSError):  # a log that cannot be written ends the run at the next event that matters
                 self._emitter.emit(NodeHeartbeat, round_number=self.round_number, node_id=self._node_id, status="busy")
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._ended.set()
-        self._thread.join()
 
 
 class EventLogReader:

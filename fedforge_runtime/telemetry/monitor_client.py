@@ -13,6 +13,8 @@ from fedforge_runtime.errors import ConfigError, FedForgeError
 
 TOKEN = "FEDFORGE_MONITOR_TOKEN"  # noqa: S105
 """Environment variable with the token of a monitor that listens beyond its machine."""
+ENDED = ("completed", "failed", "stopped")
+"""States of a run, as the monitor names them, that only a new attempt leaves."""
 _CONNECT_SECONDS = 3.0
 _ANSWER_SECONDS = 30.0
 
@@ -22,15 +24,7 @@ class MonitorAwayError(FedForgeError):
 
 
 class MonitorRefusedError(FedForgeError):
-    """The monitor has answered and does not do what was asked.
-
-    Args:
-        status: of HTTP.
-    """
-
-    def __init__(self, message: str, *, status: int) -> None:
-        super().__init__(message)
-        self.status = status
+    """The monitor has answered and does not do what was asked."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +75,7 @@ class MonitorClient:
         text = _error_of(response)
         if response.status_code >= httpx.codes.INTERNAL_SERVER_ERROR:
             raise MonitorAwayError(f"the monitor at {self.address.url} cannot do its work: {text}")
-        raise MonitorRefusedError(text, status=response.status_code)
+        raise MonitorRefusedError(text)
 
     def close(self) -> None:
         self._http.close()

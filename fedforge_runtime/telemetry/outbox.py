@@ -7,15 +7,15 @@ Whatever ends in between, the run, the monitor or both, the rest is sent again l
 from __future__ import annotations
 
 import json
-import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from fedforge_runtime.artifacts import read_json, write_json
+from fedforge_runtime.background import Background
 from fedforge_runtime.clock import monotonic
 from fedforge_runtime.telemetry.monitor_client import (
     MonitorAddress,
@@ -27,6 +27,7 @@ from fedforge_runtime.telemetry.monitor_client import (
 _LOOK_SECONDS = 0.1
 _LONGEST_BACKOFF_SECONDS = 5.0
 _FLUSH_SECONDS = 5.0
+_FLUSH_PAUSE_SECONDS = 0.5
 _LARGEST_BATCH = 500
 _LARGEST_BYTES = 1024 * 1024
 
@@ -141,7 +142,7 @@ def _parsed(line: bytes) -> Any:
         return line.decode(errors="replace")  # the monitor says what is wrong with it
 
 
-class Outbox:
+class Outbox(Background):
     """Sends a run's events while the block runs; a monitor that is away never holds the run up.
 
     Args:
@@ -149,60 +150,48 @@ class Outbox:
     """
 
     def __init__(self, files: OutboxFiles, address: MonitorAddress, *, run_id: str, say: Callable[[str], None]) -> None:
+        super().__init__("outbox")
         self._files = files
         self._address = address
         self._run_id = run_id
         self._say = say
-        self._ending = threading.Event()
-        self._thread = threading.Thread(target=self._work, name="outbox", daemon=True)
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._ending.set()
-        self._thread.join()
+        self._refused = 0
+        self._away = False
+        self._pause = _LOOK_SECONDS
 
     def _work(self) -> None:
         with MonitorClient(self._address) as client:
             delivery = Delivery(self._files, client)
-            refused, away, pause, give_up_at = 0, False, _LOOK_SECONDS, float("inf")
-            while True:
-                if self._ending.is_set():
-                    give_up_at = min(give_up_at, monotonic() + _FLUSH_SECONDS)
-                try:
-                    sent = delivery.send_next()
-                except MonitorRefusedError as error:
-                    self._say(f"the monitor at {self._address.url} takes no events of this run: {error}")
-                    break
-                except (MonitorAwayError, OSError) as error:
-                    if not away:
-                        self._say(f"{error} The run goes on; its events wait in its log.")
-                    away, pause = True, min(pause * 2, _LONGEST_BACKOFF_SECONDS)
-                else:
-                    if away and sent is not None:
-                        self._say(f"the monitor at {self._address.url} is back.")
-                        away = False
-                    pause = _LOOK_SECONDS
-                    refused += sent.refused if sent else 0
-                    if sent is not None:
-                        continue
-                    if self._ending.is_set():
-                        break
-                if monotonic() >= give_up_at:
-                    break
-                if self._ending.is_set():
-                    threading.Event().wait(min(pause, _LOOK_SECONDS * 5))
-                else:
-                    self._ending.wait(pause)
-            self._report(delivery, refused)
+            try:
+                while not self._ending.is_set():
+                    self._send(delivery)
+                    self._ending.wait(self._pause)
+                give_up_at = monotonic() + _FLUSH_SECONDS
+                while not self._send(delivery) and monotonic() < give_up_at:
+                    time.sleep(min(self._pause, _FLUSH_PAUSE_SECONDS))
+            except MonitorRefusedError as error:
+                self._say(f"the monitor at {self._address.url} takes no events of this run: {error}")
+            self._report(delivery)
 
-    def _report(self, delivery: Delivery, refused: int) -> None:
-        if refused:
-            self._say(f"{refused} events were refused by the monitor and are kept in {self._files.refused}.")
+    def _send(self, delivery: Delivery) -> bool:
+        """Send what is there; whether that is done, and not for later."""
+        try:
+            while (sent := delivery.send_next()) is not None:
+                self._refused += sent.refused
+                if self._away:
+                    self._say(f"the monitor at {self._address.url} is back.")
+                    self._away = False
+            self._pause = _LOOK_SECONDS
+            return True
+        except (MonitorAwayError, OSError) as error:
+            if not self._away:
+                self._say(f"{error} The run goes on; its events wait in its log.")
+            self._away, self._pause = True, min(self._pause * 2, _LONGEST_BACKOFF_SECONDS)
+            return False
+
+    def _report(self, delivery: Delivery) -> None:
+        if self._refused:
+            self._say(f"{self._refused} events were refused by the monitor and are kept in {self._files.refused}.")
         with suppress(OSError):
             if delivery.waiting():
                 self._say(

@@ -121,9 +121,7 @@ async def show_snapshot(run_id: str, service: Serviced) -> Snapshot:
 async def list_nodes(run_id: str, service: Serviced, cursor: Cursor = None, limit: Limit = 100) -> NodePage:
     """The nodes of a run, as their latest events leave them."""
     return await service.read(
-        lambda session: node_page(
-            session, require_run(session, run_id).run_id, service.now(), cursor=cursor, limit=limit
-        )
+        lambda session: node_page(session, require_run(session, run_id), service.now(), cursor=cursor, limit=limit)
     )
 
 
@@ -131,7 +129,7 @@ async def list_nodes(run_id: str, service: Serviced, cursor: Cursor = None, limi
 async def list_rounds(run_id: str, service: Serviced, cursor: Cursor = None, limit: Limit = 100) -> RoundPage:
     """The rounds of a run."""
     return await service.read(
-        lambda session: round_page(session, require_run(session, run_id).run_id, cursor=cursor, limit=limit)
+        lambda session: round_page(session, require_run(session, run_id), cursor=cursor, limit=limit)
     )
 
 
@@ -139,7 +137,7 @@ async def list_rounds(run_id: str, service: Serviced, cursor: Cursor = None, lim
 async def list_commands(run_id: str, service: Serviced, cursor: Cursor = None, limit: Limit = 100) -> CommandPage:
     """Who asked for what, when the run heard of it, and when it came to pass; the latest first."""
     return await service.read(
-        lambda session: command_page(session, require_run(session, run_id).run_id, cursor=cursor, limit=limit)
+        lambda session: command_page(session, require_run(session, run_id), cursor=cursor, limit=limit)
     )
 
 
@@ -192,22 +190,12 @@ def _desired(run: RunRow, attempt: int) -> DesiredView:
 @router.post("/{run_id}/claim", status_code=status.HTTP_201_CREATED)
 async def claim_run(run_id: str, body: ClaimRequest, service: Serviced) -> LeaseView:
     """Take a run that waits for somebody to start it; one claimant gets it."""
-    now = service.now()
-
-    def work(transaction: Transaction) -> LeaseView:
-        lease = claim(transaction, run_id, body.claimant, service.settings.lease_seconds, now)
-        return lease_view(lease, require_run(transaction.session, run_id))
-
-    return await service.write(work)
+    now, seconds = service.now(), service.settings.lease_seconds
+    return await service.write(lambda change: lease_view(claim(change, run_id, body.claimant, seconds, now)))
 
 
 @router.post("/{run_id}/leases/{lease_id}")
 async def renew_lease(run_id: str, lease_id: Annotated[str, Path(max_length=64)], service: Serviced) -> LeaseView:
     """Say that the claimant still has the run; 409 once it has it no longer."""
-    now = service.now()
-
-    def work(transaction: Transaction) -> LeaseView:
-        lease = renew(transaction, run_id, lease_id, service.settings.lease_seconds, now)
-        return lease_view(lease, require_run(transaction.session, run_id))
-
-    return await service.write(work)
+    now, seconds = service.now(), service.settings.lease_seconds
+    return await service.write(lambda change: lease_view(renew(change, run_id, lease_id, seconds, now)))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,18 +22,6 @@ from tests.e2e.command import (
 )
 from tests.e2e.forked import forked
 from tests.monitor_process import MonitorProcess
-
-
-@pytest.fixture(scope="module")
-def monitor(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MonitorProcess]:
-    with MonitorProcess(tmp_path_factory.mktemp("monitor-home")) as process:
-        yield process
-
-
-@pytest.fixture
-def client(monitor: MonitorProcess) -> Iterator[httpx.Client]:
-    with monitor.client() as client:
-        yield client
 
 
 def state(client: httpx.Client, run_id: str) -> str | None:

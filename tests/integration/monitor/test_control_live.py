@@ -8,6 +8,7 @@ from pathlib import Path
 
 import httpx
 
+from tests.e2e.command import wait_until
 from tests.monitor_process import PATIENCE_SECONDS, MonitorProcess, event_of, of_server, started
 
 
@@ -146,9 +147,7 @@ def test_a_run_that_falls_silent_is_lost_and_a_late_event_brings_it_back(tmp_pat
     with MonitorProcess(tmp_path, "--silence", "1") as monitor, monitor.client() as client:
         send(client, started("silent"))
 
-        deadline = time.monotonic() + PATIENCE_SECONDS
-        while state(client, "silent") != "lost":
-            assert time.monotonic() < deadline
+        wait_until(lambda: state(client, "silent") == "lost", "lost")
 
         send(client, event_of("silent", 1))
         assert state(client, "silent") == "running"

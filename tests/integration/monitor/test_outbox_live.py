@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,7 +12,8 @@ from fedforge_runtime.telemetry.emitter import Emitter
 from fedforge_runtime.telemetry.monitor_client import MonitorAddress, MonitorClient
 from fedforge_runtime.telemetry.outbox import Delivery, Outbox, OutboxFiles
 from monitor.schema import NodeHeartbeat
-from tests.monitor_process import PATIENCE_SECONDS, MonitorProcess
+from tests.e2e.command import wait_until
+from tests.monitor_process import MonitorProcess
 
 
 @pytest.fixture
@@ -36,13 +35,6 @@ def kept(monitor: MonitorProcess, run_id: str) -> list[str]:
         return [json.loads(line)["event_id"] for line in answer.text.splitlines()] if answer.is_success else []
 
 
-def wait_until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-
-
 def test_what_is_emitted_arrives_once_and_in_order_while_the_monitor_is_killed(
     tmp_path: Path, files: OutboxFiles
 ) -> None:
@@ -55,13 +47,13 @@ def test_what_is_emitted_arrives_once_and_in_order_while_the_monitor_is_killed(
             for _ in range(3):
                 for _ in range(100):
                     beat(emitter)
-                wait_until(lambda: len(kept(monitor, "steady")) > 0)
+                wait_until(lambda: len(kept(monitor, "steady")) > 0, "the first events")
                 monitor.kill()
                 for _ in range(100):
                     beat(emitter)
-                wait_until(lambda: any("cannot be reached" in text for text in said))
+                wait_until(lambda: any("cannot be reached" in text for text in said), "the notice")
                 monitor.start()
-            wait_until(lambda: len(kept(monitor, "steady")) == 600)
+            wait_until(lambda: len(kept(monitor, "steady")) == 600, "all events")
 
         assert kept(monitor, "steady") == ids_of(files.log)
     assert any("is back" in text for text in said)

@@ -1,0 +1,28 @@
+"""Work beside the main thread for as long as a block runs."""
+
+from __future__ import annotations
+
+import threading
+from types import TracebackType
+from typing import Self
+
+
+class Background:
+    """Runs `_work` in a thread while the block runs; `_ending` is set when it ends, and the thread is waited for."""
+
+    def __init__(self, name: str) -> None:
+        self._ending = threading.Event()
+        self._thread = threading.Thread(target=self._work, name=name, daemon=True)
+
+    def _work(self) -> None:
+        raise NotImplementedError
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._ending.set()
+        self._thread.join()
