@@ -122,19 +122,16 @@ class Claimant:
         return ["run", request["phase"], "--profile", request["profile"], "--run-id", run_id, *options, *common]
 
     def _follow(self, client: MonitorClient, lease: dict[str, Any], process: subprocess.Popen[bytes]) -> int:
-        """Renew the lease until the process ends; end it when the lease is lost or a stop is wanted."""
-        interrupted = False
+        """Renew the lease until the process ends; where a stop is wanted, have it end, in the end by force."""
         while True:
             with suppress(subprocess.TimeoutExpired):
-                return process.wait(_RENEW_SECONDS if not self.stop.is_set() else _GRACE_SECONDS)
-            wanted = "stop" if self.stop.is_set() else self._renew(client, lease)
-            if wanted != "stop":
-                continue
-            if interrupted:
-                return process.wait()
-            with suppress(ProcessLookupError):
+                return process.wait(_RENEW_SECONDS)
+            if self.stop.is_set() or self._renew(client, lease) == "stop":
                 process.send_signal(signal.SIGINT)
-            interrupted = True
+                with suppress(subprocess.TimeoutExpired):
+                    return process.wait(_GRACE_SECONDS)
+                _end(process)
+                return process.returncode
 
     def _renew(self, client: MonitorClient, lease: dict[str, Any]) -> str:
         try:

@@ -138,7 +138,7 @@ class Delivery:
 def _parsed(line: bytes) -> Any:
     try:
         return json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return line.decode(errors="replace")  # the monitor says what is wrong with it
 
 

@@ -57,6 +57,23 @@ def test_a_request_is_carried_out_stopped_and_resumed_to_the_model_of_a_run_by_h
         assert shown()["attempt"] == 2
 
 
+def test_an_agent_that_is_told_to_end_ends_its_run_and_its_hanging_worker(
+    settings: list[str], home: Path, tmp_path: Path
+) -> None:
+    log = home / "runs" / "left" / "events.jsonl"
+    with MonitorProcess(tmp_path) as monitor, monitor.client() as client:
+        assert forked("start", "blood", *settings, "--run-id", "left", "--monitor", monitor.url).code == 0
+        with running("agent", "--home", home, "--monitor", monitor.url) as agent:
+            hold_training(log, 1)
+            family = processes_of(agent.pid)
+            agent.terminate()
+            assert agent.wait(timeout=120) == 0
+
+        _, alive = psutil.wait_procs(family, timeout=60)
+        assert alive == []
+        assert client.get("/api/runs/left").json()["state"] == "stopped"
+
+
 def test_a_run_that_cannot_begin_fails_with_its_reason(home: Path, tmp_path: Path) -> None:
     nowhere = tmp_path / "no-data"
     with MonitorProcess(tmp_path) as monitor, monitor.client() as client:

@@ -104,13 +104,15 @@ def test_a_corrupt_line_is_kept_aside_with_its_error_and_the_rest_arrives(
         beat(emitter)
         with files.log.open("a") as stream:
             stream.write('{"type": "node_heartbeat", "run\n')
+            stream.write("[" * 50_000 + "\n")
         beat(emitter)
         sent = Delivery(files, client).send_next()
 
     assert sent is not None
-    assert (sent.accepted, sent.refused) == (2, 1)
-    (line,) = files.refused.read_text().splitlines()
-    assert json.loads(line)["line"] == '{"type": "node_heartbeat", "run'
+    assert (sent.accepted, sent.refused) == (2, 2)
+    lines = files.refused.read_text().splitlines()
+    assert len(lines) == 2
+    assert json.loads(lines[0])["line"] == '{"type": "node_heartbeat", "run'
     assert len(kept(monitor, "corrupt")) == 2
 
 
