@@ -3,42 +3,52 @@
 from __future__ import annotations
 
 import os
-import socket
 import sys
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from types import FrameType
 from typing import Annotated
 
 import typer
-import uvicorn
 
-from monitor.app import create_app
+from monitor import retention
+from monitor.database import Database
 from monitor.errors import MonitorError
-from monitor.settings import Settings, SettingsError, is_loopback
+from monitor.server import serve_until_signal
+from monitor.settings import Settings
 
 TOKEN = "FEDFORGE_MONITOR_TOKEN"  # noqa: S105
 """Environment variable; a token on the command line would be seen by every user of the machine."""
-_LARGEST_FRAME = 1 << 16
-"""Readers of the stream have nothing to say."""
 
 Home = Annotated[Path, typer.Option(envvar="FEDFORGE_HOME", help="FedForge's home")]
 Host = Annotated[str, typer.Option(help=f"address to listen on; beyond this machine it needs {TOKEN}")]
 Port = Annotated[int, typer.Option(min=0, max=65535, help="port to listen on; 0 chooses a free one")]
 Origins = Annotated[list[str], typer.Option("--allow-origin", help="another origin whose pages may use it")]
 Hosts = Annotated[list[str], typer.Option("--allow-host", help="another name that it may be asked for by")]
+Patience = Annotated[float, typer.Option(min=0.1, help="seconds that a reader or a sender who does not go on has")]
 Silence = Annotated[float, typer.Option(min=1, help="seconds of silence after which a run is lost")]
 
 
+app = typer.Typer(
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Keeps every event of every run, and takes commands for them.",
+)
+
+
+@app.callback(invoke_without_command=True)
 def serve(
+    context: typer.Context,
     home: Home = Path(".fedforge"),
     host: Host = "127.0.0.1",
     port: Port = 8400,
     allow_origin: Origins = [],  # noqa: B006
     allow_host: Hosts = [],  # noqa: B006
     silence: Silence = 30.0,
+    patience: Patience = 10.0,
 ) -> None:
     """Serve the monitor until SIGTERM or Ctrl-C."""
+    if context.invoked_subcommand is not None:
+        return
     settings = Settings(
         home=home,
         host=host,
@@ -47,49 +57,42 @@ def serve(
         origins=tuple(allow_origin),
         hosts=tuple(allow_host),
         silence=timedelta(seconds=silence),
+        patience_seconds=patience,
     )
-    app = create_app(settings)
-    listener = _listen(settings)
-    name = "127.0.0.1" if not is_loopback(host) and host in ("0.0.0.0", "::") else host  # noqa: S104
-    typer.echo(f"monitor at http://{name}:{listener.getsockname()[1]}, data in {settings.database}")
-    config = uvicorn.Config(
-        app, log_level="warning", ws_max_size=_LARGEST_FRAME, timeout_graceful_shutdown=2, server_header=False
-    )
-    server = _Server(config)
-    server.run(sockets=[listener])
-    if not server.started:
-        raise typer.Exit(1)
+    serve_until_signal(settings, say=typer.echo)
 
 
-class _Server(uvicorn.Server):
-    """Sends home who waits for news before it waits for them to go."""
-
-    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        super().handle_exit(sig, frame)
-        service = getattr(self.config.app.state, "service", None)  # type: ignore[union-attr]
-        if service is not None:
-            service.newest.end()
-
-
-def _listen(settings: Settings) -> socket.socket:
-    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    listener = socket.socket(family)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+@app.command()
+def prune(
+    context: typer.Context,
+    older_than: Annotated[float, typer.Option(min=0, help="days since a run was heard of last")],
+    home: Annotated[Path | None, typer.Option(help="FedForge's home")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="only say what would be removed")] = False,
+    compact: Annotated[bool, typer.Option("--compact", help="give the space back to the disk; writers wait")] = False,
+) -> None:
+    """Forget runs that ended long ago, also while a monitor serves. Their logs in the home stay."""
+    assert context.parent is not None
+    database = Database(Settings(home or context.parent.params["home"]).database, beside=True)
     try:
-        listener.bind((settings.host, settings.port))
-    except OSError as error:
-        listener.close()
-        raise SettingsError(
-            f"cannot listen on {settings.host}:{settings.port}: {error.strerror}.",
-            remedy="Choose another --port; 0 takes a free one.",
-        ) from error
-    return listener
+        before = datetime.now(UTC) - timedelta(days=older_than)
+        runs = retention.old_runs(database, before)
+        if not dry_run:
+            runs = retention.forget(database, runs, before)
+        for run in runs:
+            typer.echo(
+                f"{run.run_id}: {run.state}, heard of last at {run.last_event_at:%Y-%m-%d %H:%M}, {run.events} events"
+            )
+        typer.echo(f"{len(runs)} runs {'would be' if dry_run else 'are'} forgotten")
+        if compact and not dry_run:
+            database.compact()
+    finally:
+        database.close()
 
 
 def main() -> None:
     """An expected error is one line on standard error and exit code 1."""
     try:
-        typer.run(serve)
+        app()
     except MonitorError as error:
         sys.stderr.write(f"error: {error}\n")
         sys.exit(1)

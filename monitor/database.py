@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from filelock import FileLock, Timeout
-from sqlalchemy import Engine, create_engine, event
+from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.exc import DBAPIError
 from sqlmodel import Session
 
@@ -23,20 +23,28 @@ _BUSY_SECONDS = 5.0
 
 
 class Database:
-    """An open database. Any thread may read; `monitor.writer.Writer` alone writes.
+    """A monitor's database, open. Any thread may read; in a monitor, `monitor.writer.Writer` alone writes.
 
     Args:
         path: the file; made when absent.
+        beside: whether a monitor may have it open too; then it is there already, and of this version.
 
     Raises:
-        DatabaseError: another monitor has it, it is of a later version, damaged, or cannot be written.
+        DatabaseError: another monitor has it, it is of another version, damaged, or cannot be written.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, beside: bool = False) -> None:
         self.path = path
+        self._lock = FileLock(path.with_name(f"{path.name}.lock"), timeout=0)
+        if beside:
+            if not path.exists():
+                raise DatabaseError(f"there is no database {path}.", remedy="Name the monitor's home by --home.")
+            self.engine = _engine(path)
+            with explained(path):
+                _require_present(self.engine, path)
+            return
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._lock = FileLock(path.with_name(f"{path.name}.lock"), timeout=0)
             self._lock.acquire()
         except Timeout as error:
             raise DatabaseError(
@@ -62,6 +70,25 @@ class Database:
         with explained(self.path), Session(self.engine) as session:
             yield session
 
+    @contextmanager
+    def writing(self) -> Iterator[Connection]:
+        """One transaction, which nobody else's comes between; committed at the end of the block.
+
+        Raises:
+            DatabaseError: it cannot be written; nothing of it is kept.
+        """
+        with explained(self.path), _writing(self.engine) as connection:
+            yield connection
+
+    def compact(self) -> None:
+        """Give the space of what was removed back to the disk; whoever writes waits meanwhile."""
+        with closing(self.engine.raw_connection()) as connection:
+            try:
+                connection.cursor().execute("VACUUM")
+                connection.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            except sqlite3.Error as error:
+                raise _unusable(self.path, error) from error
+
     def close(self) -> None:
         self.engine.dispose()
         self._lock.release()
@@ -84,19 +111,40 @@ def _engine(path: Path) -> Engine:
     return engine
 
 
-def _migrate(engine: Engine, path: Path) -> None:
-    config = Config()
-    config.set_main_option("script_location", "monitor:migrations")
-    known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
+@contextmanager
+def _writing(engine: Engine) -> Iterator[Connection]:
     with engine.connect().execution_options(writes=True) as connection, connection.begin():
+        yield connection
+
+
+def _migrate(engine: Engine, path: Path) -> None:
+    config = _migrations()
+    scripts = ScriptDirectory.from_config(config)
+    with _writing(engine) as connection:
         present = MigrationContext.configure(connection).get_current_revision()
-        if present is not None and present not in known:
+        if present is not None and present not in {script.revision for script in scripts.walk_revisions()}:
             raise DatabaseError(
                 f"{path} was written by a later version of the monitor (schema {present}).",
                 remedy="Start that version, or move the file away.",
             )
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
+
+
+def _require_present(engine: Engine, path: Path) -> None:
+    with engine.connect() as connection:
+        present = MigrationContext.configure(connection).get_current_revision()
+    if present != ScriptDirectory.from_config(_migrations()).get_current_head():
+        raise DatabaseError(
+            f"{path} was written by another version of the monitor (schema {present}).",
+            remedy="Start the monitor of this version once; it brings the database up to date.",
+        )
+
+
+def _migrations() -> Config:
+    config = Config()
+    config.set_main_option("script_location", "monitor:migrations")
+    return config
 
 
 @contextmanager
@@ -111,6 +159,9 @@ def explained(path: Path) -> Iterator[None]:
 _REMEDIES = (
     ("disk is full", "Free some space; whoever was refused may send it again."),
     ("disk I/O error", "Free some space, or see whether the disk is sound; whoever was refused may send it again."),
+    ("No space left", "Free some space."),
+    ("Permission denied", "Give the monitor's user the right to write it and its folder."),
+    ("Read-only", "Give the monitor's user the right to write it and its folder."),
     ("readonly", "Give the monitor's user the right to write it and its folder."),
     ("unable to open", "Give the monitor's user the right to write it and its folder."),
     ("locked", "End what else has it open, for example a sqlite3 shell in a transaction."),

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 
 class MonitorError(Exception):
     """One line that names the cause, and one that names the remedy.
@@ -26,3 +29,14 @@ class DatabaseError(MonitorError):
 
 class OverloadedError(MonitorError):
     """More is waiting to be written than may wait."""
+
+
+def first_error(errors: Sequence[Mapping[str, Any]], name: str = "") -> str:
+    """What pydantic found, in one line: the first field that is wrong, and why.
+
+    Args:
+        name: of the whole, where no field is to blame.
+    """
+    field = ".".join(str(part) for part in errors[0]["loc"]) or name
+    more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
+    return f"{field}: {errors[0]['msg']}{more}"[:500]

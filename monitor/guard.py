@@ -6,11 +6,14 @@ neither can be forged by a page, so that another page cannot start a run, nor re
 
 from __future__ import annotations
 
+import asyncio
 import json
 import secrets
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
+
+from starlette.exceptions import HTTPException
 
 from monitor.settings import Settings, is_loopback
 
@@ -23,10 +26,6 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 _OPEN = ("/api/health", "/api/ready")
 """What a container's health check asks without the token."""
 _POLICY_VIOLATION = 1008
-
-
-class BodyTooLargeError(Exception):
-    """More came than a request may hold."""
 
 
 class Guard:
@@ -69,35 +68,29 @@ class Guard:
         return urlsplit(origin).netloc.lower() == headers.get("host", "").lower()
 
     async def _with_limited_body(self, scope: Scope, headers: dict[str, str], receive: Receive, send: Send) -> None:
-        largest = self._settings.largest_body
-        refusal = 413, f"a request may have {largest:,} bytes. Send less at once."
+        largest, patience = self._settings.largest_body, self._settings.patience_seconds
+        too_large = 413, f"a request may have {largest:,} bytes. Send less at once."
         announced = headers.get("content-length", "0")
         if not announced.isdecimal() or int(announced) > largest:
-            await _answer(send, *refusal)
+            await _answer(send, *too_large)
             return
         size = 0
-        begun = False
+        whole = scope["type"] == "websocket"
 
-        async def counted() -> Message:
-            nonlocal size
-            message = await receive()
-            if message["type"] == "http.request":
-                size += len(message.get("body", b""))
-                if size > largest:
-                    raise BodyTooLargeError
+        async def limited() -> Message:
+            nonlocal size, whole
+            try:
+                async with asyncio.timeout(None if whole else patience):
+                    message = await receive()
+            except TimeoutError as error:
+                raise HTTPException(408, f"nothing more of the request came within {patience:g} s.") from error
+            size += len(message.get("body", b""))
+            whole = whole or not message.get("more_body", False)
+            if size > largest:
+                raise HTTPException(*too_large)
             return message
 
-        async def noted(message: Message) -> None:
-            nonlocal begun
-            begun = True
-            await send(message)
-
-        try:
-            await self._app(scope, counted, noted)
-        except BodyTooLargeError:
-            if begun:
-                raise
-            await _answer(send, *refusal)
+        await self._app(scope, limited, send)
 
 
 def _name(host: str) -> str:

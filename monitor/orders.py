@@ -1,4 +1,4 @@
-"""Commands, claims and silence: what moves a run beside its own events, and the history of it."""
+"""Commands and claims: what moves a run beside its own events, and the history of it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,6 @@ from monitor.control import (
     claimed,
     commanded,
     refusal,
-    silenced,
 )
 from monitor.errors import MonitorError
 from monitor.tables import CommandRow, RunRow
@@ -194,24 +193,3 @@ def renew(transaction: Transaction, run_id: str, lease_id: str, seconds: float, 
 
 def _release(run: RunRow) -> None:
     run.lease_id, run.leased_by, run.lease_expires_at = None, None, None
-
-
-def declare_lost(transaction: Transaction, silence: timedelta, since: datetime, now: datetime) -> None:
-    """Declare lost what has been silent for too long: neither an event nor a claimant's heartbeat.
-
-    Args:
-        silence: how long is too long.
-        since: when this monitor began to listen; nothing could be heard before.
-    """
-    active = [state.value for state in ACTIVE]
-    for run in transaction.session.exec(select(RunRow).where(col(RunRow.state).in_(active))).all():
-        heard = max(each for each in (since, run.last_event_at, run.created_at) if each is not None)
-        if run.lease_expires_at is not None:
-            heard = max(heard, run.lease_expires_at - silence)
-        if now - heard <= silence:
-            continue
-        before = control_of(run)
-        after = silenced(before, leased=run.lease_id is not None)
-        if after != before:
-            set_control(run, after)
-            settle(transaction.session, run, after, run.round, now)

@@ -26,7 +26,6 @@ class Service:
     """The parts of a running monitor.
 
     Args:
-        started_at: nothing could be heard before.
         now: the monitor's clock.
     """
 
@@ -34,7 +33,6 @@ class Service:
     database: Database
     writer: Writer
     newest: Newest
-    started_at: datetime
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
 
     async def write(self, work: Callable[[Transaction], T]) -> T:

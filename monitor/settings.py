@@ -26,6 +26,9 @@ class Settings:
         origins: other origins whose pages may use it, for example a dashboard under development.
         hosts: names under which it may be asked for, beside its own.
         silence: a run of which nothing is heard for as long is lost.
+        lease_seconds: how long a claimant has a run unless it asks again.
+        patience_seconds: a reader that does not take a frame of the stream within this time is cut off, and a request
+            of which nothing more comes is given up.
         dashboard: the built dashboard, if there is one.
     """
 
@@ -37,6 +40,7 @@ class Settings:
     hosts: tuple[str, ...] = ()
     silence: timedelta = timedelta(seconds=30)
     lease_seconds: float = 30.0
+    patience_seconds: float = 10.0
     dashboard: Path | None = None
     largest_body: int = 4 * 1024 * 1024
     largest_batch: int = 1000

@@ -6,6 +6,7 @@ import asyncio
 from collections import OrderedDict, deque
 from collections.abc import Collection, Sequence
 from contextlib import suppress
+from weakref import WeakValueDictionary
 
 from sqlmodel import Session, col, select
 
@@ -22,7 +23,7 @@ class Newest:
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._events: OrderedDict[str, deque[StoredEvent]] = OrderedDict()
-        self._news: dict[str, asyncio.Event] = {}
+        self._news: WeakValueDictionary[str, asyncio.Event] = WeakValueDictionary()  # as long as somebody waits
         self.ended = False
         """The monitor ends: whoever waits is to go."""
 
@@ -33,7 +34,7 @@ class Newest:
 
     def _end(self) -> None:
         self.ended = True
-        for news in self._news.values():
+        for news in list(self._news.values()):
             news.set()
 
     def announce(self, events: Sequence[StoredEvent], changed: Collection[str]) -> None:
@@ -47,7 +48,10 @@ class Newest:
 
     def _take(self, events: Sequence[StoredEvent], changed: Collection[str]) -> None:
         for event in events:
-            self._events.setdefault(event.run_id, deque(maxlen=_KEPT_A_RUN)).append(event)
+            kept = self._events.setdefault(event.run_id, deque(maxlen=_KEPT_A_RUN))
+            if kept and event.seq <= kept[-1].seq:  # the run was pruned, and is loaded again
+                kept.clear()
+            kept.append(event)
         fresh = {event.run_id for event in events}
         for run_id in fresh:
             self._events.move_to_end(run_id)
@@ -66,7 +70,10 @@ class Newest:
 
     def news(self, run_id: str) -> asyncio.Event:
         """Set by the next news of a run: ask for it before looking at what is there, and wait for it afterwards."""
-        return self._news.setdefault(run_id, asyncio.Event())
+        news = self._news.get(run_id)
+        if news is None:
+            news = self._news[run_id] = asyncio.Event()
+        return news
 
     async def wait(self, news: asyncio.Event, seconds: float) -> None:
         """Return with the news, at the latest after so many seconds."""

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from sqlalchemy.exc import OperationalError
 from sqlmodel import Session
 
-from monitor.database import Database, explained
+from monitor.database import Database
 from monitor.errors import OverloadedError
 from monitor.stored import StoredEvent
 
@@ -104,11 +104,7 @@ class Writer:
         announced: list[StoredEvent] = []
         changed: set[str] = set()
         try:
-            with (
-                explained(self._database.path),
-                self._database.engine.connect().execution_options(writes=True) as connection,
-                connection.begin(),
-            ):
+            with self._database.writing() as connection:
                 for job in jobs:
                     transaction = Transaction(Session(connection, join_transaction_mode="create_savepoint"))
                     with transaction.session as session:

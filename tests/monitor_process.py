@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import Any, Self
 
 import httpx
+import psutil
 
 PATIENCE_SECONDS = 60.0
 
@@ -32,6 +33,16 @@ class MonitorProcess:
     @property
     def database(self) -> Path:
         return self.home / "monitor" / "monitor.db"
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
+    def connections(self) -> int:
+        """How many are open to it."""
+        found = psutil.Process(self.pid).net_connections("tcp")
+        return sum(each.status != psutil.CONN_LISTEN for each in found)
 
     def start(self) -> None:
         """Return once it answers."""

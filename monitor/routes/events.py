@@ -11,7 +11,7 @@ from fastapi.responses import StreamingResponse
 from pydantic import ValidationError
 from sqlmodel import Session
 
-from monitor.errors import MonitorError
+from monitor.errors import MonitorError, first_error
 from monitor.orders import require_run
 from monitor.recording import Recorded, record_events
 from monitor.schema import Event, event_adapter
@@ -117,12 +117,10 @@ def _checked(item: Any) -> Event | EventResult:
     try:
         return event_adapter.validate_python(item)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_context=False)[0]
-        field = ".".join(str(part) for part in first["loc"]) or "event"
-        more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
+        found = error.errors(include_url=False, include_context=False)
         given = item.get("event_id") if isinstance(item, dict) else None
         return EventResult(
             outcome="refused",
             event_id=given if isinstance(given, str) else None,
-            error=f"{field}: {first['msg']}{more}"[:500],
+            error=first_error(found, "event"),
         )

@@ -22,7 +22,6 @@ SLOW_READER = 4008
 UNKNOWN_RUN = 4004
 GOING_AWAY = 1001
 _HEARTBEAT_SECONDS = 10.0
-_SEND_SECONDS = 10.0
 _AT_ONCE = 500
 
 
@@ -35,17 +34,18 @@ async def stream(
 ) -> None:
     """Frames: `hello`, `events`, `heartbeat`, and `resync` where the cursor is not of this database any more."""
     await socket.accept()
-    reading = asyncio.ensure_future(_until_gone(socket))
-    writing = asyncio.ensure_future(_serve(socket, service, run_id, after))
+    reader = _Reader(socket, service.settings.patience_seconds)
+    reading = asyncio.ensure_future(reader.until_gone())
+    writing = asyncio.ensure_future(_serve(reader, service, run_id, after))
     try:
         await asyncio.wait({reading, writing}, return_when=asyncio.FIRST_COMPLETED)
         if writing.done():
             writing.result()
-            await _close(socket, GOING_AWAY, "the monitor ends")
+            await reader.close(GOING_AWAY, "the monitor ends")
     except TimeoutError:
-        await _close(socket, SLOW_READER, "the reader does not keep up")
+        await reader.close(SLOW_READER, "the reader does not keep up")
     except UnknownRunError as error:
-        await _close(socket, UNKNOWN_RUN, str(error)[:120])
+        await reader.close(UNKNOWN_RUN, str(error)[:120])
     except (WebSocketDisconnect, RuntimeError):  # it went while something was sent
         pass
     finally:
@@ -54,7 +54,7 @@ async def stream(
         await asyncio.gather(reading, writing, return_exceptions=True)
 
 
-async def _serve(socket: WebSocket, service: Service, run_id: str, cursor: int) -> None:
+async def _serve(reader: _Reader, service: Service, run_id: str, cursor: int) -> None:
     first, last = await service.read(lambda session: _range(session, run_id))
     hello = {
         "type": "hello",
@@ -63,23 +63,23 @@ async def _serve(socket: WebSocket, service: Service, run_id: str, cursor: int) 
         "last_seq": last,
         "heartbeat_seconds": _HEARTBEAT_SECONDS,
     }
-    await _send(socket, json.dumps(hello))
+    await reader.send(json.dumps(hello))
     if cursor > last or (first > cursor + 1 and last > 0):
         cursor = last if cursor > last else first - 1
         reason = "events before this are no longer kept, or the cursor is of another database"
-        await _send(socket, json.dumps({"type": "resync", "after": cursor, "reason": reason}))
+        await reader.send(json.dumps({"type": "resync", "after": cursor, "reason": reason}))
     while not service.newest.ended:
         news = service.newest.news(run_id)
         events = service.newest.after(run_id, cursor)
         if events is None:
             events = await read_after(service, run_id, cursor, _AT_ONCE)
         if events:
-            await _send(socket, _frame(events[:_AT_ONCE]))
+            await reader.send(_frame(events[:_AT_ONCE]))
             cursor = events[:_AT_ONCE][-1].seq
             continue
         await service.newest.wait(news, _HEARTBEAT_SECONDS)
         if not news.is_set() and not service.newest.ended:
-            await _send(socket, json.dumps({"type": "heartbeat", "ts": service.now().isoformat(), "last_seq": cursor}))
+            await reader.send(json.dumps({"type": "heartbeat", "ts": service.now().isoformat(), "last_seq": cursor}))
 
 
 def _range(session: Session, run_id: str) -> tuple[int, int]:
@@ -93,22 +93,26 @@ def _frame(events: list[StoredEvent]) -> str:
     return f'{{"type":"events","events":[{",".join(event.to_json() for event in events)}]}}'
 
 
-async def _send(socket: WebSocket, text: str) -> None:
-    async with asyncio.timeout(_SEND_SECONDS):
-        await socket.send_text(text)
+class _Reader:
+    """Whoever is at the other end; it is waited for so long, and has nothing to say."""
 
+    def __init__(self, socket: WebSocket, patience: float) -> None:
+        self._socket = socket
+        self._patience = patience
 
-async def _close(socket: WebSocket, code: int, reason: str) -> None:
-    try:
-        async with asyncio.timeout(_SEND_SECONDS):
-            await socket.close(code, reason)
-    except (TimeoutError, RuntimeError, WebSocketDisconnect):
-        pass  # it is gone
+    async def send(self, text: str) -> None:
+        """Raise `TimeoutError` when it does not take it."""
+        async with asyncio.timeout(self._patience):
+            await self._socket.send_text(text)
 
+    async def close(self, code: int, reason: str) -> None:
+        try:
+            async with asyncio.timeout(self._patience):
+                await self._socket.close(code, reason)
+        except (TimeoutError, RuntimeError, WebSocketDisconnect):
+            pass  # it is gone
 
-async def _until_gone(socket: WebSocket) -> None:
-    """Readers have nothing to say; this ends with the connection."""
-    while True:
-        message = await socket.receive()
-        if message["type"] == "websocket.disconnect":
-            return
+    async def until_gone(self) -> None:
+        """Return when the connection ends."""
+        while (await self._socket.receive())["type"] != "websocket.disconnect":
+            pass

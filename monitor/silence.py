@@ -1,0 +1,58 @@
+"""Runs of which nothing is heard any more, as far as the monitor was there to hear it."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from sqlmodel import col, select
+
+from monitor.control import ACTIVE, silenced
+from monitor.orders import control_of, set_control, settle
+from monitor.tables import RunRow
+from monitor.writer import Transaction
+
+_LONGEST_GAP = timedelta(seconds=5)
+
+
+class Listening:
+    """Since when the monitor has listened without a gap.
+
+    A process that slept with its machine, was held, or whose clock was set has heard nothing meanwhile and does not
+    know for how long, so that a run's silence counts from then on.
+    """
+
+    def __init__(self, now: datetime) -> None:
+        self._since = self._last = now
+
+    def since(self, now: datetime) -> datetime:
+        """Asked every second or so: nothing could be heard before that moment."""
+        if not timedelta(0) <= now - self._last <= _LONGEST_GAP:
+            self._since = now
+        self._last = now
+        return self._since
+
+
+def declare_lost(
+    transaction: Transaction, silence: timedelta, lease: timedelta, since: datetime, now: datetime
+) -> None:
+    """Declare lost what has been silent for too long: neither an event nor a claimant's heartbeat.
+
+    Moments in the future are those of a clock that was set back, and count for nothing.
+
+    Args:
+        silence: how long is too long.
+        lease: how long a claimant has a run at a time.
+        since: nothing could be heard before.
+    """
+    active = [state.value for state in ACTIVE]
+    for run in transaction.session.exec(select(RunRow).where(col(RunRow.state).in_(active))).all():
+        moments = [since, run.created_at, run.last_event_at]
+        heard = max(moment for moment in moments if moment is not None and moment <= now)
+        leased = run.lease_expires_at is not None and now <= run.lease_expires_at <= now + lease
+        if leased or now - heard <= silence:
+            continue
+        before = control_of(run)
+        after = silenced(before, leased=run.lease_id is not None)
+        if after != before:
+            set_control(run, after)
+            settle(transaction.session, run, after, run.round, now)
