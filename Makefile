@@ -38,8 +38,9 @@ format: install  ## let ruff put the code in order
 sim-smoke: install  ## one round of two clients in Flower's Ray simulation
 	$(BIN)/fedforge run blood --engine ray --data phantom --backbone untrained --clients 2 --rounds 1 --set dataset.limit=120
 
-chaos: install  ## kill processes of federations at random moments; writes benchmarks/results/chaos.json
+chaos: install  ## kill federations and monitors at random moments; writes benchmarks/results/chaos*.json
 	$(BIN)/python -m tests.chaos
+	$(BIN)/python -m tests.chaos.monitor
 
 bench: install  ## measure; writes benchmarks/results/latest.json
 	$(BIN)/python -m benchmarks

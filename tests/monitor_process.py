@@ -46,15 +46,8 @@ class MonitorProcess:
 
     def start(self) -> None:
         """Return once it answers."""
-        environment = {**os.environ, "FEDFORGE_HOME": str(self.home)}
-        if self._token is not None:
-            environment["FEDFORGE_MONITOR_TOKEN"] = self._token
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "monitor", "--port", str(self._port), *self._options],
-            env=environment,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
+        self.launch()
+        assert self._process is not None
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
         assert line.startswith("monitor at http://"), line
@@ -70,6 +63,18 @@ class MonitorProcess:
                     pass
                 assert time.monotonic() < deadline, "the monitor does not answer"
                 time.sleep(0.02)
+
+    def launch(self) -> None:
+        """Return at once, while it is still starting."""
+        environment = {**os.environ, "FEDFORGE_HOME": str(self.home)}
+        if self._token is not None:
+            environment["FEDFORGE_MONITOR_TOKEN"] = self._token
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "monitor", "--port", str(self._port), *self._options],
+            env=environment,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
 
     def kill(self) -> None:
         """As power loss would end it."""

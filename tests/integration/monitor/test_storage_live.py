@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import json
-import random
 import sqlite3
 import subprocess
 import sys
-import threading
-import time
 from pathlib import Path
 
 import httpx
@@ -16,76 +13,17 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
+from tests.chaos.monitor_trial import run_trial
 from tests.monitor_process import MonitorProcess, event_of
 
 
-class Sender(threading.Thread):
-    """Emits without end, sends again what was not acknowledged, and remembers what was."""
-
-    def __init__(self, monitor: MonitorProcess, run_id: str, emitter: int) -> None:
-        super().__init__(daemon=True)
-        self.acknowledged: list[str] = []
-        self._monitor = monitor
-        self._run_id = run_id
-        self._emitter = emitter
-        self._ending = threading.Event()
-
-    def run(self) -> None:
-        number = 0
-        with httpx.Client(timeout=5, trust_env=False) as client:
-            while not self._ending.is_set():
-                batch = [
-                    event_of(self._run_id, number + each, emitter_id=f"client-{self._emitter}") for each in range(1, 21)
-                ]
-                number += len(batch)
-                self._send(client, batch)
-
-    def _send(self, client: httpx.Client, batch: list[dict[str, object]]) -> None:
-        while True:
-            try:
-                answer = client.post(f"{self._monitor.url}/api/events", json={"events": batch})
-            except httpx.TransportError:
-                time.sleep(0.01)
-                continue
-            if answer.is_success:
-                self.acknowledged += [str(event["event_id"]) for event in batch]
-                return
-
-    def end(self) -> None:
-        self._ending.set()
-        self.join(timeout=60)
-        assert not self.is_alive()
-
-
 @pytest.mark.parametrize("seed", range(3))
-def test_what_was_acknowledged_survives_kill_9_exactly_once_and_in_order(tmp_path: Path, seed: int) -> None:
-    chance = random.Random(seed)
-    with MonitorProcess(tmp_path) as monitor:
-        senders = [Sender(monitor, "crashing", number) for number in range(3)]
-        for sender in senders:
-            sender.start()
-        for _ in range(3):
-            wanted = sum(len(sender.acknowledged) for sender in senders) + chance.randrange(20, 400)
-            deadline = time.monotonic() + 60
-            while sum(len(sender.acknowledged) for sender in senders) < wanted:
-                assert time.monotonic() < deadline
-                time.sleep(0.001)
-            monitor.kill()
-            monitor.start()
-        for sender in senders:
-            sender.end()
+def test_kill_9_loses_nothing_that_was_acknowledged_and_nothing_of_a_run(tmp_path: Path, seed: int) -> None:
+    trial = run_trial(seed, tmp_path)
 
-        with monitor.client() as client:
-            exported = client.get("/api/runs/crashing/export").text.splitlines()
-            last = client.get("/api/runs/crashing").json()["last_seq"]
-    with sqlite3.connect(monitor.database) as database:
-        rows = database.execute("SELECT seq, event_id, body FROM event ORDER BY seq").fetchall()
-    assert [row[0] for row in rows] == list(range(1, last + 1))
-    assert [row[2] for row in rows] == exported
-    kept = [row[1] for row in rows]
-    for sender in senders:
-        mine = set(sender.acknowledged)
-        assert [each for each in kept if each in mine] == sender.acknowledged
+    assert trial.problems == []
+    assert trial.acknowledged > 0
+    assert trial.kills > 0
 
 
 def run_monitor(home: Path) -> subprocess.CompletedProcess[str]:

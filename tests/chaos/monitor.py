@@ -1,0 +1,58 @@
+"""`python -m tests.chaos.monitor`: kill monitors under load; writes `benchmarks/results/chaos-monitor.json`."""
+
+from __future__ import annotations
+
+import argparse
+import random
+import sys
+import tempfile
+from pathlib import Path
+
+from benchmarks.machine import describe_machine, load_by_others
+from fedforge_runtime.artifacts import write_json
+from tests.chaos.monitor_trial import SENDERS, run_trial
+
+_COUNTED = ("kills", "kills_while_starting", "run_kills", "acknowledged", "of_run")
+RESULTS = Path(__file__).parents[2] / "benchmarks" / "results" / "chaos-monitor.json"
+
+
+def main() -> int:
+    """1 when something did not hold."""
+    arguments = _parser().parse_args()
+    seed = arguments.seed if arguments.seed is not None else random.SystemRandom().randrange(10**6)
+    print(f"seed {seed}, {arguments.trials} trials", flush=True)
+    load, trials = load_by_others(), []
+    for number in range(arguments.trials):
+        with tempfile.TemporaryDirectory(prefix="chaos-monitor-") as folder:
+            trials.append(run_trial(seed + number, Path(folder)))
+        sys.stderr.write(f"{trials[-1]}\n")
+        sys.stderr.flush()
+    problems = [f"seed {trial.seed}: {problem}" for trial in trials for problem in trial.problems]
+    totals = {name: sum(getattr(trial, name) for trial in trials) for name in _COUNTED}
+    write_json(
+        RESULTS,
+        {
+            **describe_machine(),
+            "load_by_others_percent": load,
+            "seed": seed,
+            "senders": SENDERS,
+            **totals,
+            "problems": problems,
+            "trials": [trial.to_json() for trial in trials],
+        },
+    )
+    print(", ".join(f"{name.replace('_', ' ')} {value}" for name, value in totals.items()))
+    for problem in problems:
+        print(f"PROBLEM {problem}")
+    return 1 if problems else 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m tests.chaos.monitor", description=__doc__)
+    parser.add_argument("--seed", type=int, help="of the first trial; each has one more (default: drawn)")
+    parser.add_argument("--trials", type=int, default=50)
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())
