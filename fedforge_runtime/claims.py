@@ -13,9 +13,11 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
+from fedforge_runtime.clock import monotonic
 from fedforge_runtime.environment import ATTEMPT
 from fedforge_runtime.errors import RunStoppedError
 from fedforge_runtime.home import Home
+from fedforge_runtime.remote_control import RemoteControl
 from fedforge_runtime.stop_signal import StopSignal
 from fedforge_runtime.telemetry.emitter import new_event
 from fedforge_runtime.telemetry.monitor_client import (
@@ -29,6 +31,7 @@ from monitor.schema import RunFailed, RunStopped
 
 _LOOK_SECONDS = 1.0
 _RENEW_SECONDS = 5.0
+_STOP_SECONDS = 0.2
 _GRACE_SECONDS = 30.0
 _LAST_WORDS = 4000
 
@@ -104,13 +107,18 @@ class Claimant:
         )
         words = _LastWords(process)
         try:
-            code = self._follow(client, lease, process)
+            stopped = self._follow(client, lease, process)
         finally:
             _end(process)
             words.join()
-        self.say(f"{run_id}: ended, exit code {code}")
-        kind = RunStopped if code == RunStoppedError.exit_code else RunFailed
-        self._report(client, lease, kind, words.text or f"its process ended with exit code {code}")
+        self.say(f"{run_id}: ended, exit code {process.returncode}")
+        if stopped:
+            killed = process.returncode == -signal.SIGKILL
+            reason = "it did not end when it was told to, and was killed" if killed else "stopped before it had begun"
+            self._report(client, lease, RunStopped, reason)
+        else:
+            kind = RunStopped if process.returncode == RunStoppedError.exit_code else RunFailed
+            self._report(client, lease, kind, words.text or f"its process ended with exit code {process.returncode}")
 
     def _arguments(self, lease: dict[str, Any]) -> list[str]:
         run_id, request = lease["run_id"], lease["request"]
@@ -121,24 +129,31 @@ class Claimant:
         options = [text for each in assignments for text in ("--set", each)]
         return ["run", request["phase"], "--profile", request["profile"], "--run-id", run_id, *options, *common]
 
-    def _follow(self, client: MonitorClient, lease: dict[str, Any], process: subprocess.Popen[bytes]) -> int:
-        """Renew the lease until the process ends; where a stop is wanted, have it end, in the end by force."""
-        while True:
-            with suppress(subprocess.TimeoutExpired):
-                return process.wait(_RENEW_SECONDS)
-            if self.stop.is_set() or self._renew(client, lease) == "stop":
-                process.send_signal(signal.SIGINT)
-                with suppress(subprocess.TimeoutExpired):
-                    return process.wait(_GRACE_SECONDS)
-                _end(process)
-                return process.returncode
+    def _follow(self, client: MonitorClient, lease: dict[str, Any], process: subprocess.Popen[bytes]) -> bool:
+        """Renew the lease until the process ends; where a stop is wanted, have it end, in the end by force.
 
-    def _renew(self, client: MonitorClient, lease: dict[str, Any]) -> str:
-        try:
-            renewed = client.ask("POST", f"/api/runs/{lease['run_id']}/leases/{lease['lease_id']}")
-            return str(renewed["desired"])
-        except (MonitorRefusedError, MonitorAwayError):  # ended, or another's: the run is told itself; or asked later
-            return "run"
+        Returns:
+            Whether a stop was wanted.
+        """
+        renew_at = monotonic() + _RENEW_SECONDS
+        with RemoteControl(self.address, run_id=lease["run_id"], attempt=lease["attempt"]) as control:
+            while True:
+                with suppress(subprocess.TimeoutExpired):
+                    process.wait(_STOP_SECONDS)
+                    return False
+                # The run hears of it too, unless it is not that far yet.
+                if self.stop.is_set() or control.desired() == "stop":
+                    process.send_signal(signal.SIGINT)
+                    with suppress(subprocess.TimeoutExpired):
+                        process.wait(_GRACE_SECONDS)
+                    return True
+                if monotonic() >= renew_at:
+                    self._renew(client, lease)
+                    renew_at = monotonic() + _RENEW_SECONDS
+
+    def _renew(self, client: MonitorClient, lease: dict[str, Any]) -> None:
+        with suppress(MonitorRefusedError, MonitorAwayError):  # ended, or another's: told by `desired`; or asked later
+            client.ask("POST", f"/api/runs/{lease['run_id']}/leases/{lease['lease_id']}")
 
     def _report(
         self,
