@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ import httpx
 import psutil
 import pytest
 
+from fedforge_runtime.telemetry.emitter import read_events
 from monitor.schema import event_adapter
 from tests.e2e.command import (
     fedforge,
@@ -19,6 +20,11 @@ from tests.e2e.command import (
     refusal,
     running,
     wait_until,
+)
+from tests.e2e.event_figures import (
+    REQUIRED,
+    assert_latencies_contain_each_other,
+    assert_payloads_are_those_of_the_models,
 )
 from tests.e2e.forked import forked
 from tests.monitor_process import MonitorProcess
@@ -52,7 +58,16 @@ def assert_whole(client: httpx.Client, run_id: str, log: Path) -> None:
     assert client.get(f"/api/runs/{run_id}/snapshot").json()["missing"] == []
 
 
-@pytest.mark.parametrize("engine", ["inprocess", "superlink", "ray"])
+ENGINES = [
+    "inprocess",
+    "superlink",
+    pytest.param(
+        "ray", marks=pytest.mark.skipif(find_spec("ray") is None, reason="the package 'ray' is not installed")
+    ),
+]
+
+
+@pytest.mark.parametrize("engine", ENGINES)
 def test_a_run_is_paused_resumed_stopped_in_mid_training_and_resumed_to_the_same_model(
     engine: str,
     undisturbed: dict[str, Any],
@@ -61,16 +76,42 @@ def test_a_run_is_paused_resumed_stopped_in_mid_training_and_resumed_to_the_same
     monitor: MonitorProcess,
     client: httpx.Client,
 ) -> None:
-    if engine == "ray" and importlib.util.find_spec("ray") is None:
-        pytest.skip("the engine 'ray' needs the package 'ray', which is not installed")
-    run_id = f"operated-{engine}"
+    model, types = operate(engine, f"operated-{engine}", small, home, monitor, client)
+    types |= fail(engine, f"failed-{engine}", small, home, monitor, client)
+
+    assert model == undisturbed["model_sha256"]
+    assert types == REQUIRED
+
+
+@pytest.mark.real_data
+def test_real_blood_is_operated_to_the_same_model_in_every_engine(
+    real_data: Path, real_backbone: Path, tmp_path: Path, monitor: MonitorProcess, client: httpx.Client
+) -> None:
+    options = [
+        *("--home", str(tmp_path), "--data", str(real_data), "--backbone", str(real_backbone), "--no-bounds"),
+        *("--clients", "3", "--rounds", "3", "--set", "dataset.limit=120", "--set", "learning.epochs=8"),
+    ]
+    undisturbed = forked("run", "blood", *options, "--run-id", "undisturbed", "--json").json["model_sha256"]
+    for engine in ("inprocess", "superlink", *(["ray"] if find_spec("ray") else [])):
+        model, types = operate(engine, f"blood-{engine}", options, tmp_path, monitor, client)
+        types |= fail(engine, f"blood-failed-{engine}", options, tmp_path, monitor, client)
+
+        assert model == undisturbed
+        assert types == REQUIRED
+
+
+def operate(
+    engine: str, run_id: str, options: list[str], home: Path, monitor: MonitorProcess, client: httpx.Client
+) -> tuple[str, set[str]]:
+    """Pause, resume and stop a run by the API, and resume it to its end; its model and the types of its events."""
     log = home / "runs" / run_id / "events.jsonl"
-    with running("run", "blood", *small, "--engine", engine, "--run-id", run_id, "--monitor", monitor.url) as process:
+    with running("run", "blood", *options, "--engine", engine, "--run-id", run_id, "--monitor", monitor.url) as process:
         worker, _ = hold_training(log, 1)
         command(client, run_id, "pause")
         assert state(client, run_id) == "pausing"
         worker.resume()
         wait_for_state(client, run_id, "paused")
+        wait_until(lambda: "node_heartbeat" in types_at(client, run_id), "a sign of life while it is paused")
         command(client, run_id, "resume")
         wait_for_state(client, run_id, "running")
 
@@ -95,10 +136,36 @@ def test_a_run_is_paused_resumed_stopped_in_mid_training_and_resumed_to_the_same
     resumed = forked("resume", run_id, "--home", home, "--engine", "inprocess", "--monitor", monitor.url, "--json")
 
     assert resumed.code == 0, resumed.errors
-    assert resumed.json["model_sha256"] == undisturbed["model_sha256"]
+    model: str = resumed.json["model_sha256"]
     shown = client.get(f"/api/runs/{run_id}").json()
-    assert (shown["state"], shown["attempt"], shown["model_sha256"]) == ("completed", 2, undisturbed["model_sha256"])
+    assert (shown["state"], shown["attempt"], shown["model_sha256"]) == ("completed", 2, model)
     assert_whole(client, run_id, log)
+    events = read_events(log)
+    assert_payloads_are_those_of_the_models(events, home / "runs" / run_id / "checkpoints")
+    assert_latencies_contain_each_other(events)
+    return model, types_at(client, run_id)
+
+
+def fail(
+    engine: str, run_id: str, options: list[str], home: Path, monitor: MonitorProcess, client: httpx.Client
+) -> set[str]:
+    """Kill a client of a run that needs every one of them; the types of its events."""
+    log = home / "runs" / run_id / "events.jsonl"
+    command = ["run", "blood", *options, "--engine", engine, "--set", "federation.minimum_clients=3"]
+    with running(*command, "--run-id", run_id, "--monitor", monitor.url) as process:
+        worker, _ = hold_training(log, 1)
+        worker.kill()
+        process.communicate(timeout=120)
+    wait_for_state(client, run_id, "failed")
+    assert "only 2 of the 3 clients" in client.get(f"/api/runs/{run_id}").json()["reason"]
+    assert_whole(client, run_id, log)
+    return types_at(client, run_id)
+
+
+def types_at(client: httpx.Client, run_id: str) -> set[str]:
+    """The types of a run's events that the monitor has."""
+    lines = client.get(f"/api/runs/{run_id}/export").text.splitlines()
+    return {event_adapter.validate_json(line).type for line in lines}
 
 
 def test_kill_9_of_monitor_and_run_at_once_loses_nothing(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -16,6 +15,7 @@ from fedforge_runtime.telemetry.emitter import read_events
 from monitor.schema import AggregationCompleted, ClientTrainStarted, RunRequested
 from tests.e2e.command import processes_of, running, wait_for_event, wait_until
 from tests.e2e.forked import forked
+from tests.e2e.test_monitor import ENGINES
 from tests.monitor_process import MonitorProcess
 
 
@@ -50,7 +50,7 @@ def assert_stopped(
     wait_until(lambda: client.get(f"/api/runs/{run_id}").json()["state"] == "stopped", "stopped")
 
 
-@pytest.mark.parametrize("engine", ["inprocess", "superlink", "ray"])
+@pytest.mark.parametrize("engine", ENGINES)
 def test_a_run_is_stopped_while_it_starts_and_while_it_evaluates_and_resumes_to_the_same_model(
     engine: str,
     undisturbed: dict[str, Any],
@@ -59,8 +59,6 @@ def test_a_run_is_stopped_while_it_starts_and_while_it_evaluates_and_resumes_to_
     monitor: MonitorProcess,
     client: httpx.Client,
 ) -> None:
-    if engine == "ray" and importlib.util.find_spec("ray") is None:
-        pytest.skip("the engine 'ray' needs the package 'ray', which is not installed")
     command = ["run", "blood", *small, "--engine", engine, "--monitor", monitor.url]
     starting, evaluating = f"starting-{engine}", f"evaluating-{engine}"
 
