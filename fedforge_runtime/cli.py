@@ -12,6 +12,7 @@ from fedforge_runtime import __version__
 from fedforge_runtime.artifacts import storage_error
 from fedforge_runtime.commands import (
     audit,
+    baseline,
     bounds,
     data,
     federation,
@@ -62,6 +63,7 @@ app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options"
 )
 app.add_typer(federation.app, name="federation")
 app.add_typer(operation.events, name="events")
+app.add_typer(baseline.app, name="baseline")
 
 
 def main() -> None:

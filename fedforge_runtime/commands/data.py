@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
 from fedforge_runtime.commands.options import (
     BackboneOption,
     ClientsOption,
@@ -22,6 +27,17 @@ from fedforge_runtime.commands.output import command
 from fedforge_runtime.home import Home
 
 
+class Until(StrEnum):
+    """How far to prepare."""
+
+    DATASET = "dataset"
+    PREPROCESS = "preprocess"
+    FEATURES = "features"
+
+
+UntilOption = Annotated[Until, typer.Option("--until", help="the last thing that is made")]
+
+
 def prepare(
     phase: Phase,
     home: HomeOption = None,
@@ -34,6 +50,7 @@ def prepare(
     mode: ModeOption = None,
     seed: SeedOption = None,
     assignments: SetOption = None,
+    until: UntilOption = Until.FEATURES,
     as_json: JsonOption = False,
     debug: DebugOption = False,
 ) -> None:
@@ -56,7 +73,8 @@ def prepare(
         from fedforge_runtime.console import ConsoleNarrator, print_artifacts
         from fedforge_runtime.federation.preparation import prepare_everything
 
-        artifacts = prepare_everything(run_config, home=Home.resolve(home), narrator=ConsoleNarrator())
+        chosen, narrator = Home.resolve(home), ConsoleNarrator()
+        artifacts = prepare_everything(run_config, home=chosen, narrator=narrator, until=until.value)
         emit(
             {each.kind: {"key": each.key, "path": str(each.path), "created": each.created} for each in artifacts},
             lambda _: print_artifacts(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from fedforge_runtime.artifacts import Artifact, ArtifactStore
 from fedforge_runtime.config import RunConfig, read_run_config
@@ -161,8 +162,14 @@ def inputs_exist(inputs: RunInputs) -> bool:
     return all(Path(path).is_dir() for path in paths if path)
 
 
-def prepare_everything(config: RunConfig, *, home: Home, narrator: Narrator) -> list[Artifact]:
-    """Build all artifacts of a configuration, features included, without a run; returns them in order.
+Until = Literal["dataset", "preprocess", "features"]
+"""How far to prepare: the data alone, everything but what is computed of every image, or all of it."""
+
+
+def prepare_everything(
+    config: RunConfig, *, home: Home, narrator: Narrator, until: Until = "features"
+) -> list[Artifact]:
+    """Build the artifacts of a configuration without a run; returns them in order.
 
     Raises:
         ConfigError, DataError, BackboneError, StorageError: the request cannot be carried out.
@@ -170,11 +177,15 @@ def prepare_everything(config: RunConfig, *, home: Home, narrator: Narrator) -> 
     """
     check_preparation(config, home)
     home.require_writable()
-    start_template()
     store = ArtifactStore(home)
+    if until == "dataset":
+        return [prepare_dataset(config.dataset, home=home, store=store, notify=narrator.notice)]
+    start_template()
     workers = config.runtime.worker_count(config.partition.clients)
     with WorkerPool(workers, threads=config.runtime.threads_per_worker) as pool:
         prepared = prepare(config, home=home, store=store, pool=pool, narrator=narrator)
+        if until == "preprocess":
+            return prepared.artifacts(Caches())
         with SignalControl().installed() as control:
             tools = PassTools(pool, workers, narrator.row_pass, control.raise_if_stopped)
             caches = prepare_caches(config, prepared, store=store, tools=tools)

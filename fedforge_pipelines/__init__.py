@@ -1,0 +1,1 @@
+"""The curriculum Blood, Derma, Path as a Dagster asset graph."""

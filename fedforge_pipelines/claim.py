@@ -1,0 +1,73 @@
+"""A run at the monitor while Dagster carries it out: claimed once, and renewed until it ends."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+from fedforge_runtime.background import Background
+from fedforge_runtime.telemetry.monitor_client import (
+    MonitorAddress,
+    MonitorAwayError,
+    MonitorClient,
+    MonitorRefusedError,
+)
+
+_RENEW_SECONDS = 5.0
+_HELD: dict[str, Claim] = {}
+"""Claims of this process, by run: the steps of a Dagster run share it."""
+_LOCK = threading.Lock()
+
+
+class Claim(Background):
+    """The right to carry out one attempt of a run, renewed in the background.
+
+    Args:
+        attempt: what the attempt is called; earlier ones are told to stop.
+    """
+
+    def __init__(self, address: MonitorAddress, run_id: str, lease_id: str, attempt: int) -> None:
+        super().__init__(f"claim-{run_id}")
+        self.attempt = attempt
+        self._address = address
+        self._path = f"/api/runs/{run_id}/leases/{lease_id}"
+
+    def _work(self) -> None:
+        with MonitorClient(self._address) as client:
+            while not self._ending.wait(_RENEW_SECONDS):
+                try:
+                    client.ask("POST", self._path)
+                except MonitorAwayError:
+                    continue  # it waits a while after its own downtime before it declares anything lost
+                except MonitorRefusedError:
+                    return  # it has ended, or was given to somebody else: the run itself is told
+
+
+def hold(address: MonitorAddress, run_id: str, request: dict[str, Any] | None, claimant: str) -> Claim:
+    """The claim of this process on a run, taken at the first call.
+
+    Args:
+        request: asked for first, where the monitor does not know the run; `None` where it does.
+
+    Raises:
+        MonitorAwayError: see there.
+        MonitorRefusedError: the run waits for nobody: it was stopped, is finished, or somebody else has it.
+    """
+    with _LOCK:
+        if run_id not in _HELD:
+            with MonitorClient(address) as client:
+                if request is not None:
+                    client.ask("POST", "/api/runs", json={"run_id": run_id, "request": request})
+                lease = client.ask("POST", f"/api/runs/{run_id}/claim", json={"claimant": claimant})
+            claim = Claim(address, run_id, lease["lease_id"], lease["attempt"])
+            claim.__enter__()
+            _HELD[run_id] = claim
+        return _HELD[run_id]
+
+
+def release(run_id: str) -> None:
+    """Renew it no longer: the run has ended, and the monitor knows."""
+    with _LOCK:
+        claim = _HELD.pop(run_id, None)
+    if claim is not None:
+        claim.__exit__(None, None, None)

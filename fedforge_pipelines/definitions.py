@@ -1,0 +1,26 @@
+"""What `dagster dev` and `dg dev` load."""
+
+import dagster as dg
+
+from fedforge_pipelines.assets import build_assets, settings_key
+from fedforge_pipelines.automation import RECORDERS, SCHEDULES, requested_runs
+from fedforge_pipelines.fedforge import Fedforge
+from fedforge_pipelines.handover import Handover
+from fedforge_pipelines.jobs import JOBS
+from fedforge_pipelines.phases import PHASES
+from fedforge_pipelines.settings import PhaseSettings
+
+_fedforge = Fedforge.configure_at_launch()
+
+defs = dg.Definitions(
+    assets=[asset for phase in PHASES for asset in build_assets(phase)],
+    jobs=JOBS,
+    schedules=SCHEDULES,
+    sensors=[requested_runs, *RECORDERS],
+    resources={
+        "fedforge": _fedforge,
+        "io_manager": Handover(fedforge=_fedforge),
+        **{settings_key(phase): PhaseSettings.configure_at_launch() for phase in PHASES},
+    },
+    executor=dg.in_process_executor,  # every heavy thing is a process of its own; a step's process would cost seconds
+)

@@ -1,0 +1,68 @@
+"""Results as Dagster shows them: tables, pictures and text in an asset's metadata."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+
+Metadata = dict[str, Any]
+
+
+def picture(svg: str, title: str) -> dg.MarkdownMetadataValue:
+    """An SVG inside the text itself, so that no server is needed for it."""
+    encoded = base64.b64encode(svg.encode()).decode()
+    return dg.MetadataValue.md(f"![{title}](data:image/svg+xml;base64,{encoded})")
+
+
+def table(rows: Sequence[Mapping[str, Any]]) -> dg.TableMetadataValue:
+    """Rows of the same columns; numbers are rounded for people."""
+    records = [dg.TableRecord({name: _cell(value) for name, value in row.items()}) for row in rows]
+    columns = [dg.TableColumn(name, _type(value)) for name, value in records[0].data.items()] if records else []
+    return dg.MetadataValue.table(records, schema=dg.TableSchema(columns))
+
+
+def origin(artifact: Mapping[str, Any], manifest: Mapping[str, Any]) -> Metadata:
+    """Where an artifact is, what it was made from, and whether this made it or found it."""
+    inputs = "\n".join(f"- {name}: `{value}`" for name, value in _flat(manifest["inputs"]))
+    return {
+        "key": artifact["key"],
+        "unchanged": not artifact["created"],
+        "made": "made now" if artifact["created"] else f"unchanged: found as it was made at {manifest['made_at']}",
+        "path": dg.MetadataValue.path(artifact["path"]),
+        "made_from": dg.MetadataValue.md(inputs),
+    }
+
+
+def content_hash(manifest: Mapping[str, Any]) -> str:
+    """One name for the bytes of an artifact's files: the data version."""
+    from hashlib import sha256
+
+    lines = (f"{name} {file['sha256']}\n" for name, file in sorted(manifest["files"].items()))
+    return sha256("".join(lines).encode()).hexdigest()
+
+
+def page(path: str | Path) -> dg.UrlMetadataValue:
+    """A page of this machine."""
+    return dg.MetadataValue.url(Path(path).as_uri())
+
+
+def _flat(value: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, Any]]:
+    for name, inner in value.items():
+        if isinstance(inner, Mapping):
+            yield from _flat(inner, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", inner
+
+
+def _cell(value: Any) -> Any:
+    if isinstance(value, float):
+        return round(value, 4)
+    return value if isinstance(value, (str, int, bool)) or value is None else str(value)
+
+
+def _type(value: Any) -> str:
+    return {bool: "bool", int: "int", float: "float"}.get(type(value), "string")

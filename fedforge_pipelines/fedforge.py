@@ -1,0 +1,128 @@
+"""Runs the `fedforge` command for an asset: in processes of its own, none of which outlives the step."""
+
+# Without `from __future__ import annotations`: Dagster reads these annotations.
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+from pydantic import Field
+
+from fedforge_runtime.home import Home
+from fedforge_runtime.lifeline import describe_exit
+
+_GRACE_SECONDS = 4.0
+_STOPPED = 130
+
+
+class Fedforge(dg.ConfigurableResource):
+    """Where FedForge works, and how its command is run."""
+
+    home: str = Field(default="", description="default $FEDFORGE_HOME or ./.fedforge")
+    monitor: str = Field(default="", description="URL of the monitor that follows runs; default $FEDFORGE_MONITOR")
+    baselines: str = Field(default="", description="default $FEDFORGE_BASELINES or ./baselines")
+
+    def opened(self) -> Home:
+        return Home.resolve(Path(self.home) if self.home else None)
+
+    def monitor_url(self) -> str | None:
+        return self.monitor or os.environ.get("FEDFORGE_MONITOR") or None
+
+    def ask(
+        self,
+        context: dg.AssetExecutionContext,
+        *arguments: str,
+        environment: Mapping[str, str] | None = None,
+        accepted: Sequence[int] = (0,),
+    ) -> dict[str, Any]:
+        """The JSON that a command answers with; what it tells people goes to the step's log.
+
+        Args:
+            accepted: exit codes after which there is an answer.
+
+        Raises:
+            dg.Failure: it failed, with its last error.
+        """
+        home = ("--home", str(self.opened().root))
+        context.log.info(f"fedforge {' '.join(arguments)}")
+        read_end, write_end = os.pipe()  # once it is closed, which the kernel does for a process that dies, all ends
+        try:
+            process = subprocess.Popen(
+                [
+                    sys.executable,
+                    "-m",
+                    "fedforge_runtime.lifeline",
+                    str(read_end),
+                    "fedforge",
+                    *arguments,
+                    *home,
+                    "--json",
+                ],
+                env={**os.environ, "COLUMNS": "200", **(environment or {})},
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                pass_fds=(read_end,),
+                text=True,
+                start_new_session=True,  # Dagster's interrupt is for the step, which then ends this in order
+            )
+        finally:
+            os.close(read_end)
+        words = _Words(process, context)
+        try:
+            assert process.stdout is not None
+            output = process.stdout.read()
+            process.wait()
+        finally:
+            _end(process)
+            os.close(write_end)
+            words.join()
+        if process.returncode not in accepted:
+            raise _failure(arguments[0], process.returncode, words.last_error)
+        answer: dict[str, Any] = json.loads(output)
+        return answer
+
+
+class _Words(threading.Thread):
+    """Carries what a command tells people to the step's log."""
+
+    def __init__(self, process: "subprocess.Popen[str]", context: dg.AssetExecutionContext) -> None:
+        super().__init__(name="words", daemon=True)
+        self.last_error = ""
+        self._process = process
+        self._context = context
+        self.start()
+
+    def run(self) -> None:
+        assert self._process.stderr is not None
+        for line in self._process.stderr:
+            text = line.strip()
+            if text.startswith("error: "):
+                self.last_error = text.removeprefix("error: ")
+            elif text:
+                self._context.log.info(text)
+
+
+def _end(process: "subprocess.Popen[str]") -> None:
+    if process.poll() is None:
+        process.send_signal(signal.SIGINT)
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(_GRACE_SECONDS)
+        process.kill()
+        process.wait()
+
+
+def _failure(command: str, code: int, error: str) -> dg.Failure:
+    stopped = code == _STOPPED
+    return dg.Failure(
+        error or f"fedforge {command} ended: {describe_exit(code)}.",
+        metadata={"command": command, "exit_code": code, "stopped": stopped},
+        allow_retries=not stopped and command == "prepare",
+    )

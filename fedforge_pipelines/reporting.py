@@ -1,0 +1,36 @@
+"""Tells the monitor how an attempt ended where the run itself could not."""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+
+from fedforge_runtime.telemetry.emitter import new_event
+from fedforge_runtime.telemetry.monitor_client import (
+    ENDED,
+    MonitorAddress,
+    MonitorAwayError,
+    MonitorClient,
+    MonitorRefusedError,
+)
+from monitor.schema import RunFailed
+
+
+def report_failure(url: str, run_id: str, attempt: int, reason: str) -> None:
+    """Have an attempt that is still the present one, and has not ended, fail."""
+    with suppress(MonitorAwayError, MonitorRefusedError), MonitorClient(MonitorAddress.parse(url)) as client:
+        run = client.ask("GET", f"/api/runs/{run_id}")
+        if run["attempt"] != attempt or run["state"] in ENDED:
+            return
+        event = new_event(
+            RunFailed,
+            emitter_id=f"dagster-{os.getpid()}-{attempt}",
+            emitter_seq=1,
+            run_id=run_id,
+            attempt=attempt,
+            round=run["round"],
+            node_id="server",
+            role="server",
+            reason=reason[:2000],
+        )
+        client.ask("POST", "/api/events", json={"events": [event.model_dump(mode="json")]})

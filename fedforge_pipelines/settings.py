@@ -1,0 +1,64 @@
+"""What can be chosen for a phase in Dagster's launchpad."""
+
+# Without `from __future__ import annotations`: Dagster reads these annotations.
+import json
+from typing import Any, Optional
+
+import dagster as dg
+from pydantic import Field
+
+
+class PhaseSettings(dg.ConfigurableResource):
+    """The settings of one phase in one Dagster run, the same for all its assets; what is left out is the phase's own.
+
+    They become options of the `fedforge` command, which checks them.
+    """
+
+    data: str = Field(default="", description="official, phantom, auto, or a folder with the phase's .npz")
+    backbone: str = Field(default="", description="hub id, checkpoint folder, or untrained")
+    profile: str = Field(default="cpu-safe", description="cpu-safe or tuned")
+    clients: Optional[int] = Field(default=None, description="number of sites")  # noqa: UP045
+    rounds: Optional[int] = Field(default=None, description="rounds of federated training")  # noqa: UP045
+    partition: str = Field(default="", description="how rows are spread over sites; see: fedforge partition --list")
+    strategy: str = Field(default="", description="for example fedavg, fedadam, krum, closed_form")
+    engine: str = Field(default="", description="inprocess, ray or superlink")
+    mode: str = Field(default="", description="head_only, last_block or full")
+    seed: Optional[int] = Field(default=None, description="of every random draw")  # noqa: UP045
+    overrides: dict[str, Any] = Field(default={}, description="any other key, for example partition.parameters.alpha")
+    allow_findings: list[str] = Field(
+        default=[], description="findings of the audit that may stand in these very data, by their id"
+    )
+    allowed_because: str = Field(default="", description="why they may stand")
+    allowed_by: str = Field(default="", description="who decides so")
+    run_id: str = Field(default="", description="of a request that a monitor keeps; set by the sensor")
+
+    def chosen(self) -> dict[str, Any]:
+        """The chosen configuration keys, dotted, with their values."""
+        named = {
+            "dataset.source": self.data,
+            "backbone.name": self.backbone,
+            "partition.name": self.partition,
+            "partition.clients": self.clients,
+            "federation.rounds": self.rounds,
+            "federation.strategy.name": self.strategy,
+            "runtime.engine": self.engine,
+            "learning.mode": self.mode,
+            "seed": self.seed,
+        }
+        return {key: value for key, value in named.items() if value not in ("", None)} | self.overrides
+
+    def options(self) -> list[str]:
+        """The same as options of `fedforge`."""
+        texts = [
+            f"{key}={value if isinstance(value, str) else json.dumps(value)}" for key, value in self.chosen().items()
+        ]
+        return ["--profile", self.profile, *(part for text in texts for part in ("--set", text))]
+
+    def request(self, phase: str) -> dict[str, Any]:
+        """The federated run as a monitor keeps it: whoever starts it again asks for the same."""
+        return {"phase": phase, "profile": self.profile, "overrides": self.chosen(), "requested_by": "dagster"}
+
+    def audit_options(self) -> list[str]:
+        """What else `fedforge audit` is given."""
+        allowed = [part for finding in self.allow_findings for part in ("--allow", finding)]
+        return [*allowed, "--reason", self.allowed_because, "--by", self.allowed_by] if allowed else []
