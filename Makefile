@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint format sim-smoke chaos bench openapi clean
+.PHONY: help install demo up down test lint format sim-smoke chaos bench openapi clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
@@ -22,6 +22,12 @@ install: $(VENV)/.installed-dev  ## make the virtual environment with every extr
 
 demo: $(VENV)/.installed  ## three clients, three rounds on blood cells; needs no network after the install
 	$(BIN)/fedforge demo
+
+up: $(VENV)/.installed  ## monitor and Dagster, until Ctrl-C; DETACH=1 returns once they answer
+	$(BIN)/fedforge up $(if $(DETACH),--detach)
+
+down:  ## end what make up DETACH=1 has started
+	$(BIN)/fedforge down
 
 test: install  ## the whole test suite
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile

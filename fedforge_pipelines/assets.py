@@ -23,6 +23,7 @@ POOL = "federated_run"
 _LEAKS = ("exact-duplicates-across-splits", "near-duplicates-across-splits", "groups-across-splits")
 _MOST_DIFFERENCES = 50
 Handed = dict[str, Any]
+_HANDED = dg.PythonObjectDagsterType(dict, name="Handed", description="Key and path of an artifact, or of a run.")
 
 
 def settings_key(phase: Phase) -> str:
@@ -36,7 +37,7 @@ def build_assets(phase: Phase) -> list[dg.AssetsDefinition]:
         "key_prefix": [phase.name],
         "group_name": phase.name,
         "code_version": "1",
-        "dagster_type": dg.PythonObjectDagsterType(dict, "Handover"),
+        "dagster_type": _HANDED,
         "owners": ["team:federated"],
         "tags": {"fedforge/phase": phase.name},
         "required_resource_keys": {settings_key(phase), "fedforge"},

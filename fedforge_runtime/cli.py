@@ -58,9 +58,10 @@ for _command in (
     hardware.hardware_check,
 ):
     app.command()(_command)
-app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []})(
-    operation.monitor
-)
+for _other in (operation.monitor, operation.up, operation.down):  # each is another package's, and takes its options
+    app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []})(
+        _other
+    )
 app.add_typer(federation.app, name="federation")
 app.add_typer(operation.events, name="events")
 app.add_typer(baseline.app, name="baseline")

@@ -35,7 +35,21 @@ events = typer.Typer(help="Event logs of runs.", no_args_is_help=True)
 
 def monitor(context: typer.Context) -> None:
     """Serve the monitor: every event of every run, and their control. Takes the options of `python -m monitor`."""
-    os.execv(sys.executable, [sys.executable, "-m", "monitor", *context.args])  # noqa: S606
+    _execute("monitor", *context.args)
+
+
+def up(context: typer.Context) -> None:
+    """Serve the monitor and Dagster together until Ctrl-C; --detach returns, `fedforge down` ends it."""
+    _execute("fedforge_pipelines.up", "up", *context.args)
+
+
+def down(context: typer.Context) -> None:
+    """End what `fedforge up --detach` has started."""
+    _execute("fedforge_pipelines.up", "down", *context.args)
+
+
+def _execute(module: str, *arguments: str) -> None:
+    os.execv(sys.executable, [sys.executable, "-m", module, *arguments])  # noqa: S606
 
 
 def pause(

@@ -1,0 +1,266 @@
+"""`fedforge up` and `fedforge down`: the monitor and Dagster's processes, started and ended together."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from contextlib import closing, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import httpx
+import psutil
+import typer
+from filelock import FileLock, Timeout
+
+from fedforge_pipelines.supervision import Part, end, start_in_order, supervise
+from fedforge_runtime.artifacts import read_json, write_json
+from fedforge_runtime.errors import FedForgeError
+from fedforge_runtime.home import Home
+from fedforge_runtime.stop_signal import StopSignal
+
+_LOOK_SECONDS = 0.2
+_END_SECONDS = 90.0
+_HOST = "127.0.0.1"
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, no_args_is_help=True)
+
+HomeOption = Annotated[Path | None, typer.Option("--home", help="default $FEDFORGE_HOME or ./.fedforge")]
+MonitorPort = Annotated[int, typer.Option(min=0, max=65535, help="of the monitor; 0 takes a free one")]
+DagsterPort = Annotated[int, typer.Option(min=0, max=65535, help="of Dagster's pages; 0 takes a free one")]
+Detach = Annotated[bool, typer.Option("--detach", help="return once everything answers; fedforge down ends it")]
+
+
+class UpError(FedForgeError):
+    """It cannot be started, or not be ended."""
+
+
+@dataclass(frozen=True)
+class State:
+    """What is written down while it is up."""
+
+    process_id: int
+    monitor: str
+    dagster: str
+
+    def show(self) -> None:
+        typer.echo(f"monitor at {self.monitor}\nDagster at {self.dagster}")
+
+
+@app.command()
+def up(
+    home: HomeOption = None, monitor_port: MonitorPort = 8400, dagster_port: DagsterPort = 3000, detach: Detach = False
+) -> None:
+    """Serve monitor and Dagster until Ctrl-C."""
+    chosen = Home.resolve(home)
+    chosen.require_writable()
+    folder = _folder(chosen)
+    folder.mkdir(parents=True, exist_ok=True)
+    if detach:
+        _detach(chosen, monitor_port, dagster_port)
+        return
+    try:
+        with FileLock(folder / ".lock", timeout=0):
+            _serve(chosen, _taken(monitor_port, "--monitor-port"), _taken(dagster_port, "--dagster-port"))
+    except Timeout as error:
+        raise UpError(f"{chosen.root} is up already.", remedy="End it with: fedforge down") from error
+
+
+@app.command()
+def down(home: HomeOption = None) -> None:
+    """End what `fedforge up` has started."""
+    chosen = Home.resolve(home)
+    state = _read_state(chosen)
+    if state is None:
+        raise UpError(f"nothing of {chosen.root} is up.", remedy="Start it with: fedforge up")
+    process = psutil.Process(state.process_id)
+    process.terminate()
+    try:
+        process.wait(timeout=_END_SECONDS)
+    except psutil.TimeoutExpired as error:
+        raise UpError(f"process {state.process_id} has not ended within {_END_SECONDS:g} s.") from error
+    typer.echo("ended")
+
+
+def _serve(home: Home, monitor_port: int, dagster_port: int) -> None:
+    stop = StopSignal()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    state = State(os.getpid(), f"http://{_HOST}:{monitor_port}", f"http://{_HOST}:{dagster_port}")
+    parts = _parts(home, state)
+    try:
+        if start_in_order(parts, stop):
+            write_json(_state_file(home), vars(state))
+            state.show()
+            typer.echo(f"logs in {_folder(home)}; Ctrl-C ends it")
+            supervise(parts, stop, typer.echo)
+    finally:
+        end(parts)
+        _state_file(home).unlink(missing_ok=True)
+
+
+def _parts(home: Home, state: State) -> list[Part]:
+    """In the order in which they need each other; the monitor is ended last, so that it hears of every end."""
+    dagster_home, code_port = _dagster_home(home), _free_port()
+    environment = {
+        "FEDFORGE_HOME": str(home.root),
+        "FEDFORGE_MONITOR": state.monitor,
+        "DAGSTER_HOME": str(dagster_home),
+    }
+    location = {"grpc_server": {"host": _HOST, "port": code_port, "location_name": "fedforge"}}
+    (dagster_home / "workspace.yaml").write_text(json.dumps({"load_from": [location]}))
+    workspace = ("--workspace", str(dagster_home / "workspace.yaml"))
+    scripts = Path(sys.executable).parent
+    dagster, webserver, daemon = (str(scripts / name) for name in ("dagster", "dagster-webserver", "dagster-daemon"))
+    _make_storage([dagster, "instance", "info"], environment)
+
+    def log(name: str) -> Path:
+        return _folder(home) / f"{name}.log"
+
+    return [
+        Part(
+            "monitor",
+            [sys.executable, "-m", "monitor", "--port", _port(state.monitor)],
+            environment,
+            log("monitor"),
+            lambda: _answers(f"{state.monitor}/api/ready"),
+        ),
+        Part(
+            "code server",
+            [
+                *(dagster, "api", "grpc", "--host", _HOST, "--port", str(code_port)),
+                *("--module-name", "fedforge_pipelines.definitions", "--location-name", "fedforge"),
+                "--use-python-environment-entry-point",
+            ],
+            environment,
+            log("code-server"),
+            lambda: _listens(code_port),
+        ),
+        Part(
+            "webserver",
+            [webserver, "--host", _HOST, "--port", _port(state.dagster), *workspace],
+            environment,
+            log("webserver"),
+            lambda: _answers(f"{state.dagster}/server_info"),
+        ),
+        Part("daemon", [daemon, "run", *workspace], environment, log("daemon"), lambda: True),
+    ]
+
+
+def _dagster_home(home: Home) -> Path:
+    source = Path(__file__).parents[1] / "dagster.yaml"
+    if not source.is_file():
+        raise UpError(f"there is no {source}.", remedy="Start it from FedForge's checkout, installed with pip -e.")
+    folder = home.root / "dagster"
+    folder.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(source, folder / "dagster.yaml")
+    return folder
+
+
+def _make_storage(command: list[str], environment: dict[str, str]) -> None:
+    """Dagster's tables, before several of its processes would make them at the same time."""
+    done = subprocess.run(command, env={**os.environ, **environment}, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        words = " ".join(done.stderr.strip().splitlines()[-1:])
+        raise UpError(f"Dagster cannot use {environment['DAGSTER_HOME']}: {words}")
+
+
+def _detach(home: Home, monitor_port: int, dagster_port: int) -> None:
+    if _read_state(home) is not None:
+        raise UpError(f"{home.root} is up already.", remedy="End it with: fedforge down")
+    log = _folder(home) / "up.log"
+    ports = ("--monitor-port", str(monitor_port), "--dagster-port", str(dagster_port))
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "fedforge_pipelines.up", "up", "--home", str(home.root), *ports],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    while (state := _read_state(home)) is None:
+        if process.poll() is not None:
+            raise UpError(log.read_text(errors="replace").strip().removeprefix("error: "))
+        time.sleep(_LOOK_SECONDS)
+    state.show()
+    typer.echo("fedforge down ends it")
+
+
+def _folder(home: Home) -> Path:
+    return home.root / "up"
+
+
+def _state_file(home: Home) -> Path:
+    return _folder(home) / "state.json"
+
+
+def _read_state(home: Home) -> State | None:
+    """Of what is up; `None` where its lock is free: then it has ended, whatever is written."""
+    if not _folder(home).is_dir():
+        return None
+    try:
+        with FileLock(_folder(home) / ".lock", timeout=0):
+            return None
+    except Timeout:
+        pass
+    with suppress(OSError, ValueError, TypeError):
+        return State(**read_json(_state_file(home)))
+    return None
+
+
+def _answers(url: str) -> bool:
+    with suppress(httpx.HTTPError):
+        return httpx.get(url, timeout=2, trust_env=False).is_success
+    return False
+
+
+def _listens(port: int) -> bool:
+    with closing(socket.socket()) as attempt:
+        attempt.settimeout(1)
+        return attempt.connect_ex((_HOST, port)) == 0
+
+
+def _port(url: str) -> str:
+    return url.rpartition(":")[2]
+
+
+def _taken(port: int, option: str) -> int:
+    """A port that is free now."""
+    if port == 0:
+        return _free_port()
+    with closing(socket.socket()) as attempt:
+        attempt.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            attempt.bind((_HOST, port))
+        except OSError as error:
+            raise UpError(
+                f"port {port} is in use.", remedy=f"Choose another with {option}; 0 takes a free one."
+            ) from error
+    return port
+
+
+def _free_port() -> int:
+    with closing(socket.socket()) as attempt:
+        attempt.bind((_HOST, 0))
+        port: int = attempt.getsockname()[1]
+        return port
+
+
+def main() -> None:
+    """An expected error is one line on standard error and exit code 1."""
+    try:
+        app()
+    except FedForgeError as error:
+        sys.stderr.write(f"error: {' '.join(str(error).split())}\n")
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()
