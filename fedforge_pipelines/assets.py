@@ -26,9 +26,9 @@ Handed = dict[str, Any]
 _HANDED = dg.PythonObjectDagsterType(dict, name="Handed", description="Key and path of an artifact, or of a run.")
 
 
-def settings_key(phase: Phase) -> str:
+def settings_key(phase: str) -> str:
     """The resource that holds a phase's settings."""
-    return f"{phase.name}_settings"
+    return f"{phase}_settings"
 
 
 def build_assets(phase: Phase) -> list[dg.AssetsDefinition]:
@@ -40,7 +40,7 @@ def build_assets(phase: Phase) -> list[dg.AssetsDefinition]:
         "dagster_type": _HANDED,
         "owners": ["team:federated"],
         "tags": {"fedforge/phase": phase.name},
-        "required_resource_keys": {settings_key(phase), "fedforge"},
+        "required_resource_keys": {settings_key(phase.name), "fedforge"},
     }
 
     def key(name: str) -> dg.AssetKey:
@@ -50,7 +50,7 @@ def build_assets(phase: Phase) -> list[dg.AssetsDefinition]:
         return dg.AssetCheckSpec(name, asset=key(asset), blocking=blocking, description=description)
 
     def tools(context: dg.AssetExecutionContext) -> tuple[Fedforge, PhaseSettings]:
-        settings: PhaseSettings = getattr(context.resources, settings_key(phase))
+        settings: PhaseSettings = getattr(context.resources, settings_key(phase.name))
         fedforge: Fedforge = context.resources.fedforge
         hold_request(fedforge, settings, context)
         return fedforge, settings

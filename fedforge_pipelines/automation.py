@@ -1,6 +1,6 @@
 """What starts runs without a person at Dagster: requests at the monitor, and the night."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import dagster as dg
@@ -9,7 +9,8 @@ from fedforge_pipelines.assets import settings_key
 from fedforge_pipelines.carrying import ATTEMPT_TAG, RUN_ID_TAG
 from fedforge_pipelines.fedforge import Fedforge
 from fedforge_pipelines.jobs import BASELINE_REGRESSION, JOBS, phase_job
-from fedforge_pipelines.phases import PHASES
+from fedforge_pipelines.reporting import report_failure
+from fedforge_runtime.telemetry.monitor_client import MonitorAddress, MonitorAwayError, MonitorClient
 
 ACTIVE = [
     dg.DagsterRunStatus.QUEUED,
@@ -46,8 +47,6 @@ SCHEDULES = [nightly_baseline_regression]
 )
 def requested_runs(context: dg.SensorEvaluationContext, fedforge: Fedforge) -> Iterator[dg.RunRequest | dg.SkipReason]:
     """Starts what the monitor has requests for: each attempt at a run is one Dagster run."""
-    from fedforge_runtime.telemetry.monitor_client import MonitorAddress, MonitorAwayError, MonitorClient
-
     url = fedforge.monitor_url()
     if url is None:
         yield dg.SkipReason("there is no monitor; FEDFORGE_MONITOR names one, and `fedforge up` starts one")
@@ -63,9 +62,14 @@ def requested_runs(context: dg.SensorEvaluationContext, fedforge: Fedforge) -> I
         yield dg.SkipReason("nothing is asked for")
     for run in asked:
         end_earlier(context.instance, run["run_id"], next_attempt(run))
-        request = request_for(context.instance, run)
-        if request is not None:
-            yield request
+        launched = launches(context.instance, run)
+        if any(each.status in ACTIVE for each in launched):
+            continue
+        if len(launched) < _MOST_LAUNCHES:
+            yield request_for(run, len(launched))
+        else:
+            reason = f"{len(launched)} Dagster runs for it ended before it began; the last is {launched[0].run_id}."
+            report_failure(url, run["run_id"], next_attempt(run), reason, unclaimed=True)
 
 
 def next_attempt(run: dict[str, Any]) -> int:
@@ -74,21 +78,29 @@ def next_attempt(run: dict[str, Any]) -> int:
     return attempt + 1 if run["state"] == "lost" else attempt
 
 
-def request_for(instance: dg.DagsterInstance, run: dict[str, Any]) -> dg.RunRequest | None:
-    """The Dagster run for a request; `None` while there is one, or when several ended before it began."""
-    run_id, attempt, request = run["run_id"], next_attempt(run), run["request"]
-    tags = {RUN_ID_TAG: run_id, ATTEMPT_TAG: str(attempt)}
-    earlier = instance.get_runs(dg.RunsFilter(tags=tags))
-    if any(each.status in ACTIVE for each in earlier) or len(earlier) >= _MOST_LAUNCHES:
-        return None
-    phase = next(phase for phase in PHASES if phase.name == request["phase"])
-    settings = {"profile": request["profile"], "overrides": request["overrides"], "run_id": run_id}
+def launches(instance: dg.DagsterInstance, run: dict[str, Any]) -> Sequence[dg.DagsterRun]:
+    """The Dagster runs for the attempt that is waited for, the latest first."""
+    return instance.get_runs(dg.RunsFilter(tags=_tags(run)))
+
+
+def request_for(run: dict[str, Any], earlier: int) -> dg.RunRequest:
+    """The Dagster run for a request.
+
+    Args:
+        earlier: how many there were for the same attempt that ended before it began.
+    """
+    request = run["request"]
+    settings = {"profile": request["profile"], "overrides": request["overrides"], "run_id": run["run_id"]}
     return dg.RunRequest(
-        run_key=f"{run_id}:{attempt}:{len(earlier)}",
-        job_name=phase_job(phase.name),
-        run_config={"resources": {settings_key(phase): {"config": settings}}},
-        tags=tags,
+        run_key=f"{run['run_id']}:{next_attempt(run)}:{earlier}",
+        job_name=phase_job(request["phase"]),
+        run_config={"resources": {settings_key(request["phase"]): {"config": settings}}},
+        tags=_tags(run),
     )
+
+
+def _tags(run: dict[str, Any]) -> dict[str, str]:
+    return {RUN_ID_TAG: run["run_id"], ATTEMPT_TAG: str(next_attempt(run))}
 
 
 def end_earlier(instance: dg.DagsterInstance, run_id: str, attempt: int) -> None:
@@ -103,8 +115,6 @@ def end_earlier(instance: dg.DagsterInstance, run_id: str, attempt: int) -> None
 @dg.run_failure_sensor(default_status=dg.DefaultSensorStatus.RUNNING, minimum_interval_seconds=5)
 def tell_the_monitor(context: dg.RunFailureSensorContext, fedforge: Fedforge) -> None:
     """Has a request that failed before its federated run began fail at the monitor too, with the reason."""
-    from fedforge_pipelines.reporting import report_failure
-
     tags = context.dagster_run.tags
     url = fedforge.monitor_url()
     if url is not None and RUN_ID_TAG in tags and ATTEMPT_TAG in tags:

@@ -20,7 +20,7 @@ defs = dg.Definitions(
     resources={
         "fedforge": _fedforge,
         "io_manager": Handover(fedforge=_fedforge),
-        **{settings_key(phase): PhaseSettings.configure_at_launch() for phase in PHASES},
+        **{settings_key(phase.name): PhaseSettings.configure_at_launch() for phase in PHASES},
     },
     executor=dg.in_process_executor,  # every heavy thing is a process of its own; a step's process would cost seconds
 )

@@ -16,11 +16,15 @@ from fedforge_runtime.telemetry.monitor_client import (
 from monitor.schema import RunFailed
 
 
-def report_failure(url: str, run_id: str, attempt: int, reason: str) -> None:
-    """Have an attempt that is still the present one, and has not ended, fail."""
+def report_failure(url: str, run_id: str, attempt: int, reason: str, *, unclaimed: bool = False) -> None:
+    """Have an attempt fail that has not ended, and that no later one has replaced.
+
+    Args:
+        unclaimed: also where somebody is waited for who carries it out.
+    """
     with suppress(MonitorAwayError, MonitorRefusedError), MonitorClient(MonitorAddress.parse(url)) as client:
         run = client.ask("GET", f"/api/runs/{run_id}")
-        if run["attempt"] != attempt or run["state"] in ENDED:
+        if run["attempt"] > attempt or run["state"] in ENDED or (run["claimable"] and not unclaimed):
             return
         event = new_event(
             RunFailed,
