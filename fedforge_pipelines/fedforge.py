@@ -15,11 +15,11 @@ from typing import Any
 import dagster as dg
 from pydantic import Field
 
+from fedforge_runtime.errors import ConfigError, RunStoppedError
 from fedforge_runtime.home import Home
 from fedforge_runtime.lifeline import describe_exit
 
 _GRACE_SECONDS = 4.0
-_STOPPED = 130
 
 
 class Fedforge(dg.ConfigurableResource):
@@ -120,9 +120,9 @@ def _end(process: "subprocess.Popen[str]") -> None:
 
 
 def _failure(command: str, code: int, error: str) -> dg.Failure:
-    stopped = code == _STOPPED
+    stopped, wrong = code == RunStoppedError.exit_code, code == ConfigError.exit_code
     return dg.Failure(
         error or f"fedforge {command} ended: {describe_exit(code)}.",
         metadata={"command": command, "exit_code": code, "stopped": stopped},
-        allow_retries=not stopped and command == "prepare",
+        allow_retries=command == "prepare" and not (stopped or wrong),
     )
