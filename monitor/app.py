@@ -13,7 +13,7 @@ from fastapi.staticfiles import StaticFiles
 
 from monitor.errors import DatabaseError, OverloadedError
 from monitor.guard import Guard
-from monitor.problems import DOCUMENTED, explain_errors
+from monitor.problems import documented, explain_errors
 from monitor.routes import events, health, runs, stream
 from monitor.service import Service
 from monitor.settings import Settings
@@ -59,8 +59,9 @@ def create_app(settings: Settings) -> FastAPI:
     )
     app.add_middleware(Guard, settings=settings)
     explain_errors(app)
-    for router in (health.router, events.router, runs.router):
-        app.include_router(router, responses=DOCUMENTED)
+    app.include_router(health.router, responses=documented())
+    app.include_router(events.router, responses=documented(400))
+    app.include_router(runs.router, responses=documented(400, 404, 409))
     app.include_router(stream.router)
     if settings.dashboard is not None:
         app.mount("/", StaticFiles(directory=settings.dashboard, html=True))

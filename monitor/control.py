@@ -160,8 +160,11 @@ def claimed(control: Control) -> Control | None:
 
 
 def noticed(control: Control, notice: Notice, attempt: int) -> Control:
-    """After an event of the run's `attempt`: one of an earlier attempt changes nothing, a later one is the run now."""
-    if attempt < control.attempt:
+    """After an event of the run's `attempt`: one of an earlier attempt changes nothing, a later one is the run now.
+
+    A completed run has no later attempt: its model is final.
+    """
+    if attempt < control.attempt or control.state is State.COMPLETED:
         return control
     if attempt > control.attempt:  # somebody resumed it without asking here
         control = Control(State.RESUMING, attempt)

@@ -139,10 +139,18 @@ def _unsettled(session: Session, run_id: str) -> Sequence[CommandRow]:
     return session.exec(query).all()
 
 
-def acknowledge(transaction: Transaction, run_id: str, now: datetime) -> None:
-    """Note that the run has been told of every command that is under way."""
-    for command in _unsettled(transaction.session, run_id):
-        command.acknowledged_at = command.acknowledged_at or now
+def acknowledge(transaction: Transaction, run_id: str, attempt: int, now: datetime) -> None:
+    """Note that the run has been told of every command that is under way; a process of another attempt is not it."""
+    if require_run(transaction.session, run_id).attempt == attempt:
+        for command in _unsettled(transaction.session, run_id):
+            command.acknowledged_at = command.acknowledged_at or now
+
+
+def overtake(session: Session, run: RunRow) -> None:
+    """A later attempt goes on with a run: who had the former has it no longer, and what it was told is void."""
+    _release(run)
+    for command in _unsettled(session, run.run_id):
+        command.outcome = "superseded"
 
 
 def claim(transaction: Transaction, run_id: str, claimant: str, seconds: float, now: datetime) -> RunRow:

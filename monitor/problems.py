@@ -22,11 +22,13 @@ _CODES = (
     (MonitorError, status.HTTP_400_BAD_REQUEST),
 )
 
-DOCUMENTED: dict[int | str, dict[str, Any]] = {
-    **{code: {"model": Problem} for _, code in _CODES},
-    status.HTTP_422_UNPROCESSABLE_CONTENT: {"model": Problem},
-}
-"""For the description of the API."""
+_OF_THE_GUARD = (401, 403, 408, 413, 421)
+_OF_ANY_REQUEST = (*_OF_THE_GUARD, status.HTTP_422_UNPROCESSABLE_CONTENT, status.HTTP_503_SERVICE_UNAVAILABLE)
+
+
+def documented(*codes: int) -> dict[int | str, dict[str, Any]]:
+    """For the description of the API: refusals that any request can meet, and those of a group of paths."""
+    return {code: {"model": Problem} for code in (*_OF_ANY_REQUEST, *codes)}
 
 
 def explain_errors(app: FastAPI) -> None:

@@ -10,7 +10,7 @@ from typing import Literal
 from sqlmodel import col, insert, select
 
 from monitor.control import State, notice_of, noticed
-from monitor.orders import control_of, set_control, settle
+from monitor.orders import control_of, overtake, set_control, settle
 from monitor.schema import (
     ClientUpdateUploaded,
     Event,
@@ -110,10 +110,12 @@ class _Scribe:
         run.last_event_at = self._now
         self._note_emitter(event)
         self._note_node(event)
-        if event.attempt >= run.attempt:
-            self._note_facts(event)
         before = control_of(run)
         after = noticed(before, notice_of(event), event.attempt)
+        if event.attempt == after.attempt:
+            self._note_facts(event)
+        if after.attempt > before.attempt:
+            overtake(self._session, run)
         if after != before:
             set_control(run, after)
             settle(self._session, run, after, event.round, self._now)

@@ -16,12 +16,14 @@ from monitor.orders import require_run
 from monitor.recording import Recorded, record_events
 from monitor.schema import Event, event_adapter
 from monitor.service import Service, Serviced
-from monitor.shapes import BatchResult, EventBatch, EventPage, EventResult
+from monitor.shapes import BatchResult, EventBatch, EventPage, EventResult, Problem
 from monitor.stored import StoredEvent
 from monitor.stream import events_after
 
 router = APIRouter(tags=["events"])
 _EXPORTED_AT_ONCE = 1000
+_LINES = "application/x-ndjson"
+_UNKNOWN: dict[int | str, dict[str, Any]] = {404: {"model": Problem}}
 
 After = Annotated[int, Query(ge=0, le=2**53, description="the last `seq` that the reader has")]
 Limit = Annotated[int, Query(ge=1, le=1000)]
@@ -40,7 +42,7 @@ async def take_events(batch: EventBatch, service: Serviced) -> BatchResult:
     return BatchResult(results=await _take(service, batch.events))
 
 
-@router.get("/api/runs/{run_id}/events", response_model=EventPage)
+@router.get("/api/runs/{run_id}/events", response_model=EventPage, responses=_UNKNOWN)
 async def read_events(run_id: str, service: Serviced, after: After = 0, limit: Limit = 500) -> Response:
     """The events of a run after a cursor, in their order."""
 
@@ -55,7 +57,11 @@ async def read_events(run_id: str, service: Serviced, after: After = 0, limit: L
     return Response(text, media_type="application/json")
 
 
-@router.get("/api/runs/{run_id}/export", response_class=StreamingResponse)
+@router.get(
+    "/api/runs/{run_id}/export",
+    response_class=StreamingResponse,
+    responses=_UNKNOWN | {200: {"content": {_LINES: {"schema": {"type": "string"}}}}},
+)
 async def export_run(run_id: str, service: Serviced) -> StreamingResponse:
     """Every event of a run as its emitter sent it, one JSON object a line; what `import` takes."""
     await service.read(lambda session: require_run(session, run_id))
@@ -67,14 +73,12 @@ async def export_run(run_id: str, service: Serviced) -> StreamingResponse:
             yield "".join(f"{event.body}\n" for event in events)
 
     headers = {"Content-Disposition": f'attachment; filename="{run_id}.ndjson"'}
-    return StreamingResponse(lines(), media_type="application/x-ndjson", headers=headers)
+    return StreamingResponse(lines(), media_type=_LINES, headers=headers)
 
 
 @router.post(
     "/api/events/import",
-    openapi_extra={
-        "requestBody": {"required": True, "content": {"application/x-ndjson": {"schema": {"type": "string"}}}}
-    },
+    openapi_extra={"requestBody": {"required": False, "content": {_LINES: {"schema": {"type": "string"}}}}},
 )
 async def import_events(request: Request, service: Serviced) -> BatchResult:
     """Take in a log, one event a line; lines that are here already are duplicates."""

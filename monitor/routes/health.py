@@ -33,7 +33,11 @@ async def ready(service: Serviced) -> Health:
     return Health(version=VERSION)
 
 
-@router.get("/metrics", response_class=Response)
+@router.get(
+    "/metrics",
+    response_class=Response,
+    responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
+)
 async def metrics(service: Serviced) -> Response:
     """For Prometheus."""
     figures = await service.read(_figures)

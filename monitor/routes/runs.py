@@ -169,7 +169,7 @@ async def ask_desired(
         news = service.newest.news(run_id)
         view = await service.read(lambda session: _desired(require_run(session, run_id), attempt))
         if view.desired != known:
-            await _note_told(service, run_id)
+            await _note_told(service, run_id, attempt)
             return view
         left = until - loop.time()
         if left <= 0 or service.newest.ended:
@@ -177,9 +177,9 @@ async def ask_desired(
         await service.newest.wait(news, left)
 
 
-async def _note_told(service: Service, run_id: str) -> None:
+async def _note_told(service: Service, run_id: str, attempt: int) -> None:
     now = service.now()
-    await service.write(lambda transaction: acknowledge(transaction, run_id, now))
+    await service.write(lambda transaction: acknowledge(transaction, run_id, attempt, now))
 
 
 def _desired(run: RunRow, attempt: int) -> DesiredView:
