@@ -1,0 +1,179 @@
+"""Monitor and Dagster as an operator has them: requests, terminations and a code server that is killed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+import pytest
+
+from monitor.schema import ClientTrainStarted
+from tests.e2e.command import fedforge, hold_training, processes_of, refusal, wait_for_event, wait_until
+from tests.e2e.test_monitor import ENGINES
+from tests.monitor_process import MonitorProcess
+
+JOB = {"repositoryLocationName": "fedforge", "repositoryName": "__repository__", "jobName": "blood_phase"}
+LAUNCH = """mutation($params: ExecutionParams!) { launchRun(executionParams: $params) {
+  __typename ... on LaunchRunSuccess { run { runId } } ... on PythonError { message }
+  ... on RunConfigValidationInvalid { errors { message } } } }"""
+TERMINATE = """mutation($run: String!) { terminateRun(runId: $run) {
+  __typename ... on TerminateRunFailure { message } ... on PythonError { message } } }"""
+RUN = "query($run: ID!) { runOrError(runId: $run) { ... on Run { status tags { key value } } } }"
+RUNS = "{ runsOrError { ... on Runs { results { runId status tags { key value } } } } }"
+
+
+@dataclass
+class Up:
+    """What `fedforge up --detach` has started."""
+
+    home: Path
+    process_id: int
+    monitor: httpx.Client
+    dagster: httpx.Client
+
+    def ask(self, query: str, **variables: Any) -> Any:
+        answer = self.dagster.post("/graphql", json={"query": query, "variables": variables}).json()
+        assert "errors" not in answer, answer
+        return next(iter(answer["data"].values()))
+
+    def dagster_runs(self, run_id: str) -> dict[int, str]:
+        """The states of the Dagster runs of a run, by attempt."""
+        found = {}
+        for each in self.ask(RUNS)["results"]:
+            tags = {tag["key"]: tag["value"] for tag in each["tags"]}
+            if tags.get("fedforge/run_id") == run_id:
+                found[int(tags["fedforge/attempt"])] = each["status"]
+        return found
+
+    def shown(self, run_id: str) -> dict[str, Any]:
+        view: dict[str, Any] = self.monitor.get(f"/api/runs/{run_id}").json()
+        return view
+
+    def wait_for_state(self, run_id: str, state: str) -> None:
+        wait_until(lambda: self.shown(run_id).get("state") == state, f"{state} of {run_id}")
+
+    def log(self, run_id: str) -> Path:
+        return self.home / "runs" / run_id / "events.jsonl"
+
+
+@pytest.fixture(scope="module")
+def overrides(tiny_backbone: Path) -> dict[str, Any]:
+    """As those of `small`, so that the model is that of the undisturbed run."""
+    return {
+        "dataset.source": "phantom",
+        "dataset.limit": 240,
+        "backbone.name": str(tiny_backbone),
+        "partition.clients": 3,
+        "federation.rounds": 3,
+        "learning.epochs": 8,
+        "learning.learning_rate": 0.02,
+        "runtime.workers": 2,
+    }
+
+
+def request(client: httpx.Client, run_id: str, overrides: dict[str, Any]) -> None:
+    body = {"run_id": run_id, "request": {"phase": "blood", "overrides": overrides}}
+    assert client.post("/api/runs", json=body).status_code == httpx.codes.CREATED
+
+
+@pytest.fixture(scope="module")
+def up(tmp_path_factory: pytest.TempPathFactory, overrides: dict[str, Any]) -> Iterator[Up]:
+    """Up, with a request that was made before Dagster was there."""
+    home = tmp_path_factory.mktemp("up")
+    with MonitorProcess(home) as alone, alone.client() as client:
+        request(client, "asked-before", overrides)
+    started = fedforge("up", "--detach", "--home", home, "--monitor-port", "0", "--dagster-port", "0")
+    assert started.code == 0, started.errors
+    state = json.loads((home / "up" / "state.json").read_text())
+    family = processes_of(state["process_id"])
+    try:
+        with (
+            httpx.Client(base_url=state["monitor"], trust_env=False, timeout=60) as monitor,
+            httpx.Client(base_url=state["dagster"], trust_env=False, timeout=60) as dagster,
+        ):
+            yield Up(home, state["process_id"], monitor, dagster)
+        assert fedforge("down", "--home", home).code == 0
+        _, alive = psutil.wait_procs(family, timeout=60)
+        assert alive == []
+        assert "nothing" in refusal(fedforge("down", "--home", home))
+    finally:
+        for process in [*family, *processes_of(state["process_id"])]:
+            if process.is_running():
+                process.kill()
+
+
+def test_a_request_waits_for_dagster_and_ends_with_the_model_of_a_run_by_hand(
+    up: Up, undisturbed: dict[str, Any], overrides: dict[str, Any]
+) -> None:
+    request(up.monitor, "asked-before", overrides)  # the same again is the same run
+
+    up.wait_for_state("asked-before", "completed")
+
+    assert up.shown("asked-before")["model_sha256"] == undisturbed["model_sha256"]
+    assert str(up.shown("asked-before")["claimed_by"]).startswith("Dagster run ")
+    wait_until(lambda: up.dagster_runs("asked-before") == {1: "SUCCESS"}, "one Dagster run that succeeded")
+
+
+def test_a_second_up_of_the_same_home_is_refused(up: Up) -> None:
+    assert "is up already" in refusal(fedforge("up", "--detach", "--home", up.home))
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_terminating_in_dagster_ends_every_process_and_is_a_stop_in_the_monitor(
+    up: Up, overrides: dict[str, Any], engine: str
+) -> None:
+    settings = {"overrides": {**overrides, "runtime.engine": engine}}
+    config = {"resources": {"blood_settings": {"config": settings}}}
+    launched = up.ask(LAUNCH, params={"selector": JOB, "runConfigData": config, "mode": "default"})
+    run = launched["run"]["runId"]
+
+    def tags() -> dict[str, str]:
+        return {tag["key"]: tag["value"] for tag in up.ask(RUN, run=run)["tags"]}
+
+    run_id = wait_until(lambda: tags().get("fedforge/run_id"), "the federated run")
+    wait_until(lambda: up.log(run_id).exists(), "its log")
+    wait_for_event(up.log(run_id), lambda event: isinstance(event, ClientTrainStarted), "training")
+    code_server = next(each for each in psutil.Process(up.process_id).children() if "grpc" in each.cmdline())
+    workers = [each for each in processes_of(code_server.pid) if "fedforge_runtime.lifeline" in each.cmdline()]
+    family = [each for worker in workers for each in processes_of(worker.pid)]
+    assert family
+    assert up.ask(TERMINATE, run=run)["__typename"] == "TerminateRunSuccess"
+
+    _, alive = psutil.wait_procs(family, timeout=60)
+    assert alive == []
+    up.wait_for_state(run_id, "stopped")
+    wait_until(lambda: up.ask(RUN, run=run)["status"] == "CANCELED", "the end of the Dagster run")
+
+
+def test_a_code_server_that_is_killed_costs_nothing_but_time(
+    up: Up, undisturbed: dict[str, Any], overrides: dict[str, Any]
+) -> None:
+    request(up.monitor, "killed-server", overrides)
+    wait_until(lambda: up.log("killed-server").exists(), "its log")
+    hold_training(up.log("killed-server"), 2)
+    code_server = next(each for each in psutil.Process(up.process_id).children() if "grpc" in each.cmdline())
+    for process in processes_of(code_server.pid):
+        process.kill()
+
+    up.wait_for_state("killed-server", "completed")
+
+    assert up.shown("killed-server")["attempt"] == 2
+    assert up.shown("killed-server")["model_sha256"] == undisturbed["model_sha256"]
+    wait_until(lambda: up.dagster_runs("killed-server") == {1: "FAILURE", 2: "SUCCESS"}, "both Dagster runs' ends")
+
+
+def test_a_stop_at_the_monitor_ends_the_dagster_run(up: Up, overrides: dict[str, Any]) -> None:
+    request(up.monitor, "stopped", overrides)
+    wait_until(lambda: up.log("stopped").exists(), "its log")
+    wait_for_event(up.log("stopped"), lambda event: isinstance(event, ClientTrainStarted), "training")
+    order = {"command": "stop", "given_by": "a test"}
+    assert up.monitor.post("/api/runs/stopped/commands", json=order).is_success
+
+    up.wait_for_state("stopped", "stopped")
+    wait_until(lambda: up.dagster_runs("stopped") == {1: "FAILURE"}, "the end of the Dagster run")
+    assert up.shown("stopped")["state"] == "stopped"
