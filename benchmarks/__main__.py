@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from benchmarks import audit, caching, last_block, memory, overhead, rounds, startup, superlink, training
+from benchmarks import audit, caching, last_block, memory, monitor, overhead, rounds, startup, superlink, training
 from benchmarks.figures import Results
 from benchmarks.machine import describe_machine, load_by_others
 from benchmarks.product import CommandFailedError, fedforge
@@ -27,12 +28,14 @@ MEASUREMENTS: Mapping[str, Callable[[Subject], Results]] = {
     "caching": caching.measure,
     "audit": audit.measure,
     "last_block": last_block.measure,
+    "monitor": monitor.measure,
 }
 
 
 def main() -> int:
     """Measure; 1 when a command that was needed failed."""
     arguments = _parser().parse_args()
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # so that blocks end what they started
     subject = find_subject(Home.resolve(arguments.home), QUICK if arguments.quick else FULL)
     chosen = arguments.only or list(MEASUREMENTS)
     try:

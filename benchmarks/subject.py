@@ -34,6 +34,10 @@ class Effort:
     training_repeats: int
     overhead_clients: int
     overhead_rounds: int
+    monitor_events: int
+    """That a monitor takes in as fast as it can, and gives again."""
+    monitor_soak_seconds: int
+    """That a monitor serves readers of a run at an even pace."""
 
 
 FULL = Effort(
@@ -45,6 +49,8 @@ FULL = Effort(
     training_repeats=9,
     overhead_clients=200,
     overhead_rounds=3,
+    monitor_events=100_000,
+    monitor_soak_seconds=600,
 )
 QUICK = Effort(
     dataset_limit=600,
@@ -55,6 +61,8 @@ QUICK = Effort(
     training_repeats=3,
     overhead_clients=50,
     overhead_rounds=1,
+    monitor_events=10_000,
+    monitor_soak_seconds=15,
 )
 
 

@@ -53,7 +53,8 @@ def record_events(transaction: Transaction, events: Sequence[Event], now: dateti
             results.append(Recorded(event, "duplicate", known[event_id]))
             continue
         if event.run_id not in scribes:
-            scribes[event.run_id] = _Scribe(transaction, event.run_id, now)
+            of_run = [each for each in events if each.run_id == event.run_id]
+            scribes[event.run_id] = _Scribe(transaction, of_run, now)
         seq = known[event_id] = scribes[event.run_id].note(event)
         body = event.model_dump_json()
         rows.append(
@@ -89,9 +90,10 @@ def _known(transaction: Transaction, events: Sequence[Event]) -> dict[str, int]:
 
 
 class _Scribe:
-    """Applies events of one run to its rows, one after the other."""
+    """Applies events of one run to its rows, one after the other; asks the database once for all that they concern."""
 
-    def __init__(self, transaction: Transaction, run_id: str, now: datetime) -> None:
+    def __init__(self, transaction: Transaction, events: Sequence[Event], now: datetime) -> None:
+        run_id = events[0].run_id
         self._session = transaction.session
         self._now = now
         run = self._session.get(RunRow, run_id)
@@ -99,9 +101,19 @@ class _Scribe:
             run = RunRow(run_id=run_id, created_at=now, state=State.REQUESTED, attempt=1, claimable=False)
             self._session.add(run)
         self._run = run
-        # The session forgets what nobody holds, and would ask the database again for each event.
-        self._emitters: dict[str, EmitterRow] = {}
-        self._nodes: dict[str, NodeRow] = {}
+        with self._session.no_autoflush:
+            emitters = self._session.exec(
+                select(EmitterRow).where(
+                    EmitterRow.run_id == run_id, col(EmitterRow.emitter_id).in_({each.emitter_id for each in events})
+                )
+            )
+            nodes = self._session.exec(
+                select(NodeRow).where(
+                    NodeRow.run_id == run_id, col(NodeRow.node_id).in_({each.node_id for each in events})
+                )
+            )
+            self._emitters = {row.emitter_id: row for row in emitters}
+            self._nodes = {row.node_id: row for row in nodes}
 
     def note(self, event: Event) -> int:
         """Its number in the run."""
@@ -122,9 +134,7 @@ class _Scribe:
         return run.last_seq
 
     def _note_emitter(self, event: Event) -> None:
-        emitter = self._emitters.get(event.emitter_id) or self._session.get(
-            EmitterRow, (event.run_id, event.emitter_id)
-        )
+        emitter = self._emitters.get(event.emitter_id)
         if emitter is None:
             emitter = EmitterRow(run_id=event.run_id, emitter_id=event.emitter_id, received=0, highest=0)
             self._session.add(emitter)
@@ -133,7 +143,7 @@ class _Scribe:
         emitter.highest = max(emitter.highest, event.emitter_seq)
 
     def _note_node(self, event: Event) -> None:
-        node = self._nodes.get(event.node_id) or self._session.get(NodeRow, (event.run_id, event.node_id))
+        node = self._nodes.get(event.node_id)
         facts = event.model_dump(include=_NODE_FACTS)
         if node is None:
             node = NodeRow(run_id=event.run_id, node_id=event.node_id, **facts)

@@ -62,6 +62,10 @@ class _Connection(WebSocketsSansIOProtocol):
     def resume_writing(self) -> None:
         self.writable.set()
 
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        self.writable.set()  # who waits for it learns that it is gone
+
     async def run_asgi(self) -> None:
         await super().run_asgi()
         asyncio.get_running_loop().call_later(_GOOD_BYE_SECONDS, self.transport.abort)
