@@ -9,8 +9,9 @@ from fedforge_pipelines.assets import settings_key
 from fedforge_pipelines.carrying import ATTEMPT_TAG, RUN_ID_TAG
 from fedforge_pipelines.fedforge import Fedforge
 from fedforge_pipelines.jobs import BASELINE_REGRESSION, JOBS, phase_job
-from fedforge_pipelines.reporting import report_failure
+from fedforge_pipelines.reporting import report_end
 from fedforge_runtime.telemetry.monitor_client import MonitorAddress, MonitorAwayError, MonitorClient
+from monitor.schema import RunFailed, RunStopped
 
 ACTIVE = [
     dg.DagsterRunStatus.QUEUED,
@@ -69,7 +70,8 @@ def requested_runs(context: dg.SensorEvaluationContext, fedforge: Fedforge) -> I
             yield request_for(run, len(launched))
         else:
             reason = f"{len(launched)} Dagster runs for it ended before it began; the last is {launched[0].run_id}."
-            report_failure(url, run["run_id"], next_attempt(run), reason, unclaimed=True)
+            address = MonitorAddress.parse(url)
+            report_end(address, run["run_id"], next_attempt(run), RunFailed, reason, unclaimed=True)
 
 
 def next_attempt(run: dict[str, Any]) -> int:
@@ -113,12 +115,25 @@ def end_earlier(instance: dg.DagsterInstance, run_id: str, attempt: int) -> None
 
 
 @dg.run_failure_sensor(default_status=dg.DefaultSensorStatus.RUNNING, minimum_interval_seconds=5)
-def tell_the_monitor(context: dg.RunFailureSensorContext, fedforge: Fedforge) -> None:
+def tell_of_failures(context: dg.RunFailureSensorContext, fedforge: Fedforge) -> None:
     """Has a request that failed before its federated run began fail at the monitor too, with the reason."""
-    tags = context.dagster_run.tags
+    _tell(context.dagster_run, fedforge, RunFailed, context.failure_event.message or "the Dagster run failed")
+
+
+@dg.run_status_sensor(
+    run_status=dg.DagsterRunStatus.CANCELED,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    minimum_interval_seconds=5,
+)
+def tell_of_terminations(context: dg.RunStatusSensorContext, fedforge: Fedforge) -> None:
+    """Has a request that was terminated before its federated run began be stopped at the monitor too."""
+    _tell(context.dagster_run, fedforge, RunStopped, "terminated in Dagster")
+
+
+def _tell(run: dg.DagsterRun, fedforge: Fedforge, kind: type[RunFailed] | type[RunStopped], reason: str) -> None:
     url = fedforge.monitor_url()
-    if url is not None and RUN_ID_TAG in tags and ATTEMPT_TAG in tags:
-        report_failure(url, tags[RUN_ID_TAG], int(tags[ATTEMPT_TAG]), context.failure_event.message or "failed")
+    if url is not None and RUN_ID_TAG in run.tags and ATTEMPT_TAG in run.tags:
+        report_end(MonitorAddress.parse(url), run.tags[RUN_ID_TAG], int(run.tags[ATTEMPT_TAG]), kind, reason)
 
 
-RECORDERS = [tell_the_monitor]
+SENSORS = [requested_runs, tell_of_failures, tell_of_terminations]

@@ -95,6 +95,7 @@ def _claimed(
         context.log.warning(f"{error} The run is carried out without it; its events wait in its log.")
         yield {}
         return
+    held.handed_on = True
     try:
         yield {ATTEMPT: str(held.attempt)}
     finally:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import threading
 from typing import Any
 
+from fedforge_pipelines.reporting import report_end
 from fedforge_runtime.background import Background
 from fedforge_runtime.telemetry.monitor_client import (
     MonitorAddress,
@@ -12,8 +15,9 @@ from fedforge_runtime.telemetry.monitor_client import (
     MonitorClient,
     MonitorRefusedError,
 )
+from monitor.schema import RunStopped
 
-_RENEW_SECONDS = 5.0
+_RENEW_SECONDS = 2.0
 _HELD: dict[str, Claim] = {}
 """Claims of this process, by run: the steps of a Dagster run share it."""
 _LOCK = threading.Lock()
@@ -22,6 +26,8 @@ _LOCK = threading.Lock()
 class Claim(Background):
     """The right to carry out one attempt of a run, renewed in the background.
 
+    A stop that is wanted before the federated run is there to hear of it interrupts this process, as Dagster would.
+
     Args:
         attempt: what the attempt is called; earlier ones are told to stop.
     """
@@ -29,6 +35,9 @@ class Claim(Background):
     def __init__(self, address: MonitorAddress, run_id: str, lease_id: str, attempt: int) -> None:
         super().__init__(f"claim-{run_id}")
         self.attempt = attempt
+        self.handed_on = False
+        """The federated run has begun: it hears of a stop itself."""
+        self._run_id = run_id
         self._address = address
         self._path = f"/api/runs/{run_id}/leases/{lease_id}"
 
@@ -36,7 +45,11 @@ class Claim(Background):
         with MonitorClient(self._address) as client:
             while not self._ending.wait(_RENEW_SECONDS):
                 try:
-                    client.ask("POST", self._path)
+                    lease = client.ask("POST", self._path)
+                    if lease["desired"] == "stop" and not self.handed_on:
+                        report_end(self._address, self._run_id, self.attempt, RunStopped, "stopped before it had begun")
+                        os.kill(os.getpid(), signal.SIGINT)
+                        return
                 except MonitorAwayError:
                     continue  # it waits a while after its own downtime before it declares anything lost
                 except MonitorRefusedError:

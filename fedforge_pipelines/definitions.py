@@ -3,7 +3,7 @@
 import dagster as dg
 
 from fedforge_pipelines.assets import build_assets, settings_key
-from fedforge_pipelines.automation import RECORDERS, SCHEDULES, requested_runs
+from fedforge_pipelines.automation import SCHEDULES, SENSORS
 from fedforge_pipelines.fedforge import Fedforge
 from fedforge_pipelines.handover import Handover
 from fedforge_pipelines.jobs import JOBS
@@ -16,7 +16,7 @@ defs = dg.Definitions(
     assets=[asset for phase in PHASES for asset in build_assets(phase)],
     jobs=JOBS,
     schedules=SCHEDULES,
-    sensors=[requested_runs, *RECORDERS],
+    sensors=SENSORS,
     resources={
         "fedforge": _fedforge,
         "io_manager": Handover(fedforge=_fedforge),

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -40,12 +40,8 @@ class Fedforge(dg.ConfigurableResource):
         context: dg.AssetExecutionContext,
         *arguments: str,
         environment: Mapping[str, str] | None = None,
-        accepted: Sequence[int] = (0,),
     ) -> dict[str, Any]:
         """The JSON that a command answers with; what it tells people goes to the step's log.
-
-        Args:
-            accepted: exit codes after which there is an answer.
 
         Raises:
             dg.Failure: it failed, with its last error.
@@ -84,7 +80,7 @@ class Fedforge(dg.ConfigurableResource):
             _end(process)
             os.close(write_end)
             words.join()
-        if process.returncode not in accepted:
+        if process.returncode != 0:
             raise _failure(arguments[0], process.returncode, words.last_error)
         answer: dict[str, Any] = json.loads(output)
         return answer

@@ -13,21 +13,29 @@ from fedforge_runtime.telemetry.monitor_client import (
     MonitorClient,
     MonitorRefusedError,
 )
-from monitor.schema import RunFailed
+from monitor.schema import RunFailed, RunStopped
 
 
-def report_failure(url: str, run_id: str, attempt: int, reason: str, *, unclaimed: bool = False) -> None:
-    """Have an attempt fail that has not ended, and that no later one has replaced.
+def report_end(
+    address: MonitorAddress,
+    run_id: str,
+    attempt: int,
+    kind: type[RunFailed] | type[RunStopped],
+    reason: str,
+    *,
+    unclaimed: bool = False,
+) -> None:
+    """Have an attempt end that has not ended yet, and that no later one has replaced.
 
     Args:
         unclaimed: also where somebody is waited for who carries it out.
     """
-    with suppress(MonitorAwayError, MonitorRefusedError), MonitorClient(MonitorAddress.parse(url)) as client:
+    with suppress(MonitorAwayError, MonitorRefusedError), MonitorClient(address) as client:
         run = client.ask("GET", f"/api/runs/{run_id}")
         if run["attempt"] > attempt or run["state"] in ENDED or (run["claimable"] and not unclaimed):
             return
         event = new_event(
-            RunFailed,
+            kind,
             emitter_id=f"dagster-{os.getpid()}-{attempt}",
             emitter_seq=1,
             run_id=run_id,

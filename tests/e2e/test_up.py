@@ -177,3 +177,24 @@ def test_a_stop_at_the_monitor_ends_the_dagster_run(up: Up, overrides: dict[str,
     up.wait_for_state("stopped", "stopped")
     wait_until(lambda: up.dagster_runs("stopped") == {1: "FAILURE"}, "the end of the Dagster run")
     assert up.shown("stopped")["state"] == "stopped"
+
+
+@pytest.mark.parametrize("where", ["monitor", "dagster"])
+def test_what_is_stopped_before_its_federated_run_begins_is_stopped_everywhere(
+    up: Up, overrides: dict[str, Any], where: str
+) -> None:
+    run_id = f"early-{where}"
+    request(up.monitor, run_id, {**overrides, "dataset.limit": 241})  # nothing of it is there yet
+    up.wait_for_state(run_id, "starting")
+    if where == "monitor":
+        order = {"command": "stop", "given_by": "a test"}
+        assert up.monitor.post(f"/api/runs/{run_id}/commands", json=order).is_success
+    else:
+        (run,) = (each["runId"] for each in up.ask(RUNS)["results"] if run_id in str(each["tags"]))
+        assert up.ask(TERMINATE, run=run)["__typename"] == "TerminateRunSuccess"
+
+    up.wait_for_state(run_id, "stopped")
+    ends = {"monitor": "FAILURE", "dagster": "CANCELED"}
+    wait_until(lambda: up.dagster_runs(run_id) == {1: ends[where]}, "the end of the Dagster run")
+    assert up.shown(run_id)["attempt"] == 1
+    assert not up.log(run_id).exists()
