@@ -8,7 +8,19 @@ import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from benchmarks import audit, caching, last_block, memory, monitor, overhead, rounds, startup, superlink, training
+from benchmarks import (
+    audit,
+    caching,
+    last_block,
+    memory,
+    monitor,
+    overhead,
+    pipelines,
+    rounds,
+    startup,
+    superlink,
+    training,
+)
 from benchmarks.figures import Results
 from benchmarks.machine import describe_machine, load_by_others
 from benchmarks.product import CommandFailedError, fedforge
@@ -29,6 +41,7 @@ MEASUREMENTS: Mapping[str, Callable[[Subject], Results]] = {
     "audit": audit.measure,
     "last_block": last_block.measure,
     "monitor": monitor.measure,
+    "pipelines": pipelines.measure,
 }
 
 
