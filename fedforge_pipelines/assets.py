@@ -22,6 +22,8 @@ POOL = "federated_run"
 """Of which Dagster gives one place: two federated runs never overlap."""
 _LEAKS = ("exact-duplicates-across-splits", "near-duplicates-across-splits", "groups-across-splits")
 _MOST_DIFFERENCES = 50
+MADE_IN = "dagster_run"
+"""Beside key and path of what is handed over: the Dagster run whose settings it was made with."""
 Handed = dict[str, Any]
 _HANDED = dg.PythonObjectDagsterType(dict, name="Handed", description="Key and path of an artifact, or of a run.")
 
@@ -60,11 +62,14 @@ def build_assets(phase: Phase) -> list[dg.AssetsDefinition]:
         return fedforge.ask(context, "prepare", phase.name, *settings.options(), "--until", until)
 
     def result(
-        artifact: Handed, metadata: display.Metadata, checks: list[dg.AssetCheckResult] | None = None
+        context: dg.AssetExecutionContext,
+        artifact: Handed,
+        metadata: display.Metadata,
+        checks: list[dg.AssetCheckResult] | None = None,
     ) -> dg.MaterializeResult:
         manifest = read_json(Path(artifact["path"]) / MANIFEST)
         return dg.MaterializeResult(
-            value=artifact,
+            value=artifact | {MADE_IN: context.run.run_id},
             metadata=metadata | display.origin(artifact, manifest),
             data_version=dg.DataVersion(display.content_hash(manifest)),
             check_results=checks or [],
@@ -86,6 +91,7 @@ def build_assets(phase: Phase) -> list[dg.AssetsDefinition]:
         published = facts.get("published_rows")
         unofficial = dg.AssetCheckSeverity.WARN
         return result(
+            context,
             artifact,
             {
                 "dagster/row_count": sum(facts["rows"].values()),
@@ -143,6 +149,7 @@ def build_assets(phase: Phase) -> list[dg.AssetsDefinition]:
         ]
         blocking = report["blocking"]
         return result(
+            context,
             report["artifact"],
             {
                 "report": display.page(report["files"]["report.html"]),
@@ -193,6 +200,7 @@ def build_assets(phase: Phase) -> list[dg.AssetsDefinition]:
         shown, skew = made["partition"], made["partition"]["skew"]
         coverage = read_json(Path(made["artifact"]["path"]) / MANIFEST)["facts"]["coverage"]
         return result(
+            context,
             made["artifact"],
             {
                 "partition": f"{shown['name']} {shown['parameters']}: {shown['title']}",
@@ -247,6 +255,7 @@ def build_assets(phase: Phase) -> list[dg.AssetsDefinition]:
         names = read_json(Path(raw_dataset["path"]) / MANIFEST)["facts"]["class_names"]
         label_map = read_json(folder / "label_map.json")
         return result(
+            context,
             made["preprocess"],
             {
                 "processor": dg.MetadataValue.json(read_json(folder / "processor" / "preprocessor_config.json")),
@@ -282,6 +291,7 @@ def build_assets(phase: Phase) -> list[dg.AssetsDefinition]:
         facts = read_json(Path(artifact["path"]) / MANIFEST)["facts"]
         rows, finite = pictures.shape_of_features(Path(artifact["path"]))
         return result(
+            context,
             artifact,
             {
                 "backbone": facts["backbone"] + ("" if facts["trained"] else " (UNTRAINED)"),
@@ -320,12 +330,13 @@ def build_assets(phase: Phase) -> list[dg.AssetsDefinition]:
     ) -> dg.MaterializeResult:
         """A Flower server and its clients, from the first round to the last."""
         fedforge, settings = tools(context)
-        made = prepare(context, "features")
-        require_same(phase, "features", features, made["features"]["key"])
-        require_same(phase, "client_partitions", client_partitions, made["partition"]["key"])
+        if {features[MADE_IN], client_partitions[MADE_IN]} != {context.run.run_id}:  # else its settings are these
+            made = prepare(context, "features")
+            require_same(phase, "features", features, made["features"]["key"])
+            require_same(phase, "client_partitions", client_partitions, made["partition"]["key"])
         done = carry_out(fedforge, settings, phase, context, upstream.get("accepted"))
         folder = fedforge.opened().run(done["run_id"])
-        verdict = compare_with_baseline(fedforge, folder)
+        inputs, verdict = read_json(folder.inputs), compare_with_baseline(fedforge, folder)
         url = fedforge.monitor_url()
         return dg.MaterializeResult(
             value={"run_id": done["run_id"], "model_sha256": done["model_sha256"]},
@@ -342,9 +353,11 @@ def build_assets(phase: Phase) -> list[dg.AssetsDefinition]:
                 "engine": done["engine"],
                 "started_from": started_from(done),
                 "curves": pictures.curves(done["rounds"]),
-                "confusion_matrix": pictures.confusion_matrix(folder, made),
+                "confusion_matrix": pictures.confusion_matrix(folder, inputs["class_names"]),
                 "clients": display.table([client_row(each) for each in done["clients"]]),
-                "made_from": dg.MetadataValue.md("\n".join(f"- {name}: `{made[name]['key']}`" for name in made)),
+                "made_from": dg.MetadataValue.md(
+                    "\n".join(f"- {name}: `{key}`" for name, key in inputs["keys"].items())
+                ),
                 "baseline": verdict.explain(),
             },
             check_results=[

@@ -10,7 +10,6 @@ from typing import Any
 import dagster as dg
 
 from fedforge_pipelines.display import picture
-from fedforge_runtime.artifacts import MANIFEST, read_json
 from fedforge_runtime.home import RunFolder
 
 _MOST_PICTURES = 8
@@ -30,14 +29,14 @@ def curves(rounds: Sequence[Mapping[str, Any]]) -> dg.MarkdownMetadataValue:
     return picture(line_chart(series, x_label="round", y_label="validation score"), "validation scores by round")
 
 
-def confusion_matrix(folder: RunFolder, made: Mapping[str, Any]) -> dg.MarkdownMetadataValue:
+def confusion_matrix(folder: RunFolder, class_names: Sequence[str]) -> dg.MarkdownMetadataValue:
     """True against predicted classes on the test split, as parts of each true class."""
     import numpy as np
 
     from fedforge_runtime.learning.predictions import read_predictions
     from fedforge_runtime.reporting.charts import heat_map
 
-    names = [_short(name) for name in read_json(Path(made["dataset"]["path"]) / MANIFEST)["facts"]["class_names"]]
+    names = [_short(name) for name in class_names]
     counts = read_predictions(folder.test_predictions).confusion_matrix()
     parts = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     svg = heat_map(parts, rows=names, columns=names, value_format=".2f", x_label="predicted", y_label="true")
