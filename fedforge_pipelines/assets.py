@@ -22,6 +22,7 @@ POOL = "federated_run"
 """Of which Dagster gives one place: two federated runs never overlap."""
 _LEAKS = ("exact-duplicates-across-splits", "near-duplicates-across-splits", "groups-across-splits")
 _MOST_DIFFERENCES = 50
+_MOST_RETRIES = 3
 MADE_IN = "dagster_run"
 """Beside key and path of what is handed over: the Dagster run whose settings it was made with."""
 Handed = dict[str, Any]
@@ -82,11 +83,16 @@ def build_assets(phase: Phase) -> list[dg.AssetsDefinition]:
             check("raw_dataset", "checksum_matches", description="The archive has the published checksum."),
             check("raw_dataset", "split_sizes", description="The splits are as large as published."),
         ],
-        retry_policy=dg.RetryPolicy(max_retries=3, delay=2, backoff=dg.Backoff.EXPONENTIAL),
     )
     def raw_dataset(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         """The images and labels of the three splits, from the official archive, a folder, or generated."""
-        artifact = prepare(context, "dataset")["dataset"]
+        try:
+            artifact = prepare(context, "dataset")["dataset"]
+        except dg.Failure as error:
+            if not error.allow_retries or context.retry_number >= _MOST_RETRIES:
+                raise
+            # Not by a retry policy: that would also try again what somebody has terminated.
+            raise dg.RetryRequested(_MOST_RETRIES, seconds_to_wait=2 * 2**context.retry_number) from error
         facts = read_json(Path(artifact["path"]) / MANIFEST)["facts"]
         published = facts.get("published_rows")
         unofficial = dg.AssetCheckSeverity.WARN
@@ -95,7 +101,7 @@ def build_assets(phase: Phase) -> list[dg.AssetsDefinition]:
             artifact,
             {
                 "dagster/row_count": sum(facts["rows"].values()),
-                "source": "PHANTOM DATA (generated)" if facts["source"] == "phantom" else facts["source"],
+                "data": display.data_source(facts),
                 "licence": facts["licence"],
                 "fingerprint": facts["fingerprint"],
                 "rows": display.table([{"split": name, "rows": rows} for name, rows in facts["rows"].items()]),
@@ -152,6 +158,7 @@ def build_assets(phase: Phase) -> list[dg.AssetsDefinition]:
             context,
             report["artifact"],
             {
+                "data": display.data_source(report["dataset"]),
                 "report": display.page(report["files"]["report.html"]),
                 "findings": display.table(findings),
                 "offending_pairs": pictures.of_page(report["files"]["report.html"]),
@@ -203,6 +210,7 @@ def build_assets(phase: Phase) -> list[dg.AssetsDefinition]:
             context,
             made["artifact"],
             {
+                "data": display.data_source(made["dataset"]),
                 "partition": f"{shown['name']} {shown['parameters']}: {shown['title']}",
                 "seed": shown["seed"],
                 "clients": shown["clients"],
@@ -347,7 +355,7 @@ def build_assets(phase: Phase) -> list[dg.AssetsDefinition]:
                 **({"dashboard": dg.MetadataValue.url(f"{url}/runs/{done['run_id']}")} if url else {}),
                 "report": display.page(folder.report),
                 **{f"test/{name}": value for name, value in done["metrics"].items()},
-                "data": f"{done['data']['source']}, fingerprint {done['data']['fingerprint']}",
+                "data": f"{display.data_source(done['data'])}, fingerprint {done['data']['fingerprint']}",
                 "backbone": done["backbone"]["name"] + ("" if done["backbone"]["trained"] else " (UNTRAINED)"),
                 "attempt": done["attempt"],
                 "engine": done["engine"],

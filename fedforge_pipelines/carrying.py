@@ -59,7 +59,8 @@ def carry_out(
         else:
             arguments = ["run", phase.name, *settings.options(), *block, "--run-id", run_id]
         watched = ("--monitor", url) if url else ()
-        return fedforge.ask(context, *arguments, *watched, environment=environment)
+        bounds = "--bounds" if settings.bounds else "--no-bounds"
+        return fedforge.ask(context, *arguments, bounds, *watched, environment=environment)
 
 
 def _block_of(settings: PhaseSettings, accepted: dict[str, Any]) -> list[str]:

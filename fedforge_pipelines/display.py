@@ -37,6 +37,13 @@ def origin(artifact: Mapping[str, Any], manifest: Mapping[str, Any]) -> Metadata
     }
 
 
+def data_source(facts: Mapping[str, Any]) -> str:
+    """Where images are from; generated ones never go unnamed."""
+    if facts["source"] == "phantom":
+        return "PHANTOM DATA (generated)"
+    return str(facts["source"]) + ("" if facts["official"] else ", unofficial")
+
+
 def content_hash(manifest: Mapping[str, Any]) -> str:
     """One name for the bytes of an artifact's files: the data version."""
     from hashlib import sha256

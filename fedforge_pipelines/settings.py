@@ -24,6 +24,7 @@ class PhaseSettings(dg.ConfigurableResource):
     engine: str = Field(default="", description="inprocess, ray or superlink")
     mode: str = Field(default="", description="head_only, last_block or full")
     seed: Optional[int] = Field(default=None, description="of every random draw")  # noqa: UP045
+    bounds: bool = Field(default=True, description="also train what the result is compared with")
     overrides: dict[str, Any] = Field(default={}, description="any other key, for example partition.parameters.alpha")
     allow_findings: list[str] = Field(
         default=[], description="findings of the audit that may stand in these very data, by their id"

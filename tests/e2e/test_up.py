@@ -14,7 +14,6 @@ import pytest
 
 from monitor.schema import ClientTrainStarted
 from tests.e2e.command import fedforge, hold_training, processes_of, refusal, wait_for_event, wait_until
-from tests.e2e.test_monitor import ENGINES
 from tests.monitor_process import MonitorProcess
 
 JOB = {"repositoryLocationName": "fedforge", "repositoryName": "__repository__", "jobName": "blood_phase"}
@@ -24,6 +23,8 @@ LAUNCH = """mutation($params: ExecutionParams!) { launchRun(executionParams: $pa
 TERMINATE = """mutation($run: String!) { terminateRun(runId: $run) {
   __typename ... on TerminateRunFailure { message } ... on PythonError { message } } }"""
 RUN = "query($run: ID!) { runOrError(runId: $run) { ... on Run { status tags { key value } } } }"
+PATIENCE_SECONDS = 400.0
+"""A guard: six steps and a federated run, beside whatever else the machine does."""
 RUNS = "{ runsOrError { ... on Runs { results { runId status tags { key value } } } } }"
 
 
@@ -55,7 +56,7 @@ class Up:
         return view
 
     def wait_for_state(self, run_id: str, state: str) -> None:
-        wait_until(lambda: self.shown(run_id).get("state") == state, f"{state} of {run_id}")
+        wait_until(lambda: self.shown(run_id).get("state") == state, f"{state} of {run_id}", PATIENCE_SECONDS)
 
     def log(self, run_id: str) -> Path:
         return self.home / "runs" / run_id / "events.jsonl"
@@ -123,11 +124,11 @@ def test_a_second_up_of_the_same_home_is_refused(up: Up) -> None:
     assert "is up already" in refusal(fedforge("up", "--detach", "--home", up.home))
 
 
-@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("engine", ["inprocess", "superlink"])
 def test_terminating_in_dagster_ends_every_process_and_is_a_stop_in_the_monitor(
     up: Up, overrides: dict[str, Any], engine: str
 ) -> None:
-    settings = {"overrides": {**overrides, "runtime.engine": engine}}
+    settings = {"bounds": False, "overrides": {**overrides, "runtime.engine": engine}}
     config = {"resources": {"blood_settings": {"config": settings}}}
     launched = up.ask(LAUNCH, params={"selector": JOB, "runConfigData": config, "mode": "default"})
     run = launched["run"]["runId"]

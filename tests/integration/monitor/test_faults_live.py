@@ -142,7 +142,7 @@ def test_a_run_whose_clock_is_an_hour_off_is_not_lost_and_its_events_keep_both_t
 
 
 def test_a_monitor_that_slept_with_its_machine_waits_before_it_declares_anything_lost(tmp_path: Path) -> None:
-    silence = 6.0
+    silence = 5.5
     with MonitorProcess(tmp_path, "--silence", str(silence)) as monitor, monitor.client() as client:
         assert accepted(send(client, started("awake")))
         os.kill(monitor.pid, signal.SIGSTOP)
