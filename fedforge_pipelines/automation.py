@@ -7,9 +7,10 @@ import dagster as dg
 
 from fedforge_pipelines.assets import settings_key
 from fedforge_pipelines.carrying import ATTEMPT_TAG, RUN_ID_TAG
+from fedforge_pipelines.claim import emitter_id
 from fedforge_pipelines.fedforge import Fedforge
 from fedforge_pipelines.jobs import BASELINE_REGRESSION, JOBS, phase_job
-from fedforge_pipelines.reporting import report_end
+from fedforge_runtime.attempts import report_end
 from fedforge_runtime.telemetry.monitor_client import MonitorAddress, MonitorAwayError, MonitorClient
 from monitor.schema import RunFailed, RunStopped
 
@@ -70,8 +71,7 @@ def requested_runs(context: dg.SensorEvaluationContext, fedforge: Fedforge) -> I
             yield request_for(run, len(launched))
         else:
             reason = f"{len(launched)} Dagster runs for it ended before it began; the last is {launched[0].run_id}."
-            address = MonitorAddress.parse(url)
-            report_end(address, run["run_id"], next_attempt(run), RunFailed, reason, unclaimed=True)
+            _report(url, run["run_id"], next_attempt(run), RunFailed, reason, unclaimed=True)
 
 
 def next_attempt(run: dict[str, Any]) -> int:
@@ -133,7 +133,20 @@ def tell_of_terminations(context: dg.RunStatusSensorContext, fedforge: Fedforge)
 def _tell(run: dg.DagsterRun, fedforge: Fedforge, kind: type[RunFailed] | type[RunStopped], reason: str) -> None:
     url = fedforge.monitor_url()
     if url is not None and RUN_ID_TAG in run.tags and ATTEMPT_TAG in run.tags:
-        report_end(MonitorAddress.parse(url), run.tags[RUN_ID_TAG], int(run.tags[ATTEMPT_TAG]), kind, reason)
+        _report(url, run.tags[RUN_ID_TAG], int(run.tags[ATTEMPT_TAG]), kind, reason)
+
+
+def _report(
+    url: str,
+    run_id: str,
+    attempt: int,
+    kind: type[RunFailed] | type[RunStopped],
+    reason: str,
+    *,
+    unclaimed: bool = False,
+) -> None:
+    with MonitorClient(MonitorAddress.parse(url)) as client:
+        report_end(client, run_id, attempt, kind, reason, emitter_id=emitter_id(attempt), unclaimed=unclaimed)
 
 
 SENSORS = [requested_runs, tell_of_failures, tell_of_terminations]

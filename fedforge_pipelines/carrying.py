@@ -15,7 +15,7 @@ from fedforge_pipelines.phases import Phase
 from fedforge_pipelines.settings import PhaseSettings
 from fedforge_runtime.environment import ATTEMPT
 from fedforge_runtime.errors import FedForgeError
-from fedforge_runtime.telemetry.monitor_client import MonitorAddress, MonitorAwayError, MonitorRefusedError
+from fedforge_runtime.telemetry.monitor_client import MonitorAddress, MonitorAwayError
 
 RUN_ID_TAG = "fedforge/run_id"
 ATTEMPT_TAG = "fedforge/attempt"
@@ -52,7 +52,7 @@ def carry_out(
     run_id = settings.run_id or new_run_id(phase.name)
     url = fedforge.monitor_url()
     context.instance.add_run_tags(context.run.run_id, {RUN_ID_TAG: run_id})
-    block = [] if accepted is None or accepted["mode"] != "last_block" else _block_of(settings, accepted)
+    block = _block_of(settings, accepted)
     with _one_at_a_time(fedforge), _claimed(url, run_id, settings, phase, context) as environment:
         if fedforge.opened().run(run_id).exists():
             arguments = ["resume", run_id]
@@ -63,10 +63,12 @@ def carry_out(
         return fedforge.ask(context, *arguments, bounds, *watched, environment=environment)
 
 
-def _block_of(settings: PhaseSettings, accepted: dict[str, Any]) -> list[str]:
+def _block_of(settings: PhaseSettings, accepted: dict[str, Any] | None) -> list[str]:
     """Carry the accepted block on, where this phase trains one too and nothing else was asked for."""
     wanted = settings.chosen()
-    if wanted.get("learning.mode") != "last_block" or "backbone.block_from" in wanted:
+    if accepted is None or "backbone.block_from" in wanted:
+        return []
+    if not accepted["mode"] == wanted.get("learning.mode") == "last_block":
         return []
     return ["--set", f"backbone.block_from={accepted['run_id']}"]
 
@@ -108,7 +110,7 @@ def _hold(url: str, run_id: str, request: dict[str, Any] | None, context: dg.Ass
         held = claim.hold(MonitorAddress.parse(url), run_id, request, f"Dagster run {context.run.run_id[:8]}")
     except MonitorAwayError:
         raise
-    except (MonitorRefusedError, FedForgeError) as error:
+    except FedForgeError as error:
         raise dg.Failure(f"{run_id} cannot be carried out: {error}", allow_retries=False) from error
     context.instance.add_run_tags(context.run.run_id, {RUN_ID_TAG: run_id, ATTEMPT_TAG: str(held.attempt)})
     return held

@@ -7,7 +7,7 @@ import signal
 import threading
 from typing import Any
 
-from fedforge_pipelines.reporting import report_end
+from fedforge_runtime.attempts import report_end
 from fedforge_runtime.background import Background
 from fedforge_runtime.telemetry.monitor_client import (
     MonitorAddress,
@@ -47,13 +47,21 @@ class Claim(Background):
                 try:
                     lease = client.ask("POST", self._path)
                     if lease["desired"] == "stop" and not self.handed_on:
-                        report_end(self._address, self._run_id, self.attempt, RunStopped, "stopped before it had begun")
+                        reason = "stopped before it had begun"
+                        report_end(
+                            client, self._run_id, self.attempt, RunStopped, reason, emitter_id=emitter_id(self.attempt)
+                        )
                         os.kill(os.getpid(), signal.SIGINT)
                         return
                 except MonitorAwayError:
                     continue  # it waits a while after its own downtime before it declares anything lost
                 except MonitorRefusedError:
                     return  # it has ended, or was given to somebody else: the run itself is told
+
+
+def emitter_id(attempt: int) -> str:
+    """As whom this process speaks of an attempt that cannot speak itself."""
+    return f"dagster-{os.getpid()}-{attempt}"
 
 
 def hold(address: MonitorAddress, run_id: str, request: dict[str, Any] | None, claimant: str) -> Claim:

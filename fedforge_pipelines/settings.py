@@ -1,11 +1,12 @@
 """What can be chosen for a phase in Dagster's launchpad."""
 
 # Without `from __future__ import annotations`: Dagster reads these annotations.
-import json
 from typing import Any, Optional
 
 import dagster as dg
 from pydantic import Field
+
+from fedforge_runtime.attempts import request_options
 
 
 class PhaseSettings(dg.ConfigurableResource):
@@ -50,10 +51,7 @@ class PhaseSettings(dg.ConfigurableResource):
 
     def options(self) -> list[str]:
         """The same as options of `fedforge`."""
-        texts = [
-            f"{key}={value if isinstance(value, str) else json.dumps(value)}" for key, value in self.chosen().items()
-        ]
-        return ["--profile", self.profile, *(part for text in texts for part in ("--set", text))]
+        return request_options(self.profile, self.chosen())
 
     def request(self, phase: str) -> dict[str, Any]:
         """The federated run as a monitor keeps it: whoever starts it again asks for the same."""

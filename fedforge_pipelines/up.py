@@ -22,7 +22,9 @@ from filelock import FileLock, Timeout
 
 from fedforge_pipelines.supervision import Part, end, start_in_order, supervise
 from fedforge_runtime.artifacts import read_json, write_json
+from fedforge_runtime.commands.output import fail
 from fedforge_runtime.errors import FedForgeError
+from fedforge_runtime.federation.superlink.address import free_port
 from fedforge_runtime.home import Home
 from fedforge_runtime.stop_signal import StopSignal
 
@@ -108,7 +110,7 @@ def _serve(home: Home, monitor_port: int, dagster_port: int) -> None:
 
 def _parts(home: Home, state: State) -> list[Part]:
     """In the order in which they need each other; the monitor is ended last, so that it hears of every end."""
-    dagster_home, code_port = _dagster_home(home), _free_port()
+    dagster_home, code_port = _dagster_home(home), free_port()
     environment = {
         "FEDFORGE_HOME": str(home.root),
         "FEDFORGE_MONITOR": state.monitor,
@@ -234,7 +236,7 @@ def _port(url: str) -> str:
 def _taken(port: int, option: str) -> int:
     """A port that is free now."""
     if port == 0:
-        return _free_port()
+        return free_port()
     with closing(socket.socket()) as attempt:
         attempt.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -246,20 +248,12 @@ def _taken(port: int, option: str) -> int:
     return port
 
 
-def _free_port() -> int:
-    with closing(socket.socket()) as attempt:
-        attempt.bind((_HOST, 0))
-        port: int = attempt.getsockname()[1]
-        return port
-
-
 def main() -> None:
-    """An expected error is one line on standard error and exit code 1."""
+    """An expected error is one line on standard error."""
     try:
         app()
     except FedForgeError as error:
-        sys.stderr.write(f"error: {' '.join(str(error).split())}\n")
-        sys.exit(1)
+        fail(str(error), error.exit_code)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
@@ -13,15 +12,14 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
+from fedforge_runtime.attempts import report_end, request_options
 from fedforge_runtime.clock import monotonic
 from fedforge_runtime.environment import ATTEMPT
 from fedforge_runtime.errors import RunStoppedError
 from fedforge_runtime.home import Home
 from fedforge_runtime.remote_control import RemoteControl
 from fedforge_runtime.stop_signal import StopSignal
-from fedforge_runtime.telemetry.emitter import new_event
 from fedforge_runtime.telemetry.monitor_client import (
-    ENDED,
     MonitorAddress,
     MonitorAwayError,
     MonitorClient,
@@ -125,9 +123,8 @@ class Claimant:
         common = ["--home", str(self.home.root), "--monitor", self.address.url]
         if self.home.run(run_id).exists():
             return ["resume", run_id, *common]
-        assignments = [f"{key}={json.dumps(value)}" for key, value in request["overrides"].items()]
-        options = [text for each in assignments for text in ("--set", each)]
-        return ["run", request["phase"], "--profile", request["profile"], "--run-id", run_id, *options, *common]
+        options = request_options(request["profile"], request["overrides"])
+        return ["run", request["phase"], "--run-id", run_id, *options, *common]
 
     def _follow(self, client: MonitorClient, lease: dict[str, Any], process: subprocess.Popen[bytes]) -> bool:
         """Renew the lease until the process ends; where a stop is wanted, have it end, in the end by force.
@@ -162,23 +159,8 @@ class Claimant:
         kind: type[RunFailed] | type[RunStopped],
         reason: str,
     ) -> None:
-        """Say how it ended where the run could not say so itself: it never began, or was killed."""
-        with suppress(MonitorAwayError, MonitorRefusedError):
-            state = client.ask("GET", f"/api/runs/{lease['run_id']}")
-            if state["attempt"] != lease["attempt"] or state["state"] in ENDED:
-                return
-            event = new_event(
-                kind,
-                emitter_id=f"agent-{os.getpid()}-{lease['lease_id'][:8]}",
-                emitter_seq=1,
-                run_id=lease["run_id"],
-                attempt=lease["attempt"],
-                round=state["round"],
-                node_id="server",
-                role="server",
-                reason=reason[:2000],
-            )
-            client.ask("POST", "/api/events", json={"events": [event.model_dump(mode="json")]})
+        emitter_id = f"agent-{os.getpid()}-{lease['lease_id'][:8]}"
+        report_end(client, lease["run_id"], lease["attempt"], kind, reason, emitter_id=emitter_id, unclaimed=True)
 
 
 class _LastWords(threading.Thread):

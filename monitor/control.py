@@ -102,6 +102,9 @@ ACTIVE = frozenset(_LIVE)
 """States in which a process of the run is expected to be there."""
 
 
+ENDED = frozenset({_S.STOPPED, _S.COMPLETED, _S.FAILED, _S.LOST})
+"""States in which no process of the run is expected any more."""
+
 RELAUNCHED = frozenset({_S.STOPPED, _S.FAILED, _S.LOST})
 """States that `resume` leaves by a new attempt, which somebody must claim."""
 

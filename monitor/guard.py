@@ -7,7 +7,6 @@ neither can be forged by a page, so that another page cannot start a run, nor re
 from __future__ import annotations
 
 import asyncio
-import json
 import secrets
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
@@ -16,6 +15,7 @@ from urllib.parse import parse_qs, urlsplit
 from starlette.exceptions import HTTPException
 
 from monitor.settings import Settings, is_loopback
+from monitor.shapes import Problem
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -107,7 +107,7 @@ def _token_in_query(scope: Scope) -> str:
 
 
 async def _answer(send: Send, code: int, error: str) -> None:
-    body = json.dumps({"error": error, "state": None, "allowed": None}).encode()
+    body = Problem(error=error).model_dump_json().encode()
     headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
     await send({"type": "http.response.start", "status": code, "headers": headers})
     await send({"type": "http.response.body", "body": body})

@@ -11,6 +11,7 @@ from sqlmodel import Session, col, select
 
 from monitor.control import (
     ACTIVE,
+    ENDED,
     Command,
     Control,
     State,
@@ -27,7 +28,6 @@ _EFFECT = {
     Command.RESUME: {State.RUNNING},
     Command.STOP: {State.STOPPED},
 }
-_ENDED = frozenset({State.STOPPED, State.COMPLETED, State.FAILED, State.LOST})
 
 
 class UnknownRunError(MonitorError):
@@ -130,7 +130,7 @@ def settle(session: Session, run: RunRow, control: Control, round_number: int, n
     for command in _unsettled(session, run.run_id):
         if control.state in _EFFECT[Command(command.command)]:
             command.outcome, command.effective_at, command.effective_round = "effective", now, round_number
-        elif control.state in _ENDED:
+        elif control.state in ENDED:
             command.outcome = control.state.value
 
 

@@ -9,11 +9,10 @@ from datetime import datetime
 from sqlmodel import col, delete, func, select
 from sqlmodel.sql.expression import SelectOfScalar
 
-from monitor.control import State
+from monitor.control import ENDED
 from monitor.database import Database
 from monitor.tables import CommandRow, EmitterRow, EventRow, NodeRow, RunRow
 
-_ENDED = (State.COMPLETED, State.FAILED, State.STOPPED, State.LOST)
 _OF_A_RUN = (EventRow, EmitterRow, NodeRow, CommandRow, RunRow)
 
 
@@ -54,5 +53,5 @@ def _forget(database: Database, run_id: str, before: datetime) -> bool:
 
 def _old(before: datetime) -> SelectOfScalar[RunRow]:
     last = func.coalesce(RunRow.last_event_at, RunRow.created_at)
-    query = select(RunRow).where(col(RunRow.state).in_([state.value for state in _ENDED]), last < before)
+    query = select(RunRow).where(col(RunRow.state).in_([state.value for state in ENDED]), last < before)
     return query.order_by(last)

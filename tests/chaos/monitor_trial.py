@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ import httpx
 
 from fedforge_runtime.telemetry.monitor_client import MonitorAddress, MonitorClient
 from fedforge_runtime.telemetry.outbox import Delivery, OutboxFiles
+from tests.e2e.command import wait_until
 from tests.monitor_process import PATIENCE_SECONDS, MonitorProcess, event_of
 
 SENDERS = 3
@@ -139,7 +140,7 @@ def _wait_for_load(senders: Sequence[Sender], chance: random.Random) -> None:
         return sum(len(sender.acknowledged) for sender in senders)
 
     wanted = count() + chance.randrange(1, 1500)
-    _until(lambda: count() >= wanted)
+    wait_until(lambda: count() >= wanted, "the load", PATIENCE_SECONDS)
     time.sleep(chance.random() * 0.05)  # at no moment that depends on an acknowledgement
 
 
@@ -152,13 +153,6 @@ def _kill(monitor: MonitorProcess, chance: random.Random, trial: MonitorTrial) -
         monitor.kill()
         trial.kills += 1
         trial.kills_while_starting += 1
-
-
-def _until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.001)
 
 
 def _kept(monitor: MonitorProcess, run_id: str) -> list[str]:

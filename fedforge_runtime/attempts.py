@@ -1,0 +1,53 @@
+"""What everybody needs who carries out attempts for a monitor: requests as options, and a last word for a run."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any
+
+from fedforge_runtime.telemetry.emitter import new_event
+from fedforge_runtime.telemetry.monitor_client import ENDED, MonitorAwayError, MonitorClient, MonitorRefusedError
+from monitor.schema import RunFailed, RunStopped
+
+
+def request_options(profile: str, overrides: Mapping[str, Any]) -> list[str]:
+    """A profile and the keys that differ from it as options of `fedforge`."""
+    assignments = [f"{key}={json.dumps(value)}" for key, value in overrides.items()]
+    return ["--profile", profile, *(part for each in assignments for part in ("--set", each))]
+
+
+def report_end(
+    client: MonitorClient,
+    run_id: str,
+    attempt: int,
+    kind: type[RunFailed] | type[RunStopped],
+    reason: str,
+    *,
+    emitter_id: str,
+    unclaimed: bool = False,
+) -> None:
+    """Say how an attempt ended where the run could not say so itself: it never began, or was killed.
+
+    One that has ended, or that a later one has replaced, is left as it is; so is everything while the monitor is away.
+
+    Args:
+        unclaimed: also where somebody is waited for who carries it out.
+    """
+    with suppress(MonitorAwayError, MonitorRefusedError):
+        run = client.ask("GET", f"/api/runs/{run_id}")
+        if run["attempt"] > attempt or run["state"] in ENDED or (run["claimable"] and not unclaimed):
+            return
+        event = new_event(
+            kind,
+            emitter_id=emitter_id,
+            emitter_seq=1,
+            run_id=run_id,
+            attempt=attempt,
+            round=run["round"],
+            node_id="server",
+            role="server",
+            reason=reason[:2000],
+        )
+        client.ask("POST", "/api/events", json={"events": [event.model_dump(mode="json")]})
