@@ -153,8 +153,13 @@ def overtake(session: Session, run: RunRow) -> None:
         command.outcome = "superseded"
 
 
-def claim(transaction: Transaction, run_id: str, claimant: str, seconds: float, now: datetime) -> RunRow:
+def claim(
+    transaction: Transaction, run_id: str, claimant: str, url: str | None, seconds: float, now: datetime
+) -> RunRow:
     """Give the run to one claimant, who has it until the lease expires.
+
+    Args:
+        url: where the claimant shows what it does.
 
     Raises:
         UnknownRunError: there is no such run.
@@ -172,7 +177,7 @@ def claim(transaction: Transaction, run_id: str, claimant: str, seconds: float, 
         )
     set_control(run, after)
     transaction.announce_change(run_id)  # an earlier attempt of it is to end
-    run.lease_id, run.leased_by = uuid.uuid4().hex, claimant
+    run.lease_id, run.leased_by, run.claimant_url = uuid.uuid4().hex, claimant, url
     run.lease_expires_at = now + timedelta(seconds=seconds)
     return run
 

@@ -77,6 +77,8 @@ class RunView(Shape):
     attempt: int
     claimable: bool
     claimed_by: str | None
+    claimant_url: str | None
+    """Where whoever claimed it last shows what it does, for example a Dagster run; also after it has ended."""
     lease_expires_at: AwareDatetime | None
     allowed: list[Command]
     refused: dict[Command, str]
@@ -184,6 +186,8 @@ class StartRequest(Shape):
 
 class ClaimRequest(Shape):
     claimant: Person
+    url: Annotated[str, Field(max_length=2000, pattern=r"^https?://\S+$")] | None = None
+    """Where the claimant shows what it does, for people."""
 
 
 class LeaseView(Shape):

@@ -56,6 +56,8 @@ class RunRow(SQLModel, table=True):
     """When the latest event was received."""
     lease_id: str | None = None
     leased_by: str | None = None
+    claimant_url: str | None = None
+    """Where whoever claimed it last shows what it does; also after the lease."""
     lease_expires_at: datetime | None = _moment()
 
 

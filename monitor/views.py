@@ -54,6 +54,7 @@ def run_view(run: RunRow, now: datetime) -> RunView:
         attempt=control.attempt,
         claimable=control.claimable,
         claimed_by=run.leased_by,
+        claimant_url=run.claimant_url,
         lease_expires_at=run.lease_expires_at,
         allowed=control.allowed,
         refused={each: refusal(control, each) for each in Command if commanded(control, each) is None},

@@ -191,7 +191,7 @@ def _desired(run: RunRow, attempt: int) -> DesiredView:
 async def claim_run(run_id: str, body: ClaimRequest, service: Serviced) -> LeaseView:
     """Take a run that waits for somebody to start it; one claimant gets it."""
     now, seconds = service.now(), service.settings.lease_seconds
-    return await service.write(lambda change: lease_view(claim(change, run_id, body.claimant, seconds, now)))
+    return await service.write(lambda change: lease_view(claim(change, run_id, body.claimant, body.url, seconds, now)))
 
 
 @router.post("/{run_id}/leases/{lease_id}")

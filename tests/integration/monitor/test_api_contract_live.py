@@ -32,6 +32,7 @@ Case = schemathesis.Case[Any]
 Operation = schemathesis.APIOperation[Any, Any, Any, Any]
 EVENTS, IMPORT = "/api/events", "/api/events/import"
 LINES = "application/x-ndjson"
+AUDIT = "0123456789abcdef0123"
 NUMBERS = itertools.count(1)
 
 
@@ -106,6 +107,8 @@ class Meeting:
             case.path_parameters["run_id"] = self.run_ids[drawn % len(self.run_ids)]
         if "lease_id" in case.path_parameters and drawn % 2 and len(case.path_parameters["lease_id"]) <= 64:
             case.path_parameters.update(run_id=self.run_ids[0], lease_id=self.lease_id)
+        if "key" in case.path_parameters and drawn % 2:
+            case.path_parameters["key"] = AUDIT
         with suppress(ValueError):
             if 0 < float(str(case.query.get("wait"))) <= 25:
                 case.query["wait"] = 0.01
@@ -127,6 +130,9 @@ def meeting(monitor: MonitorProcess) -> Iterator[Meeting]:
         for run_id in (claimed, asked_for):
             assert client.post("/api/runs", json={"run_id": run_id, "request": {"phase": "blood"}}).is_success
         lease = client.post(f"/api/runs/{claimed}/claim", json={"claimant": "an agent"}).json()
+        for reported in (monitor.home / "runs" / completed, monitor.home / "assets" / "audit" / AUDIT):
+            reported.mkdir(parents=True, exist_ok=True)
+            (reported / "report.html").write_text("<p>a report")
         yield Meeting(monitor, session, run_ids, lease["lease_id"])
 
 

@@ -114,6 +114,19 @@ def test_of_many_claimants_one_gets_the_run(monitor: MonitorProcess, client: htt
     assert client.post("/api/runs/wanted/leases/another").status_code == httpx.codes.CONFLICT
 
 
+def test_a_claimant_says_where_it_shows_what_it_does_and_the_run_keeps_it(client: httpx.Client) -> None:
+    run_id, url = "linked", "http://127.0.0.1:3000/runs/0123"
+    ask_for(client, run_id)
+
+    refused = client.post(f"/api/runs/{run_id}/claim", json={"claimant": "me", "url": "javascript:alert(1)"})
+    client.post(f"/api/runs/{run_id}/claim", json={"claimant": "me", "url": url})
+    send(client, started(run_id), of_server(run_id, 2, "run_completed", model_sha256="0" * 64))
+
+    assert refused.status_code == httpx.codes.UNPROCESSABLE_ENTITY
+    run = client.get(f"/api/runs/{run_id}").json()
+    assert (run["state"], run["claimant_url"]) == ("completed", url)
+
+
 def test_two_starters_of_one_run_id_start_one_run(client: httpx.Client) -> None:
     first = ask_for(client, "same-name")
     repeated = ask_for(client, "same-name")

@@ -1,0 +1,50 @@
+"""Reports in the home, as links from other pages show them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.monitor_process import MonitorProcess
+
+KEY = "0123456789abcdef0123"
+
+
+def write_report(folder: Path, text: str) -> None:
+    folder.mkdir(parents=True)
+    (folder / "report.html").write_text(text)
+
+
+def test_reports_of_runs_and_audits_are_shown_and_can_do_nothing(client: httpx.Client, monitor: MonitorProcess) -> None:
+    write_report(monitor.home / "runs" / "reported", "<p>of a run")
+    write_report(monitor.home / "assets" / "audit" / KEY, "<p>of an audit")
+
+    for path, text in ((f"/api/audits/{KEY}/report", "<p>of an audit"), ("/api/runs/reported/report", "<p>of a run")):
+        shown = client.get(path)
+
+        assert shown.text == text
+        assert shown.headers["content-type"].startswith("text/html")
+        assert shown.headers["content-security-policy"].startswith("sandbox; default-src 'none'")
+
+
+@pytest.mark.parametrize("path", ["/api/runs/unreported/report", f"/api/audits/{KEY[::-1]}/report"])
+def test_a_report_that_is_not_there_is_said_to_be_written_later(client: httpx.Client, path: str) -> None:
+    refused = client.get(path)
+
+    assert refused.status_code == httpx.codes.NOT_FOUND
+    assert "when that has completed" in refused.json()["error"]
+
+
+@pytest.mark.parametrize("path", ["/api/runs/..%2Fmonitor/report", "/api/runs/.hidden/report", "/api/audits/../report"])
+def test_nothing_else_of_the_home_is_reached(client: httpx.Client, path: str) -> None:
+    assert client.get(path).is_client_error
+
+
+def test_with_a_token_reports_need_it(tmp_path: Path) -> None:
+    write_report(tmp_path / "runs" / "secret", "<p>secret")
+    with MonitorProcess(tmp_path, token="a secret") as monitor:
+        assert httpx.get(f"{monitor.url}/api/runs/secret/report", trust_env=False).status_code == 401
+        with monitor.client() as client:
+            assert client.get("/api/runs/secret/report").is_success
