@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import gc
 import signal
 from pathlib import Path
 from typing import Annotated
@@ -70,6 +72,7 @@ app.add_typer(baseline.app, name="baseline")
 def main() -> None:
     """The console script: an expected error is one line on standard error and a non-zero exit."""
     configure_third_parties()
+    atexit.register(gc.freeze)  # at the end Python would search all of torch for cycles, which takes up to a second
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: what was begun is cleaned up
     try:
         app()

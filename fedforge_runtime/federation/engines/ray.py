@@ -19,6 +19,8 @@ from fedforge_runtime.federation.engines.base import Federation
 from fedforge_runtime.federation.engines.inprocess import handle_message
 
 _ACTOR_TITLE = "ray::ClientAppActor"
+_AUTOSCALER = "ray/autoscaler/_private/monitor.py"
+"""Has nothing to do on one machine; asked to end it does not for a second, and Ray waits for it."""
 _KILL_INTERVAL_SECONDS = 0.1
 
 
@@ -36,6 +38,8 @@ class RayEngine:
             )
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+        # How long Ray waits to hear why an actor died before it says so: a second for what nobody is told.
+        os.environ.setdefault("RAY_timeout_ms_task_wait_for_death_info", "50")
         # Flower's public entry points cannot pass a run config, or cost two more processes; see the contract test.
         from flwr.simulation.run_simulation import _run_simulation
         from flwr.supercore.telemetry import EventType
@@ -92,11 +96,13 @@ class _Server:
 
     def _end_clients(self) -> None:
         # Flower's runtime waits for every client in flight, also for one that hangs, before it ends.
-        while not self.simulation_ended.wait(_KILL_INTERVAL_SECONDS):
+        while not self.simulation_ended.is_set():
             for process in psutil.Process().children(recursive=True):
                 with suppress(psutil.Error):
-                    if process.cmdline()[:1] and process.cmdline()[0].startswith(_ACTOR_TITLE):
+                    words = process.cmdline()
+                    if any(word.startswith(_ACTOR_TITLE) or word.endswith(_AUTOSCALER) for word in words):
                         process.kill()
+            self.simulation_ended.wait(_KILL_INTERVAL_SECONDS)
 
 
 class _ConfiguredClient:
