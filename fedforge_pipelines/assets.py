@@ -9,7 +9,7 @@ import dagster as dg
 from fedforge_pipelines import display, pictures
 from fedforge_pipelines.carrying import carry_out, hold_request
 from fedforge_pipelines.fedforge import Fedforge
-from fedforge_pipelines.phases import Phase
+from fedforge_pipelines.phases import PHASES, Phase
 from fedforge_pipelines.settings import PhaseSettings
 from fedforge_runtime.artifacts import MANIFEST, read_json
 from fedforge_runtime.errors import FedForgeError
@@ -159,7 +159,9 @@ def build_assets(phase: Phase) -> list[dg.AssetsDefinition]:
             report["artifact"],
             {
                 "data": display.data_source(report["dataset"]),
-                "report": display.page(report["files"]["report.html"]),
+                "report": fedforge.page(
+                    Path(report["files"]["report.html"]), f"/api/audits/{report['artifact']['key']}/report"
+                ),
                 "findings": display.table(findings),
                 "offending_pairs": pictures.of_page(report["files"]["report.html"]),
                 "class_balance": pictures.class_balance(report),
@@ -353,7 +355,7 @@ def build_assets(phase: Phase) -> list[dg.AssetsDefinition]:
                 "run_id": done["run_id"],
                 "model_sha256": done["model_sha256"],
                 **({"dashboard": dg.MetadataValue.url(f"{url}/runs/{done['run_id']}")} if url else {}),
-                "report": display.page(folder.report),
+                "report": fedforge.page(folder.report, f"/api/runs/{done['run_id']}/report"),
                 **{f"test/{name}": value for name, value in done["metrics"].items()},
                 "data": f"{display.data_source(done['data'])}, fingerprint {done['data']['fingerprint']}",
                 "backbone": done["backbone"]["name"] + ("" if done["backbone"]["trained"] else " (UNTRAINED)"),
@@ -473,3 +475,7 @@ def client_row(client: dict[str, Any]) -> dict[str, Any]:
         "bytes_sent": client["bytes_sent"],
         "bytes_received": client["bytes_received"],
     }
+
+
+ASSETS = {phase.name: build_assets(phase) for phase in PHASES}
+"""The assets of each phase, in the curriculum's order."""

@@ -5,11 +5,11 @@ from typing import Any
 
 import dagster as dg
 
-from fedforge_pipelines.assets import settings_key
+from fedforge_pipelines.assets import ASSETS, settings_key
 from fedforge_pipelines.carrying import ATTEMPT_TAG, RUN_ID_TAG
 from fedforge_pipelines.claim import emitter_id
 from fedforge_pipelines.fedforge import Fedforge
-from fedforge_pipelines.jobs import BASELINE_REGRESSION, JOBS, phase_job
+from fedforge_pipelines.jobs import BASELINE_REGRESSION, CURRICULUM, JOBS, phase_job
 from fedforge_runtime.attempts import report_end
 from fedforge_runtime.telemetry.monitor_client import MonitorAddress, MonitorAwayError, MonitorClient
 from monitor.schema import RunFailed, RunStopped
@@ -68,7 +68,7 @@ def requested_runs(context: dg.SensorEvaluationContext, fedforge: Fedforge) -> I
         if any(each.status in ACTIVE for each in launched):
             continue
         if len(launched) < _MOST_LAUNCHES:
-            yield request_for(run, len(launched))
+            yield request_for(run, len(launched), former_run(context.instance, run["run_id"]))
         else:
             reason = f"{len(launched)} Dagster runs for it ended before it began; the last is {launched[0].run_id}."
             _report(url, run["run_id"], next_attempt(run), RunFailed, reason, unclaimed=True)
@@ -85,20 +85,41 @@ def launches(instance: dg.DagsterInstance, run: dict[str, Any]) -> Sequence[dg.D
     return instance.get_runs(dg.RunsFilter(tags=_tags(run)))
 
 
-def request_for(run: dict[str, Any], earlier: int) -> dg.RunRequest:
+def former_run(instance: dg.DagsterInstance, run_id: str) -> dg.DagsterRun | None:
+    """The last Dagster run that was for a run, of whatever attempt."""
+    return next(iter(instance.get_runs(dg.RunsFilter(tags={RUN_ID_TAG: run_id}), limit=1)), None)
+
+
+def request_for(run: dict[str, Any], earlier: int, former: dg.DagsterRun | None) -> dg.RunRequest:
     """The Dagster run for a request.
 
     Args:
         earlier: how many there were for the same attempt that ended before it began.
+        former: what it was carried out by before: its settings are kept, and a curriculum goes on to the phases after.
     """
-    request = run["request"]
-    settings = {"profile": request["profile"], "overrides": request["overrides"], "run_id": run["run_id"]}
+    request, key = run["request"], settings_key(run["request"]["phase"])
+    resources: Any = former.run_config.get("resources", {}) if former else {}
+    settings = {
+        **resources.get(key, {}).get("config", {}),
+        "profile": request["profile"],
+        "overrides": request["overrides"],
+        "run_id": run["run_id"],
+    }
+    in_curriculum = former is not None and former.job_name == CURRICULUM
     return dg.RunRequest(
         run_key=f"{run['run_id']}:{next_attempt(run)}:{earlier}",
-        job_name=phase_job(request["phase"]),
-        run_config={"resources": {settings_key(request["phase"]): {"config": settings}}},
+        job_name=CURRICULUM if in_curriculum else phase_job(request["phase"]),
+        run_config={"resources": {**resources, key: {"config": settings}}},
+        asset_selection=_from_phase_on(request["phase"], former) if former and in_curriculum else None,
         tags=_tags(run),
     )
+
+
+def _from_phase_on(phase: str, former: dg.DagsterRun) -> list[dg.AssetKey]:
+    """The assets of a curriculum that are still to come when a phase is done again."""
+    names = list(ASSETS)
+    coming = [asset.key for name in names[names.index(phase) :] for asset in ASSETS[name]]
+    return [key for key in coming if former.asset_selection is None or key in former.asset_selection]
 
 
 def _tags(run: dict[str, Any]) -> dict[str, str]:

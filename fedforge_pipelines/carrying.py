@@ -29,7 +29,7 @@ def hold_request(fedforge: Fedforge, settings: PhaseSettings, context: dg.AssetE
     """
     url = fedforge.monitor_url()
     if settings.run_id and url:
-        _hold(url, settings.run_id, None, context)
+        _hold(fedforge, url, settings.run_id, None, context)
 
 
 def carry_out(
@@ -52,8 +52,10 @@ def carry_out(
     run_id = settings.run_id or new_run_id(phase.name)
     url = fedforge.monitor_url()
     context.instance.add_run_tags(context.run.run_id, {RUN_ID_TAG: run_id})
+    if url is not None:
+        context.log.info(f"The run {run_id} is shown at {url}/runs/{run_id}")
     block = _block_of(settings, accepted)
-    with _one_at_a_time(fedforge), _claimed(url, run_id, settings, phase, context) as environment:
+    with _one_at_a_time(fedforge), _claimed(fedforge, url, run_id, settings, phase, context) as environment:
         if fedforge.opened().run(run_id).exists():
             arguments = ["resume", run_id]
         else:
@@ -84,14 +86,19 @@ def _one_at_a_time(fedforge: Fedforge) -> Iterator[None]:
 
 @contextmanager
 def _claimed(
-    url: str | None, run_id: str, settings: PhaseSettings, phase: Phase, context: dg.AssetExecutionContext
+    fedforge: Fedforge,
+    url: str | None,
+    run_id: str,
+    settings: PhaseSettings,
+    phase: Phase,
+    context: dg.AssetExecutionContext,
 ) -> Iterator[dict[str, str]]:
     if url is None:
         yield {}
         return
     request = None if settings.run_id else settings.request(phase.name)
     try:
-        held = _hold(url, run_id, request, context)
+        held = _hold(fedforge, url, run_id, request, context)
     except MonitorAwayError as error:
         if settings.run_id:
             raise dg.Failure(str(error)) from error
@@ -105,12 +112,16 @@ def _claimed(
         claim.release(run_id)
 
 
-def _hold(url: str, run_id: str, request: dict[str, Any] | None, context: dg.AssetExecutionContext) -> claim.Claim:
+def _hold(
+    fedforge: Fedforge, url: str, run_id: str, request: dict[str, Any] | None, context: dg.AssetExecutionContext
+) -> claim.Claim:
+    this = context.run.run_id
+    claimant = {"claimant": f"Dagster run {this[:8]}", "url": fedforge.dagster_run_url(this)}
     try:
-        held = claim.hold(MonitorAddress.parse(url), run_id, request, f"Dagster run {context.run.run_id[:8]}")
+        held = claim.hold(MonitorAddress.parse(url), run_id, request, claimant)
     except MonitorAwayError:
         raise
     except FedForgeError as error:
         raise dg.Failure(f"{run_id} cannot be carried out: {error}", allow_retries=False) from error
-    context.instance.add_run_tags(context.run.run_id, {RUN_ID_TAG: run_id, ATTEMPT_TAG: str(held.attempt)})
+    context.instance.add_run_tags(this, {RUN_ID_TAG: run_id, ATTEMPT_TAG: str(held.attempt)})
     return held

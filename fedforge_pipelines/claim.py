@@ -64,11 +64,12 @@ def emitter_id(attempt: int) -> str:
     return f"dagster-{os.getpid()}-{attempt}"
 
 
-def hold(address: MonitorAddress, run_id: str, request: dict[str, Any] | None, claimant: str) -> Claim:
+def hold(address: MonitorAddress, run_id: str, request: dict[str, Any] | None, claimant: dict[str, Any]) -> Claim:
     """The claim of this process on a run, taken at the first call.
 
     Args:
         request: asked for first, where the monitor does not know the run; `None` where it does.
+        claimant: who this is: `claimant`, and `url` of a page about it.
 
     Raises:
         MonitorAwayError: see there.
@@ -79,7 +80,7 @@ def hold(address: MonitorAddress, run_id: str, request: dict[str, Any] | None, c
             with MonitorClient(address) as client:
                 if request is not None:
                     client.ask("POST", "/api/runs", json={"run_id": run_id, "request": request})
-                lease = client.ask("POST", f"/api/runs/{run_id}/claim", json={"claimant": claimant})
+                lease = client.ask("POST", f"/api/runs/{run_id}/claim", json=claimant)
             claim = Claim(address, run_id, lease["lease_id"], lease["attempt"])
             claim.__enter__()
             _HELD[run_id] = claim

@@ -2,7 +2,7 @@
 
 import dagster as dg
 
-from fedforge_pipelines.assets import build_assets, settings_key
+from fedforge_pipelines.assets import ASSETS, settings_key
 from fedforge_pipelines.automation import SCHEDULES, SENSORS
 from fedforge_pipelines.fedforge import Fedforge
 from fedforge_pipelines.handover import Handover
@@ -13,7 +13,7 @@ from fedforge_pipelines.settings import PhaseSettings
 _fedforge = Fedforge.configure_at_launch()
 
 defs = dg.Definitions(
-    assets=[asset for phase in PHASES for asset in build_assets(phase)],
+    assets=[asset for built in ASSETS.values() for asset in built],
     jobs=JOBS,
     schedules=SCHEDULES,
     sensors=SENSORS,

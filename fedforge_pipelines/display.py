@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -50,11 +49,6 @@ def content_hash(manifest: Mapping[str, Any]) -> str:
 
     lines = (f"{name} {file['sha256']}\n" for name, file in sorted(manifest["files"].items()))
     return sha256("".join(lines).encode()).hexdigest()
-
-
-def page(path: str | Path) -> dg.UrlMetadataValue:
-    """A page of this machine."""
-    return dg.MetadataValue.url(Path(path).as_uri())
 
 
 def _flat(value: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, Any]]:

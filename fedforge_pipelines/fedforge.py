@@ -27,6 +27,7 @@ class Fedforge(dg.ConfigurableResource):
 
     home: str = Field(default="", description="default $FEDFORGE_HOME or ./.fedforge")
     monitor: str = Field(default="", description="URL of the monitor that follows runs; default $FEDFORGE_MONITOR")
+    dagster: str = Field(default="", description="URL of Dagster's pages, for links to them; default $FEDFORGE_DAGSTER")
     baselines: str = Field(default="", description="default $FEDFORGE_BASELINES or ./baselines")
 
     def opened(self) -> Home:
@@ -34,6 +35,16 @@ class Fedforge(dg.ConfigurableResource):
 
     def monitor_url(self) -> str | None:
         return self.monitor or os.environ.get("FEDFORGE_MONITOR") or None
+
+    def dagster_run_url(self, dagster_run_id: str) -> str | None:
+        """The page of a Dagster run; `None` where nobody said where the pages are."""
+        pages = self.dagster or os.environ.get("FEDFORGE_DAGSTER")
+        return f"{pages}/runs/{dagster_run_id}" if pages else None
+
+    def page(self, file: Path, path: str) -> dg.UrlMetadataValue:
+        """A link to a report: at the monitor, as a page that came by http may not open a file, else to the file."""
+        monitor = self.monitor_url()
+        return dg.MetadataValue.url(f"{monitor}{path}" if monitor else file.as_uri())
 
     def ask(
         self,

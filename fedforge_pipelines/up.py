@@ -114,6 +114,7 @@ def _parts(home: Home, state: State) -> list[Part]:
     environment = {
         "FEDFORGE_HOME": str(home.root),
         "FEDFORGE_MONITOR": state.monitor,
+        "FEDFORGE_DAGSTER": state.dagster,
         "DAGSTER_HOME": str(dagster_home),
     }
     location = {"grpc_server": {"host": _HOST, "port": code_port, "location_name": "fedforge"}}

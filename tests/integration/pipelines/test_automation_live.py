@@ -13,6 +13,7 @@ import httpx
 import pytest
 
 from fedforge_pipelines.automation import nightly_baseline_regression, requested_runs
+from fedforge_pipelines.definitions import defs
 from fedforge_pipelines.fedforge import Fedforge
 from fedforge_pipelines.jobs import BASELINE_REGRESSION
 from tests.monitor_process import MonitorProcess, event_of, of_server, started
@@ -27,9 +28,11 @@ def instance(tmp_path: Path) -> Iterator[dg.DagsterInstance]:
 
 
 def add_run(
-    instance: dg.DagsterInstance, job: str, status: dg.DagsterRunStatus, tags: dict[str, str] | None = None
+    instance: dg.DagsterInstance, job: str, status: dg.DagsterRunStatus, tags: dict[str, str] | None = None, **more: Any
 ) -> dg.DagsterRun:
-    return instance.add_run(dg.DagsterRun(job_name=job, run_id=str(uuid.uuid4()), status=status, tags=tags or {}))
+    return instance.add_run(
+        dg.DagsterRun(job_name=job, run_id=str(uuid.uuid4()), status=status, tags=tags or {}, **more)
+    )
 
 
 def tick(instance: dg.DagsterInstance, monitor: str) -> list[dg.RunRequest | dg.SkipReason]:
@@ -109,6 +112,40 @@ def test_a_resumed_run_is_a_new_attempt_and_a_dagster_run_that_claims_to_go_on_i
     run = instance.get_run_by_id(dead.run_id)
     assert run is not None
     assert run.status is dg.DagsterRunStatus.FAILURE
+
+
+@pytest.mark.parametrize("without_path", [False, True])
+def test_a_curriculum_whose_run_is_done_again_goes_on_to_the_phases_after(
+    instance: dg.DagsterInstance, monitor: MonitorProcess, client: httpx.Client, without_path: bool
+) -> None:
+    run_id = f"second-of-three-{without_path}"
+    ask_for(client, run_id, "derma", **{"federation.rounds": 3})
+    chosen = {
+        "blood_settings": {"config": {"rounds": 2}},
+        "derma_settings": {"config": {"rounds": 3, "bounds": False}},
+    }
+    tags = {"fedforge/run_id": run_id, "fedforge/attempt": "1"}
+    selection = frozenset(dg.AssetKey([phase, "features"]) for phase in ("blood", "derma")) if without_path else None
+    add_run(
+        instance,
+        "curriculum",
+        dg.DagsterRunStatus.FAILURE,
+        tags,
+        run_config={"resources": chosen},
+        asset_selection=selection,
+    )
+
+    (request,) = requests_for(instance, monitor, run_id)
+
+    assert request.job_name == "curriculum"
+    assert request.asset_selection is not None
+    assert {key.path[0] for key in request.asset_selection} == ({"derma"} if without_path else {"derma", "path"})
+    assert dg.AssetKey(["derma", "features"]) in request.asset_selection
+    resources = request.run_config["resources"]
+    assert resources["blood_settings"] == chosen["blood_settings"]
+    settings = resources["derma_settings"]["config"]
+    assert (settings["run_id"], settings["bounds"]) == (run_id, False)
+    dg.validate_run_config(defs.resolve_job_def("curriculum"), request.run_config)
 
 
 def test_a_run_that_nobody_asked_for_here_is_not_started(
