@@ -77,6 +77,13 @@ def overrides(tiny_backbone: Path) -> dict[str, Any]:
     }
 
 
+def times_of(client: httpx.Client, run_id: str) -> tuple[str, str]:
+    """When a run started and when it completed, as its server says."""
+    page = client.get(f"/api/runs/{run_id}/events", params={"limit": 500}).json()
+    when = {each["event"]["type"]: each["event"]["ts"] for each in page["events"]}
+    return when["run_started"], when["run_completed"]
+
+
 def request(client: httpx.Client, run_id: str, overrides: dict[str, Any]) -> None:
     body = {"run_id": run_id, "request": {"phase": "blood", "overrides": overrides}}
     assert client.post("/api/runs", json=body).status_code == httpx.codes.CREATED
@@ -84,10 +91,11 @@ def request(client: httpx.Client, run_id: str, overrides: dict[str, Any]) -> Non
 
 @pytest.fixture(scope="module")
 def up(tmp_path_factory: pytest.TempPathFactory, overrides: dict[str, Any]) -> Iterator[Up]:
-    """Up, with a request that was made before Dagster was there."""
+    """Up, with two requests that were made before Dagster was there."""
     home = tmp_path_factory.mktemp("up")
     with MonitorProcess(home) as alone, alone.client() as client:
         request(client, "asked-before", overrides)
+        request(client, "asked-beside", {**overrides, "partition.clients": 2, "federation.rounds": 1})
     started = fedforge("up", "--detach", "--home", home, "--monitor-port", "0", "--dagster-port", "0")
     assert started.code == 0, started.errors
     state = json.loads((home / "up" / "state.json").read_text())
@@ -118,6 +126,17 @@ def test_a_request_waits_for_dagster_and_ends_with_the_model_of_a_run_by_hand(
     assert up.shown("asked-before")["model_sha256"] == undisturbed["model_sha256"]
     assert str(up.shown("asked-before")["claimed_by"]).startswith("Dagster run ")
     wait_until(lambda: up.dagster_runs("asked-before") == {1: "SUCCESS"}, "one Dagster run that succeeded")
+
+
+def test_two_federated_runs_never_overlap_and_read_nothing_of_each_other(up: Up) -> None:
+    up.wait_for_state("asked-beside", "completed")
+
+    first, second = sorted(times_of(up.monitor, run_id) for run_id in ("asked-before", "asked-beside"))
+
+    assert first[1] < second[0]
+    assert up.shown("asked-beside")["clients"] == 2
+    (dagster_run,) = (each["runId"] for each in up.ask(RUNS)["results"] if "asked-beside" in str(each["tags"]))
+    assert up.shown("asked-beside")["claimant_url"] == f"{str(up.dagster.base_url).rstrip('/')}/runs/{dagster_run}"
 
 
 def test_a_second_up_of_the_same_home_is_refused(up: Up) -> None:
