@@ -139,7 +139,9 @@ def build_assets(phase: Phase) -> list[dg.AssetsDefinition]:
     def audit_report(context: dg.AssetExecutionContext, raw_dataset: dict[str, Any]) -> dg.MaterializeResult:
         """What is wrong with the data: duplicates, leaks between splits, conflicting labels, broken images."""
         fedforge, settings = tools(context)
-        report = fedforge.ask(context, "audit", phase.name, *settings.options(), *settings.audit_options(), "--no-fail")
+        # Without features, which come after it: else it would find more once they are there, and not be the same again.
+        options = (*settings.options(), *settings.audit_options(), "--no-features", "--no-fail")
+        report = fedforge.ask(context, "audit", phase.name, *options)
         require_same(phase, "raw_dataset", raw_dataset, report["dataset"]["key"])
         training = next(split for split in report["splits"] if split["split"] == "train")
         findings = [

@@ -16,7 +16,14 @@ from fedforge_runtime.data.features import prepare_features
 from fedforge_runtime.data.partition import check_partition, prepare_partition, row_shifts
 from fedforge_runtime.data.preprocess import prepare_preprocessing
 from fedforge_runtime.data.row_pass import PassTools
-from fedforge_runtime.data.sources import SPLITS, Split, load_labels, prepare_dataset, read_dataset_facts
+from fedforge_runtime.data.sources import (
+    SPLITS,
+    DatasetFacts,
+    Split,
+    load_labels,
+    prepare_dataset,
+    read_dataset_facts,
+)
 from fedforge_runtime.data.tokens import prepare_tokens
 from fedforge_runtime.errors import RunError
 from fedforge_runtime.federation.runs import find_run
@@ -85,13 +92,7 @@ def prepare(config: RunConfig, *, home: Home, store: ArtifactStore, pool: Worker
 
     Where the sites bring their own data there is no partition, and the dataset is for the central splits.
     """
-    dataset = prepare_dataset(config.dataset, home=home, store=store, notify=narrator.notice)
-    facts = read_dataset_facts(dataset)
-    if facts.source == "phantom":
-        narrator.banner(
-            "PHANTOM DATA: these images are generated. Every number that follows shows that the system works "
-            "and says nothing about medical images."
-        )
+    dataset, facts = _prepare_data(config, home=home, store=store, narrator=narrator)
     partition = None
     if config.federation.site_data == "partition":
         partition = prepare_partition(
@@ -102,6 +103,35 @@ def prepare(config: RunConfig, *, home: Home, store: ArtifactStore, pool: Worker
             class_names=facts.class_names,
             store=store,
         )
+    backbone, preprocessing = _prepare_model(
+        config, facts.class_names, home=home, store=store, pool=pool, narrator=narrator
+    )
+    return Prepared(dataset, partition, preprocessing, backbone)
+
+
+def _prepare_data(
+    config: RunConfig, *, home: Home, store: ArtifactStore, narrator: Narrator
+) -> tuple[Artifact, DatasetFacts]:
+    dataset = prepare_dataset(config.dataset, home=home, store=store, notify=narrator.notice)
+    facts = read_dataset_facts(dataset)
+    if facts.source == "phantom":
+        narrator.banner(
+            "PHANTOM DATA: these images are generated. Every number that follows shows that the system works "
+            "and says nothing about medical images."
+        )
+    return dataset, facts
+
+
+def _prepare_model(
+    config: RunConfig,
+    class_names: Sequence[str],
+    *,
+    home: Home,
+    store: ArtifactStore,
+    pool: WorkerPool,
+    narrator: Narrator,
+) -> tuple[Backbone, Artifact]:
+    """The backbone, and how images become its input."""
     backbone = resolve_backbone(config.backbone.name, home=home, store=store, pool=pool, notify=narrator.notice)
     if not backbone.trained:
         narrator.banner("UNTRAINED BACKBONE: its weights are random. Scores are far below those of a trained one.")
@@ -109,8 +139,7 @@ def prepare(config: RunConfig, *, home: Home, store: ArtifactStore, pool: Worker
     if block_from:
         backbone = carry_block(backbone, _model_with_block(block_from, home), store=store, pool=pool)
         narrator.notice(f"Starting from the last block of the run {block_from}.")
-    preprocessing = prepare_preprocessing(backbone, class_names=facts.class_names, store=store, pool=pool)
-    return Prepared(dataset, partition, preprocessing, backbone)
+    return backbone, prepare_preprocessing(backbone, class_names=class_names, store=store, pool=pool)
 
 
 def prepare_caches(config: RunConfig, prepared: Prepared, *, store: ArtifactStore, tools: PassTools) -> Caches:
@@ -163,7 +192,7 @@ def inputs_exist(inputs: RunInputs) -> bool:
 
 
 Until = Literal["dataset", "preprocess", "features"]
-"""How far to prepare: the data alone, everything but what is computed of every image, or all of it."""
+"""How far to prepare: the data alone, with what the model needs to read them, or all that a run needs."""
 
 
 def prepare_everything(
@@ -179,13 +208,15 @@ def prepare_everything(
     home.require_writable()
     store = ArtifactStore(home)
     if until == "dataset":
-        return [prepare_dataset(config.dataset, home=home, store=store, notify=narrator.notice)]
+        return [_prepare_data(config, home=home, store=store, narrator=narrator)[0]]
     start_template()
     workers = config.runtime.worker_count(config.partition.clients)
     with WorkerPool(workers, threads=config.runtime.threads_per_worker) as pool:
-        prepared = prepare(config, home=home, store=store, pool=pool, narrator=narrator)
         if until == "preprocess":
-            return prepared.artifacts(Caches())
+            dataset, facts = _prepare_data(config, home=home, store=store, narrator=narrator)
+            names = facts.class_names
+            return [dataset, _prepare_model(config, names, home=home, store=store, pool=pool, narrator=narrator)[1]]
+        prepared = prepare(config, home=home, store=store, pool=pool, narrator=narrator)
         with SignalControl().installed() as control:
             tools = PassTools(pool, workers, narrator.row_pass, control.raise_if_stopped)
             caches = prepare_caches(config, prepared, store=store, tools=tools)

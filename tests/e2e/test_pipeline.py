@@ -217,11 +217,13 @@ def test_a_planted_leak_blocks_before_any_training_until_somebody_decides(
         "allowed_because": "planted by a test",
         "allowed_by": "a test",
     }
-    allowed = pipeline.materialize(decided, "raw_dataset", "audit_report", "client_partitions")
+    allowed = pipeline.materialize(decided, *ASSETS[:5])
     assert allowed.success, reason(allowed)
     assert check_of(allowed, "no_split_leakage").passed
+    assert [metadata(allowed, name)["unchanged"] for name in ("client_partitions", "features")] == [False, False]
     once_more = pipeline.materialize(leaking, "raw_dataset", "audit_report")
     assert check_of(once_more, "no_split_leakage").passed  # it holds for these very data
+    assert metadata(once_more, "audit_report")["unchanged"]  # also now that there are features
 
 
 def plant_leak(folder: Path) -> Path:
