@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 .DEFAULT_GOAL := help
-.PHONY: help install demo up down test lint format sim-smoke chaos bench openapi clean
+.PHONY: help install demo up down test test-thorough lint format sim-smoke chaos bench openapi clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
@@ -29,8 +29,14 @@ up: $(VENV)/.installed  ## monitor and Dagster, until Ctrl-C; DETACH=1 returns o
 down:  ## end what make up DETACH=1 has started
 	$(BIN)/fedforge down
 
-test: install  ## the whole test suite
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+# Three workers on two cores, as many tests wait; the long files, which come first, begin first.
+PYTEST := $(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
+
+test: install  ## the test suite
+	$(PYTEST)
+
+test-thorough: install  ## what the suite shows in one engine, in the others too
+	$(PYTEST) -m thorough
 
 lint: install  ## style and types, as CI checks them
 	$(BIN)/ruff check .

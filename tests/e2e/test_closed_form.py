@@ -17,6 +17,7 @@ from fedforge_runtime.federation.settings import RunInputs
 from fedforge_runtime.home import Home
 from fedforge_runtime.processes import WorkerPool
 from tests.e2e.command import Outcome, fedforge_together, hold_training, refusal
+from tests.e2e.engines import needs_ray
 from tests.e2e.forked import forked, forked_running, forked_together
 
 WARM = ["--warm-start", "closed_form"]
@@ -74,12 +75,17 @@ def test_the_closed_form_takes_one_round_and_its_sites_have_models_of_their_own(
         assert 0 < client["training_loss"] < 3
 
 
-def test_both_are_the_same_to_the_bit_in_one_worker(
-    small: list[str], one_round: list[str], runs: dict[str, dict[str, Any]]
+@pytest.mark.parametrize(
+    "where",
+    [
+        pytest.param(["--set", "runtime.workers=1"], id="one worker"),
+        pytest.param(["--engine", "ray"], id="ray", marks=[needs_ray, pytest.mark.thorough]),
+    ],
+)
+def test_both_are_the_same_to_the_bit_in_one_worker_and_in_ray(
+    small: list[str], one_round: list[str], runs: dict[str, dict[str, Any]], where: list[str]
 ) -> None:
-    commands = [
-        ["run", "blood", *options, "--set", "runtime.workers=1", "--json"] for options in ([*small, *WARM], one_round)
-    ]
+    commands = [["run", "blood", *options, *where, "--json"] for options in ([*small, *WARM], one_round)]
     for outcome, expected in zip(forked_together(*commands), runs.values(), strict=True):
         assert result(outcome)["model_sha256"] == expected["model_sha256"]
         assert outcome.json["metrics"] == expected["metrics"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ from safetensors.numpy import load_file
 
 from fedforge_runtime.artifacts import read_json
 from tests.e2e.command import Outcome, fedforge, hold_training, refusal
+from tests.e2e.engines import needs_ray
 from tests.e2e.forked import forked, forked_running, forked_together
 
 STAGED = ["--mode", "last_block", "--head-rounds", "1"]
@@ -46,14 +46,18 @@ def test_a_staged_run_sends_the_head_first_and_the_block_later(
     assert staged["metrics"] != undisturbed["metrics"]
 
 
-def test_a_staged_run_gives_the_same_model_in_one_worker_and_in_ray(small: list[str], staged: dict[str, Any]) -> None:
-    command = ["run", "blood", *small, *STAGED, "--json"]
-    commands = [[*command, "--set", "runtime.workers=1"]]
-    if importlib.util.find_spec("ray"):
-        commands.append([*command, "--engine", "ray"])
-    for outcome in forked_together(*commands):
-        assert result(outcome)["model_sha256"] == staged["model_sha256"]
-        assert outcome.json["metrics"] == staged["metrics"]
+ONE_WORKER = pytest.param(["--set", "runtime.workers=1"], id="one worker")
+IN_RAY = pytest.param(["--engine", "ray"], id="ray", marks=[needs_ray, pytest.mark.thorough])
+
+
+@pytest.mark.parametrize("where", [ONE_WORKER, IN_RAY])
+def test_a_staged_run_gives_the_same_model_in_one_worker_and_in_ray(
+    small: list[str], staged: dict[str, Any], where: list[str]
+) -> None:
+    outcome = forked("run", "blood", *small, *STAGED, *where, "--json")
+
+    assert result(outcome)["model_sha256"] == staged["model_sha256"]
+    assert outcome.json["metrics"] == staged["metrics"]
 
 
 @pytest.mark.parametrize("killed_in", [1, 2, 3])

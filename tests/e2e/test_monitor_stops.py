@@ -14,8 +14,8 @@ import pytest
 from fedforge_runtime.telemetry.emitter import read_events
 from monitor.schema import AggregationCompleted, ClientTrainStarted, RunRequested
 from tests.e2e.command import processes_of, running, wait_for_event, wait_until
+from tests.e2e.engines import RAY_TOO
 from tests.e2e.forked import forked
-from tests.e2e.test_monitor import ENGINES
 from tests.monitor_process import MonitorProcess
 
 
@@ -50,7 +50,7 @@ def assert_stopped(
     wait_until(lambda: client.get(f"/api/runs/{run_id}").json()["state"] == "stopped", "stopped")
 
 
-@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("engine", ["inprocess", "superlink", RAY_TOO])
 def test_a_run_is_stopped_while_it_starts_and_while_it_evaluates_and_resumes_to_the_same_model(
     engine: str,
     undisturbed: dict[str, Any],

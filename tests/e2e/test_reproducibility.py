@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ from numpy.typing import NDArray
 from safetensors.numpy import load_file
 
 from tests.e2e.command import Outcome, fedforge, fedforge_together
+from tests.e2e.engines import needs_ray
 from tests.e2e.forked import forked, forked_together
 
 
@@ -31,7 +31,7 @@ def test_the_same_seed_gives_the_same_model_in_one_worker_or_two(small: list[str
         _assert_equal(outcome, undisturbed)
 
 
-@pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="the extra 'simulation' is not installed")
+@needs_ray
 def test_the_same_seed_gives_the_same_model_in_ray(small: list[str], undisturbed: dict[str, Any]) -> None:
     outcome = forked("run", "blood", *small, "--engine", "ray", "--json")
     _assert_equal(outcome, undisturbed)

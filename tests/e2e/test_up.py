@@ -14,6 +14,7 @@ import pytest
 
 from monitor.schema import ClientTrainStarted
 from tests.e2e.command import fedforge, hold_training, processes_of, refusal, wait_for_event, wait_until
+from tests.e2e.engines import RAY_TOO
 from tests.monitor_process import MonitorProcess
 
 JOB = {"repositoryLocationName": "fedforge", "repositoryName": "__repository__", "jobName": "blood_phase"}
@@ -143,7 +144,7 @@ def test_a_second_up_of_the_same_home_is_refused(up: Up) -> None:
     assert "is up already" in refusal(fedforge("up", "--detach", "--home", up.home))
 
 
-@pytest.mark.parametrize("engine", ["inprocess", "superlink"])
+@pytest.mark.parametrize("engine", ["superlink", pytest.param("inprocess", marks=pytest.mark.thorough), RAY_TOO])
 def test_terminating_in_dagster_ends_every_process_and_is_a_stop_in_the_monitor(
     up: Up, overrides: dict[str, Any], engine: str
 ) -> None:
