@@ -35,7 +35,7 @@ PYTEST := $(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscop
 test: install  ## the test suite
 	$(PYTEST)
 
-test-thorough: install  ## what the suite shows in one engine, in the others too
+test-thorough: install  ## what the suite shows in one case, in the others too
 	$(PYTEST) -m thorough
 
 lint: install  ## style and types, as CI checks them

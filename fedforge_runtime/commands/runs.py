@@ -108,7 +108,7 @@ def demo(home: HomeOption = None, as_json: JsonOption = False, debug: DebugOptio
         profile="tuned",
         options={
             "dataset.source": "auto",
-            "dataset.limit": 1500,
+            "dataset.limit": 600,
             "backbone.name": "auto:facebook/deit-tiny-patch16-224",
             "partition.clients": 3,
             "federation.rounds": 3,

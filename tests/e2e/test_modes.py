@@ -60,7 +60,7 @@ def test_a_staged_run_gives_the_same_model_in_one_worker_and_in_ray(
     assert outcome.json["metrics"] == staged["metrics"]
 
 
-@pytest.mark.parametrize("killed_in", [1, 2, 3])
+@pytest.mark.parametrize("killed_in", [pytest.param(1, marks=pytest.mark.thorough), 2, 3])
 def test_a_staged_run_that_is_killed_resumes_to_the_same_model(
     small: list[str], staged: dict[str, Any], home: Path, killed_in: int
 ) -> None:

@@ -21,7 +21,7 @@ from tests.e2e.command import (
     running,
     wait_until,
 )
-from tests.e2e.engines import RAY
+from tests.e2e.engines import RAY_TOO
 from tests.e2e.event_figures import (
     REQUIRED,
     assert_latencies_contain_each_other,
@@ -59,7 +59,7 @@ def assert_whole(client: httpx.Client, run_id: str, log: Path) -> None:
     assert client.get(f"/api/runs/{run_id}/snapshot").json()["missing"] == []
 
 
-@pytest.mark.parametrize("engine", ["inprocess", "superlink", RAY])
+@pytest.mark.parametrize("engine", ["inprocess", "superlink", RAY_TOO])
 def test_a_run_is_paused_resumed_stopped_in_mid_training_and_resumed_to_the_same_model(
     engine: str,
     undisturbed: dict[str, Any],

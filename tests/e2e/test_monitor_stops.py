@@ -50,7 +50,7 @@ def assert_stopped(
     wait_until(lambda: client.get(f"/api/runs/{run_id}").json()["state"] == "stopped", "stopped")
 
 
-@pytest.mark.parametrize("engine", ["inprocess", "superlink", RAY_TOO])
+@pytest.mark.parametrize("engine", ["inprocess", pytest.param("superlink", marks=pytest.mark.thorough), RAY_TOO])
 def test_a_run_is_stopped_while_it_starts_and_while_it_evaluates_and_resumes_to_the_same_model(
     engine: str,
     undisturbed: dict[str, Any],

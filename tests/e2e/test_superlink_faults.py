@@ -35,7 +35,7 @@ def ground(small: list[str], home: Path, undisturbed: dict[str, Any], temporary_
     [
         ("SuperNode killed", "standing", 1),
         ("SuperLink killed", "own", 1),
-        ("client process hangs", "standing", 1),
+        pytest.param("client process hangs", "standing", 1, marks=pytest.mark.thorough),
     ],
 )
 def test_a_fault_is_noticed_and_costs_nothing_but_the_work_in_flight(
