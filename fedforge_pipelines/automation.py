@@ -7,7 +7,7 @@ import dagster as dg
 
 from fedforge_pipelines.assets import ASSETS, settings_key
 from fedforge_pipelines.carrying import ATTEMPT_TAG, RUN_ID_TAG
-from fedforge_pipelines.claim import emitter_id
+from fedforge_pipelines.claim import claimant_name, emitter_id
 from fedforge_pipelines.fedforge import Fedforge
 from fedforge_pipelines.jobs import BASELINE_REGRESSION, CURRICULUM, JOBS, phase_job
 from fedforge_runtime.attempts import report_end
@@ -154,7 +154,7 @@ def tell_of_terminations(context: dg.RunStatusSensorContext, fedforge: Fedforge)
 def _tell(run: dg.DagsterRun, fedforge: Fedforge, kind: type[RunFailed] | type[RunStopped], reason: str) -> None:
     url = fedforge.monitor_url()
     if url is not None and RUN_ID_TAG in run.tags and ATTEMPT_TAG in run.tags:
-        _report(url, run.tags[RUN_ID_TAG], int(run.tags[ATTEMPT_TAG]), kind, reason)
+        _report(url, run.tags[RUN_ID_TAG], int(run.tags[ATTEMPT_TAG]), kind, reason, claimant=claimant_name(run.run_id))
 
 
 def _report(
@@ -165,9 +165,19 @@ def _report(
     reason: str,
     *,
     unclaimed: bool = False,
+    claimant: str | None = None,
 ) -> None:
     with MonitorClient(MonitorAddress.parse(url)) as client:
-        report_end(client, run_id, attempt, kind, reason, emitter_id=emitter_id(attempt), unclaimed=unclaimed)
+        report_end(
+            client,
+            run_id,
+            attempt,
+            kind,
+            reason,
+            emitter_id=emitter_id(attempt),
+            unclaimed=unclaimed,
+            claimant=claimant,
+        )
 
 
 SENSORS = [requested_runs, tell_of_failures, tell_of_terminations]

@@ -51,7 +51,9 @@ def carry_out(
 
     run_id = settings.run_id or new_run_id(phase.name)
     url = fedforge.monitor_url()
-    context.instance.add_run_tags(context.run.run_id, {RUN_ID_TAG: run_id})
+    # Both before the monitor is asked for it: the sensor would else start another Dagster run for the same attempt.
+    first = {} if settings.run_id else {ATTEMPT_TAG: "1"}
+    context.instance.add_run_tags(context.run.run_id, {RUN_ID_TAG: run_id, **first})
     if url is not None:
         context.log.info(f"The run {run_id} is shown at {url}/runs/{run_id}")
     block = _block_of(settings, accepted)
@@ -116,7 +118,7 @@ def _hold(
     fedforge: Fedforge, url: str, run_id: str, request: dict[str, Any] | None, context: dg.AssetExecutionContext
 ) -> claim.Claim:
     this = context.run.run_id
-    claimant = {"claimant": f"Dagster run {this[:8]}", "url": fedforge.dagster_run_url(this)}
+    claimant = {"claimant": claim.claimant_name(this), "url": fedforge.dagster_run_url(this)}
     try:
         held = claim.hold(MonitorAddress.parse(url), run_id, request, claimant)
     except MonitorAwayError:

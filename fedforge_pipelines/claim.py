@@ -59,6 +59,11 @@ class Claim(Background):
                     return  # it has ended, or was given to somebody else: the run itself is told
 
 
+def claimant_name(dagster_run_id: str) -> str:
+    """As whom a Dagster run claims."""
+    return f"Dagster run {dagster_run_id[:8]}"
+
+
 def emitter_id(attempt: int) -> str:
     """As whom this process speaks of an attempt that cannot speak itself."""
     return f"dagster-{os.getpid()}-{attempt}"

@@ -27,6 +27,7 @@ def report_end(
     *,
     emitter_id: str,
     unclaimed: bool = False,
+    claimant: str | None = None,
 ) -> None:
     """Say how an attempt ended where the run could not say so itself: it never began, or was killed.
 
@@ -34,10 +35,13 @@ def report_end(
 
     Args:
         unclaimed: also where somebody is waited for who carries it out.
+        claimant: who would say so; a run that somebody else has is left as it is.
     """
     with suppress(MonitorAwayError, MonitorRefusedError):
         run = client.ask("GET", f"/api/runs/{run_id}")
         if run["attempt"] > attempt or run["state"] in ENDED or (run["claimable"] and not unclaimed):
+            return
+        if claimant is not None and run["claimed_by"] not in (None, claimant):
             return
         event = new_event(
             kind,

@@ -12,7 +12,8 @@ import dagster as dg
 import httpx
 import pytest
 
-from fedforge_pipelines.automation import nightly_baseline_regression, requested_runs
+from fedforge_pipelines.automation import nightly_baseline_regression, requested_runs, tell_of_failures
+from fedforge_pipelines.claim import claimant_name
 from fedforge_pipelines.definitions import defs
 from fedforge_pipelines.fedforge import Fedforge
 from fedforge_pipelines.jobs import BASELINE_REGRESSION
@@ -112,6 +113,31 @@ def test_a_resumed_run_is_a_new_attempt_and_a_dagster_run_that_claims_to_go_on_i
     run = instance.get_run_by_id(dead.run_id)
     assert run is not None
     assert run.status is dg.DagsterRunStatus.FAILURE
+
+
+def test_a_dagster_run_that_did_not_get_a_run_does_not_end_it_when_it_fails(
+    instance: dg.DagsterInstance, monitor: MonitorProcess, client: httpx.Client
+) -> None:
+    def fail(dagster_run: dg.DagsterRun) -> str:
+        """What a Dagster run's failure leaves the run as."""
+        event = dg.DagsterEvent(
+            event_type_value=dg.DagsterEventType.RUN_FAILURE.value, job_name=dagster_run.job_name, message="for a test"
+        )
+        context = dg.build_run_status_sensor_context(
+            sensor_name="tell_of_failures", dagster_event=event, dagster_instance=instance, dagster_run=dagster_run
+        ).for_run_failure()
+        tell_of_failures(context, fedforge=Fedforge(monitor=monitor.url))
+        return str(client.get("/api/runs/held").json()["state"])
+
+    ask_for(client, "held")
+    (request,) = requests_for(instance, monitor, "held")
+    holder, other = (
+        add_run(instance, "blood_phase", dg.DagsterRunStatus.FAILURE, dict(request.tags)) for _ in range(2)
+    )
+    assert client.post("/api/runs/held/claim", json={"claimant": claimant_name(holder.run_id)}).is_success
+
+    assert fail(other) == "starting"
+    assert fail(holder) == "failed"
 
 
 @pytest.mark.parametrize("without_path", [False, True])
