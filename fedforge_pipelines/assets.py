@@ -349,14 +349,14 @@ def build_assets(phase: Phase) -> list[dg.AssetsDefinition]:
         done = carry_out(fedforge, settings, phase, context, upstream.get("accepted"))
         folder = fedforge.opened().run(done["run_id"])
         inputs, verdict = read_json(folder.inputs), compare_with_baseline(fedforge, folder)
-        url = fedforge.monitor_url()
+        url = fedforge.run_url(done["run_id"])
         return dg.MaterializeResult(
             value={"run_id": done["run_id"], "model_sha256": done["model_sha256"]},
             data_version=dg.DataVersion(done["model_sha256"]),
             metadata={
                 "run_id": done["run_id"],
                 "model_sha256": done["model_sha256"],
-                **({"dashboard": dg.MetadataValue.url(f"{url}/runs/{done['run_id']}")} if url else {}),
+                **({"dashboard": dg.MetadataValue.url(url)} if url else {}),
                 "report": fedforge.page(folder.report, f"/api/runs/{done['run_id']}/report"),
                 **{f"test/{name}": value for name, value in done["metrics"].items()},
                 "data": f"{display.data_source(done['data'])}, fingerprint {done['data']['fingerprint']}",

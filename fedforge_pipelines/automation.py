@@ -105,21 +105,21 @@ def request_for(run: dict[str, Any], earlier: int, former: dg.DagsterRun | None)
         "overrides": request["overrides"],
         "run_id": run["run_id"],
     }
-    in_curriculum = former is not None and former.job_name == CURRICULUM
+    curriculum = former if former and former.job_name == CURRICULUM else None
     return dg.RunRequest(
         run_key=f"{run['run_id']}:{next_attempt(run)}:{earlier}",
-        job_name=CURRICULUM if in_curriculum else phase_job(request["phase"]),
+        job_name=CURRICULUM if curriculum else phase_job(request["phase"]),
         run_config={"resources": {**resources, key: {"config": settings}}},
-        asset_selection=_from_phase_on(request["phase"], former) if former and in_curriculum else None,
+        asset_selection=_from_phase_on(request["phase"], curriculum) if curriculum else None,
         tags=_tags(run),
     )
 
 
-def _from_phase_on(phase: str, former: dg.DagsterRun) -> list[dg.AssetKey]:
+def _from_phase_on(phase: str, curriculum: dg.DagsterRun) -> list[dg.AssetKey]:
     """The assets of a curriculum that are still to come when a phase is done again."""
     names = list(ASSETS)
     coming = [asset.key for name in names[names.index(phase) :] for asset in ASSETS[name]]
-    return [key for key in coming if former.asset_selection is None or key in former.asset_selection]
+    return [key for key in coming if curriculum.asset_selection is None or key in curriculum.asset_selection]
 
 
 def _tags(run: dict[str, Any]) -> dict[str, str]:

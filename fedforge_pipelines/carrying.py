@@ -55,7 +55,7 @@ def carry_out(
     first = {} if settings.run_id else {ATTEMPT_TAG: "1"}
     context.instance.add_run_tags(context.run.run_id, {RUN_ID_TAG: run_id, **first})
     if url is not None:
-        context.log.info(f"The run {run_id} is shown at {url}/runs/{run_id}")
+        context.log.info(f"The run {run_id} is shown at {fedforge.run_url(run_id)}")
     block = _block_of(settings, accepted)
     with _one_at_a_time(fedforge), _claimed(fedforge, url, run_id, settings, phase, context) as environment:
         if fedforge.opened().run(run_id).exists():

@@ -36,6 +36,11 @@ class Fedforge(dg.ConfigurableResource):
     def monitor_url(self) -> str | None:
         return self.monitor or os.environ.get("FEDFORGE_MONITOR") or None
 
+    def run_url(self, run_id: str) -> str | None:
+        """The page of a run at the monitor."""
+        monitor = self.monitor_url()
+        return f"{monitor}/runs/{run_id}" if monitor else None
+
     def dagster_run_url(self, dagster_run_id: str) -> str | None:
         """The page of a Dagster run; `None` where nobody said where the pages are."""
         pages = self.dagster or os.environ.get("FEDFORGE_DAGSTER")

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, HTTPException, Path, status
 from fastapi.responses import FileResponse
 
+from monitor.schema import Identifier
 from monitor.service import Serviced
 
 router = APIRouter(tags=["reports"], default_response_class=FileResponse)
@@ -19,12 +20,11 @@ _HEADERS = {
     ),
     "Cache-Control": "no-cache",
 }
-RunId = Annotated[str, Path(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 Key = Annotated[str, Path(pattern=r"^[0-9a-f]{20}$")]
 
 
 @router.get("/api/runs/{run_id}/report", responses=_PAGE)
-async def show_run_report(run_id: RunId, service: Serviced) -> FileResponse:
+async def show_run_report(run_id: Identifier, service: Serviced) -> FileResponse:
     """What a completed run wrote about itself."""
     return _page(service.settings.home / "runs" / run_id / "report.html", f"the run {run_id!r}")
 

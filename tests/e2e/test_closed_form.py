@@ -17,8 +17,8 @@ from fedforge_runtime.federation.settings import RunInputs
 from fedforge_runtime.home import Home
 from fedforge_runtime.processes import WorkerPool
 from tests.e2e.command import Outcome, fedforge_together, hold_training, refusal
-from tests.e2e.engines import needs_ray
 from tests.e2e.forked import forked, forked_running, forked_together
+from tests.engines import IN_ONE_WORKER_AND_IN_RAY
 
 WARM = ["--warm-start", "closed_form"]
 CLOSED_FORM = ["--strategy", "closed_form"]
@@ -75,13 +75,7 @@ def test_the_closed_form_takes_one_round_and_its_sites_have_models_of_their_own(
         assert 0 < client["training_loss"] < 3
 
 
-@pytest.mark.parametrize(
-    "where",
-    [
-        pytest.param(["--set", "runtime.workers=1"], id="one worker"),
-        pytest.param(["--engine", "ray"], id="ray", marks=[needs_ray, pytest.mark.thorough]),
-    ],
-)
+@pytest.mark.parametrize("where", IN_ONE_WORKER_AND_IN_RAY)
 def test_both_are_the_same_to_the_bit_in_one_worker_and_in_ray(
     small: list[str], one_round: list[str], runs: dict[str, dict[str, Any]], where: list[str]
 ) -> None:

@@ -11,8 +11,8 @@ from safetensors.numpy import load_file
 
 from fedforge_runtime.artifacts import read_json
 from tests.e2e.command import Outcome, fedforge, hold_training, refusal
-from tests.e2e.engines import needs_ray
 from tests.e2e.forked import forked, forked_running, forked_together
+from tests.engines import IN_ONE_WORKER_AND_IN_RAY
 
 STAGED = ["--mode", "last_block", "--head-rounds", "1"]
 
@@ -46,11 +46,7 @@ def test_a_staged_run_sends_the_head_first_and_the_block_later(
     assert staged["metrics"] != undisturbed["metrics"]
 
 
-ONE_WORKER = pytest.param(["--set", "runtime.workers=1"], id="one worker")
-IN_RAY = pytest.param(["--engine", "ray"], id="ray", marks=[needs_ray, pytest.mark.thorough])
-
-
-@pytest.mark.parametrize("where", [ONE_WORKER, IN_RAY])
+@pytest.mark.parametrize("where", IN_ONE_WORKER_AND_IN_RAY)
 def test_a_staged_run_gives_the_same_model_in_one_worker_and_in_ray(
     small: list[str], staged: dict[str, Any], where: list[str]
 ) -> None:

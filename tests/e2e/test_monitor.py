@@ -21,13 +21,13 @@ from tests.e2e.command import (
     running,
     wait_until,
 )
-from tests.e2e.engines import RAY_TOO
 from tests.e2e.event_figures import (
     REQUIRED,
     assert_latencies_contain_each_other,
     assert_payloads_are_those_of_the_models,
 )
 from tests.e2e.forked import forked
+from tests.engines import RAY_TOO
 from tests.monitor_process import MonitorProcess
 
 

@@ -14,8 +14,8 @@ import pytest
 from fedforge_runtime.telemetry.emitter import read_events
 from monitor.schema import AggregationCompleted, ClientTrainStarted, RunRequested
 from tests.e2e.command import processes_of, running, wait_for_event, wait_until
-from tests.e2e.engines import RAY_TOO
 from tests.e2e.forked import forked
+from tests.engines import RAY_TOO
 from tests.monitor_process import MonitorProcess
 
 

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from safetensors.numpy import load_file
 
 from tests.e2e.command import Outcome, fedforge, fedforge_together
-from tests.e2e.engines import needs_ray
 from tests.e2e.forked import forked, forked_together
+from tests.engines import needs_ray
 
 
 def _assert_equal(outcome: Outcome, expected: dict[str, Any]) -> None:

@@ -14,7 +14,7 @@ import pytest
 
 from monitor.schema import ClientTrainStarted
 from tests.e2e.command import fedforge, hold_training, processes_of, refusal, wait_for_event, wait_until
-from tests.e2e.engines import RAY_TOO
+from tests.engines import RAY_TOO
 from tests.monitor_process import MonitorProcess
 
 JOB = {"repositoryLocationName": "fedforge", "repositoryName": "__repository__", "jobName": "blood_phase"}

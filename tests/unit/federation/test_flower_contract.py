@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import importlib.metadata
-import importlib.util
 import inspect
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from flwr.serverapp.strategy import Strategy
 import fedforge_runtime
 from fedforge_runtime.config import StrategyConfig
 from fedforge_runtime.federation.strategies import STRATEGIES, build_strategy
+from tests.engines import needs_ray
 
 PUBLIC_MODULES = {"flwr.app", "flwr.clientapp", "flwr.serverapp", "flwr.serverapp.strategy"}
 CHECKED_BY_THEMSELVES = {"superlink/flower.py", "superlink/flower_grid.py", "superlink/guarded_link.py"}
@@ -33,8 +33,6 @@ INTERNAL_NAMES = {
     ("flwr.supercore.task_identity", "TaskIdentity"),
     ("flwr.supercore.telemetry", "EventType"),
 }
-
-needs_ray = pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="Ray is not installed")
 
 
 def test_flower_is_the_version_that_was_checked() -> None:
