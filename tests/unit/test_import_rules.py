@@ -78,7 +78,7 @@ def test_the_schema_can_be_loaded_without_the_rest_of_the_monitor() -> None:
 
 
 def test_the_command_line_starts_without_what_is_heavy() -> None:
-    assert loaded_by("import fedforge_runtime.cli").isdisjoint(HEAVY | {"flwr", "ray"})
+    assert loaded_by("import fedforge_runtime.cli, fedforge_runtime.commands.app").isdisjoint(HEAVY | {"flwr", "ray"})
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from fedforge_runtime.cli import app
+from fedforge_runtime.commands.app import app
 from fedforge_runtime.errors import ConfigError
 
 

@@ -1,0 +1,67 @@
+"""`fedforge` and its subcommands."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from fedforge_runtime import __version__
+from fedforge_runtime.commands import (
+    audit,
+    baseline,
+    bounds,
+    data,
+    federation,
+    hardware,
+    node,
+    operation,
+    partition,
+    report,
+    runs,
+    shards,
+)
+
+app = typer.Typer(
+    help="Federated learning on medical images: resumable, reproducible, observable.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+for _command in (
+    data.prepare,
+    audit.audit,
+    audit.split,
+    partition.partition,
+    shards.shards,
+    runs.run,
+    runs.resume,
+    operation.start,
+    operation.agent,
+    operation.watch,
+    operation.pause,
+    operation.stop,
+    runs.runs,
+    runs.show,
+    runs.export,
+    report.report,
+    bounds.bounds,
+    runs.demo,
+    node.node,
+    hardware.hardware_check,
+):
+    app.command()(_command)
+for _other in (operation.monitor, operation.up, operation.down):  # each is another package's, and takes its options
+    app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []})(
+        _other
+    )
+app.add_typer(federation.app, name="federation")
+app.add_typer(operation.events, name="events")
+app.add_typer(baseline.app, name="baseline")
+
+
+@app.callback(invoke_without_command=True)
+def _root(version: Annotated[bool, typer.Option("--version", help="print the version")] = False) -> None:
+    if version:
+        typer.echo(__version__)
+        raise typer.Exit
