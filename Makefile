@@ -8,15 +8,21 @@ BIN := $(VENV)/bin
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
 
-$(VENV)/.installed: pyproject.toml
+# Nothing is compiled ahead: most of it is never imported, and what is, is compiled then and kept.
+PIP := $(BIN)/python -m pip --quiet install --progress-bar off --no-compile
+unexport PYTHONDONTWRITEBYTECODE
+
+$(BIN)/python:
 	@$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 11), "FedForge needs Python 3.11 or newer; set PYTHON=…"'
-	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --progress-bar off --editable .
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed: pyproject.toml | $(BIN)/python
+	$(PIP) --editable .
 	@touch $@
 
-$(VENV)/.installed-dev: $(VENV)/.installed
-	$(BIN)/python -m pip install --quiet --progress-bar off --editable '.[simulation,dev]'
-	@touch $@
+$(VENV)/.installed-dev: pyproject.toml | $(BIN)/python
+	$(PIP) --editable '.[simulation,dev]'
+	@touch $(VENV)/.installed $@
 
 install: $(VENV)/.installed-dev  ## make the virtual environment with every extra
 

@@ -8,18 +8,19 @@ from fedforge_runtime.home import Home, RunFolder
 from fedforge_runtime.narration import Narrator
 
 
-def record_evidence(folder: RunFolder, *, home: Home, narrator: Narrator, bounds: bool) -> None:
+def record_evidence(
+    folder: RunFolder, *, home: Home, narrator: Narrator, bounds: bool = True, report: bool = True
+) -> None:
     """Write `bounds.json` and `report.html` of a completed run; the model is there already, whatever happens here.
 
     Args:
         bounds: compute what the federated numbers are compared with; left out, with a word, where every epoch of it
             would run the backbone, and where the sites bring their own data.
+        report: write the page; `fedforge report` makes it later too.
 
     Raises:
         RunStoppedError: interrupted; the run stays completed.
     """
-    from fedforge_runtime.reporting.run_report import write_report
-
     config = read_run_config(folder.config)
     learning = config.learning
     try:
@@ -31,6 +32,9 @@ def record_evidence(folder: RunFolder, *, home: Home, narrator: Narrator, bounds
             )
         elif bounds:
             record_bounds(folder, home=home, narrator=narrator)
-        write_report(folder)
+        if report:
+            from fedforge_runtime.reporting.run_report import write_report
+
+            write_report(folder)
     except OSError as error:
         narrator.notice(f"The run is complete, but its report could not be written: {error}.")

@@ -13,10 +13,10 @@ import signal
 import sys
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError, Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from multiprocessing.context import BaseContext
@@ -24,6 +24,7 @@ from multiprocessing.process import BaseProcess
 from types import TracebackType
 from typing import Any, Self
 
+from fedforge_runtime.background import Background
 from fedforge_runtime.errors import FedForgeError
 
 _WORKER_DIED = "a worker process ended before its task did: it was killed, perhaps because memory ran out."
@@ -56,6 +57,54 @@ def start_template(*modules: str) -> None:
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, blocked_before)
         atexit.register(_end_template)
+
+
+class UntilLoaded(Background):
+    """While the block runs and nothing was forked from the template yet, end the template once `check` raises.
+
+    Whoever waits for a process from it, which can take as long as the template's imports, then gets what was raised.
+
+    Args:
+        check: called in another thread, often; raises to have the waiting end.
+    """
+
+    def __init__(self, check: Callable[[], None]) -> None:
+        super().__init__("until-template-is-loaded")
+        self._check = check
+
+    def _work(self) -> None:
+        global _given_up
+        while not _has_forked and not self._ending.wait(_WATCH_SECONDS):
+            try:
+                self._check()
+            except FedForgeError as error:
+                _given_up = error
+                _end_template()  # and again, where whoever wants a process has it started anew
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        global _given_up
+        super().__exit__(kind, error, trace)
+        _given_up = None
+
+
+_WATCH_SECONDS = 0.05
+_has_forked = False
+_given_up: FedForgeError | None = None
+
+
+@contextmanager
+def _forking() -> Iterator[None]:
+    """Around whatever starts a process from the template."""
+    global _has_forked
+    try:
+        yield
+    except (EOFError, OSError):
+        if _given_up:
+            raise _given_up from None
+        raise
+    _has_forked = True
 
 
 def _end_template() -> None:
@@ -106,7 +155,8 @@ def share_template() -> None:
 def start_process(function: Callable[..., None], *arguments: Any, name: str) -> BaseProcess:
     """Run `function(*arguments)` of an importable module in a process forked from the template."""
     process: BaseProcess = _context().Process(target=function, args=arguments, name=name)  # type: ignore[attr-defined]
-    process.start()
+    with _forking():
+        process.start()
     return process
 
 
@@ -133,7 +183,8 @@ class _Slot:
         self.executor = ProcessPoolExecutor(
             1, mp_context=_context(), initializer=_initialise_worker, initargs=(threads,)
         )
-        self.process_id: Future[int] = self.executor.submit(os.getpid)
+        with _forking():
+            self.process_id: Future[int] = self.executor.submit(os.getpid)
         self.task: _Task | None = None
 
     def kill(self) -> None:

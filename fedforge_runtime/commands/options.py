@@ -74,6 +74,9 @@ ParticipantsOption = Annotated[
 BoundsOption = Annotated[
     bool, typer.Option("--bounds/--no-bounds", help="afterwards train what the result is compared with")
 ]
+ReportOption = Annotated[
+    bool, typer.Option("--report/--no-report", help="at the end write the run's page, which takes a second or two")
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="one JSON object on standard output and nothing else")]
 DebugOption = Annotated[bool, typer.Option("--debug", help="show the traceback of an error")]
 

@@ -28,6 +28,7 @@ from fedforge_runtime.commands.options import (
     PartitionOption,
     Phase,
     ProfileOption,
+    ReportOption,
     RootCertificatesOption,
     RoundsOption,
     RunId,
@@ -74,6 +75,7 @@ def run(
     run_id: RunIdOption = None,
     participants: ParticipantsOption = None,
     bounds: BoundsOption = True,
+    report: ReportOption = True,
     as_json: JsonOption = False,
     debug: DebugOption = False,
 ) -> None:
@@ -98,7 +100,7 @@ def run(
         "seed": seed,
     }
     run_config = configuration(phase, config, profile, assignments, options, partition=partition, strategy=strategy)
-    _start(run_config, home, profile, run_id, participants, bounds, as_json, debug)
+    _start(run_config, home, profile, run_id, participants, bounds, report, as_json, debug)
 
 
 def demo(home: HomeOption = None, as_json: JsonOption = False, debug: DebugOption = False) -> None:
@@ -114,7 +116,7 @@ def demo(home: HomeOption = None, as_json: JsonOption = False, debug: DebugOptio
             "federation.rounds": 3,
         },
     )
-    _start(run_config, home, "tuned", None, None, True, as_json, debug)
+    _start(run_config, home, "tuned", None, None, True, True, as_json, debug)
 
 
 def resume(
@@ -126,6 +128,7 @@ def resume(
     monitor: MonitorOption = None,
     assignments: SetOption = None,
     bounds: BoundsOption = True,
+    report: ReportOption = True,
     as_json: JsonOption = False,
     debug: DebugOption = False,
 ) -> None:
@@ -150,7 +153,7 @@ def resume(
         runtime = _resumed_runtime(before, _where(engine, superlink, root_certificates, monitor), assignments)
         narrator = ConsoleNarrator()
         folder = resume_run(run_id, home=chosen, narrator=narrator, runtime=runtime)
-        record_evidence(folder, home=chosen, narrator=narrator, bounds=bounds)
+        record_evidence(folder, home=chosen, narrator=narrator, bounds=bounds, report=report)
         emit(summarise_run(folder), print_run)
 
 
@@ -205,6 +208,7 @@ def _start(
     run_id: str | None,
     participants: Path | None,
     bounds: bool,
+    report: bool,
     as_json: bool,
     debug: bool,
 ) -> None:
@@ -224,7 +228,7 @@ def _start(
             narrator=narrator,
             participants_file=participants,
         )
-        record_evidence(folder, home=chosen, narrator=narrator, bounds=bounds)
+        record_evidence(folder, home=chosen, narrator=narrator, bounds=bounds, report=report)
         emit(summarise_run(folder), print_run)
 
 

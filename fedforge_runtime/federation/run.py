@@ -46,7 +46,7 @@ from fedforge_runtime.federation.strategies import build_strategy
 from fedforge_runtime.federation.superlink.address import LinkAddress
 from fedforge_runtime.home import Home, RunFolder
 from fedforge_runtime.narration import Narrator
-from fedforge_runtime.processes import WorkerPool, start_template
+from fedforge_runtime.processes import UntilLoaded, WorkerPool, start_template
 from fedforge_runtime.remote_control import RemoteControl
 from fedforge_runtime.telemetry.emitter import Emitter, Heartbeat
 from fedforge_runtime.telemetry.monitor_client import MonitorAddress
@@ -194,6 +194,7 @@ class _Attempt:
             SignalControl().installed() as signals,
             self._operator() as operator,
             obey(control := BothControls(signals, operator)),
+            UntilLoaded(control.raise_if_stopped),
         ):
             try:
                 announce(emitter)

@@ -15,7 +15,7 @@ from fedforge_runtime.federation.superlink.display import describe_federation
 from fedforge_runtime.federation.superlink.standing import read_federation
 from fedforge_runtime.home import Home
 from tests.chaos.family import MARK, describe, is_alive, marked
-from tests.e2e.command import fedforge, wait_until
+from tests.e2e.command import BARE, fedforge, wait_until
 
 FEDERATION = "federation"
 """The mark of a standing federation's processes."""
@@ -119,7 +119,7 @@ def new_ground(rounds: int, epochs: int) -> Iterator[Ground]:
         temporary.mkdir()
         options = [
             *("--home", str(home.root), "--data", "phantom", "--backbone", "untrained"),
-            *("--clients", "3", "--rounds", str(rounds), "--no-bounds"),
+            *("--clients", "3", "--rounds", str(rounds), *BARE),
             *("--set", "dataset.limit=240", "--set", "learning.learning_rate=0.02"),
             *("--set", f"learning.epochs={epochs}", "--set", "runtime.workers=2"),
         ]

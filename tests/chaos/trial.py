@@ -34,7 +34,8 @@ from monitor.schema import (
 from tests.chaos import family
 from tests.chaos.faults import Fault
 from tests.chaos.ground import Ground
-from tests.e2e.command import fedforge, running, wait_for_event, wait_until
+from tests.e2e.command import BARE, running, wait_for_event, wait_until
+from tests.e2e.forked import forked
 
 END_SECONDS = 240.0
 """A run that has not ended by then has not noticed; generous, for machines that are busy with other things."""
@@ -286,10 +287,8 @@ class _Execution:
 
     def _compare_with_replay(self) -> None:
         replay = ["--participants", str(self.folder.participants), "--engine", "inprocess"]
-        outcome = fedforge(
-            *("run", "blood", *self.ground.options, *replay, "--run-id", f"{self.run_id}-replayed", "--json"),
-            environment=self.ground.environment(f"{self.mark}-replayed"),
-        )
+        run_id = f"{self.run_id}-replayed"
+        outcome = forked("run", "blood", *self.ground.options, *replay, "--run-id", run_id, "--json")
         self.trial.compared_with = "replay, engine inprocess"
         self._compare(outcome.code, outcome.errors, lambda: outcome.json["model_sha256"], self._model_sha256())
 
@@ -298,10 +297,7 @@ class _Execution:
         if self.fault.place == "standing" and self.fault.struck != "owner" and same:
             self._expect_whole_federation()
         where = self.where() if same else ["--engine", "inprocess"]
-        outcome = fedforge(
-            *("resume", self.run_id, "--home", self.ground.home.root, *where, "--no-bounds", "--json"),
-            environment=self.ground.environment(f"{self.mark}-resumed"),
-        )
+        outcome = forked("resume", self.run_id, "--home", self.ground.home.root, *where, *BARE, "--json")
         self.trial.compared_with = f"resumed, engine {'superlink' if same else 'inprocess'}"
         self._compare(outcome.code, outcome.errors, self._model_sha256, self.ground.undisturbed)
 

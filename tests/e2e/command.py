@@ -21,6 +21,8 @@ from fedforge_runtime.telemetry.emitter import read_events
 from monitor.schema import ClientTrainStarted, Event
 
 LIMIT_SECONDS = 180.0
+BARE = ("--no-bounds", "--no-report")
+"""Options of `run` and `resume` where the subject is the model."""
 
 
 @dataclass(frozen=True)
@@ -96,6 +98,17 @@ def processes_of(pid: int) -> list[psutil.Process]:
     return [process for process in tree if process.is_running() and process.status() != psutil.STATUS_ZOMBIE]
 
 
+def template_of(pid: int) -> psutil.Process:
+    """The process that a command's workers are forked from, once it is there."""
+
+    def found() -> psutil.Process | None:
+        children = psutil.Process(pid).children()
+        return next((each for each in children if "forkserver" in " ".join(each.cmdline())), None)
+
+    template: psutil.Process = wait_until(found, "the template")
+    return template
+
+
 def kill_tree(pid: int) -> None:
     """kill -9 of a process and all its descendants, at once."""
     for process in processes_of(pid):
@@ -106,13 +119,13 @@ def kill_tree(pid: int) -> None:
 
 
 def wait_until(condition: Callable[[], Any], what: str, seconds: float = LIMIT_SECONDS) -> Any:
-    """The first true value of `condition`, asked again and again; fails after `seconds`."""
+    """The first true value of `condition`, asked again and again for a fifth of the time; fails after `seconds`."""
     deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
+    while (asked_at := time.monotonic()) < deadline:
         value = condition()
         if value:
             return value
-        time.sleep(0.005)
+        time.sleep(max(0.005, 4 * (time.monotonic() - asked_at)))
     raise AssertionError(f"{what} did not happen within {seconds:g} s")
 
 

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.command import Outcome, fedforge
+from tests.e2e.command import BARE, Outcome
+from tests.e2e.forked import forked
 
 ROWS = 240
 
@@ -71,7 +72,7 @@ def small(home: Path, tiny_backbone: Path) -> list[str]:
     return [
         *("--home", str(home), "--data", "phantom", "--backbone", str(tiny_backbone)),
         *("--clients", "3", "--rounds", "3", "--set", f"dataset.limit={ROWS}"),
-        "--no-bounds",
+        *BARE,
         *("--set", "learning.learning_rate=0.02", "--set", "learning.epochs=8", "--set", "runtime.workers=2"),
     ]
 
@@ -79,7 +80,7 @@ def small(home: Path, tiny_backbone: Path) -> list[str]:
 @pytest.fixture(scope="session")
 def undisturbed_outcome(small: list[str]) -> Outcome:
     """How the small run ended: blood, seed 17, in two workers, with bounds."""
-    outcome = fedforge("run", "blood", *small, "--bounds", "--run-id", "undisturbed", "--json")
+    outcome = forked("run", "blood", *small, "--bounds", "--report", "--run-id", "undisturbed", "--json")
     assert outcome.code == 0, outcome.errors
     return outcome
 

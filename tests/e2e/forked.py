@@ -22,11 +22,19 @@ from types import ModuleType
 import psutil
 
 from fedforge_runtime.environment import configure_third_parties
+from fedforge_runtime.federation.engines import TEMPLATE_MODULES
 from fedforge_runtime.processes import die_with_owner, share_template, start_process
 from tests.e2e.command import LIMIT_SECONDS, Outcome
 
 # What workers have loaded, and what a command's own process and every process of pytest's load besides.
-PRELOADED = ["fedforge_runtime.preload", "fedforge_runtime.cli", "flwr.serverapp", "matplotlib.figure", "pytest"]
+PRELOADED = [
+    "fedforge_runtime.preload",
+    "fedforge_runtime.commands.app",
+    *TEMPLATE_MODULES["superlink"],
+    "flwr.serverapp",
+    "matplotlib.figure",
+    "pytest",
+]
 
 
 class ForkedCommand:
@@ -39,8 +47,11 @@ class ForkedCommand:
         self._others = others
 
     def family(self) -> list[psutil.Process]:
-        """It and its workers, those that are alive; also the family of a command that was started later."""
-        return [each for each in _children_of_the_template() if each not in self._others]
+        """It, its workers and whatever they started, those that are alive; also those of a later command."""
+        ours = [each for each in _children_of_the_template() if each not in self._others]
+        with suppress(psutil.NoSuchProcess):
+            ours += psutil.Process(self._process.pid).children(recursive=True)
+        return ours
 
     def workers(self) -> list[psutil.Process]:
         """Its workers that are alive."""

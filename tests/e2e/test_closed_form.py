@@ -16,7 +16,7 @@ from fedforge_runtime.federation.bounds import compute_bounds, read_bounds
 from fedforge_runtime.federation.settings import RunInputs
 from fedforge_runtime.home import Home
 from fedforge_runtime.processes import WorkerPool
-from tests.e2e.command import Outcome, fedforge_together, hold_training, refusal
+from tests.e2e.command import BARE, Outcome, hold_training, refusal
 from tests.e2e.forked import forked, forked_running, forked_together
 from tests.engines import IN_ONE_WORKER_AND_IN_RAY
 
@@ -43,7 +43,7 @@ def one_round(small: list[str]) -> list[str]:
 @pytest.fixture(scope="module")
 def runs(small: list[str], one_round: list[str]) -> dict[str, dict[str, Any]]:
     """A warm-started run of three rounds, and one of the closed form."""
-    warm, closed_form = fedforge_together(
+    warm, closed_form = forked_together(
         ["run", "blood", *small, *WARM, "--run-id", "warm", "--json"],
         ["run", "blood", *one_round, "--run-id", "closed-form", "--json"],
     )
@@ -91,7 +91,7 @@ def test_kill_9_then_resume_of_a_warm_started_run_gives_the_same_model(
     with forked_running("run", "blood", *small, *WARM, "--run-id", "warm-killed") as command:
         hold_training(home / "runs" / "warm-killed" / "events.jsonl", 1)
         command.kill_all()
-    resumed = result(forked("resume", "warm-killed", "--home", home, "--json"))
+    resumed = result(forked("resume", "warm-killed", "--home", home, *BARE, "--json"))
     assert resumed["attempt"] == 2
     assert resumed["model_sha256"] == runs["warm"]["model_sha256"]
     assert resumed["metrics"] == runs["warm"]["metrics"]

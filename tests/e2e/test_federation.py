@@ -17,14 +17,15 @@ from fedforge_runtime.federation.superlink.address import free_port
 from fedforge_runtime.home import Home
 from monitor.schema import ClientTrainStarted
 from tests.e2e.command import (
+    BARE,
     LIMIT_SECONDS,
     fedforge,
-    fedforge_together,
     processes_of,
     refusal,
     running,
     wait_for_event,
 )
+from tests.e2e.forked import forked, forked_together
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -32,7 +33,7 @@ REPOSITORY = Path(__file__).parents[2]
 @pytest.fixture(scope="module")
 def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("certificates") / "made"
-    outcome = fedforge("federation", "certs", folder, "--nodes", "3", "--json")
+    outcome = forked("federation", "certs", folder, "--nodes", "3", "--json")
     assert outcome.code == 0, outcome.errors
     assert sorted(outcome.json["nodes"]) == ["0", "1", "2"]
     return folder
@@ -56,7 +57,7 @@ def test_one_run_gives_the_same_model_over_a_federation_of_its_own_and_over_one_
 ) -> None:
     link = ["--superlink", federation["address"], "--root-certificates", federation["root_certificates"]]
 
-    outcomes = fedforge_together(
+    outcomes = forked_together(
         ["run", "blood", *small, "--engine", "superlink", "--json"], ["run", "blood", *small, *link, "--json"]
     )
 
@@ -90,13 +91,13 @@ def test_flwr_run_gives_the_same_model(
     )
 
     assert outcome.returncode == 0, outcome.stdout + outcome.stderr
-    shown = fedforge("show", "by-flower", "--home", home, "--json")
+    shown = forked("show", "by-flower", "--home", home, "--json")
     assert shown.code == 0, outcome.stdout + outcome.stderr + shown.errors
     assert shown.json["model_sha256"] == undisturbed["model_sha256"]
 
 
 def test_the_federation_says_what_runs(federation: dict[str, Any], home: Path) -> None:
-    status = fedforge("federation", "status", "--home", home, "--json").json
+    status = forked("federation", "status", "--home", home, "--json").json
 
     assert status["ready"]
     assert status["superlink"]["reachable"]
@@ -104,7 +105,7 @@ def test_the_federation_says_what_runs(federation: dict[str, Any], home: Path) -
     assert status["nodes_online"] == 3
     assert [node["site"] for node in status["nodes"]] == [0, 1, 2]
     assert all(node["alive"] and node["restarts"] == 0 and node["memory_mb"] > 0 for node in status["nodes"])
-    shown = fedforge("federation", "status", "--home", home).output
+    shown = forked("federation", "status", "--home", home).output
     assert federation["address"] in shown
     assert "not running" not in shown
 
@@ -130,14 +131,14 @@ def test_what_cannot_be_done_with_a_federation_is_refused_in_one_line(
         (["run", "blood", *small, "--superlink", nobody, "--run-id", "nobody-there"], "cannot be reached"),
         (["run", "blood", *small, "--superlink", federation["address"], "--run-id", "plain-text"], "cannot be reached"),
     ):
-        assert said in refusal(fedforge(*arguments)), arguments
+        assert said in refusal(forked(*arguments)), arguments
 
 
 def test_a_stranger_key_is_refused_and_the_node_says_so_and_ends(
     federation: dict[str, Any], certificates: Path, tmp_path: Path
 ) -> None:
     other = tmp_path / "other"
-    assert fedforge("federation", "certs", other, "--nodes", "1").code == 0
+    assert forked("federation", "certs", other, "--nodes", "1").code == 0
 
     outcome = fedforge(
         "node", "--superlink", federation["address"], "--site", "0", "--home", tmp_path / "site",
@@ -167,8 +168,8 @@ def test_ctrl_c_and_sigterm_leave_nothing_behind_and_the_run_resumes_in_another_
             stopped.append(run_id)
     assert list(temporary_files.glob("fedforge-superlink-*")) == []
 
-    resumed = fedforge_together(
-        *(["resume", run_id, "--home", home, "--engine", "inprocess", "--no-bounds", "--json"] for run_id in stopped)
+    resumed = forked_together(
+        *(["resume", run_id, "--home", home, "--engine", "inprocess", *BARE, "--json"] for run_id in stopped)
     )
 
     assert [outcome.json["model_sha256"] for outcome in resumed] == [undisturbed["model_sha256"]] * 2
@@ -183,4 +184,4 @@ def test_down_ends_every_process(federation: dict[str, Any], home: Path) -> None
     assert outcome.json == {"address": federation["address"], "ended": True}
     psutil.wait_procs(family, timeout=LIMIT_SECONDS)
     assert not any(each.is_running() for each in family)
-    assert "there is no federation in" in refusal(fedforge("federation", "status", "--home", home))
+    assert "there is no federation in" in refusal(forked("federation", "status", "--home", home))

@@ -14,13 +14,14 @@ import pytest
 
 from fedforge_runtime.telemetry.emitter import read_events
 from tests.e2e.command import (
+    BARE,
     Outcome,
-    fedforge,
     hold_training,
     kill_tree,
     processes_of,
     refusal,
     running,
+    template_of,
     wait_until,
 )
 from tests.e2e.forked import forked, forked_running, forked_together
@@ -41,7 +42,7 @@ def test_kill_9_of_all_processes_in_mid_round_then_resume_gives_the_same_model(
         process.wait()
     shown = forked("show", "killed-all", "--home", home, "--json").json
     assert (shown["state"], shown["rounds_completed"], shown["metrics"]) == ("interrupted", 1, {})
-    _assert_same(fedforge("resume", "killed-all", "--home", home, "--json"), undisturbed)
+    _assert_same(forked("resume", "killed-all", "--home", home, *BARE, "--json"), undisturbed)
 
 
 def test_kill_9_of_the_parent_ends_its_workers_and_an_adaptive_server_resumes_to_the_same_model(
@@ -57,7 +58,7 @@ def test_kill_9_of_the_parent_ends_its_workers_and_an_adaptive_server_resumes_to
         assert worker in children
         _assert_gone(children)
     assert forked("show", "killed-parent", "--home", home, "--json").json["state"] == "interrupted"
-    resumed, other = forked_together(["resume", "killed-parent", "--home", home, "--json"], [*command, "--json"])
+    resumed, other = forked_together(["resume", "killed-parent", "--home", home, *BARE, "--json"], [*command, "--json"])
     _assert_same(resumed, other.json)
     assert other.json["model_sha256"] != undisturbed["model_sha256"]
 
@@ -83,7 +84,9 @@ def test_ctrl_c_in_mid_round_stops_leaves_no_process_and_resumes(
     shown = forked("show", "stopped", "--home", home, "--json").json
     assert (shown["state"], shown["rounds_completed"]) == ("stopped", 1)
 
-    _assert_same(forked("resume", "stopped", "--home", home, "--set", "runtime.workers=1", "--json"), undisturbed)
+    _assert_same(
+        forked("resume", "stopped", "--home", home, "--set", "runtime.workers=1", *BARE, "--json"), undisturbed
+    )
 
 
 def test_a_site_that_dies_is_left_out_and_its_round_can_be_replayed(
@@ -137,7 +140,7 @@ def test_chunks_of_features_that_are_done_are_not_done_again_after_kill_9(
     marked[start:stop] = 0.25  # what is computed anew loses the mark; rows that train the model stay as they are
     marked.flush()
 
-    resumed = forked("resume", "killed", "--home", tmp_path, "--json")
+    resumed = forked("resume", "killed", "--home", tmp_path, *BARE, "--json")
     assert resumed.code == 0, resumed.errors
     assert "are there already" in " ".join(resumed.errors.split())
     features = np.load(next(tmp_path.glob(f"assets/features/*/features_{split}.npy")))
@@ -160,7 +163,8 @@ def test_a_worker_that_dies_over_features_ends_the_run_with_a_reason(fresh: list
 
 def test_ctrl_c_while_it_starts_ends_the_whole_group_at_once(fresh: list[str], tmp_path: Path) -> None:
     with running("run", "blood", *fresh) as process:
-        tree = wait_until(lambda: _with_template(process.pid), "the template")
+        template_of(process.pid)
+        tree = processes_of(process.pid)
         os.killpg(process.pid, signal.SIGINT)
         _, errors = process.communicate(timeout=30)
     assert process.returncode == 130
@@ -179,12 +183,6 @@ def _feature_progress(home: Path) -> Path:
 
 def _chunks(progress: Path) -> list[tuple[str, int, int]]:
     return [tuple(json.loads(line)) for line in progress.read_text().rpartition("\n")[0].splitlines()]
-
-
-def _with_template(pid: int) -> list[psutil.Process]:
-    """All processes of a command, once the one that its workers are forked from is among them."""
-    tree = processes_of(pid)
-    return tree if any("forkserver" in " ".join(each.cmdline()) for each in tree) else []
 
 
 def _assert_gone(processes: list[psutil.Process]) -> None:

@@ -10,7 +10,7 @@ import pytest
 from safetensors.numpy import load_file
 
 from fedforge_runtime.artifacts import read_json
-from tests.e2e.command import Outcome, fedforge, hold_training, refusal
+from tests.e2e.command import BARE, Outcome, hold_training, refusal
 from tests.e2e.forked import forked, forked_running, forked_together
 from tests.engines import IN_ONE_WORKER_AND_IN_RAY
 
@@ -20,7 +20,7 @@ STAGED = ["--mode", "last_block", "--head-rounds", "1"]
 @pytest.fixture(scope="module")
 def staged(small: list[str]) -> dict[str, Any]:
     """A run of one round of the head alone and two of the last block."""
-    return result(fedforge("run", "blood", *small, *STAGED, "--run-id", "staged", "--json"))
+    return result(forked("run", "blood", *small, *STAGED, "--run-id", "staged", "--json"))
 
 
 def result(outcome: Outcome) -> dict[str, Any]:
@@ -64,7 +64,7 @@ def test_a_staged_run_that_is_killed_resumes_to_the_same_model(
     with forked_running("run", "blood", *small, *STAGED, "--strategy", "fedavg", "--run-id", run_id) as command:
         hold_training(home / "runs" / run_id / "events.jsonl", killed_in)
         command.kill_all()
-    resumed = result(forked("resume", run_id, "--home", home, "--json"))
+    resumed = result(forked("resume", run_id, "--home", home, *BARE, "--json"))
     assert (resumed["attempt"], resumed["rounds_completed"]) == (2, 3)
     assert resumed["model_sha256"] == staged["model_sha256"]
     assert resumed["metrics"] == staged["metrics"]
@@ -75,7 +75,7 @@ def test_each_stage_has_a_server_optimiser_of_its_own_also_after_kill_9(small: l
     with forked_running(*command, "--run-id", "staged-adam") as process:
         hold_training(home / "runs" / "staged-adam" / "events.jsonl", 3)
         process.kill_all()
-    resumed, other = forked_together(["resume", "staged-adam", "--home", home, "--json"], [*command, "--json"])
+    resumed, other = forked_together(["resume", "staged-adam", "--home", home, *BARE, "--json"], [*command, "--json"])
     assert result(resumed)["model_sha256"] == result(other)["model_sha256"]
 
 
@@ -107,7 +107,7 @@ def test_the_block_from_tokens_is_that_from_images_on_real_ones(
     real_data: Path, real_backbone: Path, tmp_path: Path
 ) -> None:
     options = ["--home", str(tmp_path), "--data", str(real_data), "--backbone", str(real_backbone)]
-    small_share = ["--clients", "2", "--rounds", "1", "--no-bounds", "--set", "dataset.limit=60", "--profile", "tuned"]
+    small_share = ["--clients", "2", "--rounds", "1", *BARE, "--set", "dataset.limit=60", "--profile", "tuned"]
     assert_the_same_logits(["blood", *options, *small_share], tmp_path)
 
 
@@ -148,7 +148,7 @@ def test_features_of_cached_tokens_are_those_of_images_to_the_bit(small: list[st
 def prepared(options: list[str]) -> list[str]:
     """The options of `run` that `prepare` takes too."""
     at = options.index("--rounds")
-    return [option for option in options[:at] + options[at + 2 :] if option != "--no-bounds"]
+    return [option for option in options[:at] + options[at + 2 :] if option not in BARE]
 
 
 def test_a_phase_starts_from_the_block_of_an_earlier_one(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -12,21 +11,13 @@ import pytest
 
 from fedforge_runtime.telemetry.emitter import read_events
 from monitor.schema import event_adapter
-from tests.e2e.command import (
-    fedforge,
-    hold_training,
-    kill_tree,
-    processes_of,
-    refusal,
-    running,
-    wait_until,
-)
+from tests.e2e.command import BARE, hold_training, refusal, wait_until
 from tests.e2e.event_figures import (
     REQUIRED,
     assert_latencies_contain_each_other,
     assert_payloads_are_those_of_the_models,
 )
-from tests.e2e.forked import forked
+from tests.e2e.forked import forked, forked_running
 from tests.engines import RAY_TOO
 from tests.monitor_process import MonitorProcess
 
@@ -75,21 +66,34 @@ def test_a_run_is_paused_resumed_stopped_in_mid_training_and_resumed_to_the_same
     assert types == REQUIRED
 
 
-@pytest.mark.real_data
-def test_real_blood_is_operated_to_the_same_model_in_every_engine(
-    real_data: Path, real_backbone: Path, tmp_path: Path, monitor: MonitorProcess, client: httpx.Client
-) -> None:
-    options = [
-        *("--home", str(tmp_path), "--data", str(real_data), "--backbone", str(real_backbone), "--no-bounds"),
-        *("--clients", "3", "--rounds", "3", "--set", "dataset.limit=120", "--set", "learning.epochs=8"),
+@pytest.fixture(scope="module")
+def real_options(real_data: Path, real_backbone: Path, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    return [
+        *("--home", str(tmp_path_factory.mktemp("real-home")), "--data", str(real_data)),
+        *("--backbone", str(real_backbone), "--clients", "3", "--rounds", "3"),
+        *("--set", "dataset.limit=120", "--set", "learning.epochs=8", *BARE),
     ]
-    undisturbed = forked("run", "blood", *options, "--run-id", "undisturbed", "--json").json["model_sha256"]
-    for engine in ("inprocess", "superlink", *(["ray"] if find_spec("ray") else [])):
-        model, types = operate(engine, f"blood-{engine}", options, tmp_path, monitor, client)
-        types |= fail(engine, f"blood-failed-{engine}", options, tmp_path, monitor, client)
 
-        assert model == undisturbed
-        assert types == REQUIRED
+
+@pytest.fixture(scope="module")
+def real_model(real_options: list[str]) -> str:
+    """The hash of an undisturbed run on real images."""
+    model: str = forked("run", "blood", *real_options, "--run-id", "undisturbed", "--json").json["model_sha256"]
+    return model
+
+
+@pytest.mark.real_data
+@pytest.mark.parametrize("engine", ["inprocess", pytest.param("superlink", marks=pytest.mark.thorough), RAY_TOO])
+def test_real_blood_is_operated_to_the_same_model(
+    engine: str, real_options: list[str], real_model: str, monitor: MonitorProcess, client: httpx.Client
+) -> None:
+    home = Path(real_options[1])
+
+    model, types = operate(engine, f"blood-{engine}", real_options, home, monitor, client)
+    types |= fail(engine, f"blood-failed-{engine}", real_options, home, monitor, client)
+
+    assert model == real_model
+    assert types == REQUIRED
 
 
 def operate(
@@ -97,7 +101,8 @@ def operate(
 ) -> tuple[str, set[str]]:
     """Pause, resume and stop a run by the API, and resume it to its end; its model and the types of its events."""
     log = home / "runs" / run_id / "events.jsonl"
-    with running("run", "blood", *options, "--engine", engine, "--run-id", run_id, "--monitor", monitor.url) as process:
+    where = ["--engine", engine, "--run-id", run_id, "--monitor", monitor.url]
+    with forked_running("run", "blood", *options, *where) as run:
         worker, _ = hold_training(log, 1)
         command(client, run_id, "pause")
         assert state(client, run_id) == "pausing"
@@ -108,12 +113,12 @@ def operate(
         wait_for_state(client, run_id, "running")
 
         hold_training(log, 2)
-        family = processes_of(process.pid)
+        family = run.family()
         command(client, run_id, "stop")
-        _, errors = process.communicate(timeout=120)
+        stopped = run.wait()
 
-    assert process.returncode == 130
-    assert "the run was stopped" in errors
+    assert stopped.code == 130
+    assert "the run was stopped" in stopped.errors
     _, alive = psutil.wait_procs(family, timeout=60)
     assert alive == []
     wait_for_state(client, run_id, "stopped")
@@ -125,7 +130,8 @@ def operate(
     ]
     assert [each["effective_round"] for each in history] == [1, 2, 2]  # complete; about to begin
 
-    resumed = forked("resume", run_id, "--home", home, "--engine", "inprocess", "--monitor", monitor.url, "--json")
+    there = ["--home", home, "--engine", "inprocess", "--monitor", monitor.url]
+    resumed = forked("resume", run_id, *there, *BARE, "--json")
 
     assert resumed.code == 0, resumed.errors
     model: str = resumed.json["model_sha256"]
@@ -143,11 +149,11 @@ def fail(
 ) -> set[str]:
     """Kill a client of a run that needs every one of them; the types of its events."""
     log = home / "runs" / run_id / "events.jsonl"
-    command = ["run", "blood", *options, "--engine", engine, "--set", "federation.minimum_clients=3"]
-    with running(*command, "--run-id", run_id, "--monitor", monitor.url) as process:
+    where = ["--engine", engine, "--run-id", run_id, "--monitor", monitor.url]
+    with forked_running("run", "blood", *options, *where, "--set", "federation.minimum_clients=3") as run:
         worker, _ = hold_training(log, 1)
         worker.kill()
-        process.communicate(timeout=120)
+        run.wait()
     wait_for_state(client, run_id, "failed")
     assert "of the 3 clients needed gave a usable answer" in client.get(f"/api/runs/{run_id}").json()["reason"]
     assert_whole(client, run_id, log)
@@ -165,15 +171,14 @@ def test_kill_9_of_monitor_and_run_at_once_loses_nothing(
 ) -> None:
     log = home / "runs" / "both-killed" / "events.jsonl"
     with MonitorProcess(tmp_path) as monitor:
-        with running("run", "blood", *small, "--run-id", "both-killed", "--monitor", monitor.url) as process:
+        with forked_running("run", "blood", *small, "--run-id", "both-killed", "--monitor", monitor.url) as run:
             hold_training(log, 2)
             monitor.kill()
-            kill_tree(process.pid)
-            process.wait()
+            run.kill_all()
         monitor.start()
         with monitor.client() as client:
             assert state(client, "both-killed") in ("running", "requested", None)
-            resumed = forked("resume", "both-killed", "--home", home, "--monitor", monitor.url, "--json")
+            resumed = forked("resume", "both-killed", "--home", home, "--monitor", monitor.url, *BARE, "--json")
 
             assert resumed.json["model_sha256"] == undisturbed["model_sha256"]
             assert state(client, "both-killed") == "completed"
@@ -185,7 +190,7 @@ def test_a_run_without_its_monitor_goes_on_says_so_and_is_loaded_later(
 ) -> None:
     with MonitorProcess(tmp_path) as monitor:
         monitor.kill()
-        alone = fedforge("run", "blood", *small, "--run-id", "unwatched", "--monitor", monitor.url, "--json")
+        alone = forked("run", "blood", *small, "--run-id", "unwatched", "--monitor", monitor.url, "--json")
 
         assert alone.json["model_sha256"] == undisturbed["model_sha256"]
         assert "cannot be reached" in alone.errors

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -12,15 +13,11 @@ import psutil
 import pytest
 
 from fedforge_runtime.telemetry.emitter import read_events
-from monitor.schema import AggregationCompleted, ClientTrainStarted, RunRequested
-from tests.e2e.command import processes_of, running, wait_for_event, wait_until
-from tests.e2e.forked import forked
+from monitor.schema import AggregationCompleted, ClientTrainStarted
+from tests.e2e.command import BARE, processes_of, running, template_of, wait_for_event, wait_until
+from tests.e2e.forked import forked, forked_running
 from tests.engines import RAY_TOO
 from tests.monitor_process import MonitorProcess
-
-
-def wait_for_start(log: Path) -> None:
-    wait_for_event(log, lambda event: isinstance(event, RunRequested), "the request")
 
 
 def hold_evaluation(log: Path) -> None:
@@ -35,23 +32,47 @@ def hold_evaluation(log: Path) -> None:
 def assert_stopped(
     client: httpx.Client, run_id: str, log: Path, command: list[str], wait: Callable[[Path], None]
 ) -> None:
-    with running(*command, "--run-id", run_id) as process:
+    with forked_running(*command, "--run-id", run_id) as run:
         wait(log)
         wait_until(lambda: client.get(f"/api/runs/{run_id}").is_success, "the run at the monitor")
-        family = processes_of(process.pid)
+        family = run.family()
         order = {"command": "stop", "given_by": "a test"}
         assert client.post(f"/api/runs/{run_id}/commands", json=order).is_success
-        _, errors = process.communicate(timeout=120)
+        stopped = run.wait()
 
-    assert process.returncode == 130, errors
-    assert "Traceback" not in errors
+    assert stopped.code == 130, stopped.errors
+    assert "Traceback" not in stopped.errors
     _, alive = psutil.wait_procs(family, timeout=60)
     assert alive == []
     wait_until(lambda: client.get(f"/api/runs/{run_id}").json()["state"] == "stopped", "stopped")
 
 
 @pytest.mark.parametrize("engine", ["inprocess", pytest.param("superlink", marks=pytest.mark.thorough), RAY_TOO])
-def test_a_run_is_stopped_while_it_starts_and_while_it_evaluates_and_resumes_to_the_same_model(
+@pytest.mark.parametrize("by", ["api", "signal"])
+def test_a_run_is_stopped_although_its_workers_never_come(
+    engine: str, by: str, undisturbed: dict[str, Any], small: list[str], home: Path, monitor: MonitorProcess
+) -> None:
+    run_id = f"starting-{engine}-{by}"
+    command = ["run", "blood", *small, "--engine", engine, "--monitor", monitor.url, "--run-id", run_id]
+    with monitor.client() as client, running(*command) as process:
+        template_of(process.pid).suspend()
+        wait_until(lambda: client.get(f"/api/runs/{run_id}").is_success, "the run at the monitor")
+        family = processes_of(process.pid)
+        if by == "api":
+            order = {"command": "stop", "given_by": "a test"}
+            assert client.post(f"/api/runs/{run_id}/commands", json=order).is_success
+        else:
+            process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=60)
+        assert process.returncode == 130, errors
+        assert "Traceback" not in errors
+        _, alive = psutil.wait_procs(family, timeout=60)
+        assert alive == []
+        wait_until(lambda: client.get(f"/api/runs/{run_id}").json()["state"] == "stopped", "stopped")
+
+
+@pytest.mark.parametrize("engine", ["inprocess", pytest.param("superlink", marks=pytest.mark.thorough), RAY_TOO])
+def test_a_run_is_stopped_while_it_evaluates_and_resumes_to_the_same_model(
     engine: str,
     undisturbed: dict[str, Any],
     small: list[str],
@@ -60,13 +81,13 @@ def test_a_run_is_stopped_while_it_starts_and_while_it_evaluates_and_resumes_to_
     client: httpx.Client,
 ) -> None:
     command = ["run", "blood", *small, "--engine", engine, "--monitor", monitor.url]
-    starting, evaluating = f"starting-{engine}", f"evaluating-{engine}"
+    evaluating = f"evaluating-{engine}"
 
-    assert_stopped(client, starting, home / "runs" / starting / "events.jsonl", command, wait_for_start)
     assert_stopped(client, evaluating, home / "runs" / evaluating / "events.jsonl", command, hold_evaluation)
 
     assert client.get(f"/api/runs/{evaluating}").json()["round"] == 1
-    resumed = forked("resume", evaluating, "--home", home, "--engine", "inprocess", "--monitor", monitor.url, "--json")
+    there = ["--home", home, "--engine", "inprocess", "--monitor", monitor.url]
+    resumed = forked("resume", evaluating, *there, *BARE, "--json")
     assert resumed.json["model_sha256"] == undisturbed["model_sha256"]
 
 

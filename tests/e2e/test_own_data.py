@@ -28,8 +28,9 @@ from fedforge_runtime.home import Home, RunFolder
 from fedforge_runtime.narration import Narrator
 from fedforge_runtime.telemetry.emitter import read_events
 from monitor.schema import NodeError, RoundStarted, RunRequest
-from tests.e2e.command import Outcome, fedforge, running, wait_until
+from tests.e2e.command import Outcome, fedforge, wait_until
 from tests.e2e.conftest import ROWS
+from tests.e2e.forked import forked, forked_running
 from tests.html_page import HtmlPage
 from tests.wire import (
     Conversation,
@@ -112,12 +113,12 @@ def own_data(
         for site, archive in enumerate(archives):
             own = ("--data", archive, "--phase", "blood", "--backbone", tiny_backbone)
             where = ("--superlink", proxy.address, "--site", site, "--home", folder / f"site-{site}")
-            stack.enter_context(running("node", *where, *own))
+            stack.enter_context(forked_running("node", *where, *own))
         stack.callback(fedforge, "federation", "down", "--home", home.root)
         up = fedforge("federation", "up", "--nodes", "0", "--port", "0", "--home", home.root, "--json")
         assert up.code == 0, up.errors
         proxy.superlink = up.json["address"]
-        first = fedforge(
+        first = forked(
             *("run", "blood", "--run-id", "first", "--home", home.root, "--data", "phantom"),
             *("--backbone", tiny_backbone, "--clients", SITES, "--rounds", ROUNDS, "--set", f"dataset.limit={ROWS}"),
             *("--superlink", proxy.superlink, "--site-data", "own", "--json"),

@@ -273,14 +273,16 @@ def test_the_command_lines_of_baselines(
     assert unknown.code == 1
 
 
-def test_the_accepted_block_of_a_phase_is_carried_on(pipeline: Pipeline, settings: dict[str, Any], home: Path) -> None:
+def test_the_accepted_block_of_a_phase_is_carried_on(
+    pipeline: Pipeline, first: dg.ExecuteInProcessResult, settings: dict[str, Any]
+) -> None:
     block = {
         **settings,
         "mode": "last_block",
         "rounds": 1,
         "overrides": {**settings["overrides"], "learning.epochs": 1},
     }
-    blood = pipeline.materialize(block)
+    blood = pipeline.materialize(block, *ASSETS[4:])  # the others are those of `first`
     derma = pipeline.materialize(block, phase="derma")
 
     assert blood.success, reason(blood)

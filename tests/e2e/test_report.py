@@ -13,7 +13,7 @@ import pytest
 from safetensors.numpy import load_file
 
 from fedforge_runtime.learning.metrics import classification_metrics
-from tests.e2e.command import Outcome, fedforge, refusal
+from tests.e2e.command import Outcome, refusal
 from tests.e2e.forked import forked
 from tests.html_page import HtmlPage
 
@@ -21,7 +21,7 @@ from tests.html_page import HtmlPage
 @pytest.fixture(scope="module")
 def reported(undisturbed: dict[str, Any], home: Path) -> Outcome:
     """`fedforge report` on the small run."""
-    outcome = fedforge("report", "undisturbed", "--home", home, "--json")
+    outcome = forked("report", "undisturbed", "--home", home, "--json")
     assert outcome.code == 0, outcome.errors
     return outcome
 

@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 from safetensors.numpy import load_file
 
-from tests.e2e.command import Outcome, fedforge, fedforge_together
+from tests.e2e.command import BARE, Outcome, fedforge_together
 from tests.e2e.forked import forked, forked_together
 from tests.engines import needs_ray
 
@@ -41,7 +41,7 @@ def test_the_same_seed_gives_the_same_model_in_ray(small: list[str], undisturbed
 def test_the_seed_decides_the_model_and_who_takes_part(small: list[str], undisturbed: dict[str, Any]) -> None:
     command = ["run", "blood", *small, "--rounds", "4", "--set", "federation.clients_per_round=2", "--json"]
     other_command = ["run", "blood", *small, "--seed", "18", "--json"]
-    outcomes = [forked(*command), fedforge(*command, "--set", "runtime.workers=1"), forked(*other_command)]
+    outcomes = [forked(*command), forked(*command, "--set", "runtime.workers=1"), forked(*other_command)]
     assert [outcome.code for outcome in outcomes] == [0, 0, 0]
     first, second, other = (outcome.json for outcome in outcomes)
     assert first["model_sha256"] == second["model_sha256"]
@@ -60,7 +60,7 @@ def test_the_cached_and_the_uncached_path_give_the_same_head(small: list[str], h
 def test_the_cached_and_the_uncached_path_give_the_same_head_on_real_images(
     real_data: Path, real_backbone: Path, tmp_path: Path
 ) -> None:
-    options = ["--home", str(tmp_path), "--data", str(real_data), "--backbone", str(real_backbone), "--no-bounds"]
+    options = ["--home", str(tmp_path), "--data", str(real_data), "--backbone", str(real_backbone), *BARE]
     _assert_same_head(
         ["blood", *options, "--clients", "2", "--rounds", "2", "--set", "dataset.limit=60", "--profile", "tuned"],
         tmp_path,

@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from fedforge_runtime.federation.shards import check_shard, find_shard, folder_bytes
-from tests.e2e.command import fedforge, refusal
+from tests.e2e.command import refusal
 from tests.e2e.conftest import ROWS
+from tests.e2e.forked import forked
 
 
 def test_each_site_gets_a_folder_of_its_own_rows(home: Path, tiny_backbone: Path, tmp_path: Path) -> None:
@@ -14,7 +15,7 @@ def test_each_site_gets_a_folder_of_its_own_rows(home: Path, tiny_backbone: Path
         *("--home", home, "--data", "phantom", "--backbone", tiny_backbone, "--clients", "3"),
         *("--set", f"dataset.limit={ROWS}", "--set", "runtime.workers=2", "--mode", "last_block"),
     ]
-    outcome = fedforge("shards", "blood", tmp_path / "out" / "shards", *options, "--json")
+    outcome = forked("shards", "blood", tmp_path / "out" / "shards", *options, "--json")
     assert outcome.code == 0, outcome.errors
     result = outcome.json
 
@@ -31,12 +32,12 @@ def test_each_site_gets_a_folder_of_its_own_rows(home: Path, tiny_backbone: Path
         assert str(tiny_backbone).encode() not in contents
 
     before = folder_bytes(tmp_path)
-    line = refusal(fedforge("shards", "blood", tmp_path / "out" / "shards", *options))
+    line = refusal(forked("shards", "blood", tmp_path / "out" / "shards", *options))
     assert "is not an empty folder. Choose another DIR" in line
     assert folder_bytes(tmp_path) == before
 
     (tmp_path / "again").mkdir()
-    drawn = fedforge("shards", "blood", tmp_path / "again", *options)
+    drawn = forked("shards", "blood", tmp_path / "again", *options)
     assert drawn.code == 0, drawn.errors
     for site in result["sites"]:
         row = next(line for line in drawn.output.splitlines() if Path(site["folder"]).name in line)
@@ -49,6 +50,6 @@ def test_each_site_gets_a_folder_of_its_own_rows(home: Path, tiny_backbone: Path
 
 def test_an_unknown_backbone_is_refused_and_leaves_no_folder(tmp_path: Path) -> None:
     arguments = ("--home", tmp_path / "home", "--data", "phantom", "--backbone", tmp_path / "none")
-    line = refusal(fedforge("shards", "blood", tmp_path / "out", *arguments))
+    line = refusal(forked("shards", "blood", tmp_path / "out", *arguments))
     assert "does not exist" in line
     assert list(tmp_path.iterdir()) == []

@@ -13,6 +13,7 @@ import pytest
 
 from monitor.schema import RoundCompleted
 from tests.e2e.command import (
+    BARE,
     Outcome,
     refusal,
     tree_of,
@@ -76,7 +77,7 @@ def _bring_artifacts(home: Path, disk: Disk, *, but: str = "") -> None:
 
 
 def _resume(run_id: str, disk: Disk) -> Outcome:
-    outcome = forked("resume", run_id, "--home", disk.home, "--json")
+    outcome = forked("resume", run_id, "--home", disk.home, *BARE, "--json")
     assert outcome.code == 0, outcome.errors
     return outcome
 

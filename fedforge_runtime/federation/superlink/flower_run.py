@@ -40,7 +40,7 @@ def main(grid: Grid, context: Context) -> None:
         narrator=narrator,
         engine=GivenGridEngine(grid),
     )
-    record_evidence(folder, home=home, narrator=narrator, bounds=True)
+    record_evidence(folder, home=home, narrator=narrator)
     sys.stdout.write(f"run {folder.run_id}: {folder.path}\n")
 
 

@@ -10,6 +10,7 @@ from contextlib import suppress
 from multiprocessing.process import BaseProcess
 
 from fedforge_runtime.clock import monotonic
+from fedforge_runtime.errors import RunStoppedError
 from fedforge_runtime.federation.superlink.fleet import NodeRefusedError
 from fedforge_runtime.federation.superlink.node import NodeSpec, run_node
 from fedforge_runtime.lifeline import describe_exit
@@ -83,7 +84,10 @@ class NodeSupervisor:
             with self._lock:
                 if self._stopping.is_set():
                     return
-                process = self._process = start_process(run_node, self.spec, name=f"site-{self.spec.site}")
+                try:
+                    process = self._process = start_process(run_node, self.spec, name=f"site-{self.spec.site}")
+                except RunStoppedError:
+                    return
             started = monotonic()
             self._changed(self)
             process.join()
