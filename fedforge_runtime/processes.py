@@ -34,8 +34,14 @@ class WorkerDiedError(FedForgeError):
     """The worker's process ended before its task did: killed, out of memory, or abandoned."""
 
 
+_WATCH_SECONDS = 0.05
+
 _preloaded = ["fedforge_runtime.preload"]
 """What the template imports."""
+_has_forked = False
+"""Whether a process was forked from the template, which then is loaded."""
+_given_up: FedForgeError | None = None
+"""Why the template was ended before that."""
 
 
 def start_template(*modules: str) -> None:
@@ -87,11 +93,6 @@ class UntilLoaded(Background):
         global _given_up
         super().__exit__(kind, error, trace)
         _given_up = None
-
-
-_WATCH_SECONDS = 0.05
-_has_forked = False
-_given_up: FedForgeError | None = None
 
 
 @contextmanager

@@ -114,7 +114,7 @@ def compute_bounds(
         "seed": config.seed,
         "rounds": config.federation.rounds,
         "learning": config.learning.model_dump(mode="json"),
-        "versions": numeric_versions() | {name: version(name) for name in ("accelerate", "numpy", "scikit-learn")},
+        "versions": numeric_versions() | {name: version(name) for name in ("accelerate", "numpy")},
         "code": 1,
     }
 

@@ -23,7 +23,7 @@ from fedforge_runtime.processes import WorkerPool
 
 _RECORDED = (
     "accelerate", "datasets", "evaluate", "flwr", "flwr-datasets", "medmnist", "numpy", "safetensors",
-    "scikit-learn", "torch", "torchvision", "transformers",
+    "torch", "torchvision", "transformers",
 )  # fmt: skip
 
 

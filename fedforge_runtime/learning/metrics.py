@@ -8,7 +8,9 @@ import datasets
 import evaluate
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.metrics import f1_score, roc_auc_score
+
+from fedforge_runtime.learning.metric_names import METRIC_NAMES
+from fedforge_runtime.learning.scores import weighted_scores
 
 
 class ClassificationMetrics(evaluate.Metric):  # type: ignore[misc]
@@ -40,21 +42,12 @@ def classification_metrics(logits: NDArray[np.floating], labels: NDArray[np.inte
 
     Balanced accuracy and F1 average over the classes present in `labels`. AUC averages one-vs-rest over the
     classes that have both positive and negative rows, and is NaN-free: it is left out when no class has both.
+
+    Raises:
+        ValueError: logits that are not finite.
     """
-    logits = np.asarray(logits, dtype=np.float64)
-    labels = np.asarray(labels, dtype=np.int64)
-    shifted = logits - logits.max(axis=1, keepdims=True)
-    log_probabilities = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
-    predicted = logits.argmax(axis=1)
-    present = np.unique(labels)
-    values = {
-        "accuracy": float((predicted == labels).mean()),
-        "balanced_accuracy": float(np.mean([(predicted[labels == c] == c).mean() for c in present])),
-        "macro_f1": float(f1_score(labels, predicted, labels=present, average="macro", zero_division=0)),
-        "loss": float(-log_probabilities[np.arange(len(labels)), labels].mean()),
-    }
-    if len(present) > 1:
-        probabilities = np.exp(log_probabilities)
-        areas = [roc_auc_score(labels == c, probabilities[:, c]) for c in present]
-        values["auc"] = float(np.mean(areas))
-    return values
+    if not np.isfinite(logits).all():
+        raise ValueError("the model's outputs are not finite numbers: its training has diverged.")
+    scores = weighted_scores(logits, labels, np.ones((len(labels), 1)))
+    values = {name: float(scores[name][0]) for name in METRIC_NAMES}
+    return {name: value for name, value in values.items() if name != "auc" or np.isfinite(value)}

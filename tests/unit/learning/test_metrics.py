@@ -93,6 +93,12 @@ def test_huge_logits_give_a_finite_loss() -> None:
     assert metrics["loss"] == pytest.approx(1e4)
 
 
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_model_that_has_diverged_has_no_metrics(value: float) -> None:
+    with pytest.raises(ValueError, match="training has diverged"):
+        classification_metrics(np.array([[0.0, value], [1.0, 0.0]]), np.array([0, 1]))
+
+
 def test_balanced_accuracy_weighs_classes_and_not_rows() -> None:
     logits = np.tile([1.0, 0.0], (10, 1))
 
