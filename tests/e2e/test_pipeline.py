@@ -195,14 +195,20 @@ def test_a_worse_model_is_not_promoted_and_the_page_says_why(
     assert "Not promoted. Worse than the baseline" in reason(alone)
 
 
+@pytest.fixture
+def elsewhere(tmp_path: Path, baselines: Path) -> Iterator[Pipeline]:
+    """A home and an instance where nothing was materialized yet."""
+    with dg.DagsterInstance.ephemeral() as instance:
+        yield Pipeline(instance, tmp_path / "home", baselines)
+
+
 def test_a_planted_leak_blocks_before_any_training_until_somebody_decides(
-    instance: dg.DagsterInstance, tmp_path: Path, home: Path, baselines: Path, settings: dict[str, Any]
+    elsewhere: Pipeline, tmp_path: Path, settings: dict[str, Any]
 ) -> None:
     data = plant_leak(tmp_path / "data")
     leaking = {**settings, "data": str(data)}
-    pipeline = Pipeline(instance, tmp_path / "home", baselines)
 
-    blocked = pipeline.materialize(leaking, *ASSETS[:5])
+    blocked = elsewhere.materialize(leaking, *ASSETS[:5])
     check = check_of(blocked, "no_split_leakage")
     assert not check.passed
     assert "exact-duplicates-across-splits" in str(check.description)
@@ -217,11 +223,11 @@ def test_a_planted_leak_blocks_before_any_training_until_somebody_decides(
         "allowed_because": "planted by a test",
         "allowed_by": "a test",
     }
-    allowed = pipeline.materialize(decided, *ASSETS[:5])
+    allowed = elsewhere.materialize(decided, *ASSETS[:5])
     assert allowed.success, reason(allowed)
     assert check_of(allowed, "no_split_leakage").passed
     assert [metadata(allowed, name)["unchanged"] for name in ("client_partitions", "features")] == [False, False]
-    once_more = pipeline.materialize(leaking, "raw_dataset", "audit_report")
+    once_more = elsewhere.materialize(leaking, "raw_dataset", "audit_report")
     assert check_of(once_more, "no_split_leakage").passed  # it holds for these very data
     assert metadata(once_more, "audit_report")["unchanged"]  # also now that there are features
 
