@@ -19,14 +19,13 @@ def marked(mark: str) -> list[psutil.Process]:
     return [each for each in psutil.process_iter() if each.pid != os.getpid() and _mark_of(each) == mark]
 
 
-def template(owner: psutil.Process) -> psutil.Process:
-    """The process that an owner's nodes and workers are forked from."""
-    return _child(owner, "multiprocessing.forkserver")
-
-
 def link(owner: psutil.Process) -> psutil.Process:
     """The SuperLink that an owner has started."""
-    return _child(owner, "fedforge-superlink")
+    for process in owner.children():
+        with suppress(psutil.Error):
+            if any("fedforge-superlink" in part for part in process.cmdline()) and is_alive(process):
+                return process
+    raise LookupError(f"process {owner.pid} has no SuperLink")
 
 
 def nodes(owner: psutil.Process) -> dict[int, psutil.Process]:
@@ -62,11 +61,3 @@ def _mark_of(process: psutil.Process) -> str | None:
         return process.environ().get(MARK) if process.status() != psutil.STATUS_ZOMBIE else None
     except (psutil.Error, OSError):
         return None
-
-
-def _child(owner: psutil.Process, word: str) -> psutil.Process:
-    for process in owner.children():
-        with suppress(psutil.Error):
-            if any(word in part for part in process.cmdline()) and is_alive(process):
-                return process
-    raise LookupError(f"process {owner.pid} has no {word}")

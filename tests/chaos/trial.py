@@ -34,7 +34,7 @@ from monitor.schema import (
 from tests.chaos import family
 from tests.chaos.faults import Fault
 from tests.chaos.ground import Ground
-from tests.e2e.command import BARE, running, wait_for_event, wait_until
+from tests.e2e.command import BARE, running, template_of, wait_for_event, wait_until
 from tests.e2e.forked import forked
 
 END_SECONDS = 240.0
@@ -174,7 +174,7 @@ class _Execution:
                 )
                 return process
             case "template":
-                return family.template(owner)
+                return template_of(owner.pid)
             case "superlink":
                 return family.link(owner)
             case "run":
