@@ -17,7 +17,7 @@ from typing import Any
 
 import psutil
 
-from fedforge_runtime.telemetry.emitter import read_events
+from fedforge_runtime.telemetry.emitter import EventLogReader
 from monitor.schema import ClientTrainStarted, Event
 
 LIMIT_SECONDS = 180.0
@@ -131,7 +131,8 @@ def wait_until(condition: Callable[[], Any], what: str, seconds: float = LIMIT_S
 
 def wait_for_event(log: Path, wanted: Callable[[Event], bool], what: str) -> Event:
     """The first event of a run's log that is `wanted`."""
-    event: Event = wait_until(lambda: next(filter(wanted, read_events(log)), None), what)
+    reader = EventLogReader(log)
+    event: Event = wait_until(lambda: next(filter(wanted, reader.read_new()), None), what)
     return event
 
 
