@@ -41,7 +41,7 @@ def test_a_request_is_carried_out_stopped_and_resumed_to_the_model_of_a_run_by_h
         assert asked.json["state"] == "requested"
         with running("agent", "--home", home, "--monitor", monitor.url) as agent:
             hold_training(log, 2)
-            assert shown()["state"] == "running"
+            wait_until(lambda: shown()["state"] == "running", "the monitor's word of it")
             assert str(shown()["claimed_by"]).startswith("agent on ")
             family = [each for each in processes_of(agent.pid) if each.pid != agent.pid]
             assert forked("stop", "asked", "--monitor", monitor.url).code == 0

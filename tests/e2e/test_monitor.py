@@ -104,6 +104,7 @@ def operate(
     where = ["--engine", engine, "--run-id", run_id, "--monitor", monitor.url]
     with forked_running("run", "blood", *options, *where) as run:
         worker, _ = hold_training(log, 1)
+        wait_for_state(client, run_id, "running")
         command(client, run_id, "pause")
         assert state(client, run_id) == "pausing"
         worker.resume()
