@@ -14,7 +14,9 @@ from fedforge_runtime.telemetry.monitor_client import (
 )
 
 _WAIT_SECONDS = 20.0
-_RETRY_SECONDS = 0.5
+_FIRST_RETRY_SECONDS = 0.02
+"""The monitor hears of a run from its log, a moment after the run has asked for the first time."""
+_LONGEST_RETRY_SECONDS = 0.5
 
 
 class RemoteControl(Background):
@@ -36,13 +38,16 @@ class RemoteControl(Background):
 
     def _work(self) -> None:
         known: Desired | None = None
+        retry = _FIRST_RETRY_SECONDS
         with MonitorClient(self._address) as client:
             while not self._ending.is_set():
                 asked = {"attempt": self._attempt, "wait": _WAIT_SECONDS} | ({"known": known} if known else {})
                 try:
                     known = self._desired = client.ask("GET", self._path, params=asked)["desired"]
-                except (MonitorAwayError, MonitorRefusedError):  # or it has not heard of the run yet
-                    self._ending.wait(_RETRY_SECONDS)
+                    retry = _FIRST_RETRY_SECONDS
+                except (MonitorAwayError, MonitorRefusedError):
+                    self._ending.wait(retry)
+                    retry = min(2 * retry, _LONGEST_RETRY_SECONDS)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

@@ -36,6 +36,12 @@ def command(client: httpx.Client, run_id: str, name: str) -> None:
     assert answer.status_code == httpx.codes.ACCEPTED, answer.text
 
 
+def commands(client: httpx.Client, run_id: str) -> list[dict[str, Any]]:
+    """Those of a run, the latest first."""
+    found: list[dict[str, Any]] = client.get(f"/api/runs/{run_id}/commands").json()["commands"]
+    return found
+
+
 def assert_whole(client: httpx.Client, run_id: str, log: Path) -> None:
     """The monitor has each event of the log, once, in the order of its emitter, and misses none."""
     ours = [event_adapter.validate_json(line) for line in log.read_text().splitlines()]
@@ -107,6 +113,7 @@ def operate(
         wait_for_state(client, run_id, "running")
         command(client, run_id, "pause")
         assert state(client, run_id) == "pausing"
+        wait_until(lambda: commands(client, run_id)[0]["acknowledged_at"], "that the run has heard of it")
         worker.resume()
         wait_for_state(client, run_id, "paused")
         wait_until(lambda: "node_heartbeat" in types_at(client, run_id), "a sign of life while it is paused")
@@ -123,7 +130,7 @@ def operate(
     _, alive = psutil.wait_procs(family, timeout=60)
     assert alive == []
     wait_for_state(client, run_id, "stopped")
-    history = client.get(f"/api/runs/{run_id}/commands").json()["commands"]
+    history = commands(client, run_id)
     assert [(each["command"], each["outcome"]) for each in history] == [
         ("stop", "effective"),
         ("resume", "effective"),
