@@ -25,7 +25,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from fedforge_runtime.background import Background
-from fedforge_runtime.errors import FedForgeError
+from fedforge_runtime.errors import FedForgeError, RunStoppedError
 
 _WORKER_DIED = "a worker process ended before its task did: it was killed, perhaps because memory ran out."
 
@@ -40,7 +40,7 @@ _preloaded = ["fedforge_runtime.preload"]
 """What the template imports."""
 _has_forked = False
 """Whether a process was forked from the template, which then is loaded."""
-_given_up: FedForgeError | None = None
+_given_up: RunStoppedError | None = None
 """Why the template was ended before that."""
 
 
@@ -66,12 +66,12 @@ def start_template(*modules: str) -> None:
 
 
 class UntilLoaded(Background):
-    """While the block runs and nothing was forked from the template yet, end the template once `check` raises.
+    """While the block runs and nothing was forked from the template yet, end the template once the run is to stop.
 
-    Whoever waits for a process from it, which can take as long as the template's imports, then gets what was raised.
+    Whoever waits for a process from it, which can take as long as its imports, then gets the `RunStoppedError`.
 
     Args:
-        check: called in another thread, often; raises to have the waiting end.
+        check: called in another thread, often; raises `RunStoppedError` once the run is to stop.
     """
 
     def __init__(self, check: Callable[[], None]) -> None:
@@ -83,7 +83,7 @@ class UntilLoaded(Background):
         while not _has_forked and not self._ending.wait(_WATCH_SECONDS):
             try:
                 self._check()
-            except FedForgeError as error:
+            except RunStoppedError as error:
                 _given_up = error
                 _end_template()  # and again, where whoever wants a process has it started anew
 

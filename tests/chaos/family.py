@@ -9,6 +9,8 @@ from contextlib import suppress
 
 import psutil
 
+from tests.e2e.command import wait_for_child
+
 MARK = "CHAOS_MARK"
 """Variable in the environment of a command; every process that comes from the command has it too."""
 _NODE_LOG = re.compile(r"site-(\d+)\.log")
@@ -21,11 +23,7 @@ def marked(mark: str) -> list[psutil.Process]:
 
 def link(owner: psutil.Process) -> psutil.Process:
     """The SuperLink that an owner has started."""
-    for process in owner.children():
-        with suppress(psutil.Error):
-            if any("fedforge-superlink" in part for part in process.cmdline()) and is_alive(process):
-                return process
-    raise LookupError(f"process {owner.pid} has no SuperLink")
+    return wait_for_child(owner.pid, "fedforge-superlink")
 
 
 def nodes(owner: psutil.Process) -> dict[int, psutil.Process]:

@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -100,13 +100,21 @@ def processes_of(pid: int) -> list[psutil.Process]:
 
 def template_of(pid: int) -> psutil.Process:
     """The process that a command's workers are forked from, once it is there."""
+    return wait_for_child(pid, "multiprocessing.forkserver")
+
+
+def wait_for_child(pid: int, word: str) -> psutil.Process:
+    """The living child of a process that has this word in its command line, once it is there."""
 
     def found() -> psutil.Process | None:
-        children = psutil.Process(pid).children()
-        return next((each for each in children if "forkserver" in " ".join(each.cmdline())), None)
+        for each in psutil.Process(pid).children():
+            with suppress(psutil.Error):
+                if any(word in part for part in each.cmdline()) and each.status() != psutil.STATUS_ZOMBIE:
+                    return each
+        return None
 
-    template: psutil.Process = wait_until(found, "the template")
-    return template
+    child: psutil.Process = wait_until(found, f"a child of {pid} with {word}")
+    return child
 
 
 def kill_tree(pid: int) -> None:

@@ -14,7 +14,7 @@ import pytest
 
 from fedforge_runtime.telemetry.emitter import read_events
 from monitor.schema import AggregationCompleted, ClientTrainStarted
-from tests.e2e.command import BARE, processes_of, running, template_of, wait_for_event, wait_until
+from tests.e2e.command import BARE, Outcome, processes_of, running, template_of, wait_for_event, wait_until
 from tests.e2e.forked import forked, forked_running
 from tests.engines import RAY_TOO
 from tests.monitor_process import MonitorProcess
@@ -36,10 +36,18 @@ def assert_stopped(
         wait(log)
         wait_until(lambda: client.get(f"/api/runs/{run_id}").is_success, "the run at the monitor")
         family = run.family()
-        order = {"command": "stop", "given_by": "a test"}
-        assert client.post(f"/api/runs/{run_id}/commands", json=order).is_success
+        order_stop(client, run_id)
         stopped = run.wait()
 
+    assert_nothing_is_left(client, run_id, stopped, family)
+
+
+def order_stop(client: httpx.Client, run_id: str) -> None:
+    order = {"command": "stop", "given_by": "a test"}
+    assert client.post(f"/api/runs/{run_id}/commands", json=order).is_success
+
+
+def assert_nothing_is_left(client: httpx.Client, run_id: str, stopped: Outcome, family: list[psutil.Process]) -> None:
     assert stopped.code == 130, stopped.errors
     assert "Traceback" not in stopped.errors
     _, alive = psutil.wait_procs(family, timeout=60)
@@ -59,16 +67,11 @@ def test_a_run_is_stopped_although_its_workers_never_come(
         wait_until(lambda: client.get(f"/api/runs/{run_id}").is_success, "the run at the monitor")
         family = processes_of(process.pid)
         if by == "api":
-            order = {"command": "stop", "given_by": "a test"}
-            assert client.post(f"/api/runs/{run_id}/commands", json=order).is_success
+            order_stop(client, run_id)
         else:
             process.send_signal(signal.SIGINT)
-        _, errors = process.communicate(timeout=60)
-        assert process.returncode == 130, errors
-        assert "Traceback" not in errors
-        _, alive = psutil.wait_procs(family, timeout=60)
-        assert alive == []
-        wait_until(lambda: client.get(f"/api/runs/{run_id}").json()["state"] == "stopped", "stopped")
+        output, errors = process.communicate(timeout=60)
+        assert_nothing_is_left(client, run_id, Outcome(process.returncode, output, errors), family)
 
 
 @pytest.mark.parametrize("engine", ["inprocess", pytest.param("superlink", marks=pytest.mark.thorough), RAY_TOO])
@@ -114,8 +117,7 @@ def test_a_request_is_stopped_before_its_process_has_said_anything(
     assert client.post("/api/runs", json=body).is_success
     with running("agent", "--once", "--home", tmp_path, "--monitor", monitor.url) as agent:
         wait_until(lambda: client.get("/api/runs/early").json()["state"] == "starting", "the claim")
-        order = {"command": "stop", "given_by": "a test"}
-        assert client.post("/api/runs/early/commands", json=order).is_success
+        order_stop(client, "early")
         assert agent.wait(timeout=120) == 0
 
     assert client.get("/api/runs/early").json()["state"] == "stopped"
