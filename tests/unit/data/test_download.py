@@ -114,9 +114,16 @@ def test_a_refusal_of_the_host_is_told(publisher: Any, home: Home) -> None:
 
 
 def test_an_interrupt_stays_an_interrupt(publisher: Any, home: Home) -> None:
-    publisher.on_transfer = lambda: os.kill(os.getpid(), signal.SIGINT)
+    released = threading.Event()
+
+    def interrupt() -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+        released.wait(30)  # so that it comes in the middle of the transfer
+
+    publisher.on_transfer = interrupt
     with pytest.raises(KeyboardInterrupt):
         fetch(home)
+    released.set()
     assert files(home) == set()
 
 
