@@ -21,9 +21,11 @@ import fedforge_runtime.federation.client_app
 import fedforge_runtime.federation.site
 import fedforge_runtime.learning.metrics
 import fedforge_runtime.learning.training  # noqa: F401
+from fedforge_runtime.processes.template import survive_failed_forks
 
 # Otherwise each worker's first progress bar makes a semaphore that a killed worker leaves behind.
 tqdm.tqdm.set_lock(threading.RLock())
 torch.set_num_threads(1)
 gc.freeze()
 gc.enable()
+survive_failed_forks()

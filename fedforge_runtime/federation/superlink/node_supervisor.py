@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import threading
 from collections.abc import Callable
-from contextlib import suppress
 from multiprocessing.process import BaseProcess
 
 from fedforge_runtime.clock import monotonic
@@ -14,7 +12,7 @@ from fedforge_runtime.errors import RunStoppedError
 from fedforge_runtime.federation.superlink.fleet import NodeRefusedError
 from fedforge_runtime.federation.superlink.node import NodeSpec, run_node
 from fedforge_runtime.lifeline import describe_exit
-from fedforge_runtime.processes import start_process
+from fedforge_runtime.processes import ProcessIdentity, ProcessStartError, start_process
 
 _FIRST_DELAY_SECONDS = 0.1
 _LONGEST_DELAY_SECONDS = 10.0
@@ -39,6 +37,7 @@ class NodeSupervisor:
         self._lock = threading.Lock()
         self._stopping = threading.Event()
         self._process: BaseProcess | None = None
+        self._identity: ProcessIdentity | None = None
         self._thread = threading.Thread(target=self._watch, name=f"supervise-site-{spec.site}", daemon=True)
         self.ends: list[str] = []
         """How each process ended that nobody had asked to."""
@@ -59,10 +58,9 @@ class NodeSupervisor:
         """Have the node end soon; what it works on is given up."""
         with self._lock:
             self._stopping.set()
-            process = self._process
-        if process is not None:
-            with suppress(ProcessLookupError):
-                os.kill(_pid(process), signal.SIGTERM)
+            identity = self._identity
+        if identity is not None:
+            identity.send(signal.SIGTERM)
 
     def stop(self) -> None:
         """Have the node ended when this returns: asked to, then killed."""
@@ -70,7 +68,8 @@ class NodeSupervisor:
         process = self._process
         if process is not None:
             process.join(_GRACE_SECONDS)
-            self._kill(process)
+            self._kill()
+            process.join()
         if self._thread.is_alive():
             self._thread.join()
 
@@ -85,21 +84,22 @@ class NodeSupervisor:
                 if self._stopping.is_set():
                     return
                 try:
-                    process = self._process = start_process(run_node, self.spec, name=f"site-{self.spec.site}")
+                    process = self._start()
                 except RunStoppedError:
                     return
             started = monotonic()
-            self._changed(self)
-            process.join()
-            code = process.exitcode
-            assert code is not None
-            if code == _LOST_SIGHT:
-                self._kill(process)
-            if self._stopping.is_set():
-                return
-            self.ends.append(describe_exit(code))
-            if code == NodeRefusedError.exit_code:
-                self.refusal = self._last_error()
+            if process is not None:
+                self._changed(self)
+                process.join()
+                code = process.exitcode
+                assert code is not None
+                if code == _LOST_SIGHT:
+                    self._kill()
+                if self._stopping.is_set():
+                    return
+                self.ends.append(describe_exit(code))
+                if code == NodeRefusedError.exit_code:
+                    self.refusal = self._last_error()
             self._changed(self)
             if self.refusal is not None:
                 return
@@ -108,17 +108,27 @@ class NodeSupervisor:
             self._stopping.wait(delay)
             delay = min(delay * 2, _LONGEST_DELAY_SECONDS)
 
+    def _start(self) -> BaseProcess | None:
+        """The node's process; `None` where the system starts none now, which counts as an end of it."""
+        try:
+            process = start_process(run_node, self.spec, name=f"site-{self.spec.site}")
+        except ProcessStartError as error:
+            self._process = self._identity = None
+            self.ends.append(error.message)
+            return None
+        assert process.pid is not None
+        try:
+            self._identity = ProcessIdentity.of(process.pid)
+        except ProcessLookupError:  # it has ended already
+            self._identity = None
+        self._process = process
+        return process
+
     def _last_error(self) -> str:
         lines = self.spec.log.read_text(errors="replace").splitlines() if self.spec.log.exists() else []
         errors = [line.partition(" error: ")[2] for line in lines if " error: " in line]
         return errors[-1] if errors else f"see {self.spec.log}"
 
-    def _kill(self, process: BaseProcess) -> None:
-        with suppress(ProcessLookupError):
-            os.kill(_pid(process), signal.SIGKILL)
-        process.join()
-
-
-def _pid(process: BaseProcess) -> int:
-    assert process.pid is not None
-    return process.pid
+    def _kill(self) -> None:
+        if self._identity is not None:
+            self._identity.send(signal.SIGKILL)

@@ -1,0 +1,24 @@
+"""Processes of ours: workers that stay, the template that they are forked from, and who a process is."""
+
+from fedforge_runtime.processes.identity import ProcessIdentity
+from fedforge_runtime.processes.pool import WorkerDiedError, WorkerPool
+from fedforge_runtime.processes.template import (
+    ProcessStartError,
+    UntilLoaded,
+    die_with_owner,
+    share_template,
+    start_process,
+    start_template,
+)
+
+__all__ = [
+    "ProcessIdentity",
+    "ProcessStartError",
+    "UntilLoaded",
+    "WorkerDiedError",
+    "WorkerPool",
+    "die_with_owner",
+    "share_template",
+    "start_process",
+    "start_template",
+]

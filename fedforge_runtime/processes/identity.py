@@ -1,0 +1,81 @@
+"""Who a process is: its number alone may be another's by the time that it is used."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+
+@dataclass(frozen=True)
+class ProcessIdentity:
+    """One process, whatever becomes of its number after its end."""
+
+    process_id: int
+    started: float
+    """When it started, in a unit of the system's that grows and is not reset by a change of the clock."""
+
+    @classmethod
+    def of(cls, process_id: int) -> ProcessIdentity:
+        """The process that has this number now.
+
+        Raises:
+            ProcessLookupError: there is none.
+        """
+        return cls(process_id, _start_of(process_id))
+
+    @classmethod
+    def own(cls) -> ProcessIdentity:
+        """This process."""
+        return cls.of(os.getpid())
+
+    def send(self, number: signal.Signals) -> bool:
+        """Send a signal to this process and to no other; whether it was still there."""
+        if not hasattr(os, "pidfd_open"):
+            return self._is_there() and _kill(self.process_id, number)
+        try:
+            descriptor = os.pidfd_open(self.process_id)
+        except ProcessLookupError:
+            return False
+        try:
+            # What the descriptor stands for cannot change any more: if it is this process now, it stays so.
+            if not self._is_there():
+                return False
+            signal.pidfd_send_signal(descriptor, number)
+            return True
+        except ProcessLookupError:
+            return False
+        finally:
+            os.close(descriptor)
+
+    def _is_there(self) -> bool:
+        try:
+            return _start_of(self.process_id) == self.started
+        except ProcessLookupError:
+            return False
+
+
+def _start_of(process_id: int) -> float:
+    if sys.platform != "linux":
+        try:
+            return psutil.Process(process_id).create_time()
+        except psutil.NoSuchProcess as error:
+            raise ProcessLookupError(f"there is no process {process_id}") from error
+    try:
+        status = Path(f"/proc/{process_id}/stat").read_bytes()
+    except FileNotFoundError as error:
+        raise ProcessLookupError(f"there is no process {process_id}") from error
+    # Ticks since the system started, the 22nd field; the second, in parentheses, may hold anything.
+    return float(status.rpartition(b")")[2].split()[19])
+
+
+def _kill(process_id: int, number: signal.Signals) -> bool:
+    try:
+        os.kill(process_id, number)
+    except ProcessLookupError:
+        return False
+    return True

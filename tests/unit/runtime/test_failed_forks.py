@@ -1,0 +1,100 @@
+"""A system that starts no further process costs the tasks that have no worker, and nothing else."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.unit.runtime.failing_fork import EXHAUSTED
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only on Linux are workers forked from a template")
+
+_LIMIT_SECONDS = 180.0
+_BEGIN = """
+import sys, time
+from pathlib import Path
+from multiprocessing import forkserver
+
+sys.path.insert(0, sys.argv[1])
+import pool_tasks
+from fedforge_runtime.processes import ProcessStartError, WorkerDiedError, WorkerPool, start_template
+from fedforge_runtime.processes.template import _preloaded as template_modules
+
+def fails(outcome, kind):
+    try:
+        outcome.result(timeout=60)
+    except kind as error:
+        return str(error)
+    raise AssertionError("it has not failed")
+
+if __name__ == "__main__":
+    exhausted, folder = Path(sys.argv[2]), Path(sys.argv[3])
+    # Before the template's other imports, which have it survive such a fork.
+    template_modules.insert(0, "tests.unit.runtime.failing_fork")
+    start_template()
+"""
+_ONE_IS_LEFT = """
+    with WorkerPool(2) as pool:
+        busy = pool.submit(pool_tasks.wait, folder / "started", folder / "release")
+        while not (folder / "started").exists():
+            time.sleep(0.01)
+        template = forkserver._forkserver._forkserver_pid
+        exhausted.touch()
+        print(fails(pool.submit(pool_tasks.die), WorkerDiedError))
+        queued = [pool.submit(pool_tasks.process_id) for _ in range(3)]
+        (folder / "release").touch()
+        ours = busy.result(timeout=60)
+        assert {each.result(timeout=60) for each in queued} == {ours}, "the worker that is left takes them"
+        exhausted.unlink()
+        more = set()
+        while len(more) < 2:
+            more |= {each.result(timeout=60) for each in [pool.submit(pool_tasks.process_id) for _ in range(2)]}
+        assert forkserver._forkserver._forkserver_pid == template
+    print("both workers are there again")
+"""
+_NONE_IS_LEFT = """
+    with WorkerPool(1) as pool:
+        assert pool.submit(pool_tasks.double, 2).result(timeout=60) == 4
+        exhausted.touch()
+        print(fails(pool.submit(pool_tasks.die), WorkerDiedError))
+        print(fails(pool.submit(pool_tasks.double, 2), ProcessStartError))
+        exhausted.unlink()
+        print(pool.submit(pool_tasks.double, 3).result(timeout=60))
+"""
+
+
+def test_a_fork_that_fails_ends_the_task_of_the_dead_worker_and_the_others_go_on(tmp_path: Path) -> None:
+    died, again = run(_BEGIN + _ONE_IS_LEFT, tmp_path)
+
+    assert died.startswith("a worker process ended before its task did")
+    assert "no worker process can be started: the system started none" in died
+    assert again == "both workers are there again"
+
+
+def test_without_any_worker_a_task_ends_with_the_reason_and_the_next_one_tries_again(tmp_path: Path) -> None:
+    died, none, value = run(_BEGIN + _NONE_IS_LEFT, tmp_path)
+
+    assert "no worker process can be started" in died
+    assert none.startswith("no worker process can be started: the system started none")
+    assert value == "6"
+
+
+def run(code: str, folder: Path) -> list[str]:
+    """The lines that a program of its own prints, with a template of its own."""
+    program = folder / "program.py"
+    program.write_text(code)
+    exhausted = folder / "exhausted"
+    done = subprocess.run(
+        [sys.executable, str(program), str(Path(__file__).parent), str(exhausted), str(folder)],
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[3]), EXHAUSTED: str(exhausted)},
+        capture_output=True,
+        text=True,
+        timeout=_LIMIT_SECONDS,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines()
