@@ -72,7 +72,7 @@ class _Server:
     def main(self, grid: Grid, context: Context) -> None:
         """Time the rounds, the discovery of clients not counted."""
         with Emitter(self.folder.events, run_id=self.folder.run_id, role="server") as emitter:
-            run_grid = RunGrid(grid, control=AlwaysRun(), emitter=emitter)
+            run_grid = RunGrid(grid, control=AlwaysRun(), emitter=emitter, sites=range(self.clients))
             run_grid.discover(self.clients, timeout=_CONNECT_SECONDS)
             checkpoints = CheckpointStore(self.folder.checkpoints)
 
@@ -83,7 +83,7 @@ class _Server:
             loop = RoundLoop(
                 grid=run_grid,
                 strategy=FedAvg(fraction_evaluate=float(self.evaluate), min_train_nodes=1, min_evaluate_nodes=1),
-                selection=SeededSelection(seed=_SEED, clients=self.clients, clients_per_round=None),
+                selection=SeededSelection(seed=_SEED, sites=range(self.clients), clients_per_round=None),
                 rules=RoundRules(_SEED, self.rounds, self.clients, self.clients, _TIMEOUT_SECONDS),
                 emitter=emitter,
                 evaluate_centrally=_evaluate_nothing,

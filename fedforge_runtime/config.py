@@ -103,6 +103,32 @@ class FederationConfig(_Section):
     """`closed_form`: the first round starts from the ridge head of all clients' rows instead of a random one."""
     site_data: SiteData = "partition"
     """`own`: each site brings its own data, by `fedforge node --data DIR`, instead of a part of the run's."""
+    sites: tuple[int | str, ...] | None = None
+    """Which sites take part, by number, or by the name that the federation's operator has given them; by default 0,
+    1, 2 … as many as `partition.clients`. No other site is asked for anything. Texts are split at commas."""
+
+    @field_validator("sites", mode="before")
+    @classmethod
+    def _split_sites(cls, value: object) -> object:
+        parts = value.split(",") if isinstance(value, str) else [value] if isinstance(value, int) else value
+        if not isinstance(parts, (list, tuple)):
+            return value
+        names = [part.strip() if isinstance(part, str) else part for part in parts]
+        return tuple(int(name) if isinstance(name, str) and name.isdecimal() else name for name in names)
+
+    @field_validator("sites")
+    @classmethod
+    def _check_sites(cls, value: tuple[int | str, ...] | None) -> tuple[int | str, ...] | None:
+        if value is None:
+            return None
+        if not value or "" in value:
+            raise ValueError("sites names no site; give numbers or names with commas between them")
+        if any(isinstance(site, int) and site < 0 for site in value):
+            raise ValueError("sites are numbered from 0")
+        twice = sorted({str(site) for site in value if value.count(site) > 1})
+        if twice:
+            raise ValueError(f"sites names {', '.join(twice)} twice")
+        return value
 
 
 class LearningConfig(_Section):
@@ -191,9 +217,31 @@ class RunConfig(_Section):
     learning: LearningConfig = LearningConfig()
     runtime: RuntimeConfig = RuntimeConfig()
 
+    @property
+    def sites(self) -> tuple[int, ...]:
+        """The numbers of the sites that take part, ascending.
+
+        Raises:
+            ConfigError: one is named by a name, which only the federation's SuperLink knows.
+        """
+        if self.federation.sites is None:
+            return tuple(range(self.partition.clients))
+        names = [site for site in self.federation.sites if isinstance(site, str)]
+        if names:
+            raise ConfigError(
+                f"which number the site {names[0]!r} has is known to the federation's SuperLink only.",
+                remedy="Give --superlink HOST:PORT, or the numbers of the sites.",
+            )
+        return tuple(sorted(int(site) for site in self.federation.sites))
+
     @model_validator(mode="after")
     def _counts_fit(self) -> Self:
-        clients = self.partition.clients
+        sites = self.federation.sites
+        beyond = sorted(site for site in sites or () if isinstance(site, int) and site >= self.partition.clients)
+        if beyond and self.federation.site_data == "partition":
+            last = self.partition.clients - 1
+            raise ValueError(f"federation.sites names site {beyond[0]}, but the partition has sites 0 to {last}")
+        clients = len(sites) if sites else self.partition.clients
         per_round = self.federation.clients_per_round or clients
         if per_round > clients:
             raise ValueError(f"federation.clients_per_round is {per_round}, but there are {clients} clients")

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, wait
 from contextlib import contextmanager
 from types import FrameType
-from typing import Literal, Protocol
+from typing import Literal, Protocol, TypeVar
 
+from fedforge_runtime.clock import monotonic
 from fedforge_runtime.errors import RunStoppedError
 from fedforge_runtime.stop_signal import StopSignal
 
 Desired = Literal["run", "pause", "stop"]
+T = TypeVar("T")
+_LOOK_SECONDS = 0.1
 
 
 class Control(Protocol):
@@ -98,3 +103,41 @@ def obey(control: Control) -> Iterator[None]:
         yield
     finally:
         _present = before
+
+
+def raise_if_stopped(control: Control) -> None:
+    """Raise `RunStoppedError` once a stop was asked for."""
+    if control.desired() == "stop":
+        raise RunStoppedError("the run was stopped.")
+
+
+def await_result(outcome: Future[T], control: Control, *, timeout: float | None = None) -> T:
+    """The result of work elsewhere, or what it raised; a stop is heard meanwhile.
+
+    Args:
+        timeout: seconds; `None` for work that has an end of its own, or that dies with its process.
+
+    Raises:
+        RunStoppedError: a stop was asked for first.
+        TimeoutError: neither happened in time.
+    """
+    deadline = None if timeout is None else monotonic() + timeout
+    while not wait([outcome], timeout=_LOOK_SECONDS).done:
+        raise_if_stopped(control)
+        if deadline is not None and monotonic() > deadline:
+            raise TimeoutError
+    return outcome.result()
+
+
+def await_call(call: Callable[[], T], control: Control, *, timeout: float | None = None) -> T:
+    """As `await_result`, of a call that blocks: it goes on in a thread of its own when nobody waits for it any more."""
+    outcome: Future[T] = Future()
+
+    def work() -> None:
+        try:
+            outcome.set_result(call())
+        except BaseException as error:
+            outcome.set_exception(error)
+
+    threading.Thread(target=work, name="call", daemon=True).start()
+    return await_result(outcome, control, timeout=timeout)

@@ -90,7 +90,7 @@ class DeviceRequest:
         return cls(
             asked=config.learning.device,
             batch_size=config.learning.batch_size,
-            workers=config.runtime.worker_count(config.partition.clients),
+            workers=config.runtime.worker_count(len(config.sites)),
             head_first=config.learning.mode_in(1) == "head_only",
             mode=config.learning.mode,
             engine=config.runtime.engine,

@@ -53,6 +53,9 @@ class TiedProcess:
                     pass_fds=(read_end,),
                     start_new_session=True,  # Ctrl-C reaches the whole group: the parent decides what ends
                 )
+        except BaseException:
+            os.close(self._lifeline)
+            raise
         finally:
             os.close(read_end)
 

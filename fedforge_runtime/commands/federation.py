@@ -96,6 +96,10 @@ def certs(
         list[str] | None, typer.Option("--host", help="name or address by which nodes reach the SuperLink; repeatable")
     ] = None,
     nodes: Annotated[int, typer.Option("--nodes", help="sites that get a key pair")] = 3,
+    names: Annotated[
+        list[str] | None,
+        typer.Option("--name", help="of a site, in the order of their numbers; repeatable; default site-0, site-1, …"),
+    ] = None,
     days: Annotated[int, typer.Option("--days", help="how long the server's certificate is valid")] = 365,
     as_json: JsonOption = False,
     debug: DebugOption = False,
@@ -104,12 +108,13 @@ def certs(
     with command(as_json=as_json, debug=debug) as emit:
         from fedforge_runtime.federation.superlink.certificates import make_certificates
 
-        made = make_certificates(folder.absolute(), hosts=host or [], nodes=nodes, days=days)
+        made = make_certificates(folder.absolute(), hosts=host or [], nodes=nodes, names=names or [], days=days)
         emit(
             {
                 "folder": str(made.path),
                 "ca": str(made.ca),
                 "valid_until": made.valid_until.isoformat(),
+                "sites": str(made.sites_file),
                 "nodes": {site: str(made.node_key(site)) for site in made.nodes},
             },
             lambda value: typer.echo(

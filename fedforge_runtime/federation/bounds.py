@@ -68,7 +68,7 @@ def record_bounds(folder: RunFolder, *, home: Home, narrator: Narrator) -> dict[
     config = config.model_copy(update={"learning": config.learning.model_copy(update={"device": "cpu"})})
     home.require_writable()
     start_template()
-    workers = config.runtime.worker_count(config.partition.clients + 1)
+    workers = config.runtime.worker_count(len(config.sites) + 1)
     with (
         WorkerPool(workers, threads=config.runtime.threads_per_worker) as pool,
         SignalControl().installed() as control,
@@ -116,7 +116,7 @@ def compute_bounds(
         "learning": config.learning.model_dump(mode="json"),
         "versions": numeric_versions() | {name: version(name) for name in ("accelerate", "numpy")},
         "code": 1,
-    }
+    } | ({"sites": list(config.sites)} if config.federation.sites else {})
 
     def build(folder: Path) -> Mapping[str, Any]:
         return _Computation(config, inputs, folder, pool, report, check_stop).run()
@@ -142,8 +142,8 @@ class _Computation:
     check_stop: Callable[[], None]
 
     def run(self) -> Mapping[str, Any]:
-        clients = range(self.config.partition.clients)
-        rows = [len(load_client_rows(self.inputs.partition_folder, client).train) for client in clients]
+        clients = self.config.sites
+        rows = {client: len(load_client_rows(self.inputs.partition_folder, client).train) for client in clients}
         trained: dict[str, Sequence[int]] = {"centralized": clients}
         trained |= {f"local-{client:05d}": [client] for client in sorted(clients, key=lambda each: -rows[each])}
         total = len(trained) + 1
@@ -163,7 +163,7 @@ class _Computation:
         write_json(self.folder / _FILE, bounds)
         for name in trained:
             self._file(name).unlink()
-        return {"clients": len(clients), "rows": sum(rows)}
+        return {"clients": len(clients), "rows": sum(rows.values())}
 
     def _train(self, models: Mapping[str, Sequence[int]], standardisation: Standardisation | None, total: int) -> None:
         """Train those that have no file yet, in their order: the biggest first, so that no core waits at the end."""
@@ -204,8 +204,7 @@ def _closed_form(config: RunConfig, inputs: RunInputs) -> tuple[Scores, Standard
     from fedforge_runtime.learning.ridge import FeatureMoments
 
     moments = FeatureMoments.total(
-        FeatureMoments.of(*class_features(inputs, client), len(inputs.class_names))
-        for client in range(config.partition.clients)
+        FeatureMoments.of(*class_features(inputs, client), len(inputs.class_names)) for client in config.sites
     )
     standardisation = Standardisation.from_sums([moments.sums]) if config.learning.standardise else None
     head = moments.standardised(standardisation).solve()

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 from flwr.app import ConfigRecord, Message, MessageType, RecordDict
 from flwr.common.constant import ErrorCode
 from flwr.serverapp import Grid
 
 from fedforge_runtime.clock import monotonic
-from fedforge_runtime.control import Control
-from fedforge_runtime.errors import RunFailedError, RunStoppedError
+from fedforge_runtime.control import Control, await_call, raise_if_stopped
+from fedforge_runtime.errors import RunFailedError
 from fedforge_runtime.federation.messages import CONFIG, MISFIT, PARTITION_ID, payload_bytes
+from fedforge_runtime.federation.roster import KnowsRegistrations, Registration, Roster
 from fedforge_runtime.federation.settings import SETTINGS
 from fedforge_runtime.telemetry.emitter import Emitter
 from monitor.schema import ClientUpdateUploaded, ModelDispatched, NodeError, RunPaused, RunResumed, Task
@@ -26,8 +27,12 @@ _POLL_SHARE = 4.0
 _DISCOVERY_POLL_SECONDS = 0.1
 _PAUSE_POLL_SECONDS = 0.2
 _LONGEST_REASON = 2000
+_ANSWER_SECONDS = 60.0
+"""What the engine's Grid may take for one answer of its own."""
 _RETURN_SECONDS = 5.0
 """What a client that was lost in the last round is waited for before the next."""
+
+T = TypeVar("T")
 
 
 @runtime_checkable
@@ -49,6 +54,24 @@ class Answer:
     bytes_received: int
 
 
+@dataclass(frozen=True)
+class _Unfit:
+    """Why a node does not take part."""
+
+    site: int | None
+    """`None` where it does not say which one it is."""
+    reason: str
+    refused: bool = False
+    """It could take part, and is not let."""
+    holder: int | None = None
+    """The node for whose sake it is refused."""
+
+
+def name_sites(sites: Sequence[int]) -> str:
+    """For a sentence: `site 2`, `sites 0, 3`."""
+    return f"site{'s' if len(sites) > 1 else ''} {', '.join(map(str, sites))}"
+
+
 def node_name(client: int) -> str:
     """The `node_id` of a client's events."""
     return f"client-{client}"
@@ -58,87 +81,178 @@ class RunGrid(Grid):
     """The Grid that a run's strategy and round loop see."""
 
     def __init__(
-        self, inner: Grid, *, control: Control, emitter: Emitter, settings: ConfigRecord | None = None
+        self,
+        inner: Grid,
+        *,
+        control: Control,
+        emitter: Emitter,
+        sites: Sequence[int],
+        settings: ConfigRecord | None = None,
     ) -> None:
         """Args:
+        sites: partition ids of the clients that belong to the run, ascending; no other is asked for anything.
         settings: what clients are told of the run with every message.
         """
+        self.control = control
         self._inner = inner
+        self._answers_at_once = bool(getattr(inner, "answers_at_once", False))
         self._settings = settings
-        self._control = control
         self._emitter = emitter
-        self._client_of_node: dict[int, int] = {}
-        self._misfits: dict[int, tuple[int, str]] = {}
-        """Client and reason by node, of those that cannot take part."""
+        self._roster = Roster(sites)
+        self._strangers: dict[int, int] = {}
+        """Site by node, of those that are none of the run's."""
+        self._unfit: dict[int, _Unfit] = {}
+        """By node, of those that cannot take part, or are not let."""
+        self._questions: dict[str, int] = {}
+        """Nodes that have not said yet who they are, by message."""
         self._told: set[tuple[int, str]] = set()
         self._shown: list[int] | None = None
 
+    def _ask(self, call: Callable[[], T], timeout: float = _ANSWER_SECONDS) -> T:
+        """A call into the engine's Grid, which may block: a stop is heard meanwhile.
+
+        Raises:
+            RunStoppedError: a stop was asked for.
+            RunFailedError: no answer within `timeout` seconds.
+        """
+        if self._answers_at_once:
+            return call()
+        try:
+            return await_call(call, self.control, timeout=timeout)
+        except TimeoutError as error:
+            raise RunFailedError(f"the federation has not answered within {timeout:.0f} s.") from error
+
     # Clients
+
+    def _connected(self) -> set[int]:
+        return set(self._ask(lambda: list(self._inner.get_node_ids())))
 
     @property
     def clients(self) -> list[int]:
         """Partition ids of the clients that are connected, ascending."""
-        connected = set(self._inner.get_node_ids())
-        return sorted({client for node, client in self._client_of_node.items() if node in connected})
+        return list(self._roster.present(self._connected()))
 
     def show(self, clients: Sequence[int]) -> None:
         """Let strategies see these clients only."""
         self._shown = list(clients)
 
     def discover(self, expected: int, *, timeout: float, round_number: int = 0, awaited: Collection[int] = ()) -> None:
-        """Ask nodes that are new which partition they hold, until `expected` clients are connected.
+        """Ask nodes that are new which site they are, until `expected` of the run's are connected.
 
-        A client that says that it cannot take part is left out, and asked again by the next call.
+        A client that says that it cannot take part is left out, and asked again by the next call. One that takes its
+        time to say who it is holds up nobody whose clients are there.
 
         Args:
             awaited: clients that are given a moment to come back, as one whose node is being started anew.
 
         Raises:
-            RunFailedError: fewer answered within `timeout` seconds; one of the first `expected` cannot take part
-                and the others are not enough; or one cannot run the ClientApp.
+            RunFailedError: fewer answered within `timeout` seconds, and who is missing; one cannot take part and the
+                others are not enough; or none can run the ClientApp.
         """
         deadline, patience_ends = monotonic() + timeout, monotonic() + min(_RETURN_SECONDS, timeout)
-        self._misfits = {}
+        self._unfit = {}
+        pause = _SHORTEST_POLL_SECONDS
         while True:
-            self._ask_new_nodes(max(deadline - monotonic(), 1.0), round_number)
-            clients = self.clients
+            connected = self._connected()
+            self._ask_new_nodes(connected)
+            self._take_identities(connected, round_number)
+            clients = self._roster.present(connected)
             if len(clients) >= expected:
-                missing = set(awaited) - set(clients) - {client for client, _ in self._misfits.values()}
+                missing = set(awaited) - set(clients) - {each.site for each in self._unfit.values()}
                 if not missing or monotonic() >= patience_ends:
                     return
             else:
-                self._raise_if_hopeless(expected, timeout, deadline)
-            self._raise_if_stopped()
-            time.sleep(_DISCOVERY_POLL_SECONDS)
+                self._raise_if_hopeless(connected, expected, timeout, deadline)
+            raise_if_stopped(self.control)
+            pause = min(pause * 1.5, _LONGEST_POLL_SECONDS if self._questions else _DISCOVERY_POLL_SECONDS)
+            time.sleep(pause)
 
-    def _raise_if_hopeless(self, expected: int, timeout: float, deadline: float) -> None:
-        wrong = dict(sorted(misfit for misfit in self._misfits.values() if misfit[0] < expected))
-        if wrong:
-            raise RunFailedError(
-                " ".join(f"client {client} cannot take part: {reason}" for client, reason in wrong.items())
-            )
+    def _raise_if_hopeless(self, connected: set[int], expected: int, timeout: float, deadline: float) -> None:
+        clients = list(self._roster.present(connected))
+        unfit = [each for each in self._unfit.values() if each.site not in clients]
+        fatal = sorted({(each.site, each.reason) for each in unfit if each.site is not None and not each.refused})
+        if fatal and len(self._roster.sites) - len(fatal) < expected:
+            raise RunFailedError(" ".join(f"client {site} cannot take part: {reason}" for site, reason in fatal))
+        broken = [each.reason for each in unfit if each.site is None]
+        if broken and len(broken) == len(connected):
+            raise RunFailedError(broken[0])
         if monotonic() >= deadline:
-            raise RunFailedError(f"only {len(self.clients)} of {expected} clients connected within {timeout:.0f} s.")
+            raise RunFailedError(
+                f"only {len(clients)} of {expected} clients connected within {timeout:.0f} s"
+                f"{self._who_is_missing(clients)}."
+            )
 
-    def _ask_new_nodes(self, timeout: float, round_number: int) -> None:
-        known = self._client_of_node.keys() | self._misfits.keys()
-        new = [node for node in self._inner.get_node_ids() if node not in known]
-        questions = [Message(RecordDict(), node, MessageType.QUERY) for node in sorted(new)]
-        for node, reply in self._round_trip(self._with_settings(questions), timeout):
-            if reply is None or (reply.has_error() and reply.error.code == ErrorCode.NODE_UNAVAILABLE):
+    def _who_is_missing(self, clients: Sequence[int]) -> str:
+        missing = [site for site in self._roster.sites if site not in clients]
+        strangers = sorted(set(self._strangers.values()))
+        reasons = sorted({each.reason.rstrip(".") for each in self._unfit.values()})
+        parts = [
+            f"missing: {name_sites(missing)}" if missing else "",
+            f"connected and not of this run: {name_sites(strangers)}" if strangers else "",
+            *reasons,
+        ]
+        return "".join(f"; {part}" for part in parts if part)
+
+    def _ask_new_nodes(self, connected: set[int]) -> None:
+        """Ask nodes that have not said who they are, and those refused for the sake of a node that is gone by now."""
+        for node, each in list(self._unfit.items()):
+            if each.holder is not None and each.holder not in connected:
+                del self._unfit[node]
+        holders = self._roster.present(connected).values()
+        new = sorted(connected - {*holders, *self._strangers, *self._questions.values(), *self._unfit})
+        if not new:
+            return
+        bound = {node: each.site for node, each in self._registrations().items() if each.site is not None}
+        foreign = {node: bound[node] for node in new if node in bound and self._roster.is_stranger(bound[node])}
+        self._strangers |= foreign
+        questions = [Message(RecordDict(), node, MessageType.QUERY) for node in new if node not in foreign]
+        if questions:
+            self._questions |= self._push(self._with_settings(questions), _ANSWER_SECONDS)
+
+    def _registrations(self) -> Mapping[int, Registration]:
+        inner = self._inner
+        return self._ask(inner.registrations) if isinstance(inner, KnowsRegistrations) else {}
+
+    def _take_identities(self, connected: set[int], round_number: int) -> None:
+        """What nodes that were asked have said."""
+        if not self._questions:
+            return
+        replies = self._ask(lambda: list(self._inner.pull_messages(list(self._questions))))
+        registrations = self._registrations() if replies else {}
+        for reply in replies:
+            node = self._questions.pop(reply.metadata.reply_to_message_id, None)
+            if node is None or (reply.has_error() and reply.error.code == ErrorCode.NODE_UNAVAILABLE):
                 continue  # it went between the two questions, and may come back
-            if reply.has_error():
-                raise RunFailedError(f"node {node} cannot run the ClientApp: {reply.error.reason}")
-            identity = reply.content.config_records[CONFIG]
-            client = int(identity[PARTITION_ID])  # type: ignore[arg-type]
-            if MISFIT in identity:
-                reason = str(identity[MISFIT])[:_LONGEST_REASON]
-                self._misfits[node] = client, reason
-                if (client, reason) not in self._told:
-                    self._told.add((client, reason))
-                    self._emitter.emit(NodeError, round_number=round_number, node_id=node_name(client), reason=reason)
-            else:
-                self._client_of_node[node] = client
+            unfit = self._identity(node, reply, registrations, connected)
+            if unfit is None:
+                continue
+            self._unfit[node] = unfit
+            about = node if unfit.site is None else unfit.site
+            if (about, unfit.reason) not in self._told:
+                self._told.add((about, unfit.reason))
+                name = f"node-{node}" if unfit.site is None else node_name(unfit.site)
+                self._emitter.emit(NodeError, round_number=round_number, node_id=name, reason=unfit.reason)
+
+    def _identity(
+        self, node: int, reply: Message, registrations: Mapping[int, Registration], connected: set[int]
+    ) -> _Unfit | None:
+        """Take note of who a node is, or say why it cannot take part."""
+        if reply.has_error():
+            return _Unfit(None, f"node {node} cannot run the ClientApp: {reply.error.reason}"[:_LONGEST_REASON])
+        identity: Mapping[str, Any] = reply.content.config_records.get(CONFIG) or {}
+        site = identity.get(PARTITION_ID)
+        if not isinstance(site, int) or isinstance(site, bool) or site < 0:
+            return _Unfit(None, f"node {node} does not say which site it is")
+        if self._roster.is_stranger(site):
+            self._strangers[node] = site
+            return None
+        refusal = self._roster.refusal(node, site, registrations, connected)
+        if refusal:
+            return _Unfit(site, refusal.reason, refused=True, holder=refusal.holder)
+        if MISFIT in identity:
+            return _Unfit(site, str(identity[MISFIT])[:_LONGEST_REASON])
+        self._roster.admit(node, site, registrations)
+        return None
 
     # Control
 
@@ -149,18 +263,14 @@ class RunGrid(Grid):
             RunStoppedError: a stop was asked for.
         """
         paused = False
-        while self._control.desired() == "pause":
+        while self.control.desired() == "pause":
             if not paused:
                 self._emitter.emit(RunPaused, round_number=round_number, node_id="server")
                 paused = True
             time.sleep(_PAUSE_POLL_SECONDS)
-        self._raise_if_stopped()
+        raise_if_stopped(self.control)
         if paused:
             self._emitter.emit(RunResumed, round_number=round_number, node_id="server")
-
-    def _raise_if_stopped(self) -> None:
-        if self._control.desired() == "stop":
-            raise RunStoppedError("the run was stopped.")
 
     # Exchange
 
@@ -174,7 +284,7 @@ class RunGrid(Grid):
         sizes = {message.metadata.dst_node_id: payload_bytes(message) for message in sent}
         started = monotonic()
         for message in sent:
-            client = self._client_of_node[message.metadata.dst_node_id]
+            client = self._roster.site_of(message.metadata.dst_node_id)
             self._emitter.emit(
                 ModelDispatched,
                 round_number=round_number,
@@ -185,7 +295,7 @@ class RunGrid(Grid):
         answers = []
         for node, reply in self._round_trip(sent, timeout):
             seconds = monotonic() - started
-            client = self._client_of_node[node]
+            client = self._roster.site_of(node)
             answer = self._answer(client, reply, seconds, sizes[node], timeout)
             self._report(answer, task, round_number)
             answers.append(answer)
@@ -218,18 +328,23 @@ class RunGrid(Grid):
         else:
             self._emitter.emit(ClientUpdateUploaded, payload_bytes=answer.bytes_received, **about)
 
+    def report_flaw(self, client: int, task: Task, round_number: int, reason: str) -> None:
+        """Say in the run's events that a client has no part in a task, whose answer came or was not asked for."""
+        self._emitter.emit(
+            NodeError, round_number=round_number, node_id=node_name(client), task=task, reason=reason[:_LONGEST_REASON]
+        )
+
     def _round_trip(self, sent: Sequence[Message], timeout: float) -> Iterable[tuple[int, Message | None]]:
         """Yield (node, reply) as replies arrive, then (node, None) for each that is missing at the time-out."""
         if not sent:
             return
         deadline = monotonic() + timeout
-        nodes = [message.metadata.dst_node_id for message in sent]
-        waiting = dict(zip(self._inner.push_messages(sent), nodes, strict=True))
+        waiting = self._push(sent, timeout)
         pause = _SHORTEST_POLL_SECONDS
         try:
             while waiting and monotonic() < deadline:
                 asked = monotonic()
-                replies = list(self._inner.pull_messages(list(waiting)))
+                replies = self._ask(lambda: list(self._inner.pull_messages(list(waiting))))
                 cost = 0.0 if replies else min(monotonic() - asked, _LONGEST_POLL_SECONDS)
                 for reply in replies:
                     node = waiting.pop(reply.metadata.reply_to_message_id, None)
@@ -237,7 +352,7 @@ class RunGrid(Grid):
                         yield node, reply
                 if not waiting:
                     return
-                self._raise_if_stopped()
+                raise_if_stopped(self.control)
                 pause = _SHORTEST_POLL_SECONDS if replies else min(pause * 1.5, _LONGEST_POLL_SECONDS)
                 time.sleep(max(pause, _POLL_SHARE * cost))
         finally:
@@ -246,13 +361,21 @@ class RunGrid(Grid):
         for node in waiting.values():
             yield node, None
 
+    def _push(self, messages: Sequence[Message], timeout: float) -> dict[str, int]:
+        """Hand messages over; their nodes by message."""
+        pushed = self._ask(lambda: list(self._inner.push_messages(messages)), timeout)
+        nodes = [message.metadata.dst_node_id for message in messages]
+        if len(pushed) != len(nodes) or not all(pushed):  # Flower's word for one that is too large for its SuperLink
+            raise RunFailedError(f"the federation took {sum(map(bool, pushed))} of {len(nodes)} messages.")
+        return dict(zip(pushed, nodes, strict=True))
+
     # Flower's Grid, as strategies use it
 
     def get_node_ids(self) -> Iterable[int]:
         """Node ids of the shown clients, in the order of partition ids."""
-        shown = self.clients if self._shown is None else self._shown
-        node_of_client = {client: node for node, client in self._client_of_node.items()}
-        return [node_of_client[client] for client in shown]
+        if self._shown is None:
+            return list(self._roster.present(self._connected()).values())
+        return [self._roster.node_of(client) for client in self._shown]
 
     def set_run(self, run: Any) -> None:
         self._inner.set_run(run)

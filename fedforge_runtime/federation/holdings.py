@@ -20,6 +20,10 @@ SHARDS = "shards"
 of the shard that was made of the site's own data."""
 HOME = "home"
 """Entry of a node's configuration: where it keeps its events."""
+INPUTS = "inputs"
+"""Entry of a node's configuration, where it is of the machine of the run: the artifacts of all sites."""
+EVENTS = "events"
+"""Entry of a node's configuration, where it is of the machine of the run: the run's event log."""
 
 
 @dataclass(frozen=True)
@@ -33,12 +37,15 @@ class SiteRows:
 def site_rows(settings: SiteSettings, node_config: Mapping[str, Any]) -> SiteRows:
     """Where the rows of the site of a node are: in the run's artifacts, or in the shard that the node holds.
 
+    Paths come from the node's own configuration alone; the settings, which somebody else sends, say only which run
+    it is.
+
     Raises:
         DataError: the node does not hold the shard that the run asks for, or data of its own that fit the run.
     """
     site = int(node_config[PARTITION_ID])
-    if settings.inputs:
-        return SiteRows(settings.inputs, site)
+    if node_config.get(INPUTS):
+        return SiteRows(_read_inputs(str(node_config[INPUTS])), site)
     folder = Path(str(node_config[SHARDS])) if node_config.get(SHARDS) else None
     if settings.own_data:
         shard = _own_shard(folder, site, settings.learning.mode, settings.own_data)
@@ -51,14 +58,19 @@ def site_rows(settings: SiteSettings, node_config: Mapping[str, Any]) -> SiteRow
 
 def events_log(settings: SiteSettings, node_config: Mapping[str, Any]) -> Path:
     """Where the client's events go: into the run's log, or into one below the node's home."""
-    if settings.events:
-        return Path(settings.events)
+    if node_config.get(EVENTS):
+        return Path(str(node_config[EVENTS]))
     return _home(node_config).run(settings.run_id).events
 
 
 def _home(node_config: Mapping[str, Any]) -> Home:
     home = node_config.get(HOME)
     return Home.resolve(Path(str(home)) if home else None)
+
+
+@lru_cache(maxsize=4)
+def _read_inputs(text: str) -> RunInputs:
+    return RunInputs.model_validate_json(text)
 
 
 @lru_cache(maxsize=16)

@@ -66,6 +66,12 @@ def sums_content(sums: FeatureSums) -> RecordDict:
     return RecordDict({SUMS: arrays, METRICS: MetricRecord({ROWS: sums.count})})
 
 
+def sums_template(feature_size: int) -> ArrayRecord:
+    """Zeros in the shapes of a client's sums, for what is expected of it."""
+    zeros = np.zeros(feature_size)
+    return sums_content(FeatureSums(0, zeros, zeros)).array_records[SUMS]
+
+
 def read_sums(content: RecordDict) -> FeatureSums:
     arrays = content.array_records[SUMS]
     return FeatureSums(

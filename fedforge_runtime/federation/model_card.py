@@ -32,7 +32,7 @@ def model_card(settings: RunSettings, final: Checkpoint, test: Mapping[str, floa
             "",
             *(f"> {warning}\n" for warning in _warnings(settings)),
             f"Run `{settings.folder.run_id}`, phase {config.phase}: {final.round} rounds over "
-            f"{config.partition.clients} clients, strategy {config.federation.strategy.name}, seed {config.seed}.",
+            f"{len(config.sites)} clients, strategy {config.federation.strategy.name}, seed {config.seed}.",
             "",
             f"- model SHA-256 (trainable tensors): `{final.model_sha256}`",
             *_data(settings, final),

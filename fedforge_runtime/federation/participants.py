@@ -27,8 +27,8 @@ class ParticipantRecord(BaseModel):
         write_json(path, self.model_dump(mode="json"))
 
 
-def read_participants(path: Path, *, rounds: int, clients: int) -> ParticipantRecord:
-    """Read and check a record for a run of `rounds` rounds over `clients` clients.
+def read_participants(path: Path, *, rounds: int, sites: Sequence[int]) -> ParticipantRecord:
+    """Read and check a record for a run of `rounds` rounds over the clients `sites`.
 
     Raises:
         ConfigError: the file cannot be read, lacks a round, or names a client that does not exist.
@@ -43,10 +43,19 @@ def read_participants(path: Path, *, rounds: int, clients: int) -> ParticipantRe
     for number in range(1, rounds + 1):
         if not record.rounds.get(number):
             raise ConfigError(f"{path} names no participants for round {number}.")
-    unknown = sorted({client for chosen in record.rounds.values() for client in chosen} - set(range(clients)))
+    unknown = sorted({client for chosen in record.rounds.values() for client in chosen} - set(sites))
     if unknown:
-        raise ConfigError(f"{path} names the clients {unknown}, but the run has clients 0 to {clients - 1}.")
+        raise ConfigError(
+            f"{path} names the clients {unknown}, but the run has clients {describe_sites(sites)}.",
+            remedy="Name the sites of the run that the record is of: --sites, or --clients.",
+        )
     return record
+
+
+def describe_sites(sites: Sequence[int]) -> str:
+    """Numbers for a sentence: `0 to 9`, or `2, 3, 5` where they are not in a row."""
+    in_a_row = len(sites) > 2 and list(sites) == list(range(sites[0], sites[-1] + 1))
+    return f"{sites[0]} to {sites[-1]}" if in_a_row else ", ".join(map(str, sites))
 
 
 class Selection(Protocol):
@@ -55,25 +64,31 @@ class Selection(Protocol):
     exact: bool
     """Whether a missing participant makes the round worthless: a replay must be faithful."""
 
+    def required(self, round_number: int) -> Sequence[int]:
+        """Clients without which the round cannot be."""
+
     def choose(self, round_number: int, available: Sequence[int]) -> list[int]:
         """Clients for the round, ascending."""
 
 
 class SeededSelection:
-    """Draws `clients_per_round` clients from (seed, round), whatever the order in which they appeared.
+    """Draws `clients_per_round` of the clients `sites` from (seed, round), whatever the order in which they appeared.
 
     Every client has a fixed rank in each round; those available with the lowest ranks take part.
     """
 
     exact = False
 
-    def __init__(self, *, seed: int, clients: int, clients_per_round: int | None) -> None:
+    def __init__(self, *, seed: int, sites: Sequence[int], clients_per_round: int | None) -> None:
         self._seed = seed
-        self._clients = clients
-        self._per_round = clients_per_round or clients
+        self._sites = sites
+        self._per_round = clients_per_round or len(sites)
+
+    def required(self, round_number: int) -> Sequence[int]:
+        return []
 
     def choose(self, round_number: int, available: Sequence[int]) -> list[int]:
-        order = list(range(self._clients))
+        order = list(self._sites)
         random.Random(derive_seed(self._seed, "participants", round_number)).shuffle(order)
         present = set(available)
         return sorted([client for client in order if client in present][: self._per_round])
@@ -86,6 +101,9 @@ class ReplayedSelection:
 
     def __init__(self, rounds: Mapping[int, Sequence[int]]) -> None:
         self._rounds = rounds
+
+    def required(self, round_number: int) -> Sequence[int]:
+        return self._rounds[round_number]
 
     def choose(self, round_number: int, available: Sequence[int]) -> list[int]:
         return sorted(self._rounds[round_number])

@@ -13,6 +13,7 @@ from typing import Any
 from fedforge_runtime import __version__
 from fedforge_runtime.artifacts import publish_folder, write_json
 from fedforge_runtime.clock import utc_now
+from fedforge_runtime.control import Control, await_result
 from fedforge_runtime.data.preprocess import PROCESSOR_FOLDER
 from fedforge_runtime.federation.checkpoint import Checkpoint
 from fedforge_runtime.federation.evaluation import predict_split
@@ -27,13 +28,16 @@ _RECORDED = (
 )  # fmt: skip
 
 
-def publish_results(settings: RunSettings, final: Checkpoint, pool: WorkerPool) -> None:
-    """Have the final model predict the test split, export it and write the run's metrics and manifest."""
-    predictions, test = pool.submit(
-        predict_split, settings, final.round, final.parameters, final.standardisation, "test"
-    ).result()
+def publish_results(settings: RunSettings, final: Checkpoint, pool: WorkerPool, control: Control) -> None:
+    """Have the final model predict the test split, export it and write the run's metrics and manifest.
+
+    Raises:
+        RunStoppedError: a stop was asked for before it was done.
+    """
+    predicted = pool.submit(predict_split, settings, final.round, final.parameters, final.standardisation, "test")
+    predictions, test = await_result(predicted, control)
     write_predictions(settings.folder.test_predictions, predictions)
-    _export(settings, final, test, pool)
+    _export(settings, final, test, pool, control)
     inputs = settings.inputs
     write_json(
         settings.folder.metrics,
@@ -90,11 +94,14 @@ def git_commit() -> str | None:
     return described.stdout.strip() or None
 
 
-def _export(settings: RunSettings, final: Checkpoint, test: dict[str, float], pool: WorkerPool) -> None:
+def _export(
+    settings: RunSettings, final: Checkpoint, test: dict[str, float], pool: WorkerPool, control: Control
+) -> None:
     partial = settings.folder.path / ".model.partial"
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir()
-    pool.submit(_export_in_worker, partial, settings, final, model_card(settings, final, test)).result()
+    exported = pool.submit(_export_in_worker, partial, settings, final, model_card(settings, final, test))
+    await_result(exported, control)
     shutil.rmtree(settings.folder.model, ignore_errors=True)
     publish_folder(partial, settings.folder.model)
 

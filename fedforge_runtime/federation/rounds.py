@@ -6,9 +6,8 @@ strategy's `configure` and `aggregate` are used as they are.
 
 from __future__ import annotations
 
-import math
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,10 +18,12 @@ from flwr.serverapp.strategy import Strategy
 
 from fedforge_runtime.clock import monotonic
 from fedforge_runtime.config import Mode
+from fedforge_runtime.control import await_result
 from fedforge_runtime.errors import RunFailedError
 from fedforge_runtime.federation import messages
 from fedforge_runtime.federation.checkpoint import Checkpoint
-from fedforge_runtime.federation.grid import Answer, RunGrid, node_name
+from fedforge_runtime.federation.flaws import flaw_of_evaluation, flaw_of_moments, flaw_of_sums, flaw_of_update
+from fedforge_runtime.federation.grid import Answer, RunGrid
 from fedforge_runtime.federation.participants import Selection
 from fedforge_runtime.federation.records import ClientRecord, RoundRecord
 from fedforge_runtime.federation.strategies import (
@@ -41,7 +42,6 @@ from monitor.schema import (
     AggregationCompleted,
     AggregationStarted,
     CheckpointSaved,
-    NodeError,
     RoundCompleted,
     RoundStarted,
     Task,
@@ -57,7 +57,6 @@ class RoundRules:
 
     seed: int
     rounds: int
-    clients: int
     minimum_clients: int
     timeout_seconds: float
     mode: Mode = "head_only"
@@ -98,9 +97,7 @@ class RoundLoop:
         started = monotonic()
         lost = set(self._failures)
         self._failures, self._bytes_sent, self._bytes_received = {}, 0, 0
-        self.grid.discover(
-            self.rules.minimum_clients, timeout=self.rules.timeout_seconds, round_number=number, awaited=lost
-        )
+        self._discover(number, self.rules.minimum_clients, awaited=lost | set(self.selection.required(number)))
         chosen = self._choose(number)
         self.emitter.emit(RoundStarted, round_number=number, node_id="server", participants=chosen)
         self.grid.show(chosen)
@@ -110,7 +107,7 @@ class RoundLoop:
         central = self.evaluate_centrally(parameters)
         participants = [answer.client for answer in training]
         evaluations = self._evaluate(number, parameters, before.standardisation, participants)
-        validation_metrics = central.result()
+        validation_metrics = self._await_evaluation(number, central)
         clients = [_client_record(answer, evaluations.get(answer.client)) for answer in training]
         record = RoundRecord(
             round=number,
@@ -141,6 +138,9 @@ class RoundLoop:
         self.emitter.sync()
         return after
 
+    def _discover(self, number: int, expected: int, *, awaited: Collection[int]) -> None:
+        self.grid.discover(expected, timeout=self.rules.timeout_seconds, round_number=number, awaited=awaited)
+
     def _choose(self, number: int) -> list[int]:
         available = self.grid.clients
         chosen = self.selection.choose(number, available)
@@ -158,21 +158,29 @@ class RoundLoop:
         requests = self.strategy.configure_train(number, sent, ConfigRecord(), self.grid)
         answers = self._exchange(requests, "train", number, standardisation)
         expected = expected_update(self.strategy, sent)
-        usable = [answer for answer in answers if answer.message and self._is_usable(answer, expected, number)]
+        usable = self._usable(answers, "train", number, lambda content: flaw_of_update(content, expected))
         needed = len(chosen) if self.selection.exact else self.rules.minimum_clients
         if len(usable) < needed:
             raise too_few(f"round {number}", len(usable), needed, self._failures)
         return usable
 
-    def _is_usable(self, answer: Answer, expected: ArrayRecord, number: int) -> bool:
-        assert answer.message is not None
-        reason = _flaw(answer.message.content, expected)
-        if reason:
-            self._failures[answer.client] = f"train: {reason}"
-            self.emitter.emit(
-                NodeError, round_number=number, node_id=node_name(answer.client), task="train", reason=reason
-            )
-        return not reason
+    def _usable(
+        self, answers: Sequence[Answer], task: Task, number: int, flaw: Callable[[RecordDict], str]
+    ) -> list[Answer]:
+        """The answers that hold what was asked for."""
+        usable = []
+        for answer in answers:
+            reason = flaw(answer.message.content) if answer.message else ""
+            if reason:
+                self._reject(answer.client, task, number, reason)
+            elif answer.message:
+                usable.append(answer)
+        return usable
+
+    def _reject(self, client: int, task: Task, number: int, reason: str) -> None:
+        """Note that a site has no part in a task of a round."""
+        self._failures[client] = f"{task}: {reason}"
+        self.grid.report_flaw(client, task, number, reason)
 
     def _exchange(
         self,
@@ -220,15 +228,36 @@ class RoundLoop:
         standardisation: Standardisation | None,
         participants: Sequence[int],
     ) -> dict[int, Answer]:
-        """Answers of the participants that could evaluate the new model, by client."""
-        self.grid.show([client for client in participants if client in self.grid.clients])
+        """Answers of the participants that could evaluate the new model, by client.
+
+        One that is gone since it has trained is given a moment to come back.
+        """
+        self._discover(number, 0, awaited=participants)
+        present = set(self.grid.clients)
+        for client in participants:
+            if client not in present:
+                self._reject(client, "evaluate", number, "the site's node is not connected any more")
+        shown = [client for client in participants if client in present]
+        if not shown:  # Flower's strategies would wait for a node, for ever
+            return {}
+        self.grid.show(shown)
         requests = self.strategy.configure_evaluate(number, messages.to_arrays(parameters), ConfigRecord(), self.grid)
         answers = self._exchange(requests, "evaluate", number, standardisation)
-        return {answer.client: answer for answer in answers if answer.message}
+        return {answer.client: answer for answer in self._usable(answers, "evaluate", number, flaw_of_evaluation)}
+
+    def _await_evaluation(self, number: int, central: Future[dict[str, float]]) -> dict[str, float]:
+        try:
+            return await_result(central, self.grid.control, timeout=self.rules.timeout_seconds)
+        except TimeoutError as error:
+            raise RunFailedError(
+                f"round {number}: the model was not evaluated on the central validation split within "
+                f"{self.rules.timeout_seconds:g} s.",
+                remedy="Raise federation.round_timeout_seconds, or see what keeps this machine busy.",
+            ) from error
 
 
 def federated_standardisation(
-    grid: RunGrid, participants: Sequence[int] | None, rules: RoundRules
+    grid: RunGrid, participants: Sequence[int] | None, rules: RoundRules, *, feature_size: int
 ) -> tuple[Standardisation, list[int]]:
     """Round 0: mean and scale over all clients' rows, from their sums, and who took part.
 
@@ -238,7 +267,9 @@ def federated_standardisation(
     Raises:
         RunFailedError: too few clients answered, or not all of those replayed.
     """
-    usable = _ask_everybody(grid, messages.STATISTICS_ACTION, participants, rules, lambda content: "")
+    usable = _ask_everybody(
+        grid, messages.STATISTICS_ACTION, participants, rules, lambda content: flaw_of_sums(content, feature_size)
+    )
     shares = [messages.read_sums(message.content) for message in _messages(usable)]
     return Standardisation.from_sums(shares), [answer.client for answer in usable]
 
@@ -252,11 +283,7 @@ def federated_moments(
     """
     template = messages.moments_template(feature_size, class_count)
     usable = _ask_everybody(
-        grid,
-        messages.MOMENTS_ACTION,
-        participants,
-        rules,
-        lambda content: _flaw_of_arrays(content, messages.MOMENTS, template) or _flaw_of_numbers(content, ()),
+        grid, messages.MOMENTS_ACTION, participants, rules, lambda content: flaw_of_moments(content, template)
     )
     shares = [messages.read_moments(message.content, messages.MOMENTS) for message in _messages(usable)]
     return FeatureMoments.total(shares), [answer.client for answer in usable]
@@ -275,6 +302,9 @@ def _ask_everybody(
     requests = [Message(RecordDict(), node, action) for node in grid.get_node_ids()]
     answers = grid.exchange(requests, task="statistics", round_number=0, timeout=rules.timeout_seconds)
     failures = {answer.client: flaw(answer.message.content) if answer.message else answer.failure for answer in answers}
+    for answer in answers:
+        if answer.message and failures[answer.client]:
+            grid.report_flaw(answer.client, "statistics", 0, failures[answer.client])
     usable = [answer for answer in answers if not failures[answer.client]]
     needed = rules.minimum_clients if participants is None else len(asked)
     if len(usable) < needed:
@@ -289,36 +319,6 @@ def too_few(what: str, usable: int, needed: int, failures: Mapping[int, str]) ->
     return RunFailedError(
         f"{what}: only {usable} of the {needed} clients needed gave a usable answer ({reasons or 'none failed'}{more})."
     )
-
-
-def _flaw(content: RecordDict, expected: ArrayRecord) -> str:
-    """Why an update cannot be aggregated; empty when it can."""
-    numbers = (messages.VALIDATION_ROWS, messages.TRAINING_LOSS, messages.SECONDS)
-    return _flaw_of_arrays(content, messages.ARRAYS, expected) or _flaw_of_numbers(content, numbers)
-
-
-def _flaw_of_arrays(content: RecordDict, record: str, expected: ArrayRecord) -> str:
-    update = content.array_records.get(record)
-    if update is None or update.keys() != expected.keys():
-        return "the update does not hold the tensors that were asked for"
-    for name, array in update.items():
-        value, wanted = array.numpy(), expected[name].numpy()
-        if value.dtype.kind != wanted.dtype.kind:
-            return f"the update's {name} has type {value.dtype}, not {wanted.dtype}"
-        if value.shape != wanted.shape:
-            return f"the update's {name} has shape {value.shape}, not {wanted.shape}"
-        if not np.isfinite(value).all():
-            return f"the update's {name} has values that are not finite"
-    return ""
-
-
-def _flaw_of_numbers(content: RecordDict, names: Sequence[str]) -> str:
-    """As `_flaw`, for the number of rows and the numbers of these names."""
-    metrics: Mapping[str, Any] = content.metric_records.get(messages.METRICS, {})
-    for name in (messages.ROWS, *names):
-        if not isinstance(metrics.get(name), (int, float)) or not math.isfinite(metrics[name]):
-            return f"the update's {name} is missing or not a finite number"
-    return "" if metrics[messages.ROWS] > 0 else "the update counts no rows"
 
 
 def _messages(answers: Sequence[Answer]) -> list[Message]:

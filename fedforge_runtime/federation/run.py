@@ -27,7 +27,7 @@ from fedforge_runtime.environment import allow_mps_fallback, given_attempt
 from fedforge_runtime.errors import ConfigError, FedForgeError, RunError, RunStoppedError, StorageError, failure_reason
 from fedforge_runtime.federation.engines import TEMPLATE_MODULES, check_engine, open_engine
 from fedforge_runtime.federation.engines.base import Engine, Federation
-from fedforge_runtime.federation.holdings import HOME, SHARDS
+from fedforge_runtime.federation.holdings import EVENTS, HOME, INPUTS, SHARDS
 from fedforge_runtime.federation.participants import read_participants
 from fedforge_runtime.federation.preparation import (
     Prepared,
@@ -44,6 +44,7 @@ from fedforge_runtime.federation.shards import prepare_shards, site_folder
 from fedforge_runtime.federation.state import run_state
 from fedforge_runtime.federation.strategies import build_strategy
 from fedforge_runtime.federation.superlink.address import LinkAddress
+from fedforge_runtime.federation.superlink.registration import number_sites
 from fedforge_runtime.home import Home, RunFolder
 from fedforge_runtime.narration import Narrator
 from fedforge_runtime.processes import UntilLoaded, WorkerPool, start_template
@@ -74,7 +75,7 @@ def check_request(config: RunConfig, participants_file: Path | None, engine: Eng
         )
     build_strategy(config.federation.strategy)
     if participants_file:
-        read_participants(participants_file, rounds=config.federation.rounds, clients=config.partition.clients)
+        read_participants(participants_file, rounds=config.federation.rounds, sites=config.sites)
 
 
 def start_run(
@@ -100,6 +101,7 @@ def start_run(
         RunStoppedError: it was stopped and can be resumed.
     """
     folder = home.run(run_id)
+    config = number_sites(config, _link_address(config.runtime))
     check_request(config, participants_file, engine)
     check_preparation(config, home)
     home.require_writable()
@@ -132,23 +134,25 @@ def resume_run(run_id: str, *, home: Home, narrator: Narrator, runtime: RuntimeC
         Others as `start_run`.
     """
     folder = find_run(run_id, home)
-    state = run_state(folder)
-    if state.state == "completed":
-        raise RunError(f"the run {run_id!r} is finished.", remedy=f"See it with: fedforge show {run_id}")
-    config = read_run_config(folder.config)
-    if runtime:
-        config = config.model_copy(update={"runtime": runtime})
-    check_request(config, _replay(folder))
     home.require_writable()
-    _start_template(config)
-    with _locked(folder), _session(home, narrator, config) as session:
-        attempt = _Attempt(session, folder, number=max(state.attempt + 1, given_attempt()))
-        known = _recorded_inputs(folder)
-        prepared = None if known and inputs_exist(known) else session.prepare()
-        attempt.run(
-            lambda emitter: emitter.emit(RunResumed, round_number=len(read_records(folder)), node_id="server"),
-            prepared,
-        )
+    with _locked(folder):
+        # Only now nobody else can complete it.
+        state = run_state(folder, locked=True)
+        if state.state == "completed":
+            raise RunError(f"the run {run_id!r} is finished.", remedy=f"See it with: fedforge show {run_id}")
+        config = read_run_config(folder.config)
+        if runtime:
+            config = config.model_copy(update={"runtime": runtime})
+        check_request(config, _replay(folder))
+        _start_template(config)
+        with _session(home, narrator, config) as session:
+            attempt = _Attempt(session, folder, number=max(state.attempt + 1, given_attempt()))
+            known = _recorded_inputs(folder)
+            prepared = None if known and inputs_exist(known) else session.prepare()
+            attempt.run(
+                lambda emitter: emitter.emit(RunResumed, round_number=len(read_records(folder)), node_id="server"),
+                prepared,
+            )
     return folder
 
 
@@ -173,7 +177,7 @@ class _Session:
 @contextmanager
 def _session(home: Home, narrator: Narrator, config: RunConfig, engine: Engine | None = None) -> Iterator[_Session]:
     engine = engine or open_engine(config.runtime.engine)
-    workers = config.runtime.worker_count(config.partition.clients)
+    workers = config.runtime.worker_count(len(config.sites))
     with WorkerPool(workers, threads=config.runtime.threads_per_worker) as pool:
         yield _Session(config, home, ArtifactStore(home), pool, workers, narrator, engine, monotonic())
 
@@ -277,7 +281,9 @@ class _Attempt:
 
         def site_config(site: int) -> dict[str, str]:
             home = {HOME: str(self.session.home.root)}
-            return home | ({SHARDS: str(shards.path / site_folder(site))} if shards else {})
+            if engine.holds_shards:
+                return home | ({SHARDS: str(shards.path / site_folder(site))} if shards else {})
+            return home | {INPUTS: inputs.model_dump_json(), EVENTS: str(self.folder.events)}
 
         with self.session.narrator.rounds(self.folder):
             engine.run(

@@ -9,7 +9,7 @@ from flwr.app import Context
 from flwr.serverapp import Grid, ServerApp
 
 from fedforge_runtime.config import Mode
-from fedforge_runtime.control import present_control
+from fedforge_runtime.control import await_result, present_control
 from fedforge_runtime.errors import RunStoppedError, failure_reason
 from fedforge_runtime.federation.checkpoint import Checkpoint, CheckpointStore
 from fedforge_runtime.federation.evaluation import evaluate_split, initial_backbone_in_worker
@@ -76,18 +76,21 @@ class _Attempt:
         self._emitter = emitter
         self._pool = pool
         self._grid = RunGrid(
-            grid, control=present_control(), emitter=emitter, settings=settings.for_sites().to_record()
+            grid,
+            control=present_control(),
+            emitter=emitter,
+            sites=config.sites,
+            settings=settings.for_sites().to_record(),
         )
         self._checkpoints = CheckpointStore(settings.folder.checkpoints)
         self._rules = RoundRules(
             seed=config.seed,
             rounds=config.federation.rounds,
-            clients=config.partition.clients,
             minimum_clients=config.federation.minimum_clients,
             timeout_seconds=config.federation.round_timeout_seconds,
         )
         self._replayed = (
-            read_participants(settings.participants_file, rounds=self._rules.rounds, clients=self._rules.clients)
+            read_participants(settings.participants_file, rounds=self._rules.rounds, sites=config.sites)
             if settings.participants_file
             else None
         )
@@ -105,18 +108,17 @@ class _Attempt:
             node_id="server",
             engine=config.runtime.engine,
             rounds_total=config.federation.rounds,
-            clients=config.partition.clients,
+            clients=len(config.sites),
         )
         self._grid.gate(0)
-        self._grid.discover(self._rules.clients, timeout=_CONNECT_SECONDS)
+        self._grid.discover(len(config.sites), timeout=_CONNECT_SECONDS)
         start = self._checkpoints.latest() or self._first_checkpoint()
-        self._heartbeat.round_number = start.round
-        write_tables(self._settings.folder, start.records)
+        self._record(start)
         state = start
         for stage in stages_of(config):
             if stage.last > state.round:
                 state = self._rounds(stage, self._enter(stage, state))
-        publish_results(self._settings, state, self._pool)
+        publish_results(self._settings, state, self._pool, self._grid.control)
         return state
 
     def _rounds(self, stage: Stage, start: Checkpoint) -> Checkpoint:
@@ -141,7 +143,8 @@ class _Attempt:
     def _initial_backbone(self, mode: Mode) -> Parameters:
         if mode == "head_only":
             return {}
-        tensors: Parameters = self._pool.submit(initial_backbone_in_worker, self._settings.inputs, mode).result()
+        outcome = self._pool.submit(initial_backbone_in_worker, self._settings.inputs, mode)
+        tensors: Parameters = await_result(outcome, self._grid.control)
         return tensors
 
     def _first_checkpoint(self) -> Checkpoint:
@@ -149,7 +152,7 @@ class _Attempt:
         config, inputs = self._settings.config, self._settings.inputs
         standardise, warm = config.learning.standardise, config.federation.warm_start == "closed_form"
         replayed = self._replayed.rounds.get(0) if self._replayed else None
-        standardisation, asked = None, list(range(self._rules.clients))
+        standardisation, asked = None, list(config.sites)
         parameters = initial_head(inputs.feature_size, len(inputs.class_names), seed=config.seed)
         if warm:
             moments, asked = federated_moments(
@@ -158,7 +161,9 @@ class _Attempt:
             standardisation = Standardisation.from_sums([moments.sums]) if standardise else None
             parameters = moments.standardised(standardisation).solve()
         elif standardise:
-            standardisation, asked = federated_standardisation(self._grid, replayed, self._rules)
+            standardisation, asked = federated_standardisation(
+                self._grid, replayed, self._rules, feature_size=inputs.feature_size
+            )
         parameters |= self._initial_backbone(config.learning.mode_in(1))
         checkpoint = Checkpoint(0, parameters, {}, standardisation, [])
         ParticipantRecord(rounds={0: asked}).write(self._settings.folder.participants)
@@ -171,7 +176,7 @@ class _Attempt:
             return ReplayedSelection(self._replayed.rounds)
         return SeededSelection(
             seed=self._rules.seed,
-            clients=self._rules.clients,
+            sites=self._settings.config.sites,
             clients_per_round=self._settings.config.federation.clients_per_round,
         )
 
@@ -184,6 +189,10 @@ class _Attempt:
 
     def _save(self, checkpoint: Checkpoint) -> None:
         self._checkpoints.save(checkpoint)
+        self._record(checkpoint)
+
+    def _record(self, checkpoint: Checkpoint) -> None:
+        """Have the run's records say what a checkpoint says, also where an earlier attempt died between the two."""
         self._heartbeat.round_number = checkpoint.round
         folder = self._settings.folder
         write_tables(folder, checkpoint.records)

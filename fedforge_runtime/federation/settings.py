@@ -10,15 +10,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from flwr.app import ConfigRecord, RecordDict
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from fedforge_runtime.config import LearningConfig, RunConfig
 from fedforge_runtime.devices import DeviceDecision
 from fedforge_runtime.errors import ConfigError, RunError
 from fedforge_runtime.home import RunFolder
+from monitor.schema import Identifier
 
 SETTINGS = "settings"
 """Name of the record in which a message's settings are."""
@@ -97,21 +98,22 @@ class DataFit(BaseModel):
 
 
 class SiteSettings(BaseModel):
-    """What a client is told of the run with each message."""
+    """What a client is told of the run with each message.
+
+    Whoever holds the server can send anything: nothing here is a path, and what names a folder below a site's own
+    cannot lead out of it.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    run_id: str
+    run_id: Identifier
     attempt: int
     seed: int
     threads: int
     learning: LearningConfig
-    events: str | None = None
-    """The run's event log, where the client can write it; `None`: the client keeps a log of its own."""
-    inputs: RunInputs | None = None
-    """The artifacts of all sites, where the client can read them."""
-    shard: str | None = None
-    """Else the key of the shards that were made for the run, one of which the client must hold."""
+    shard: Annotated[str, Field(pattern=r"^[0-9a-f]{1,64}$")] | None = None
+    """The key of the shards that were made for the run, one of which the client must hold where it reads no artifacts
+    of all sites."""
     own_data: DataFit | None = None
     """Else what the client's own data must be."""
 
@@ -167,15 +169,12 @@ class RunSettings:
 
     def for_sites(self) -> SiteSettings:
         """What the clients are told."""
-        shared = self.shard is None and not self.own_data
         return SiteSettings(
             run_id=self.folder.run_id,
             attempt=self.attempt,
             seed=self.config.seed,
             threads=self.config.runtime.threads_per_worker,
             learning=self.config.learning,
-            events=str(self.folder.events) if shared else None,
-            inputs=self.inputs if shared else None,
             shard=self.shard,
             own_data=DataFit.of(self.config, self.inputs) if self.own_data else None,
         )

@@ -25,11 +25,15 @@ class RunState:
     """Why it stopped or failed; empty otherwise."""
 
 
-def run_state(folder: RunFolder) -> RunState:
-    """The state of a run. `interrupted`: its process died without a word; it can be resumed."""
+def run_state(folder: RunFolder, *, locked: bool = False) -> RunState:
+    """The state of a run. `interrupted`: its process died without a word; it can be resumed.
+
+    Args:
+        locked: whoever asks holds the run's lock, so that nobody else executes it.
+    """
     event = _last_lifecycle_event(folder)
     state: State = event.status if event else "requested"  # type: ignore[assignment]
-    if state in ("requested", "running", "paused") and not is_executing(folder):
+    if state in ("requested", "running", "paused") and (locked or not is_executing(folder)):
         state = "interrupted"
     return RunState(state, event.attempt if event else 1, getattr(event, "reason", ""))
 

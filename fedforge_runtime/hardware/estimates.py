@@ -33,7 +33,7 @@ class PhaseWork:
         return cls(
             phase=config.phase,
             rows=rows,
-            clients=config.federation.clients_per_round or config.partition.clients,
+            clients=config.federation.clients_per_round or len(config.sites),
             validation_fraction=config.partition.validation_fraction,
             rounds=config.federation.rounds,
             epochs=config.learning.epochs,

@@ -143,7 +143,7 @@ def _about(
     return {
         "state": summary["state"],
         "rounds": f"{summary['rounds_completed']} of {summary['rounds_total']}",
-        "clients": count(config.partition.clients),
+        "clients": count(len(config.sites)),
         "strategy": summary["strategy"],
         "trained": f"{summary['mode']}: {summary['carried_over']}",
         "images": _images(summary, rows),

@@ -26,8 +26,8 @@ class Federation:
         clients: number of sites; each has `partition-id` 0, 1, 2 … in `context.node_config`.
         workers: how many sites compute at the same time.
         threads: torch threads of each.
-        site_config: what a site has in `context.node_config` beside its partition; only where a site's process is
-            started for it.
+        site_config: what a site has in `context.node_config` beside its partition: what is known where it is, and
+            never sent there. A federation that is there already has its own.
         link: the SuperLink of a federation that is there already; by default one is started for the run.
     """
 

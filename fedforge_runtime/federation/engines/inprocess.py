@@ -19,7 +19,7 @@ from flwr.supercore.task_identity import TaskIdentity
 
 from fedforge_runtime.errors import FedForgeError
 from fedforge_runtime.federation.engines.base import Federation
-from fedforge_runtime.processes import WorkerDiedError, WorkerPool
+from fedforge_runtime.processes import ProcessStartError, WorkerDiedError, WorkerPool
 
 _RUN_ID = 1
 _SERVER_NODE_ID = 1
@@ -49,6 +49,9 @@ class InprocessEngine:
 class PoolGrid(Grid):
     """Flower's Grid over a `WorkerPool`. A site's `Context` travels with its message and comes back changed."""
 
+    answers_at_once = True
+    """Its methods never block."""
+
     def __init__(self, federation: Federation, pool: WorkerPool) -> None:
         self._client_app = federation.client_app
         self._pool = pool
@@ -61,7 +64,11 @@ class PoolGrid(Grid):
             _FIRST_SITE_NODE_ID + site: Context(
                 run_id=_RUN_ID,
                 node_id=_FIRST_SITE_NODE_ID + site,
-                node_config={"partition-id": site, "num-partitions": federation.clients},
+                node_config={
+                    "partition-id": site,
+                    "num-partitions": federation.clients,
+                    **federation.site_config(site),
+                },
                 state=RecordDict(),
                 run_config=dict(federation.run_config),
             )
@@ -102,6 +109,8 @@ class PoolGrid(Grid):
         try:
             reply, context = outcome.result()
             self._contexts[request.metadata.dst_node_id] = context
+        except ProcessStartError as error:
+            reply = Message(Error(ErrorCode.CLIENT_APP_CRASHED, error.message), reply_to=request)
         except (WorkerDiedError, CancelledError):
             reason = "the client's process died before it answered"
             reply = Message(Error(ErrorCode.CLIENT_APP_CRASHED, reason), reply_to=request)

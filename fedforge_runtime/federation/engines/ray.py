@@ -48,13 +48,17 @@ class RayEngine:
         for name in ("flwr", "ray"):
             logging.getLogger(name).setLevel(logging.CRITICAL)
         server = _Server(federation.server_app)
-        run_config = dict(federation.run_config)
+        client = _ConfiguredClient(
+            federation.client_app,
+            dict(federation.run_config),
+            [dict(federation.site_config(site)) for site in range(federation.clients)],
+        )
         try:
             _run_simulation(
                 num_supernodes=federation.clients,
                 exit_event=EventType.FLWR_SIMULATION_RUN_LEAVE,
                 server_app=cast(ServerApp, server),
-                client_app=cast(ClientApp, _ConfiguredClient(federation.client_app, run_config)),
+                client_app=cast(ClientApp, client),
                 server_app_context=Context(
                     run_id=0, node_id=0, node_config={}, state=RecordDict(), run_config=federation.whole_config
                 ),
@@ -106,17 +110,18 @@ class _Server:
 
 
 class _ConfiguredClient:
-    """A ClientApp that finds the run config in its context; Flower reads one only from an app folder."""
+    """A ClientApp that finds run config and site config in its context; Flower reads them only from an app folder."""
 
-    def __init__(self, client_app: str, run_config: dict[str, str]) -> None:
+    def __init__(self, client_app: str, run_config: dict[str, str], site_configs: list[dict[str, str]]) -> None:
         self._client_app = client_app
         self._run_config = run_config
+        self._site_configs = site_configs
 
     def __call__(self, message: Message, context: Context) -> Message:
         configured = Context(
             run_id=context.run_id,
             node_id=context.node_id,
-            node_config=context.node_config,
+            node_config={**context.node_config, **self._site_configs[int(context.node_config["partition-id"])]},
             state=context.state,
             run_config=dict(self._run_config),
         )

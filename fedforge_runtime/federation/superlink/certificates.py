@@ -27,6 +27,13 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from fedforge_runtime.artifacts import publish_folder, require_unused_folder
 from fedforge_runtime.clock import utc_now
 from fedforge_runtime.errors import ConfigError, StorageError
+from fedforge_runtime.federation.superlink.sites_file import (
+    SITES_FILE,
+    SiteKey,
+    load_public_key,
+    make_sites,
+    read_sites,
+)
 
 _LOCAL_HOSTS = ("localhost", "127.0.0.1", "::1")
 _CLOCK_SKEW = timedelta(days=1)
@@ -71,10 +78,32 @@ class CertificateFolder:
         return self.path / "nodes" / f"site-{site}.pub"
 
     @property
+    def sites_file(self) -> Path:
+        """Which key is which site's."""
+        return self.path / SITES_FILE
+
+    @property
+    def sites(self) -> tuple[SiteKey, ...]:
+        """Number, name and public key of each site, ascending; the private key may have moved to its site.
+
+        They are those of `sites.json`, or, in a folder without one, of the files `nodes/site-N.pub`.
+
+        Raises:
+            ConfigError: the file is wrong, or two sites have the same key.
+        """
+        if self.sites_file.exists():
+            return read_sites(self.sites_file)
+        keys = {site: _public_key_line(self.node_public_key(site)) for site in self._sites_of_files()}
+        return make_sites(keys, []).sites
+
+    @property
     def nodes(self) -> tuple[int, ...]:
-        """The sites whose public key is here, ascending; the private one may have moved to its site."""
+        """The numbers of the sites, ascending."""
+        return tuple(each.site for each in self.sites)
+
+    def _sites_of_files(self) -> list[int]:
         matches = (_NODE_PUBLIC_KEY.fullmatch(file.name) for file in (self.path / "nodes").glob("*.pub"))
-        return tuple(sorted(int(match[1]) for match in matches if match))
+        return sorted(int(match[1]) for match in matches if match)
 
     @property
     def valid_until(self) -> datetime:
@@ -92,16 +121,24 @@ class CertificateFolder:
 
 
 def make_certificates(
-    folder: Path, *, hosts: Sequence[str], nodes: int, days: int = 365, now: datetime | None = None
+    folder: Path,
+    *,
+    hosts: Sequence[str],
+    nodes: int,
+    names: Sequence[str] = (),
+    days: int = 365,
+    now: datetime | None = None,
 ) -> CertificateFolder:
     """Make an authority, the SuperLink's certificate and the nodes' keys; the folder appears only when it is whole.
 
-    Files: `ca.pem`, `ca.key`, `server.pem`, `server.key`, and `nodes/site-N.key` and `nodes/site-N.pub` for each site.
+    Files: `ca.pem`, `ca.key`, `server.pem`, `server.key`, `sites.json`, and `nodes/site-N.key` and `nodes/site-N.pub`
+    for each site.
     All keys are on the curve P-384. Private ones have mode 0600, no passphrase, and the folder has mode 0700.
 
     Args:
         hosts: DNS names and IP addresses by which nodes reach the SuperLink, beside those of the machine itself.
         nodes: how many sites get a key.
+        names: of the sites in the order of their numbers; by default `site-0`, `site-1`, …
         days: how long the certificates are valid.
         now: when that time begins, by default at this moment.
 
@@ -111,11 +148,19 @@ def make_certificates(
     """
     if nodes < 0:
         raise ConfigError(f"{nodes} is not a number of nodes.", remedy="Give 0 or more.")
+    if len(names) > nodes:
+        raise ConfigError(f"there are {len(names)} names for {nodes} sites.", remedy="Raise --nodes, or give fewer.")
     if not 1 <= days <= _LONGEST_DAYS:
         raise ConfigError(f"certificates cannot be valid for {days} days.", remedy=f"Give 1 to {_LONGEST_DAYS}.")
-    names = subject_names(hosts)
+    subjects = subject_names(hosts)
     require_unused_folder(folder, remedy="Choose another folder: keys are never overwritten.")
-    files = {**_certificate_files(names, days, now or utc_now()), **_node_key_files(nodes)}
+    keys = _node_key_files(nodes)
+    public = {site: keys[f"nodes/site-{site}.pub"].decode().strip() for site in range(nodes)}
+    files = {
+        **_certificate_files(subjects, days, now or utc_now()),
+        **keys,
+        SITES_FILE: make_sites(public, names).to_bytes(),
+    }
     _write_folder(folder, files)
     return CertificateFolder(folder)
 
@@ -127,10 +172,11 @@ def open_certificates(folder: Path) -> CertificateFolder:
 
     Raises:
         ConfigError: a file is missing or broken, a private key can be read by others, the server's key and
-            certificate do not belong together, or a certificate has expired.
+            certificate do not belong together, two sites have the same key, or a certificate has expired.
     """
     certificates = CertificateFolder(folder)
     server = _read_certificate(certificates.server_certificate)
+    _ = certificates.sites
     try:
         key = serialization.load_pem_private_key(_read(certificates.server_key), password=None)
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:
@@ -166,20 +212,22 @@ def load_node_key(file: Path) -> tuple[ec.EllipticCurvePrivateKey, ec.EllipticCu
     return key, key.public_key()
 
 
-def public_key_bytes(file: Path) -> bytes:
-    """A node's public key (`.pub`) in PEM, as Flower's `RegisterNodeRequest.public_key` wants it.
+def _public_key_line(file: Path) -> str:
+    """A node's public key (`.pub`), one line in OpenSSH's format.
 
     Raises:
-        ConfigError: the file is missing or is no elliptic-curve public key in OpenSSH's format.
+        ConfigError: the file is missing or is no elliptic-curve public key in that format.
     """
-    content = _read(file)
+    text = _read(file).decode(errors="replace").strip()
     try:
-        key = serialization.load_ssh_public_key(content)
-    except (ValueError, UnsupportedAlgorithm) as error:
-        raise _wrong_public_key(file) from error
-    if not isinstance(key, ec.EllipticCurvePublicKey):
-        raise _wrong_public_key(file)
-    return key.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+        load_public_key(text)
+    except ValueError as error:
+        raise ConfigError(
+            f"{file} is not a node's public key.",
+            remedy="Give an elliptic-curve key in OpenSSH's format, such as nodes/site-N.pub of the folder that "
+            "`fedforge federation certs` made.",
+        ) from error
+    return text
 
 
 def subject_names(hosts: Sequence[str]) -> list[x509.GeneralName]:
@@ -339,12 +387,4 @@ def _wrong_key(file: Path, reason: str) -> ConfigError:
         f"{file} is not a node's private key: {reason}.",
         remedy="Give an elliptic-curve key in OpenSSH's format without a passphrase, such as "
         "nodes/site-N.key of the folder that `fedforge federation certs` made.",
-    )
-
-
-def _wrong_public_key(file: Path) -> ConfigError:
-    return ConfigError(
-        f"{file} is not a node's public key.",
-        remedy="Give an elliptic-curve key in OpenSSH's format, such as nodes/site-N.pub of the folder that "
-        "`fedforge federation certs` made.",
     )

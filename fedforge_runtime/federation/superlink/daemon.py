@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import socket
 import subprocess
@@ -25,6 +24,7 @@ from fedforge_runtime.federation.superlink.standing import (
     require_federation,
 )
 from fedforge_runtime.home import Home
+from fedforge_runtime.processes import ProcessIdentity
 
 _READY_SECONDS = 90.0
 _END_SECONDS = 20.0
@@ -82,6 +82,7 @@ def serve_in_background(spec: StandingSpec, home: Home, certificates: Path | Non
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
+    owner = ProcessIdentity.of(process.pid)  # a child that nobody has waited for
     deadline = monotonic() + _READY_SECONDS
     while monotonic() < deadline:
         code = process.poll()
@@ -89,12 +90,12 @@ def serve_in_background(spec: StandingSpec, home: Home, certificates: Path | Non
             said = log.read_bytes()[begin:].decode(errors="replace").strip()
             raise RunFailedError(f"the federation did not start: {said or f'exit code {code}'}", remedy=f"See {log}.")
         state = read_federation(home)
-        if state and state.ready and state.process_id == process.pid:
+        if state and state.ready and state.owner == owner:
             with suppress(RunFailedError):
                 if len(online_nodes(node_states(state.link_address()))) >= spec.nodes:
                     return state
         time.sleep(_POLL_SECONDS)
-    _end(process.pid)
+    _end(owner)
     raise RunFailedError(f"the federation was not ready within {_READY_SECONDS:.0f} s.", remedy=f"See {log}.")
 
 
@@ -105,17 +106,25 @@ def end_federation(home: Home) -> FederationState:
         RunError: there is none.
     """
     state = require_federation(home)
-    _end(state.process_id)
+    _end(state.owner)
     return state
 
 
-def _end(process_id: int) -> None:
+def _end(owner: ProcessIdentity) -> None:
+    """Have the process that owns a federation ended when this returns, and everything else with it."""
     try:
-        process = psutil.Process(process_id)
-        os.kill(process_id, signal.SIGTERM)
-        process.wait(_END_SECONDS)
-    except (psutil.NoSuchProcess, ProcessLookupError):
+        process = psutil.Process(owner.process_id)
+        if not owner.send(signal.SIGTERM):
+            return
+        try:
+            process.wait(_END_SECONDS)
+        except psutil.TimeoutExpired:
+            owner.send(signal.SIGKILL)
+            process.wait(_END_SECONDS)
+    except psutil.NoSuchProcess:
         return
-    except psutil.TimeoutExpired:
-        process.kill()  # everything else ends with it
-        process.wait()
+    except psutil.TimeoutExpired as error:
+        raise RunError(
+            f"process {owner.process_id} has not ended within {_END_SECONDS:.0f} s of being killed.",
+            remedy="It waits for a device, as a process does whose disk does not answer.",
+        ) from error

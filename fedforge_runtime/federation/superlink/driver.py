@@ -21,11 +21,13 @@ from flwr.serverapp import Grid
 
 from fedforge_runtime import __version__
 from fedforge_runtime.clock import monotonic
+from fedforge_runtime.control import AlwaysRun, await_call, present_control
 from fedforge_runtime.errors import RunFailedError, RunStoppedError
 from fedforge_runtime.federation.engines.base import Federation
 from fedforge_runtime.federation.superlink import flower, flower_grid
 from fedforge_runtime.federation.superlink.address import LinkAddress
 from fedforge_runtime.federation.superlink.guarded_link import REFUSAL
+from fedforge_runtime.federation.superlink.key_names import registrations
 from fedforge_runtime.federation.superlink.link_process import LinkProcess
 from fedforge_runtime.federation.superlink.packing import PackingGrid
 from fedforge_runtime.federation.superlink.replies import ReplyCollector
@@ -42,15 +44,23 @@ _BROKEN_OFF_SECONDS = 20.0
 """A reply that has begun to arrive and makes no progress for as long is given up."""
 _RETRY_SECONDS = 0.25
 _HEARTBEAT_SECONDS = 10.0
-_MISTAKEN = "taken by another fedforge process by mistake"
+_END_SECONDS = 1.0
+"""What the SuperLink may take to hear of the end of a run."""
+MISTAKEN = "taken by another fedforge process by mistake"
+"""Why a task that was taken is given back: its owner starts again."""
 
 
 def control_client(address: LinkAddress) -> flower.ControlHttpClient:
     """Flower's control API: runs and nodes of a SuperLink."""
+    return control_client_at(str(address), address.insecure, address.root_certificate_bytes())
+
+
+def control_client_at(address: str, insecure: bool, root_certificates: bytes | None) -> flower.ControlHttpClient:
+    """As `control_client`, of an address as Flower's own processes are given it."""
     return flower.ControlHttpClient.from_server_address(
-        str(address),
-        address.insecure,
-        address.root_certificate_bytes(),
+        address,
+        insecure,
+        root_certificates,
         interceptors=[flower.RuntimeVersionHttpInterceptor(component_name="fedforge")],
     )
 
@@ -122,15 +132,16 @@ def driven_run(
         RunFailedError: the SuperLink cannot be reached, or somebody else took the run.
         RunStoppedError: the run was stopped by means of Flower.
     """
+    control = present_control()
     with _translated(address, link):
-        task = _submit(address, federation.run_config)
+        task = await_call(lambda: _submit(address, federation.run_config), control)
     grid = flower_grid.HttpGrid(str(address), address.insecure, address.root_certificate_bytes(), token=task.token)
     grid._retry_invoker = _patience(link)
     done = threading.Event()
     outcome, details = flower.SubStatus.FAILED, ""
     try:
         with _translated(address, link):
-            inputs = grid._runtime_client.PullTaskInput(flower.PullTaskInputRequest())
+            inputs = await_call(lambda: grid._runtime_client.PullTaskInput(flower.PullTaskInputRequest()), control)
         flower.TaskIdentity.task_id = inputs.task_id
         flower.TaskIdentity.run_id = inputs.run.run_id
         flower.TaskIdentity.node_id = inputs.context.node_id
@@ -138,7 +149,7 @@ def driven_run(
         context = flower.context_from_proto(inputs.context)
         context.run_config = federation.whole_config
         threading.Thread(target=_beat, args=(address, task, done), name="task-heartbeat", daemon=True).start()
-        yield PackingGrid(LinkGrid(grid, address, link)), context
+        yield PackingGrid(LinkGrid(grid, address, link), lambda: registrations(node_states(address))), context
         outcome = flower.SubStatus.COMPLETED
     except BaseException as error:
         stopped = isinstance(error, (RunStoppedError, KeyboardInterrupt))
@@ -148,7 +159,8 @@ def driven_run(
     finally:
         done.set()
         if link is None or link.ended() is None:
-            _report_end(address, task, outcome, details)
+            with suppress(TimeoutError):  # one that does not answer finds out by the missing heartbeat
+                await_call(lambda: _report_end(address, task, outcome, details), AlwaysRun(), timeout=_END_SECONDS)
         with suppress(httpx.HTTPError):
             grid.close()
 
@@ -225,10 +237,10 @@ def _take(
         if offered.token and offered.task.run_id == run_id:
             return _Task(run_id, offered.token)
         if offered.token:
-            give_back(address, offered.token)
+            give_back(address, offered.token, MISTAKEN)
             continue
         status = control.ListRuns(flower.ListRunsRequest(run_id=run_id)).run_dict[run_id].status
-        if status.status != flower.Status.PENDING and _MISTAKEN in status.details:
+        if status.status != flower.Status.PENDING and MISTAKEN in status.details:
             return None
         if status.status != flower.Status.PENDING and monotonic() > deadline:
             raise RunFailedError(
@@ -242,11 +254,11 @@ def _take(
         time.sleep(0.05)
 
 
-def give_back(address: LinkAddress, token: str) -> None:
-    """End a task that was taken by mistake, so that its owner starts again."""
+def give_back(address: LinkAddress, token: str, reason: str) -> None:
+    """End a task that was taken and is not carried out."""
     with runtime_client(address, token) as client, suppress(httpx.HTTPError):
         client.PullTaskInput(flower.PullTaskInputRequest())
-        client.PushTaskOutput(flower.PushTaskOutputRequest(sub_status=flower.SubStatus.FAILED, details=_MISTAKEN))
+        client.PushTaskOutput(flower.PushTaskOutputRequest(sub_status=flower.SubStatus.FAILED, details=reason))
 
 
 def _report_end(address: LinkAddress, task: _Task, outcome: str, details: str) -> None:

@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import os
 import threading
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 
 import httpx
 
 from fedforge_runtime.federation.superlink import flower
 from fedforge_runtime.federation.superlink.address import LinkAddress
-from fedforge_runtime.federation.superlink.driver import BUNDLE_ID, control_client, give_back, runtime_client
+from fedforge_runtime.federation.superlink.driver import (
+    BUNDLE_ID,
+    MISTAKEN,
+    control_client,
+    give_back,
+    runtime_client,
+)
 from fedforge_runtime.federation.superlink.link_process import flower_environment
+from fedforge_runtime.federation.superlink.log import say
 from fedforge_runtime.home import Home
 from fedforge_runtime.lifeline import TiedProcess
 
@@ -44,14 +51,22 @@ class ServerAppExecutor:
             process.end(grace=_GRACE_SECONDS)
 
     def _work(self) -> None:
+        said = ""
         with ExitStack() as stack:
             control = stack.enter_context(control_client(self._address))
             runtime = stack.enter_context(runtime_client(self._address))
             while not self._stop.wait(_POLL_SECONDS):
-                self._forget_ended()
-                with suppress(httpx.HTTPError):  # the SuperLink is being started again
+                try:
+                    self._forget_ended()
                     if self._someone_waits(control):
                         self._take(control, runtime)
+                    said = ""
+                except httpx.TransportError:
+                    pass  # the SuperLink is being started again
+                except Exception as error:  # whatever it is, the next run of `flwr run` must not wait for ever
+                    if str(error) != said:
+                        said = str(error)
+                        say(f"looking for the ServerApps of `flwr run` failed and is tried again: {error}")
 
     def _forget_ended(self) -> None:
         for process in [each for each in self._processes if each.poll() is not None]:
@@ -71,23 +86,34 @@ class ServerAppExecutor:
             return
         run = control.ListRuns(flower.ListRunsRequest(run_id=offered.task.run_id)).run_dict[offered.task.run_id]
         if run.fab_id == BUNDLE_ID:
-            give_back(self._address, offered.token)
+            give_back(self._address, offered.token, MISTAKEN)
             return
+        try:
+            self._processes.append(self._start(offered.task.run_id, offered.token))
+        except OSError as error:
+            reason = f"the ServerApp cannot be started: {error}"
+            say(f"run {offered.task.run_id}: {reason}")
+            give_back(self._address, offered.token, reason)
+
+    def _start(self, run_id: int, token: str) -> TiedProcess:
+        """Flower's ServerApp process of a run, which finds the task's token in a file."""
         certificates = self._address.root_certificates
         security = ["--root-certificates", str(certificates)] if certificates else ["--insecure"]
         folder = self._home.federation
-        token = folder / f"serverapp-{offered.task.run_id}.token"
-        descriptor = os.open(token, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(descriptor, "w") as stream:
-            stream.write(offered.token)
-        self._processes.append(
-            TiedProcess(
+        file = folder / f"serverapp-{run_id}.token"
+        try:
+            descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+            with os.fdopen(descriptor, "w") as stream:
+                stream.write(token)
+            return TiedProcess(
                 [
                     *("flwr-serverapp", "--runtime-api-address", str(self._address)),
-                    *("--token-file", str(token)),
+                    *("--token-file", str(file)),
                     *security,
                 ],
                 environment=flower_environment(folder) | {"FEDFORGE_HOME": str(self._home.root)},
-                log=folder / f"serverapp-{offered.task.run_id}.log",
+                log=folder / f"serverapp-{run_id}.log",
             )
-        )
+        except OSError:
+            file.unlink(missing_ok=True)
+            raise

@@ -16,6 +16,7 @@ from flwr.app.message import remove_content_from_message
 from fedforge_runtime.errors import FedForgeError
 from fedforge_runtime.federation.superlink import flower
 from fedforge_runtime.federation.superlink.address import LinkAddress
+from fedforge_runtime.federation.superlink.log import say
 
 HEARTBEAT_SECONDS = 10.0
 """The shortest that a SuperLink takes; a node that is silent for twice as long counts as gone."""
@@ -92,7 +93,10 @@ class FleetConnection:
             self._introduce()
         self._active = True
         if self._noted:
-            self._noted.write_text(str(self.node_id))
+            try:
+                self._noted.write_text(str(self.node_id))
+            except OSError as error:
+                say(f"a later process cannot take this node's place: {error}")
         if self._beating is None:
             self._beating = threading.Thread(target=self._beat, name="fleet-heartbeat", daemon=True)
             self._beating.start()

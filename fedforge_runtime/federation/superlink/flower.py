@@ -21,6 +21,7 @@ from flwr.proto.control_pb2 import (
     RegisterNodeRequest,
     StartRunRequest,
     StopRunRequest,
+    UnregisterNodeRequest,
 )
 from flwr.proto.fleet_pb2 import (
     ActivateNodeRequest,
@@ -112,6 +113,7 @@ __all__ = [
     "SubStatus",
     "TaskIdentity",
     "TaskType",
+    "UnregisterNodeRequest",
     "constant",
     "context_from_proto",
     "fab_to_proto",

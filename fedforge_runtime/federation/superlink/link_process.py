@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import ssl
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from fedforge_runtime.lifeline import TiedProcess, describe_exit
 
 _START_SECONDS = 60.0
 _POLL_SECONDS = 0.05
+_ANSWER_SECONDS = 1.0
 _LOG_TAIL = 400
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
@@ -74,29 +75,36 @@ class LinkProcess:
             remove=self.folder if self.remove_folder else None,
         )
 
-    def wait_until_ready(self) -> None:
+    def wait_until_ready(self, raise_if_stopped: Callable[[], None] = lambda: None) -> None:
         """Return once it answers.
+
+        Args:
+            raise_if_stopped: asked all the while; what it raises ends the wait.
 
         Raises:
             RunFailedError: it ended instead, or takes too long.
         """
+        deadline = monotonic() + _START_SECONDS
+        while True:
+            self.raise_if_ended()
+            if self.answers():
+                return
+            raise_if_stopped()
+            if monotonic() > deadline:
+                raise RunFailedError(
+                    f"the SuperLink did not answer at {self.address} within {_START_SECONDS:.0f} s.",
+                    remedy=f"See {self.log}.",
+                )
+            time.sleep(_POLL_SECONDS)
+
+    def answers(self) -> bool:
+        """Whether it answers now."""
         certificates = self.address.root_certificates
         verify = ssl.create_default_context(cafile=str(certificates)) if certificates else True
-        deadline = monotonic() + _START_SECONDS
-        with httpx.Client(verify=verify, timeout=5.0) as client:
-            while True:
-                self.raise_if_ended()
-                try:
-                    if client.get(f"{self._own_url}/health").is_success:
-                        return
-                except httpx.TransportError:
-                    pass
-                if monotonic() > deadline:
-                    raise RunFailedError(
-                        f"the SuperLink did not answer at {self.address} within {_START_SECONDS:.0f} s.",
-                        remedy=f"See {self.log}.",
-                    )
-                time.sleep(_POLL_SECONDS)
+        try:
+            return httpx.get(f"{self._own_url}/health", verify=verify, timeout=_ANSWER_SECONDS).is_success
+        except httpx.HTTPError:
+            return False
 
     @property
     def _own_url(self) -> str:

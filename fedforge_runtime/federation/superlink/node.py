@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
-import time
 from collections import deque
 from collections.abc import Mapping
 from concurrent.futures import CancelledError, Future, wait
@@ -36,13 +34,18 @@ from fedforge_runtime.federation.superlink.fleet import (
     RunOverError,
 )
 from fedforge_runtime.federation.superlink.identity import node_identity
+from fedforge_runtime.federation.superlink.log import say
 from fedforge_runtime.federation.superlink.packing import packing_mod
 from fedforge_runtime.federation.superlink.presence import Presence
-from fedforge_runtime.processes import WorkerDiedError, WorkerPool, die_with_owner, share_template
+from fedforge_runtime.processes import (
+    ProcessStartError,
+    WorkerDiedError,
+    WorkerPool,
+    die_with_owner,
+    share_template,
+)
 from fedforge_runtime.stop_signal import StopSignal
 
-TEMPLATE_LOST = 75
-"""Exit code of a node that can start no worker: whoever watches it starts it anew."""
 _SHORTEST_POLL_SECONDS = 0.02
 _LONGEST_POLL_SECONDS = 0.25
 _BUSY_POLL_SECONDS = 1.0
@@ -101,24 +104,16 @@ def run_node(spec: NodeSpec) -> None:
         try:
             node.run()
         except NodeRefusedError as error:
-            _say(f"error: {error}")
+            say(f"error: {error}")
             os._exit(error.exit_code)
-        except FedForgeError as error:
-            _say(f"error: {error}")
+        except (FedForgeError, OSError) as error:  # what a fresh process may not meet again: it is started anew
+            say(f"error: {error}")
             os._exit(1)
-        except OSError as error:  # no template to fork a worker from
-            _say(f"error: no worker can be started: {error}")
-            os._exit(TEMPLATE_LOST)
 
 
 def answer(client_app: str, message: Message, context: Context) -> tuple[Message, Context]:
     """In the worker: the ClientApp's answer, packed as the question was, and the context as it left it."""
     return packing_mod(message, context, lambda asked, _: handle_message(client_app, asked, context)[0]), context
-
-
-def _say(text: str) -> None:
-    sys.stderr.write(f"{time.strftime('%Y-%m-%dT%H:%M:%S%z')} {text}\n")
-    sys.stderr.flush()
 
 
 @dataclass
@@ -148,6 +143,8 @@ class Node:
         self._work: _Work | None = None
         self._handed_out: Message | None = None
         """Announced by the SuperLink; its content is still to come."""
+        self._workerless: ProcessStartError | None = None
+        """Why no worker can be started: this process ends, and another may find a template again."""
         self._stop = StopSignal()
         self._node_config = {PARTITION_ID: spec.site, **spec.node_config}
         self._presence = Presence(self._node_config)
@@ -164,6 +161,7 @@ class Node:
 
         Raises:
             NodeRefusedError: the SuperLink does not take this node.
+            ProcessStartError: no worker can be started.
         """
         with self._pool:
             if self._fleet.report_former_gone():
@@ -173,14 +171,14 @@ class Node:
                 try:
                     self._step()
                 except BrokenOffError:
-                    _say("the content of a message does not come: giving it up")
+                    say("the content of a message does not come: giving it up")
                     self._answer_handed_out()
                 except LinkAwayError as error:
-                    _say(f"the SuperLink at {self._spec.link} is away: {error}")
+                    say(f"the SuperLink at {self._spec.link} is away: {error}")
                     self._stop.wait(_RECONNECT_SECONDS)
                     self._connect()
                 except LinkForgotError:
-                    _say("the SuperLink has forgotten this node: introducing it again")
+                    say("the SuperLink has forgotten this node: introducing it again")
                     self._connect()
         self._fleet.close()
 
@@ -189,12 +187,12 @@ class Node:
             try:
                 self._fleet.connect()
                 self._last_message = monotonic()  # somebody started it to use it
-                _say(f"connected to {self._spec.link} as site {self._spec.site}, node {self._fleet.node_id}")
+                say(f"connected to {self._spec.link} as site {self._spec.site}, node {self._fleet.node_id}")
                 return
             except LinkAwayError as error:
                 if str(error) != self._said:
                     self._said = str(error)
-                    _say(f"the SuperLink at {self._spec.link} cannot be reached: {error}")
+                    say(f"the SuperLink at {self._spec.link} cannot be reached: {error}")
                 self._stop.wait(_RECONNECT_SECONDS)
 
     def _step(self) -> None:
@@ -234,7 +232,8 @@ class Node:
         if self._work and self._work.message.metadata.run_id == run_id:
             self._abandon("a later message of the same run has come: nobody waits for the former")
         self._waiting.append(message)
-        self._presence.note(message)
+        with suppress(OSError):  # the worker's events meet it too, and its answer says so
+            self._presence.note(message)
 
     def _begin_next(self) -> None:
         if self._work or not self._waiting:
@@ -266,6 +265,8 @@ class Node:
             with suppress(RunOverError):
                 self._fleet.send(work.reply)
             self._work = None
+            if self._workerless:
+                raise self._workerless
             self._presence.postpone()
             self._last_message, self._pause = monotonic(), _SHORTEST_POLL_SECONDS
         elif monotonic() >= work.next_check:
@@ -280,13 +281,15 @@ class Node:
             reply, context = work.outcome.result()
             self._contexts[work.message.metadata.run_id] = context
             return reply
+        except ProcessStartError as error:
+            self._workerless, reason = error, error.message
         except (WorkerDiedError, CancelledError):
             reason = "the client's process died before it answered"
-            return Message(Error(flower.ErrorCode.CLIENT_APP_CRASHED, reason), reply_to=work.message)
+        return Message(Error(flower.ErrorCode.CLIENT_APP_CRASHED, reason), reply_to=work.message)
 
     def _abandon(self, reason: str) -> None:
         assert self._work is not None
-        _say(f"giving up what was at work: {reason}")
+        say(f"giving up what was at work: {reason}")
         self._pool.abandon(self._work.outcome)
         self._work = None
 

@@ -7,19 +7,23 @@ that something arrives.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from flwr.app import ConfigRecord, Context, Message, RecordDict
+from flwr.app import ConfigRecord, Context, Error, Message, RecordDict
 from flwr.app.message import make_message
 from flwr.clientapp.typing import ClientAppCallable
+from flwr.common.constant import ErrorCode
 from flwr.common.serde import recorddict_from_proto, recorddict_to_proto
 from flwr.proto.recorddict_pb2 import RecordDict as RecordDictProto
 from flwr.serverapp import Grid
 
+from fedforge_runtime.federation.roster import Registration
+
 PACKED = "fedforge-packed"
 _CONTENT = "content"
 _PART_BYTES = 1 << 20
+_LONGEST_REASON = 500
 
 
 def pack(message: Message) -> Message:
@@ -57,11 +61,29 @@ def packing_mod(message: Message, context: Context, call_next: ClientAppCallable
     return pack(reply) if is_packed(message) else reply
 
 
+def unreadable(metadata: Any, error: Exception) -> Message:
+    """The error that stands for an answer whose bytes are those of no message."""
+    reason = f"the answer cannot be read: {type(error).__name__}: {error}"[:_LONGEST_REASON]
+    return make_message(metadata=metadata, error=Error(ErrorCode.CLIENT_APP_RAISED_EXCEPTION, reason))
+
+
+def _unpack_answer(reply: Message) -> Message:
+    """As `unpack`; an answer that is not what `pack` gives is its sender's error."""
+    try:
+        return unpack(reply)
+    except Exception as error:  # whatever the decoders make of bytes that somebody else has chosen
+        return unreadable(reply.metadata, error)
+
+
 class PackingGrid(Grid):
     """Sends packed messages over another Grid, to ClientApps that know `packing_mod`."""
 
-    def __init__(self, inner: Grid) -> None:
+    def __init__(self, inner: Grid, registrations: Callable[[], Mapping[int, Registration]] = dict) -> None:
+        """Args:
+        registrations: what is known of the nodes' keys, asked whenever there is a new node.
+        """
         self._inner = inner
+        self._registrations = registrations
 
     def get_node_ids(self) -> Iterable[int]:
         return self._inner.get_node_ids()
@@ -70,11 +92,15 @@ class PackingGrid(Grid):
         return self._inner.push_messages([pack(message) for message in messages])
 
     def pull_messages(self, message_ids: Iterable[str]) -> Iterable[Message]:
-        return [unpack(message) for message in self._inner.pull_messages(message_ids)]
+        return [_unpack_answer(message) for message in self._inner.pull_messages(message_ids)]
+
+    def registrations(self) -> Mapping[int, Registration]:
+        """See `KnowsRegistrations`."""
+        return self._registrations()
 
     def send_and_receive(self, messages: Iterable[Message], *, timeout: float | None = None) -> Iterable[Message]:
         packed = [pack(message) for message in messages]
-        return [unpack(reply) for reply in self._inner.send_and_receive(packed, timeout=timeout)]
+        return [_unpack_answer(reply) for reply in self._inner.send_and_receive(packed, timeout=timeout)]
 
     def create_message(self, *arguments: Any, **keywords: Any) -> Message:
         return self._inner.create_message(*arguments, **keywords)

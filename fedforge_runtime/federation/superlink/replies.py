@@ -15,6 +15,7 @@ from flwr.app.message import make_message
 
 from fedforge_runtime.clock import monotonic
 from fedforge_runtime.federation.superlink import flower, flower_grid
+from fedforge_runtime.federation.superlink.packing import unreadable
 
 BROKEN_OFF = "the answer broke off: its sender or the SuperLink died while it was sent"
 
@@ -85,7 +86,10 @@ class ReplyCollector:
             self._grid._runtime_client.ConfirmMessageReceived, self._grid.node, metadata.run_id
         )
         confirm(metadata.message_id)
-        message = cast(Message, flower.inflate_object_from_contents(metadata.message_id, reply.contents))
+        try:
+            message = cast(Message, flower.inflate_object_from_contents(metadata.message_id, reply.contents))
+        except Exception as error:  # whatever the decoders make of bytes that somebody else has chosen
+            return unreadable(metadata, error)
         message.metadata.__dict__["_message_id"] = metadata.message_id
         return message
 

@@ -5,7 +5,6 @@ One process owns all of it and writes what is there to `federation/state.json` o
 
 from __future__ import annotations
 
-import os
 import signal
 import threading
 from collections.abc import Sequence
@@ -20,7 +19,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from fedforge_runtime.artifacts import read_json, write_atomically, write_json
 from fedforge_runtime.clock import monotonic, utc_now
-from fedforge_runtime.errors import RunError, RunFailedError
+from fedforge_runtime.errors import RunError, RunStoppedError
 from fedforge_runtime.federation.engines import TEMPLATE_MODULES
 from fedforge_runtime.federation.engines.base import CLIENT_APP
 from fedforge_runtime.federation.holdings import HOME, SHARDS
@@ -28,11 +27,12 @@ from fedforge_runtime.federation.superlink.address import LinkAddress
 from fedforge_runtime.federation.superlink.certificates import CertificateFolder
 from fedforge_runtime.federation.superlink.executor import ServerAppExecutor
 from fedforge_runtime.federation.superlink.link_process import LinkProcess
+from fedforge_runtime.federation.superlink.log import say
 from fedforge_runtime.federation.superlink.node import NodeSpec
 from fedforge_runtime.federation.superlink.node_supervisor import NodeSupervisor
 from fedforge_runtime.federation.superlink.registration import register_nodes
 from fedforge_runtime.home import Home
-from fedforge_runtime.processes import start_template
+from fedforge_runtime.processes import ProcessIdentity, start_template
 from fedforge_runtime.stop_signal import StopSignal
 
 _WATCH_SECONDS = 0.2
@@ -61,6 +61,8 @@ class FederationState(BaseModel):
     version: Literal[1] = 1
     process_id: int
     """Of the process that owns everything else."""
+    process_started: float
+    """See `ProcessIdentity`."""
     address: str
     root_certificates: str | None
     started_at: str
@@ -68,6 +70,11 @@ class FederationState(BaseModel):
     link_process_id: int | None
     link_restarts: int
     nodes: list[NodeState]
+
+    @property
+    def owner(self) -> ProcessIdentity:
+        """The process that owns everything else."""
+        return ProcessIdentity(self.process_id, self.process_started)
 
     def link_address(self) -> LinkAddress:
         return LinkAddress.parse(self.address, Path(self.root_certificates) if self.root_certificates else None)
@@ -110,6 +117,9 @@ class StandingFederation:
     _ready: bool = field(default=False, init=False)
     _started_at: str = field(default="", init=False)
     _link: LinkProcess | None = field(default=None, init=False)
+    _owner: ProcessIdentity = field(default_factory=ProcessIdentity.own, init=False)
+    _unwritten: bool = field(default=False, init=False)
+    """The state could not be written as it is; it is tried again."""
 
     def serve(self) -> None:
         """Run until SIGTERM or SIGINT.
@@ -117,6 +127,7 @@ class StandingFederation:
         Raises:
             RunError: this home has a federation already.
             RunFailedError: the SuperLink does not start.
+            RunStoppedError: it was told to end before it was ready.
         """
         folder = self.home.federation
         folder.mkdir(parents=True, exist_ok=True)
@@ -132,7 +143,7 @@ class StandingFederation:
             link.start()
             self._write_flower_connection()
             self._write_state()
-            link.wait_until_ready()
+            link.wait_until_ready(self._raise_if_stopped)
             if self.spec.certificates:
                 register_nodes(self.spec.reach, self.spec.certificates)
             for site in range(self.spec.nodes):
@@ -151,6 +162,10 @@ class StandingFederation:
 
     def _end(self, number: int, frame: FrameType | None) -> None:
         self._stop.set()
+
+    def _raise_if_stopped(self) -> None:
+        if self._stop.is_set():
+            raise RunStoppedError("the federation was ended before it was ready.")
 
     def _new_link(self) -> LinkProcess:
         address = LinkAddress(self.spec.host, self.spec.port, self.spec.reach.root_certificates)
@@ -186,29 +201,38 @@ class StandingFederation:
         )
 
     def _watch_link(self) -> None:
-        """Start the SuperLink again whenever it dies, until the end."""
+        """Start the SuperLink again whenever it dies, until the end; ready it is once it answers."""
         delay, started = _WATCH_SECONDS, monotonic()
         while not self._stop.wait(_WATCH_SECONDS):
             assert self._link is not None
-            ended = self._link.ended()
-            if ended is None:
-                continue
-            self._link_restarts += 1
-            self._ready = False
-            if monotonic() - started > _STEADY_SECONDS:
-                delay = _WATCH_SECONDS
-            self._write_state()
-            if self._stop.wait(delay):
-                return
-            delay, started = min(delay * 2, _LONGEST_DELAY_SECONDS), monotonic()
-            self._link = self._new_link()
-            self._link.start()
+            if self._link.ended() is not None:
+                self._ready = False
+                self._link_restarts += 1
+                self._write_state()
+                if monotonic() - started > _STEADY_SECONDS:
+                    delay = _WATCH_SECONDS
+                delay = self._restart_link(delay)
+                started = monotonic()
+            elif not self._ready and self._link.answers():
+                self._ready = True
+                self._write_state()
+            elif self._unwritten:
+                self._write_state()
+
+    def _restart_link(self, delay: float) -> float:
+        """Have a SuperLink again that is starting, at the earliest after `delay` seconds; the delay of the next one."""
+        while not self._stop.wait(delay):
+            delay = min(delay * 2, _LONGEST_DELAY_SECONDS)
+            link = self._new_link()
             try:
-                self._link.wait_until_ready()
-            except RunFailedError:
-                continue  # its log says why; it is tried again
-            self._ready = True
+                link.start()
+            except OSError as error:
+                say(f"the SuperLink cannot be started: {error}")
+                continue
+            self._link = link
             self._write_state()
+            break
+        return delay
 
     def _write_state(self) -> None:
         with self._lock:
@@ -222,7 +246,8 @@ class StandingFederation:
                 for node in self._nodes
             ]
             state = FederationState(
-                process_id=os.getpid(),
+                process_id=self._owner.process_id,
+                process_started=self._owner.started,
                 address=str(self.spec.reach),
                 root_certificates=str(self.spec.certificates.ca) if self.spec.certificates else None,
                 started_at=self._started_at,
@@ -231,7 +256,13 @@ class StandingFederation:
                 link_restarts=self._link_restarts,
                 nodes=nodes,
             )
-            write_json(self.home.federation / _STATE, state.model_dump(mode="json"))
+            try:
+                write_json(self.home.federation / _STATE, state.model_dump(mode="json"))
+                self._unwritten = False
+            except OSError as error:
+                if not self._unwritten:
+                    say(f"the federation's state cannot be written: {error}")
+                self._unwritten = True
 
 
 _STATE = "state.json"

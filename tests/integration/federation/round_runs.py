@@ -64,7 +64,9 @@ class RoundRun:
 
     def standardise(self, participants: Sequence[int] | None = None) -> tuple[Standardisation, list[int]]:
         """Round 0 alone."""
-        return self.in_server_app(lambda grid, _: federated_standardisation(grid, participants, self._rules(1)))
+        return self.in_server_app(
+            lambda grid, _: federated_standardisation(grid, participants, self._rules(1), feature_size=FEATURES)
+        )
 
     def moments(self, participants: Sequence[int] | None = None) -> tuple[FeatureMoments, list[int]]:
         """Round 0 of a warm start alone."""
@@ -82,7 +84,9 @@ class RoundRun:
         @server_app.main()
         def main(grid: Grid, context: Context) -> None:
             with Emitter(self.folder / "events.jsonl", run_id="rounds", role="server") as emitter:
-                run_grid = RunGrid(self.around_grid(grid), control=self.control, emitter=emitter)
+                run_grid = RunGrid(
+                    self.around_grid(grid), control=self.control, emitter=emitter, sites=range(self.clients)
+                )
                 run_grid.discover(self.clients, timeout=PATIENCE_SECONDS)
                 results.append(work(run_grid, emitter))
 
@@ -98,14 +102,14 @@ class RoundRun:
         return results[0]
 
     def _rules(self, rounds: int) -> RoundRules:
-        return RoundRules(SEED, rounds, self.clients, self.minimum_clients, self.timeout_seconds)
+        return RoundRules(SEED, rounds, self.minimum_clients, self.timeout_seconds)
 
     def _rounds(self, last: int, grid: RunGrid, emitter: Emitter) -> Checkpoint:
         start = self.checkpoints.latest()
         if start is None:
             start = Checkpoint(0, initial_head(FEATURES, CLASSES, seed=SEED), {}, None, [])
             self.checkpoints.save(start)
-        seeded = SeededSelection(seed=SEED, clients=self.clients, clients_per_round=self.clients_per_round)
+        seeded = SeededSelection(seed=SEED, sites=range(self.clients), clients_per_round=self.clients_per_round)
         loop = RoundLoop(
             grid=grid,
             strategy=build_strategy(StrategyConfig(name=self.strategy)),

@@ -210,7 +210,7 @@ class RunningEngine:
             assert context.run_config["setting"] == SETTING
             with Emitter(self.folder / "events.jsonl", run_id="conformance", role="server") as emitter:
                 self.arrivals = ArrivalGrid(grid, self.folder)
-                self.grid = RunGrid(self.arrivals, control=self.wish, emitter=emitter)
+                self.grid = RunGrid(self.arrivals, control=self.wish, emitter=emitter, sites=range(SITES))
                 self.grid.discover(SITES, timeout=PATIENCE_SECONDS)
                 while True:
                     request, outcome = self._requests.get()

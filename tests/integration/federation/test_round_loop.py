@@ -286,7 +286,7 @@ def test_replayed_participants_give_the_model_of_a_run_in_which_a_client_failed(
     undisturbed = RoundRun(tmp_path / "undisturbed").rounds(3)
     file = tmp_path / "participants.json"
     ParticipantRecord(rounds={record.round: record.participants for record in disturbed.records}).write(file)
-    participants = read_participants(file, rounds=3, clients=5)
+    participants = read_participants(file, rounds=3, sites=range(5))
 
     replayed = RoundRun(tmp_path / "replayed", selection=ReplayedSelection(participants.rounds)).rounds(3)
 

@@ -25,7 +25,7 @@ def selections(draw: st.DrawFn) -> tuple[SeededSelection, int, int]:
     clients = draw(st.integers(1, 30))
     per_round = draw(st.integers(1, clients))
     return (
-        SeededSelection(seed=draw(st.integers(0, 2**31 - 1)), clients=clients, clients_per_round=per_round),
+        SeededSelection(seed=draw(st.integers(0, 2**31 - 1)), sites=range(clients), clients_per_round=per_round),
         clients,
         per_round,
     )
@@ -71,19 +71,19 @@ def test_only_those_who_are_available_are_chosen(
 
 
 def test_without_a_number_all_take_part() -> None:
-    assert SeededSelection(seed=1, clients=4, clients_per_round=None).choose(1, [3, 0, 2, 1]) == [0, 1, 2, 3]
+    assert SeededSelection(seed=1, sites=range(4), clients_per_round=None).choose(1, [3, 0, 2, 1]) == [0, 1, 2, 3]
 
 
 def test_the_seed_and_the_round_change_the_choice() -> None:
     def chosen(seed: int, number: int) -> tuple[int, ...]:
-        return tuple(SeededSelection(seed=seed, clients=20, clients_per_round=5).choose(number, range(20)))
+        return tuple(SeededSelection(seed=seed, sites=range(20), clients_per_round=5).choose(number, range(20)))
 
     assert len({chosen(17, number) for number in range(1, 11)}) == 10
     assert len({chosen(seed, 1) for seed in range(10)}) == 10
 
 
 def test_over_many_rounds_everybody_has_a_turn() -> None:
-    selection = SeededSelection(seed=3, clients=10, clients_per_round=2)
+    selection = SeededSelection(seed=3, sites=range(10), clients_per_round=2)
     turns = [client for number in range(1, 501) for client in selection.choose(number, range(10))]
 
     assert all(60 < turns.count(client) < 140 for client in range(10))
@@ -104,13 +104,13 @@ def test_a_record_survives_its_file(tmp_path: Path) -> None:
     record = ParticipantRecord(rounds={0: [0, 1, 2], 1: [0, 2], 2: [1]})
     record.write(tmp_path / "participants.json")
 
-    assert read_participants(tmp_path / "participants.json", rounds=2, clients=3) == record
+    assert read_participants(tmp_path / "participants.json", rounds=2, sites=range(3)) == record
 
 
 def test_a_record_of_more_rounds_serves_a_shorter_run(tmp_path: Path) -> None:
     ParticipantRecord(rounds={1: [0], 2: [1], 3: [0]}).write(tmp_path / "participants.json")
 
-    assert read_participants(tmp_path / "participants.json", rounds=2, clients=2).rounds[2] == [1]
+    assert read_participants(tmp_path / "participants.json", rounds=2, sites=range(2)).rounds[2] == [1]
 
 
 @pytest.mark.parametrize(
@@ -133,9 +133,9 @@ def test_a_file_that_does_not_fit_the_run_is_refused(content: Any, problem: str,
     path.write_text(content if isinstance(content, str) else json.dumps(content))
 
     with pytest.raises(ConfigError, match=problem):
-        read_participants(path, rounds=2, clients=3)
+        read_participants(path, rounds=2, sites=range(3))
 
 
 def test_a_file_that_is_not_there_is_refused_by_name(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"absent\.json: No such file or directory"):
-        read_participants(tmp_path / "absent.json", rounds=1, clients=1)
+        read_participants(tmp_path / "absent.json", rounds=1, sites=range(1))

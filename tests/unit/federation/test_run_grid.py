@@ -91,7 +91,7 @@ def log(tmp_path: Path) -> Path:
 @pytest.fixture
 def open_grid(inner: ObjectGrid, log: Path) -> Iterator[Callable[[Control], RunGrid]]:
     with Emitter(log, run_id="run", role="server") as emitter:
-        yield lambda control: RunGrid(inner, control=control, emitter=emitter)
+        yield lambda control: RunGrid(inner, control=control, emitter=emitter, sites=range(4))
 
 
 @pytest.fixture
