@@ -57,9 +57,16 @@ def identify(message: Message, context: Context) -> Message:
 @app.query("statistics")
 def statistics(message: Message, context: Context) -> Message:
     """Sums over the site's pseudo-features."""
-    _behave(context, 0, "statistics")
+    behaviour = _behave(context, 0, "statistics")
     sums = FeatureSums.of(features_of(int(context.node_config["partition-id"])))
-    return Message(messages.sums_content(sums), reply_to=message)
+    content = messages.sums_content(sums)
+    if behaviour == "wrong shape":
+        content.array_records[messages.SUMS]["total"] = Array(sums.total[:-1])
+    if behaviour == "not a number":
+        content.array_records[messages.SUMS]["total"] = Array(np.full(FEATURES, np.nan))
+    if behaviour == "no sums":
+        del content[messages.SUMS]
+    return Message(content, reply_to=message)
 
 
 @app.query("moments")
@@ -133,13 +140,19 @@ def train(message: Message, context: Context) -> Message:
 def evaluate(message: Message, context: Context) -> Message:
     """A metric that names the round and the site."""
     site, round_number = int(context.node_config["partition-id"]), _round(message)
-    _behave(context, round_number, "evaluate")
+    behaviour = _behave(context, round_number, "evaluate")
     content = RecordDict(
         {
             messages.METRICS: MetricRecord({messages.ROWS: 2}),
             messages.EVALUATION: messages.evaluation_record({"accuracy": round_number + site / 10}),
         }
     )
+    if behaviour == "text":
+        content[messages.EVALUATION] = ConfigRecord({"accuracy": "n/a"})
+    if behaviour == "not a number":
+        content[messages.EVALUATION] = ConfigRecord({"accuracy": float("nan")})
+    if behaviour == "no metrics":
+        del content[messages.METRICS]
     return Message(content, reply_to=message)
 
 

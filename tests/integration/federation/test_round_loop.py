@@ -216,6 +216,107 @@ def test_a_client_that_fails_to_evaluate_keeps_its_part_in_the_model(tmp_path: P
     assert [(event.node_id, event.task) for event in errors(disturbed)] == [("client-0", "evaluate")]
 
 
+@pytest.mark.parametrize(
+    ("flaw", "reason"),
+    [
+        ("text", "evaluate: the metric accuracy is 'n/a', which is no finite number"),
+        ("not a number", "evaluate: the metric accuracy is 'nan', which is no finite number"),
+        ("no metrics", "evaluate: the update's num-examples is missing or not a finite number"),
+    ],
+)
+def test_an_evaluation_that_is_none_is_that_clients_error_and_not_the_runs_end(
+    flaw: str, reason: str, tmp_path: Path
+) -> None:
+    run = RoundRun(tmp_path, clients=3, behaviours={"1/0/evaluate": flaw})
+
+    record = run.rounds(1).records[0]
+
+    assert record.failures == {0: reason}
+    assert record.clients[0].global_metrics == {}
+    assert [(event.node_id, event.task) for event in errors(run)] == [("client-0", "evaluate")]
+
+
+class EverybodyLeaves(Grid):
+    """After the updates of a round are there no node is connected any more, for so many looks."""
+
+    def __init__(self, inner: Grid, *, looks: int) -> None:
+        self._inner = inner
+        self._looks = looks
+        self._away = False
+
+    def get_node_ids(self) -> Iterable[int]:
+        if self._away:
+            self._looks -= 1
+            self._away = self._looks > 0
+        return [] if self._away else self._inner.get_node_ids()
+
+    def push_messages(self, messages: Iterable[Message]) -> Iterable[str]:
+        return self._inner.push_messages(messages)
+
+    def pull_messages(self, message_ids: Iterable[str]) -> Iterable[Message]:
+        replies = list(self._inner.pull_messages(message_ids))
+        if self._looks and any(reply.metadata.message_type.startswith("train") for reply in replies):
+            self._away = True
+        return replies
+
+    def send_and_receive(self, messages: Iterable[Message], *, timeout: float | None = None) -> Iterable[Message]:
+        raise NotImplementedError
+
+    def create_message(self, *arguments: object, **keywords: object) -> Message:
+        raise NotImplementedError
+
+    def set_run(self, run: object) -> None:
+        raise NotImplementedError
+
+    @property
+    def run(self) -> object:
+        raise NotImplementedError
+
+
+def test_clients_that_are_away_after_training_are_waited_for_and_evaluate(tmp_path: Path) -> None:
+    undisturbed = RoundRun(tmp_path / "undisturbed", clients=3).rounds(2)
+
+    run = RoundRun(tmp_path / "left", clients=3, around_grid=lambda grid: EverybodyLeaves(grid, looks=3))
+    state = run.rounds(2)
+
+    assert state.model_sha256 == undisturbed.model_sha256
+    assert [record.failures for record in state.records] == [{}, {}]
+    assert [client.global_metrics for client in state.records[0].clients] == [
+        client.global_metrics for client in undisturbed.records[0].clients
+    ]
+
+
+def test_a_round_whose_clients_all_stay_away_after_training_ends_without_their_evaluation(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fedforge_runtime.federation.grid._RETURN_SECONDS", 0.05)
+    undisturbed = RoundRun(tmp_path / "undisturbed", clients=3).rounds(1)
+
+    run = RoundRun(tmp_path / "left", clients=3, around_grid=lambda grid: EverybodyLeaves(grid, looks=10**9))
+    record = run.rounds(1).records[0]
+
+    assert record.model_sha256 == undisturbed.model_sha256
+    assert record.failures == dict.fromkeys(range(3), "evaluate: the site's node is not connected any more")
+    assert {(event.node_id, event.task) for event in errors(run)} == {(f"client-{n}", "evaluate") for n in range(3)}
+
+
+def test_a_stop_is_heard_while_all_clients_are_away_after_training(tmp_path: Path) -> None:
+    leaving: list[EverybodyLeaves] = []
+
+    class StopOnceTheyHaveLeft:
+        def desired(self) -> Desired:
+            return "stop" if leaving and leaving[0]._away else "run"
+
+    def around(grid: Grid) -> Grid:
+        leaving.append(EverybodyLeaves(grid, looks=10**9))
+        return leaving[0]
+
+    run = RoundRun(tmp_path, clients=3, around_grid=around, control=StopOnceTheyHaveLeft())
+
+    with pytest.raises(RunStoppedError):
+        run.rounds(1)
+
+
 def test_a_round_in_which_all_fail_ends_the_run_with_their_reasons(tmp_path: Path) -> None:
     run = RoundRun(
         tmp_path,
@@ -326,6 +427,17 @@ def test_a_client_that_gives_no_statistics_is_left_out_of_them(tmp_path: Path) -
     assert asked == [0, 2, 3]
     np.testing.assert_array_equal(replayed.mean, standardisation.mean)
     np.testing.assert_array_equal(replayed.scale, standardisation.scale)
+
+
+@pytest.mark.parametrize("flaw", ["wrong shape", "not a number", "no sums"])
+def test_statistics_that_are_none_are_that_clients_error(flaw: str, tmp_path: Path) -> None:
+    run = RoundRun(tmp_path, clients=4, behaviours={"0/1/statistics": flaw})
+
+    standardisation, asked = run.standardise()
+
+    assert asked == [0, 2, 3]
+    assert np.isfinite(standardisation.scale).all()
+    assert [(event.node_id, event.task) for event in errors(run)] == [("client-1", "statistics")]
 
 
 def test_statistics_of_too_few_clients_end_the_run(tmp_path: Path) -> None:

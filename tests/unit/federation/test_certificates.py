@@ -29,7 +29,6 @@ from fedforge_runtime.federation.superlink.certificates import (
     load_node_key,
     make_certificates,
     open_certificates,
-    public_key_bytes,
     subject_names,
 )
 
@@ -251,6 +250,7 @@ def test_private_keys_are_their_owners_alone(tmp_path: Path) -> None:
         "ca.key": 0o600,
         "server.pem": 0o644,
         "server.key": 0o600,
+        "sites.json": 0o644,
         "nodes": 0o700,
         "nodes/site-0.key": 0o600,
         "nodes/site-0.pub": 0o644,
@@ -267,7 +267,8 @@ def test_flowers_own_loaders_accept_the_nodes_keys(made: CertificateFolder) -> N
     from flwr.supernode.cli.flower_supernode import _try_setup_client_authentication
 
     keys = []
-    for site in made.nodes:
+    for each in made.sites:
+        site = each.site
         options = Namespace(auth_supernode_private_key=str(made.node_key(site)), auth_supernode_public_key=None)
         by_flower = _try_setup_client_authentication(options)
         private, public = load_node_key(made.node_key(site))
@@ -275,20 +276,23 @@ def test_flowers_own_loaders_accept_the_nodes_keys(made: CertificateFolder) -> N
         assert by_flower[0].private_numbers() == private.private_numbers()
         assert by_flower[1] == public == private.public_key()
         assert uses_nist_ec_curve(public)
-        assert public_key_bytes(made.node_public_key(site)) == public_key_to_bytes(public)
-        assert public_key_bytes(made.node_public_key(site)) == try_load_public_key(made.node_public_key(site))
-        assert bytes_to_public_key(public_key_bytes(made.node_public_key(site))) == public
+        assert each.public_key_pem == public_key_to_bytes(public)
+        assert each.public_key_pem == try_load_public_key(made.node_public_key(site))
+        assert bytes_to_public_key(each.public_key_pem) == public
         keys.append(private.private_numbers().private_value)
 
     assert len(set(keys)) == 2
 
 
-def test_nodes_are_the_sites_with_a_public_key_in_order(tmp_path: Path) -> None:
+def test_without_a_file_of_sites_they_are_those_with_a_public_key_in_order(tmp_path: Path) -> None:
     certificates = make_certificates(tmp_path / "made", hosts=[], nodes=12)
+    written = certificates.sites
+    certificates.sites_file.unlink()
     certificates.node_key(3).unlink()  # carried to its site
     (tmp_path / "made" / "nodes" / "site-x.pub").write_text("")
 
     assert certificates.nodes == tuple(range(12))
+    assert certificates.sites == written
     assert CertificateFolder(tmp_path / "absent").nodes == ()
 
 
@@ -462,13 +466,16 @@ def test_a_public_key_of_another_kind_is_refused(made: CertificateFolder, tmp_pa
     contents = {
         "Ed25519": other_kind.public_bytes(serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH),
         "private": made.node_key(0).read_bytes(),
-        "PEM": public_key_bytes(made.node_public_key(0)),
+        "PEM": made.sites[0].public_key_pem,
         "certificate": made.ca.read_bytes(),
         "empty": b"",
         "binary": bytes(range(256)),
     }
+    folder = CertificateFolder(tmp_path / "own")
+    file = folder.node_public_key(0)
+    file.parent.mkdir(parents=True)
     for kind, content in contents.items():
-        file = private_file(tmp_path, content)
+        file.write_bytes(content)
         with pytest.raises(ConfigError, match="is not a node's public key") as raised:
-            public_key_bytes(file)
+            _ = folder.sites
         assert str(file) in raised.value.message, kind

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from flwr.supercore.task_identity import TaskIdentity
 from fedforge_runtime.control import AlwaysRun, Control, Desired
 from fedforge_runtime.errors import RunFailedError, RunStoppedError
 from fedforge_runtime.federation.grid import RunGrid, node_name
+from fedforge_runtime.federation.roster import Registration
 from fedforge_runtime.telemetry.emitter import Emitter, read_events
 
 PARTITION_OF_NODE = {901: 2, 17: 0, 404: 1}
@@ -91,7 +93,7 @@ def log(tmp_path: Path) -> Path:
 @pytest.fixture
 def open_grid(inner: ObjectGrid, log: Path) -> Iterator[Callable[[Control], RunGrid]]:
     with Emitter(log, run_id="run", role="server") as emitter:
-        yield lambda control: RunGrid(inner, control=control, emitter=emitter, sites=range(4))
+        yield lambda control: RunGrid(inner, control=control, emitter=emitter, sites=range(3))
 
 
 @pytest.fixture
@@ -144,9 +146,13 @@ def test_a_node_that_comes_back_under_another_id_is_found_again(
     assert list(grid.get_node_ids()) == [17, 555, 901]
 
 
-def test_too_few_nodes_end_the_run_with_their_number(open_grid: Callable[[Control], RunGrid]) -> None:
-    with pytest.raises(RunFailedError, match="only 3 of 4 clients connected within 0 s"):
-        open_grid(AlwaysRun()).discover(4, timeout=0.01)
+def test_too_few_nodes_end_the_run_with_their_number_and_the_sites_that_are_missing(
+    inner: ObjectGrid, open_grid: Callable[[Control], RunGrid]
+) -> None:
+    inner.connected.remove(404)
+
+    with pytest.raises(RunFailedError, match="only 2 of 3 clients connected within 0 s; missing: site 1"):
+        open_grid(AlwaysRun()).discover(3, timeout=0.01)
 
 
 def test_a_node_that_cannot_run_the_client_ends_the_run(
@@ -351,3 +357,223 @@ def test_a_reply_that_nobody_waits_for_is_ignored(grid: RunGrid, inner: ObjectGr
 def test_an_exchange_with_nobody_is_over_at_once(grid: RunGrid, log: Path) -> None:
     assert grid.exchange([], task="train", round_number=1, timeout=60) == []
     assert read_events(log) == []
+
+
+# Who holds a site
+
+
+def test_of_two_nodes_that_name_one_site_the_first_keeps_it_and_the_second_is_refused_by_name(
+    grid: RunGrid, inner: ObjectGrid, log: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(PARTITION_OF_NODE, 555, 1)
+    inner.connected.append(555)
+
+    grid.discover(3, timeout=60, round_number=2, awaited=[1])
+
+    assert list(grid.get_node_ids()) == [17, 404, 901]
+    [told] = read_events(log)
+    assert (told.type, told.node_id, told.round) == ("node_error", "client-1", 2)
+    assert told.reason.startswith("node 555 says that it is site 1, as node 404 does, which came first and keeps it")
+
+
+def test_a_node_that_was_refused_takes_the_site_once_the_first_is_gone(
+    grid: RunGrid, inner: ObjectGrid, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(PARTITION_OF_NODE, 555, 1)
+    inner.connected.append(555)
+    grid.discover(3, timeout=60)
+    inner.connected.remove(404)
+
+    grid.discover(3, timeout=60)
+
+    assert list(grid.get_node_ids()) == [17, 555, 901]
+    assert [each.metadata.dst_node_id for each in questions(grid)] == [17, 555, 901], "the dead one is not asked"
+
+
+class KeyedGrid(ObjectGrid):
+    """Its nodes prove by a key who they are."""
+
+    def __init__(self, bound: dict[int, int | None], fingerprints: dict[int, str] | None = None) -> None:
+        super().__init__()
+        self._bound = bound
+        self._fingerprints = fingerprints or {}
+
+    def registrations(self) -> dict[int, Registration]:
+        fingerprints = {node: self._fingerprints.get(node, f"key-{node}") for node in self._bound}
+        return {node: Registration(fingerprints[node], site) for node, site in self._bound.items()}
+
+
+@pytest.fixture
+def keyed(log: Path) -> Iterator[Callable[[KeyedGrid], RunGrid]]:
+    with Emitter(log, run_id="run", role="server") as emitter:
+        yield lambda inner: RunGrid(inner, control=AlwaysRun(), emitter=emitter, sites=range(3))
+
+
+def test_a_node_with_the_key_of_another_site_is_refused_whoever_came_first(
+    keyed: Callable[[KeyedGrid], RunGrid], log: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(PARTITION_OF_NODE, 404, 2)  # 404 has the key of site 1 and says that it is site 2
+    inner = KeyedGrid({901: 2, 17: 0, 404: 1})
+    inner.connected = [404, 17, 901]
+    grid = keyed(inner)
+
+    grid.discover(2, timeout=60)
+
+    assert dict(zip(grid.clients, grid.get_node_ids(), strict=True)) == {0: 17, 2: 901}
+    [told] = read_events(log)
+    assert told.reason.startswith("node 404 says that it is site 2, and has the key of site 1: it is refused.")
+
+
+def test_a_key_that_is_bound_to_no_site_does_not_get_one_that_is(
+    keyed: Callable[[KeyedGrid], RunGrid], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(PARTITION_OF_NODE, 555, 1)
+    inner = KeyedGrid({901: 2, 17: 0, 404: 1, 555: None})
+    inner.connected = [555, 17, 901]
+    grid = keyed(inner)
+
+    with pytest.raises(RunFailedError, match="node 555 says that it is site 1, whose key node 404 has: it is refused"):
+        grid.discover(3, timeout=0.3)
+    inner.connected.append(404)
+    grid.discover(3, timeout=60)
+
+    assert list(grid.get_node_ids()) == [17, 404, 901]
+
+
+def test_a_site_that_comes_back_with_its_own_key_takes_the_place_of_its_former_connection(
+    keyed: Callable[[KeyedGrid], RunGrid], log: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inner = KeyedGrid(dict.fromkeys([17, 404, 901, 555]), {404: "of site 1", 555: "of site 1"})
+    grid = keyed(inner)
+    grid.discover(3, timeout=60)
+    monkeypatch.setitem(PARTITION_OF_NODE, 555, 1)
+    inner.connected.append(555)  # the former is still counted as there
+
+    grid.discover(3, timeout=60)
+
+    assert list(grid.get_node_ids()) == [17, 555, 901]
+    assert read_events(log) == []
+
+
+def test_sites_of_other_runs_are_left_alone_and_named_where_one_is_missing(
+    inner: ObjectGrid, log: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(PARTITION_OF_NODE, 555, 4)
+    inner.connected = [901, 404, 555]
+    with Emitter(log, run_id="run", role="server") as emitter:
+        grid = RunGrid(inner, control=AlwaysRun(), emitter=emitter, sites=[1, 2, 3])
+
+        with pytest.raises(RunFailedError) as caught:
+            grid.discover(3, timeout=0.3)
+
+    assert "missing: site 3" in str(caught.value)
+    assert "connected and not of this run: site 4" in str(caught.value)
+    assert grid.clients == [1, 2]
+    assert read_events(log) == []
+
+
+def test_a_node_whose_key_is_that_of_a_site_of_another_run_is_asked_nothing(
+    keyed: Callable[[KeyedGrid], RunGrid], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(PARTITION_OF_NODE, 555, 4)
+    inner = KeyedGrid({901: 2, 17: 0, 404: 1, 555: 4})
+    inner.connected.append(555)
+
+    keyed(inner).discover(3, timeout=60)
+
+    assert 555 not in inner.asked
+
+
+def test_a_node_that_never_says_who_it_is_holds_up_nobody(
+    inner: ObjectGrid, open_grid: Callable[[Control], RunGrid]
+) -> None:
+    inner.connected.append(555)
+    inner.answer = lambda message: None if message.metadata.dst_node_id == 555 else identify(message)
+
+    grid = open_grid(AlwaysRun())
+    grid.discover(3, timeout=600)
+
+    assert grid.clients == [0, 1, 2]
+
+
+@pytest.mark.parametrize(
+    "identity", [{}, {"partition-id": "1"}, {"partition-id": -1}, {"partition-id": [1]}, {"partition-id": 1.0}]
+)
+def test_a_node_that_says_nothing_sensible_of_itself_is_left_out(
+    inner: ObjectGrid, open_grid: Callable[[Control], RunGrid], log: Path, identity: dict[str, Any]
+) -> None:
+    def answer(message: Message) -> Message:
+        if message.metadata.dst_node_id == 404:
+            return Message(RecordDict({"config": ConfigRecord(identity)} if identity else {}), reply_to=message)
+        return identify(message)
+
+    inner.answer = answer
+    grid = open_grid(AlwaysRun())
+
+    grid.discover(2, timeout=60, awaited=[])
+
+    assert grid.clients == [0, 2]
+
+
+# A Grid that blocks
+
+
+class StuckGrid(ObjectGrid):
+    """Its methods block for as long as the test runs, once they are to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.released = threading.Event()
+        self.stuck: set[str] = set()
+
+    def _maybe_block(self, name: str) -> None:
+        if name in self.stuck:
+            self.released.wait()
+
+    def get_node_ids(self) -> Iterable[int]:
+        self._maybe_block("get_node_ids")
+        return super().get_node_ids()
+
+    def push_messages(self, messages: Iterable[Message]) -> Iterable[str]:
+        self._maybe_block("push_messages")
+        return super().push_messages(messages)
+
+    def pull_messages(self, message_ids: Iterable[str]) -> Iterable[Message]:
+        self._maybe_block("pull_messages")
+        return super().pull_messages(message_ids)
+
+
+@pytest.mark.parametrize("method", ["get_node_ids", "push_messages", "pull_messages"])
+def test_a_stop_is_heard_while_the_federation_does_not_answer(method: str, log: Path) -> None:
+    inner, control = StuckGrid(), Script("run")
+    with Emitter(log, run_id="run", role="server") as emitter:
+        grid = RunGrid(inner, control=control, emitter=emitter, sites=range(3))
+        grid.discover(3, timeout=60)
+        sent = questions(grid)
+        inner.stuck.add(method)
+        control._wishes = ["run", "run", "stop"]
+
+        def ask() -> None:
+            if method == "get_node_ids":
+                grid.discover(3, timeout=600)
+            else:
+                grid.exchange(sent, task="train", round_number=1, timeout=600)
+
+        try:
+            with pytest.raises(RunStoppedError):
+                ask()
+        finally:
+            inner.released.set()
+
+
+def test_a_federation_that_takes_no_message_within_the_time_out_ends_the_run_with_that_reason(log: Path) -> None:
+    inner = StuckGrid()
+    with Emitter(log, run_id="run", role="server") as emitter:
+        grid = RunGrid(inner, control=AlwaysRun(), emitter=emitter, sites=range(3))
+        grid.discover(3, timeout=60)
+        inner.stuck.add("push_messages")
+        try:
+            with pytest.raises(RunFailedError, match="the federation has not answered within 0 s"):
+                grid.exchange(questions(grid), task="train", round_number=1, timeout=0.2)
+        finally:
+            inner.released.set()

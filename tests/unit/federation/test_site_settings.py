@@ -14,7 +14,7 @@ from fedforge_runtime.errors import ConfigError, DataError, RunError
 from fedforge_runtime.federation import messages
 from fedforge_runtime.federation.client_app import app
 from fedforge_runtime.federation.engines.superlink import SuperlinkEngine
-from fedforge_runtime.federation.holdings import HOME, SHARDS, events_log, site_rows
+from fedforge_runtime.federation.holdings import EVENTS, HOME, INPUTS, SHARDS, SiteRows, events_log, site_rows
 from fedforge_runtime.federation.run import check_request
 from fedforge_runtime.federation.settings import SETTINGS, DataFit, RunSettings, SiteSettings
 
@@ -27,24 +27,28 @@ def over_own_data(settings: RunSettings) -> RunSettings:
     return replace(settings, config=config, inputs=inputs)
 
 
-def test_where_everything_is_on_one_machine_a_site_is_told_of_all_artifacts(settings: RunSettings) -> None:
+def test_where_everything_is_on_one_machine_a_site_finds_artifacts_and_log_in_its_own_configuration(
+    settings: RunSettings,
+) -> None:
     told = settings.for_sites()
+    node_config = {"partition-id": 4, INPUTS: settings.inputs.model_dump_json(), EVENTS: str(settings.folder.events)}
 
-    assert (told.inputs, told.shard, told.own_data) == (settings.inputs, None, None)
-    assert told.events == str(settings.folder.events)
+    assert "/" not in told.model_dump_json()
+    assert site_rows(told, node_config) == SiteRows(settings.inputs, 4)
+    assert events_log(told, node_config) == settings.folder.events
 
 
 def test_a_site_that_was_given_a_shard_is_told_its_key_and_no_path(settings: RunSettings) -> None:
     told = replace(settings, shard="0123").for_sites()
 
-    assert (told.inputs, told.shard, told.own_data, told.events) == (None, "0123", None, None)
+    assert (told.shard, told.own_data) == ("0123", None)
     assert "/" not in told.model_dump_json()
 
 
 def test_a_site_that_brings_its_own_data_is_told_what_they_must_be_and_no_path(over_own_data: RunSettings) -> None:
     told = over_own_data.for_sites()
 
-    assert (told.inputs, told.shard, told.events) == (None, None, None)
+    assert told.shard is None
     assert told.own_data == DataFit(
         phase="blood",
         class_names=("basophil", "eosinophil"),
@@ -85,9 +89,9 @@ def test_a_site_without_what_the_run_needs_says_so_when_it_is_asked_who_it_is(
         monkeypatch.setattr(TaskIdentity, name, 1)
     told = (replace(settings, shard=shard) if shard else over_own_data).for_sites()
     node_config: dict[str, str | int] = {"partition-id": 4, HOME: str(tmp_path), SHARDS: str(tmp_path)}
-    context = Context(run_id=1, node_id=2, node_config=dict(node_config), state=RecordDict(), run_config={})
 
     def ask(settings_of_run: SiteSettings) -> dict[str, object]:
+        context = Context(run_id=1, node_id=2, node_config=dict(node_config), state=RecordDict(), run_config={})
         question = Message(RecordDict({SETTINGS: settings_of_run.to_record()}), 2, MessageType.QUERY)
         return dict(app(message=question, context=context).content.config_records[messages.CONFIG])
 
@@ -96,6 +100,7 @@ def test_a_site_without_what_the_run_needs_says_so_when_it_is_asked_who_it_is(
     answer = ask(told)
     assert answer[messages.PARTITION_ID] == 4
     assert words in str(answer[messages.MISFIT])
+    node_config[INPUTS] = settings.inputs.model_dump_json()
     assert ask(settings.for_sites()) == {messages.PARTITION_ID: 4}
 
 
