@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -176,7 +175,7 @@ def _work(message: Message, context: Context) -> Iterator[_Work]:
     started = monotonic()
     settings, client, rows = SiteSettings.of(message.content), _client(context), _site(message, context)
     round_number = int(message.content.config_records[messages.CONFIG][messages.ROUND])  # type: ignore[arg-type]
-    emitter = _emitter(str(events_log(settings, context.node_config)), settings.run_id, settings.attempt)
+    emitter = _latest.of(events_log(settings, context.node_config), settings.run_id, settings.attempt)
     with Heartbeat(emitter, node_id=node_name(client), round_number=round_number):
         mode = settings.learning.mode_in(round_number)
         parameters = messages.from_arrays(message.content.array_records[messages.ARRAYS])
@@ -199,7 +198,21 @@ def _site(message: Message, context: Context) -> SiteRows:
     return site_rows(settings, context.node_config)
 
 
-@lru_cache(maxsize=4)
-def _emitter(log: str, run_id: str, attempt: int) -> Emitter:
-    Path(log).parent.mkdir(parents=True, exist_ok=True)
-    return Emitter(Path(log), run_id=run_id, role="client", attempt=attempt)
+@dataclass
+class _LatestEmitter:
+    """The emitter of the attempt that this process works for; that of the former, and its file, are closed."""
+
+    key: tuple[Path, str, int] | None = None
+    emitter: Emitter | None = None
+
+    def of(self, log: Path, run_id: str, attempt: int) -> Emitter:
+        if self.emitter is None or self.key != (log, run_id, attempt):
+            if self.emitter:
+                self.emitter.close()
+            log.parent.mkdir(parents=True, exist_ok=True)
+            self.emitter = Emitter(log, run_id=run_id, role="client", attempt=attempt)
+            self.key = log, run_id, attempt
+        return self.emitter
+
+
+_latest = _LatestEmitter()

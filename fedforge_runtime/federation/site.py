@@ -58,7 +58,11 @@ def form_of(inputs: RunInputs, mode: Mode) -> Form:
 def open_site(inputs: RunInputs, client: int, mode: Mode) -> Site:
     """The rows of one client, in the form that the mode's model takes."""
     form = form_of(inputs, mode)
-    return _open_site(form, _folders_of(inputs, form), inputs.partition_folder, client)
+    folders, partition = _folders_of(inputs, form), inputs.partition_folder
+    sites = _sites(form, folders, partition)
+    if client not in sites:
+        sites[client] = _read_site(form, folders, partition, client)
+    return sites[client]
 
 
 def open_pool(inputs: RunInputs, clients: Sequence[int], mode: Mode) -> Rows:
@@ -139,8 +143,14 @@ def _folders_of(inputs: RunInputs, form: Form) -> _Folders:
     return _Folders(Path(folder), Path(inputs.preprocess) / PROCESSOR_FOLDER, scanners)
 
 
-@lru_cache(maxsize=512)
-def _open_site(form: Form, folders: _Folders, partition: Path, client: int) -> Site:
+@lru_cache(maxsize=2)
+def _sites(form: Form, folders: _Folders, partition: Path) -> dict[int, Site]:
+    """The sites that this process has read, of the last two forms: those of a staged run. What former runs of a
+    process that stays have read goes."""
+    return {}
+
+
+def _read_site(form: Form, folders: _Folders, partition: Path, client: int) -> Site:
     rows = load_client_rows(partition, client)
     train, validation = (_rows(form, folders, "train", part, client) for part in (rows.train, rows.validation))
     return Site(train, validation)
