@@ -295,7 +295,10 @@ def _flower_code(error: httpx.HTTPStatusError) -> int | None:
 def _refusal(address: LinkAddress, error: httpx.HTTPStatusError) -> NodeRefusedError:
     described = flower.FlowerError.from_json(error.response.text)
     reason = described.message if described else f"HTTP {error.response.status_code}"
+    if described and described.code == flower.ApiErrorCode.FLEET_NODE_ACTIVATION_FAILED:
+        reason = "nobody has registered its key there, or another process is connected with it, or was a moment ago"
     return NodeRefusedError(
-        f"the SuperLink at {address} refused this node: {reason}",
-        remedy="Have its operator register this node's public key, and start the node with the private one: --key.",
+        f"the SuperLink at {address} refused this node: {reason}.",
+        remedy="Have its operator register this node's public key, and start the node with the private one by --key, "
+        "once.",
     )

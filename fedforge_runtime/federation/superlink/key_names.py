@@ -14,6 +14,8 @@ from typing import Any
 from fedforge_runtime.federation.roster import Registration
 from fedforge_runtime.federation.superlink.sites_file import SiteKey, default_name
 
+TAKEN_BACK = "unregistered"
+"""Flower's status of a key that is let in no more."""
 _KEY_NAME = re.compile(r"site-(?P<site>0|[1-9][0-9]*)(?: (?P<name>\S+))?")
 
 
@@ -23,9 +25,10 @@ def key_name(site: SiteKey) -> str:
     return number if site.name == number else f"{number} {site.name}"
 
 
-def names_a_site(name: str) -> bool:
-    """Whether a name is one of ours."""
-    return _KEY_NAME.fullmatch(name) is not None
+def site_of(name: str) -> int | None:
+    """The number of the site that a key of this name is bound to; `None` where it is bound to none."""
+    match = _KEY_NAME.fullmatch(name)
+    return int(match["site"]) if match else None
 
 
 def registrations(infos: Iterable[Any]) -> dict[int, Registration]:
@@ -35,14 +38,17 @@ def registrations(infos: Iterable[Any]) -> dict[int, Registration]:
         infos: Flower's `NodeInfo` of each.
     """
     found = {}
-    for info in infos:
-        match = _KEY_NAME.fullmatch(info.name)
+    for info in _valid(infos):
         fingerprint = hashlib.sha256(info.public_key).hexdigest()
-        found[int(info.node_id)] = Registration(fingerprint, int(match["site"]) if match else None)
+        found[int(info.node_id)] = Registration(fingerprint, site_of(info.name))
     return found
 
 
 def site_numbers(infos: Iterable[Any]) -> dict[str, int]:
     """The numbers of the sites that keys are bound to, by the sites' names; arguments as `registrations`."""
-    matches = filter(None, (_KEY_NAME.fullmatch(info.name) for info in infos))
+    matches = filter(None, (_KEY_NAME.fullmatch(info.name) for info in _valid(infos)))
     return {match["name"] or default_name(int(match["site"])): int(match["site"]) for match in matches}
+
+
+def _valid(infos: Iterable[Any]) -> Iterable[Any]:
+    return [info for info in infos if info.status != TAKEN_BACK]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
@@ -13,29 +14,41 @@ from fedforge_runtime.federation.superlink import flower
 from fedforge_runtime.federation.superlink.address import LinkAddress
 from fedforge_runtime.federation.superlink.certificates import CertificateFolder
 from fedforge_runtime.federation.superlink.driver import control_client, node_states
-from fedforge_runtime.federation.superlink.key_names import key_name, names_a_site, site_numbers
+from fedforge_runtime.federation.superlink.key_names import TAKEN_BACK, key_name, site_numbers, site_of
+
+_ANEW = (
+    "A SuperLink never takes a key twice: give that site a new one, or end the federation, remove "
+    "federation/superlink.db of its home and start it again."
+)
 
 
 def register_nodes(address: LinkAddress, certificates: CertificateFolder) -> None:
-    """Register the key of each site in the folder as that site's, and forget keys of sites that are no longer there.
+    """Register the key of each site in the folder as that site's, and take back those of sites that are not in it.
 
-    A key that is registered already for its site stays as it is, so that its node keeps its id.
+    A key that is registered for its site already stays as it is, with the name that the site had then.
 
     Raises:
         ConfigError: the folder does not say which key is which site's.
-        RunFailedError: the SuperLink refuses one.
+        RunFailedError: the SuperLink refuses one, or has it as another site's.
     """
-    wanted = {site.public_key_pem: key_name(site) for site in certificates.sites}
+    wanted = {site.public_key_pem: site for site in certificates.sites}
+    known = {bytes(info.public_key): info for info in node_states(address) if info.status != TAKEN_BACK}
+    for key, site in wanted.items():
+        bound = site_of(known[key].name) if key in known else site.site
+        if bound != site.site:
+            raise RunFailedError(
+                f"the key of site {site.site} is registered at {address} as {known[key].name or 'nobody'}'s.",
+                remedy=_ANEW,
+            )
     with control_client(address) as control:
-        known = {bytes(info.public_key): info for info in node_states(address)}
-        for key, info in known.items():
-            if names_a_site(info.name) and wanted.get(key) != info.name:
-                forgotten = flower.UnregisterNodeRequest(node_id=info.node_id)
-                _call(address, f"forget the key of {info.name}", control.UnregisterNode, forgotten)
-        for key, name in wanted.items():
-            if key not in known or known[key].name != name:
-                request = flower.RegisterNodeRequest(public_key=key, name=name)
-                _call(address, f"register {name}", control.RegisterNode, request)
+        for key in known.keys() - wanted.keys():
+            if site_of(known[key].name) is not None:
+                forgotten = flower.UnregisterNodeRequest(node_id=known[key].node_id)
+                _call(address, f"take back the key of {known[key].name}", control.UnregisterNode, forgotten)
+        for key, site in wanted.items():
+            if key not in known:
+                request = flower.RegisterNodeRequest(public_key=key, name=key_name(site))
+                _call(address, f"register the key of {key_name(site)}", control.RegisterNode, request)
 
 
 def number_sites(config: RunConfig, address: LinkAddress | None) -> RunConfig:
@@ -61,7 +74,7 @@ def number_sites(config: RunConfig, address: LinkAddress | None) -> RunConfig:
     return validate_run_config(document)
 
 
-def _call(address: LinkAddress, what: str, method: Any, request: Any) -> None:
+def _call(address: LinkAddress, what: str, method: Callable[[Any], object], request: Any) -> None:
     try:
         method(request)
     except httpx.HTTPStatusError as error:
@@ -69,4 +82,7 @@ def _call(address: LinkAddress, what: str, method: Any, request: Any) -> None:
         with suppress(ValueError):
             described = flower.FlowerError.from_json(error.response.text)
         reason = described.message if described else f"HTTP {error.response.status_code}"
-        raise RunFailedError(f"the SuperLink at {address} does not {what}: {reason}") from error
+        in_use = described is not None and described.code == flower.ApiErrorCode.PUBLIC_KEY_ALREADY_IN_USE
+        raise RunFailedError(
+            f"the SuperLink at {address} does not {what}: {reason.rstrip('.')}.", remedy=_ANEW if in_use else ""
+        ) from error

@@ -21,7 +21,7 @@ from flwr.supercore.interceptors import RuntimeVersionHttpInterceptor
 
 from fedforge_runtime.clock import monotonic
 from fedforge_runtime.federation.superlink.address import free_port
-from fedforge_runtime.federation.superlink.certificates import CertificateFolder, make_certificates, public_key_bytes
+from fedforge_runtime.federation.superlink.certificates import CertificateFolder, make_certificates
 from fedforge_runtime.lifeline import TiedProcess
 
 REGISTERED, UNREGISTERED = 0, 1
@@ -88,7 +88,7 @@ def link(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecuredLink]:
         )
         wait_until_healthy(superlink, port, certificates)
         control = stack.enter_context(control_client(port, certificates))
-        request = RegisterNodeRequest(public_key=public_key_bytes(certificates.node_public_key(REGISTERED)))
+        request = RegisterNodeRequest(public_key=certificates.sites[REGISTERED].public_key_pem)
         node_id = control.RegisterNode(request).node_id
         nodes = {
             name: start(
@@ -184,7 +184,7 @@ def test_nobody_but_the_registered_node_is_ever_known(link: SecuredLink) -> None
 
 
 def test_a_public_key_is_registered_once(link: SecuredLink) -> None:
-    request = RegisterNodeRequest(public_key=public_key_bytes(link.certificates.node_public_key(REGISTERED)))
+    request = RegisterNodeRequest(public_key=link.certificates.sites[REGISTERED].public_key_pem)
 
     with pytest.raises(httpx.HTTPStatusError) as raised:
         link.control.RegisterNode(request)

@@ -12,15 +12,15 @@ from hypothesis import strategies as st
 
 from fedforge_runtime.errors import ConfigError
 from fedforge_runtime.federation.superlink.certificates import CertificateFolder, make_certificates
-from fedforge_runtime.federation.superlink.key_names import key_name, names_a_site, registrations, site_numbers
+from fedforge_runtime.federation.superlink.key_names import key_name, registrations, site_numbers, site_of
 from fedforge_runtime.federation.superlink.sites_file import SiteKey
 
 
 class Info:
     """As Flower describes a node."""
 
-    def __init__(self, node_id: int, name: str, public_key: bytes = b"key") -> None:
-        self.node_id, self.name, self.public_key = node_id, name, public_key
+    def __init__(self, node_id: int, name: str, public_key: bytes = b"key", status: str = "online") -> None:
+        self.node_id, self.name, self.public_key, self.status = node_id, name, public_key, status
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +40,7 @@ def test_the_file_says_number_name_and_key_of_each_site(named: CertificateFolder
 
 def test_a_superlink_tells_number_name_and_key_again(named: CertificateFolder) -> None:
     infos = [Info(70 + each.site, key_name(each), each.public_key_pem) for each in named.sites]
-    infos += [Info(90, "", b"own"), Info(91, "somebody's", b"another")]
+    infos += [Info(90, "", b"own"), Info(91, "somebody's", b"another"), Info(92, "site-7", b"old", "unregistered")]
 
     found = registrations(infos)
 
@@ -53,7 +53,7 @@ def test_a_superlink_tells_number_name_and_key_again(named: CertificateFolder) -
 def test_whatever_the_name_it_comes_back_with_its_number(site: int, name: str) -> None:
     key = SiteKey.model_construct(site=site, name=name, public_key="")
 
-    assert names_a_site(key_name(key))
+    assert site_of(key_name(key)) == site
     assert site_numbers([Info(1, key_name(key))]) == {name: site}
 
 

@@ -1,0 +1,155 @@
+"""A federation that stands: it is ready whenever its SuperLink answers, and starts the apps of `flwr run`."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from fedforge_runtime.federation.superlink import flower, flower_grid
+from fedforge_runtime.federation.superlink.address import LinkAddress, free_port
+from fedforge_runtime.federation.superlink.driver import control_client
+from fedforge_runtime.federation.superlink.executor import ServerAppExecutor
+from fedforge_runtime.federation.superlink.link_process import LinkProcess
+from fedforge_runtime.federation.superlink.standing import FederationState, read_federation
+from fedforge_runtime.home import Home
+
+GUARD_SECONDS = 180.0
+OWNER = """
+import sys
+from pathlib import Path
+from fedforge_runtime.federation.superlink import link_process
+from fedforge_runtime.federation.superlink.standing import StandingFederation, StandingSpec
+from fedforge_runtime.home import Home
+
+if __name__ == "__main__":
+    home = Home(Path(sys.argv[1]))
+    StandingFederation(StandingSpec("127.0.0.1", int(sys.argv[2]), nodes=0), home).serve()
+"""
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Home:
+    return Home(tmp_path / "home")
+
+
+@pytest.fixture
+def owner(home: Home, tmp_path: Path) -> Iterator[psutil.Process]:
+    """The process that owns a federation without nodes."""
+    program = tmp_path / "owner.py"
+    program.write_text(OWNER)
+    process = subprocess.Popen(
+        [sys.executable, str(program), str(home.root), str(free_port())],
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])},
+    )
+    try:
+        yield psutil.Process(process.pid)
+    finally:
+        process.terminate()
+        try:
+            process.wait(GUARD_SECONDS)
+        finally:
+            process.kill()
+
+
+def test_a_superlink_that_takes_long_to_start_again_makes_the_federation_ready_once_it_answers(
+    home: Home, owner: psutil.Process
+) -> None:
+    first = wait_until(lambda: state_where(home, lambda state: state.ready and state.link_process_id is not None))
+    psutil.Process(first.link_process_id).kill()
+    second = wait_until(
+        lambda: state_where(home, lambda state: state.link_process_id not in (None, first.link_process_id))
+    )
+    assert not second.ready
+    link = psutil.Process(second.link_process_id)
+    link.suspend()  # longer than anybody waits for a start in one go
+
+    stalled_at = time.monotonic()
+    while time.monotonic() - stalled_at < 3.0:
+        state = read_federation(home)
+        assert state is None or not state.ready
+        time.sleep(0.1)
+    link.resume()
+
+    again = wait_until(lambda: state_where(home, lambda state: state.ready))
+    assert (again.link_process_id, again.link_restarts) == (second.link_process_id, 1)
+
+
+def state_where(home: Home, wanted: Callable[[FederationState], bool]) -> FederationState | None:
+    state = read_federation(home)
+    return state if state is not None and wanted(state) else None
+
+
+@pytest.fixture
+def link(tmp_path: Path) -> Iterator[LinkProcess]:
+    folder = tmp_path / "link"
+    folder.mkdir()
+    process = LinkProcess(LinkAddress("127.0.0.1", free_port()), folder)
+    process.start()
+    try:
+        process.wait_until_ready()
+        yield process
+    finally:
+        process.end()
+
+
+def test_a_serverapp_that_cannot_be_started_ends_its_run_with_the_reason_and_the_next_one_is_started(
+    link: LinkProcess, tmp_path: Path
+) -> None:
+    home = Home(tmp_path / "home")
+    home.root.mkdir()
+    home.federation.write_text("where the folder for tokens and logs should be")
+    executor = ServerAppExecutor(link.address, home)
+    executor.start()
+    try:
+        first = submit(link.address)
+        status = wait_until(lambda: status_where(link.address, first, lambda status: status.status == "finished"))
+        assert status.sub_status == flower.SubStatus.FAILED
+        assert "the ServerApp cannot be started" in status.details
+
+        home.federation.unlink()
+        home.federation.mkdir()
+        second = submit(link.address)
+        wait_until(lambda: status_where(link.address, second, lambda status: status.status != flower.Status.PENDING))
+        assert list(home.federation.glob("serverapp-*.log"))
+    finally:
+        executor.stop()
+
+
+def submit(address: LinkAddress) -> int:
+    """A run of an app that is somebody's own, as `flwr run` starts one."""
+    project = (
+        '[project]\nname = "somebodys-app"\nversion = "1.0.0"\ndescription = "none"\nlicense = "Apache-2.0"\n'
+        'dependencies = []\n[tool.flwr.app]\npublisher = "somebody"\n[tool.flwr.app.components]\n'
+        'serverapp = "app:server"\nclientapp = "app:client"\n'
+    )
+    bundle = flower_grid.build_fab_from_files(
+        {"pyproject.toml": project.encode(), "app.py": b"server = client = None\n"}
+    )[0]
+    fab = flower.fab_to_proto(flower.Fab(hashlib.sha256(bundle).hexdigest(), bundle, {}))
+    with control_client(address) as control:
+        return int(control.StartRun(flower.StartRunRequest(fab=fab)).run_id)
+
+
+def status_where(address: LinkAddress, run_id: int, wanted: Callable[[Any], bool]) -> Any:
+    with control_client(address) as control:
+        status = control.ListRuns(flower.ListRunsRequest(run_id=run_id)).run_dict[run_id].status
+    return status if wanted(status) else None
+
+
+def wait_until(condition: Callable[[], Any]) -> Any:
+    deadline = time.monotonic() + GUARD_SECONDS
+    while time.monotonic() < deadline:
+        value = condition()
+        if value:
+            return value
+        time.sleep(0.05)
+    raise AssertionError(f"it did not happen within {GUARD_SECONDS:g} s")
