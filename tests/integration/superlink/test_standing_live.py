@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -24,13 +25,15 @@ from fedforge_runtime.home import Home
 
 GUARD_SECONDS = 180.0
 OWNER = """
-import sys
+import signal, sys
 from pathlib import Path
 from fedforge_runtime.federation.superlink import link_process
 from fedforge_runtime.federation.superlink.standing import StandingFederation, StandingSpec
 from fedforge_runtime.home import Home
 
 if __name__ == "__main__":
+    # What a start may take in one go, from then on.
+    signal.signal(signal.SIGUSR1, lambda *_: setattr(link_process, "_START_SECONDS", 1.0))
     home = Home(Path(sys.argv[1]))
     StandingFederation(StandingSpec("127.0.0.1", int(sys.argv[2]), nodes=0), home).serve()
 """
@@ -64,6 +67,7 @@ def test_a_superlink_that_takes_long_to_start_again_makes_the_federation_ready_o
     home: Home, owner: psutil.Process
 ) -> None:
     first = wait_until(lambda: state_where(home, lambda state: state.ready and state.link_process_id is not None))
+    owner.send_signal(signal.SIGUSR1)
     psutil.Process(first.link_process_id).kill()
     second = wait_until(
         lambda: state_where(home, lambda state: state.link_process_id not in (None, first.link_process_id))
@@ -131,9 +135,8 @@ def submit(address: LinkAddress) -> int:
         'dependencies = []\n[tool.flwr.app]\npublisher = "somebody"\n[tool.flwr.app.components]\n'
         'serverapp = "app:server"\nclientapp = "app:client"\n'
     )
-    bundle = flower_grid.build_fab_from_files(
-        {"pyproject.toml": project.encode(), "app.py": b"server = client = None\n"}
-    )[0]
+    files = {"pyproject.toml": project.encode(), "app.py": b"server = client = None\n"}
+    bundle = flower_grid.build_fab_from_files(files)[0]
     fab = flower.fab_to_proto(flower.Fab(hashlib.sha256(bundle).hexdigest(), bundle, {}))
     with control_client(address) as control:
         return int(control.StartRun(flower.StartRunRequest(fab=fab)).run_id)
