@@ -13,13 +13,13 @@ import os
 import re
 import shutil
 import uuid
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
 from fedforge_runtime import __version__
 from fedforge_runtime.clock import utc_now
@@ -27,6 +27,7 @@ from fedforge_runtime.errors import StorageError
 from fedforge_runtime.home import Home
 
 MANIFEST = "manifest.json"
+_LOOK_SECONDS = 0.2
 _REFUSALS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EACCES, errno.EPERM}
 
 
@@ -112,10 +113,15 @@ class Artifact:
 
 
 class ArtifactStore:
-    """Finds and builds artifacts under one home."""
+    """Finds and builds artifacts under one home.
 
-    def __init__(self, home: Home) -> None:
+    Args:
+        hear: called often while another process builds what is wanted; whatever it raises ends the wait.
+    """
+
+    def __init__(self, home: Home, hear: Callable[[], None] = lambda: None) -> None:
         self._root = home.assets
+        self._hear = hear
 
     def key(self, kind: str, inputs: Mapping[str, Any]) -> str:
         """20 hexadecimal digits that name what `inputs` make."""
@@ -152,7 +158,7 @@ class ArtifactStore:
         folder = self._root / kind
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            with FileLock(folder / f".{key}.lock"):
+            with self._turn(folder / f".{key}.lock"):
                 found = self.find(kind, key)
                 return found or self._build_locked(kind, key, inputs, builder, resumable)
         except Exception as error:
@@ -160,6 +166,20 @@ class ArtifactStore:
             if refusal is None:
                 raise
             raise storage_error(refusal, folder) from error
+
+    @contextmanager
+    def _turn(self, file: Path) -> Iterator[None]:
+        """Nobody else builds the same while the block runs."""
+        lock = FileLock(file)
+        while not lock.is_locked:
+            with suppress(Timeout):
+                lock.acquire(timeout=_LOOK_SECONDS)
+            if not lock.is_locked:
+                self._hear()
+        try:
+            yield
+        finally:
+            lock.release()
 
     def _build_locked(
         self,

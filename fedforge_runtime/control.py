@@ -50,7 +50,7 @@ class SignalControl:
 
     @contextmanager
     def installed(self) -> Iterator[SignalControl]:
-        """Listen to the signals while the block runs; a second Ctrl-C interrupts at once."""
+        """Listen to the signals while the block runs, and obey them; a second Ctrl-C interrupts at once."""
         before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 
         def handle(number: int, frame: FrameType | None) -> None:
@@ -63,7 +63,8 @@ class SignalControl:
         for number in before:
             signal.signal(number, handle)
         try:
-            yield self
+            with obey(self):
+                yield self
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
@@ -109,6 +110,11 @@ def raise_if_stopped(control: Control) -> None:
     """Raise `RunStoppedError` once a stop was asked for."""
     if control.desired() == "stop":
         raise RunStoppedError("the run was stopped.")
+
+
+def hear_stop() -> None:
+    """Raise `RunStoppedError` once the run in this process is to stop; for whatever waits in the midst of it."""
+    raise_if_stopped(_present)
 
 
 def await_result(outcome: Future[T], control: Control, *, timeout: float | None = None) -> T:

@@ -26,6 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedforge_runtime.config import Device, LearningConfig, RunConfig
+from fedforge_runtime.control import await_result, present_control
 from fedforge_runtime.errors import FedForgeError
 from fedforge_runtime.learning.parameters import model_sha256
 from fedforge_runtime.processes import WorkerPool
@@ -247,16 +248,16 @@ class WorkerBackend:
         self._probe_limit_seconds = probe_limit_seconds
 
     def is_built(self) -> bool:
-        return bool(self._pool.submit(_mps_is_built).result())
+        return bool(await_result(self._pool.submit(_mps_is_built), present_control()))
 
     def is_available(self) -> bool:
-        return bool(self._pool.submit(_mps_is_available).result())
+        return bool(await_result(self._pool.submit(_mps_is_available), present_control()))
 
     def run_probe(self, device: Device) -> ProbeResult:
         """Raises `TimeoutError` after the limit, `WorkerDiedError` when the process ends, or what PyTorch raises."""
         running: Future[ProbeResult] = self._pool.submit(_run_probe, device)
         try:
-            return running.result(timeout=self._probe_limit_seconds)
+            return await_result(running, present_control(), timeout=self._probe_limit_seconds)
         except TimeoutError:
             self._pool.abandon(running)
             raise

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedforge_runtime.artifacts import Artifact, ArtifactStore
+from fedforge_runtime.control import await_result, present_control
 from fedforge_runtime.data.backbone import Backbone
 from fedforge_runtime.data.images import ImageReader, open_backbone
 from fedforge_runtime.data.preprocess import numeric_versions
@@ -44,7 +45,7 @@ def prepare_tokens(
         StorageError: not enough room on the disk.
         DataError: the backbone gave a value that is not finite.
     """
-    trunk: Trunk = tools.pool.submit(describe_trunk, backbone.path).result()
+    trunk: Trunk = await_result(tools.pool.submit(describe_trunk, backbone.path), present_control())
     unshifted = {
         "dataset": dataset.key,
         "preprocess": preprocessing.key,

@@ -17,7 +17,7 @@ from typing import Any, Literal
 
 from fedforge_runtime.artifacts import Artifact, ArtifactStore, read_json, write_json
 from fedforge_runtime.config import LearningConfig, Mode, RunConfig, read_run_config
-from fedforge_runtime.control import SignalControl
+from fedforge_runtime.control import SignalControl, hear_stop
 from fedforge_runtime.data.partition import load_client_rows
 from fedforge_runtime.data.preprocess import numeric_versions
 from fedforge_runtime.errors import RunError, RunStoppedError
@@ -77,7 +77,7 @@ def record_bounds(folder: RunFolder, *, home: Home, narrator: Narrator) -> dict[
             artifact = compute_bounds(
                 config,
                 inputs,
-                store=ArtifactStore(home),
+                store=ArtifactStore(home, hear_stop),
                 pool=pool,
                 report=narrator.bounds,
                 check_stop=control.raise_if_stopped,

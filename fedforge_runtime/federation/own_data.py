@@ -6,7 +6,7 @@ from pathlib import Path
 
 from fedforge_runtime.artifacts import Artifact, ArtifactStore, read_json
 from fedforge_runtime.config import PartitionConfig, RunConfig
-from fedforge_runtime.control import SignalControl
+from fedforge_runtime.control import SignalControl, hear_stop
 from fedforge_runtime.data.row_pass import PassTools
 from fedforge_runtime.data.sources import prepare_dataset, read_dataset_facts
 from fedforge_runtime.errors import AuditFailedError, ConfigError
@@ -44,7 +44,7 @@ def prepare_own_shard(
     check_preparation(own, home)
     home.require_writable()
     start_template()
-    store = ArtifactStore(home)
+    store = ArtifactStore(home, hear_stop)
     dataset = prepare_dataset(own.dataset, home=home, store=store, notify=narrator.notice)
     _audit(dataset, own, home=home, store=store, narrator=narrator, allow_findings=allow_findings)
     workers = own.runtime.worker_count(usable_cores())

@@ -9,7 +9,7 @@ from typing import Literal
 
 from fedforge_runtime.artifacts import Artifact, ArtifactStore
 from fedforge_runtime.config import RunConfig, read_run_config
-from fedforge_runtime.control import SignalControl
+from fedforge_runtime.control import SignalControl, hear_stop
 from fedforge_runtime.data.backbone import Backbone, check_backbone, resolve_backbone
 from fedforge_runtime.data.carry import carry_block
 from fedforge_runtime.data.features import prepare_features
@@ -206,7 +206,7 @@ def prepare_everything(
     """
     check_preparation(config, home)
     home.require_writable()
-    store = ArtifactStore(home)
+    store = ArtifactStore(home, hear_stop)
     if until == "dataset":
         return [_prepare_data(config, home=home, store=store, narrator=narrator)[0]]
     start_template()

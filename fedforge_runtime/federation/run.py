@@ -20,7 +20,7 @@ from fedforge_runtime.artifacts import (
 )
 from fedforge_runtime.clock import monotonic
 from fedforge_runtime.config import RunConfig, RuntimeConfig, read_run_config
-from fedforge_runtime.control import AlwaysRun, BothControls, Control, SignalControl, obey
+from fedforge_runtime.control import AlwaysRun, BothControls, Control, SignalControl, hear_stop, obey
 from fedforge_runtime.data.row_pass import PassTools
 from fedforge_runtime.devices import DeviceDecision, DeviceRequest, WorkerBackend, decide_device, keep_device
 from fedforge_runtime.environment import allow_mps_fallback, given_attempt
@@ -179,7 +179,7 @@ def _session(home: Home, narrator: Narrator, config: RunConfig, engine: Engine |
     engine = engine or open_engine(config.runtime.engine)
     workers = config.runtime.worker_count(len(config.sites))
     with WorkerPool(workers, threads=config.runtime.threads_per_worker) as pool:
-        yield _Session(config, home, ArtifactStore(home), pool, workers, narrator, engine, monotonic())
+        yield _Session(config, home, ArtifactStore(home, hear_stop), pool, workers, narrator, engine, monotonic())
 
 
 @dataclass(frozen=True)

@@ -31,7 +31,7 @@ from fedforge_runtime.artifacts import (
     write_json,
 )
 from fedforge_runtime.config import Mode, RunConfig, explain_problems
-from fedforge_runtime.control import SignalControl
+from fedforge_runtime.control import SignalControl, hear_stop
 from fedforge_runtime.data.backbone import read_backbone
 from fedforge_runtime.data.features import FEATURES
 from fedforge_runtime.data.partition import ClientRows, load_client_rows, load_scanner_shift
@@ -328,7 +328,7 @@ def make_shards(config: RunConfig, *, home: Home, narrator: Narrator) -> Artifac
     check_preparation(config, home)
     home.require_writable()
     start_template()
-    store = ArtifactStore(home)
+    store = ArtifactStore(home, hear_stop)
     workers = config.runtime.worker_count(config.partition.clients)
     with WorkerPool(workers, threads=config.runtime.threads_per_worker) as pool:
         prepared = prepare(config, home=home, store=store, pool=pool, narrator=narrator)

@@ -12,7 +12,6 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import CancelledError, Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from types import TracebackType
@@ -38,6 +37,19 @@ def _initialise_worker(threads: int) -> None:
     torch.set_num_threads(threads)
 
 
+def _nothing() -> None:
+    """What has an executor start its process."""
+
+
+def _process_of(executor: ProcessPoolExecutor) -> ProcessIdentity | None:
+    """The one process of an executor; `None` where it has ended already."""
+    (process_id,) = executor._processes
+    try:
+        return ProcessIdentity.of(process_id)
+    except ProcessLookupError:
+        return None
+
+
 @dataclass
 class _Task:
     function: Callable[..., Any]
@@ -59,13 +71,14 @@ class _Slot:
             self.executor = ProcessPoolExecutor(
                 1, mp_context=template_context(), initializer=_initialise_worker, initargs=(threads,)
             )
-            self.process: Future[ProcessIdentity] = self.executor.submit(ProcessIdentity.own)
+            self.executor.submit(_nothing)
+        self.process = _process_of(self.executor)
         self.task: _Task | None = None
 
     def kill(self) -> None:
         """Have the process end at once, whatever it is doing."""
-        with suppress(BrokenProcessPool, CancelledError):
-            self.process.result().send(signal.SIGKILL)
+        if self.process:
+            self.process.send(signal.SIGKILL)
 
     def join(self) -> None:
         """Wait until the process is gone."""

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from fedforge_runtime.control import present_control, raise_if_stopped
+from fedforge_runtime.control import hear_stop
 from fedforge_runtime.federation.engines.base import Federation
 from fedforge_runtime.federation.superlink.address import LinkAddress, free_port
 from fedforge_runtime.federation.superlink.driver import driven_run
@@ -50,7 +50,7 @@ def _own_federation(federation: Federation) -> Iterator[LinkProcess]:
             node.start()
         for node in nodes:
             stack.callback(node.ask_to_stop)  # all of them, before the first is waited for
-        link.wait_until_ready(lambda: raise_if_stopped(present_control()))
+        link.wait_until_ready(hear_stop)
         yield link
 
 

@@ -46,7 +46,7 @@ class ServerAppExecutor:
     def stop(self) -> None:
         """End it and every ServerApp that it has started."""
         self._stop.set()
-        self._thread.join()
+        self._thread.join(_GRACE_SECONDS)  # it may be in a request that nobody answers, and ends with this process
         for process in self._processes:
             process.end(grace=_GRACE_SECONDS)
 

@@ -6,6 +6,7 @@ import errno
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from fedforge_runtime.artifacts import (
     write_atomically,
     write_json,
 )
-from fedforge_runtime.errors import StorageError
+from fedforge_runtime.errors import RunStoppedError, StorageError
 from fedforge_runtime.home import Home
 
 INPUTS = {"flag": "bloodmnist", "code": 1}
@@ -300,3 +301,27 @@ def end(process: subprocess.Popen[str] | None) -> None:
     if process:
         process.kill()
         process.communicate()
+
+
+def test_who_waits_for_another_process_to_build_the_same_hears_a_stop(tmp_path: Path) -> None:
+    home = Home(tmp_path / "home")
+    building, release = threading.Event(), threading.Event()
+
+    def build_slowly(folder: Path) -> dict[str, Any]:
+        building.set()
+        release.wait()
+        return {}
+
+    def stopped() -> None:
+        raise RunStoppedError("the run was stopped.")
+
+    builder = threading.Thread(target=lambda: ArtifactStore(home).build("thing", {"a": 1}, build_slowly))
+    builder.start()
+    try:
+        building.wait()
+        with pytest.raises(RunStoppedError):
+            ArtifactStore(home, stopped).build("thing", {"a": 1}, lambda folder: {})
+    finally:
+        release.set()
+        builder.join()
+    assert not ArtifactStore(home, stopped).build("thing", {"a": 1}, lambda folder: {}).created

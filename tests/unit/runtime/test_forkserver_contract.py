@@ -50,3 +50,19 @@ def test_the_template_is_gone_as_soon_as_the_command_is() -> None:
     assert processes
     _, alive = psutil.wait_procs([psutil.Process(each) for each in processes if psutil.pid_exists(each)], timeout=60)
     assert alive == []
+
+
+def test_an_executor_keeps_its_process_under_the_private_name_that_is_used() -> None:
+    code = (
+        "import multiprocessing, os\n"
+        "from concurrent.futures import ProcessPoolExecutor\n"
+        "if __name__ == '__main__':\n"
+        "    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context('forkserver')) as executor:\n"
+        "        asked = executor.submit(os.getpid)\n"
+        "        (process_id,) = executor._processes\n"
+        "        print(process_id == asked.result())\n"
+    )
+
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+
+    assert (done.returncode, done.stdout) == (0, "True\n"), done.stderr
