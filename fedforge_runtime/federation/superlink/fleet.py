@@ -271,9 +271,11 @@ class FleetConnection:
             raise LinkAwayError(f"{type(error).__name__}: {error}") from error
         except httpx.TransportError as error:
             raise LinkAwayError(f"{type(error).__name__}: {error}") from error
+        except ValueError as error:  # a page where a message should be
+            raise LinkAwayError(f"something else answers there: {error}") from error
         except httpx.HTTPStatusError as error:
             status, code = error.response.status_code, _flower_code(error)
-            if status in _AWAY:
+            if status in _AWAY or not _is_superlinks(error.response):
                 raise LinkAwayError(f"HTTP {status}") from error
             if code == flower.ApiErrorCode.FLEET_RUN_STATUS_NOT_ALLOWED or status == httpx.codes.FORBIDDEN:
                 raise RunOverError from error
@@ -285,6 +287,15 @@ class FleetConnection:
                     "it takes 5 s ahead to 5 minutes behind"
                 ) from error
             raise
+
+
+def _is_superlinks(response: httpx.Response) -> bool:
+    """Whether a refusal is a SuperLink's own: a proxy's would say something else the next time."""
+    try:
+        described = response.json()
+    except ValueError:
+        return False
+    return isinstance(described, dict) and "detail" in described
 
 
 def _flower_code(error: httpx.HTTPStatusError) -> int | None:
