@@ -7,6 +7,7 @@
         link.stall()                        # takes connections and requests and moves no byte, until the next change
         link.refuse()                       # nobody listens
         link.answer(429, {"Retry-After": "1"})   # HTTP only: a page of HTML, or what `body` says, for every request
+        link.answer_bytes(b"...")           # the same with bytes that may be no HTTP at all
         link.pass_on()                      # all is well again; bytes that were stalled go on
 
 Every change has come to pass when its method returns. `struck` counts the connections that were disturbed since the
@@ -62,6 +63,7 @@ class BadLink:
         self._thread = threading.Thread(target=self._loop.run_forever, name="bad-link", daemon=True)
         self._server: asyncio.Server | None = None
         self._open: set[asyncio.StreamWriter] = set()
+        self._behind: set[asyncio.StreamWriter] = set()
         self._tasks: set[asyncio.Task[Any]] = set()
         self._moving = asyncio.Event()
 
@@ -105,7 +107,11 @@ class BadLink:
         every = {"Content-Type": content_type, "Content-Length": str(len(body)), "Connection": "close"}
         every |= headers or {}
         lines = [f"HTTP/1.1 {status} {HTTPStatus(status).phrase}", *(f"{name}: {text}" for name, text in every.items())]
-        self._change(_Mode("answer", answer="\r\n".join([*lines, "", ""]).encode() + body))
+        self.answer_bytes("\r\n".join([*lines, "", ""]).encode() + body)
+
+    def answer_bytes(self, content: bytes) -> None:
+        """Cut what is open and answer every HTTP request with these bytes, whatever they are."""
+        self._change(_Mode("answer", answer=content))
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -132,7 +138,7 @@ class BadLink:
         if mode.kind == "stall":
             self._moving.clear()
         elif mode.kind in ("reset", "refuse", "answer"):
-            for writer in list(self._open):
+            for writer in [*self._open, *self._behind]:
                 self._cut(writer)
         if mode.kind == "refuse" and self._server is not None:
             self._server.close()
@@ -181,7 +187,7 @@ class BadLink:
 
     async def _join(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         far_reader, far_writer = await asyncio.open_connection(*self._target)
-        self._open.add(far_writer)
+        self._behind.add(far_writer)
         try:
             async with asyncio.TaskGroup() as pumps:
                 pumps.create_task(self._pump(reader, far_writer))
@@ -189,7 +195,7 @@ class BadLink:
         except* OSError:
             self._cut(writer)
         finally:
-            self._open.discard(far_writer)
+            self._behind.discard(far_writer)
             far_writer.close()
 
     async def _pump(
@@ -217,7 +223,7 @@ class BadLink:
     def _cut(self, writer: asyncio.StreamWriter) -> None:
         if writer.transport.is_closing():
             return
-        self.struck += 1
+        self.struck += writer in self._open
         with suppress(OSError):
             writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RST)
         writer.transport.abort()

@@ -51,6 +51,7 @@ from fedforge_runtime.remote_control import RemoteControl
 from fedforge_runtime.telemetry.emitter import Emitter, Heartbeat
 from fedforge_runtime.telemetry.monitor_client import MonitorAddress
 from fedforge_runtime.telemetry.outbox import Outbox, OutboxFiles
+from fedforge_runtime.telemetry.reach import MonitorReach
 from monitor.schema import RunFailed, RunRequest, RunRequested, RunResumed, RunStopped
 
 
@@ -227,9 +228,11 @@ class _Attempt:
             return
         folder = self.folder
         files = OutboxFiles(folder.events, folder.outbox, folder.refused_events)
+        meanwhile = "The run goes on; its events wait in its log."
+        reach = MonitorReach(address, self.session.narrator.notice, meanwhile=meanwhile)
         with (
-            Outbox(files, address, run_id=folder.run_id, say=self.session.narrator.notice),
-            RemoteControl(address, run_id=folder.run_id, attempt=self.number) as control,
+            Outbox(files, reach, run_id=folder.run_id),
+            RemoteControl(reach, run_id=folder.run_id, attempt=self.number) as control,
         ):
             yield control
 
