@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,6 +38,9 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, no_args_
 HomeOption = Annotated[Path | None, typer.Option("--home", help="default $FEDFORGE_HOME or ./.fedforge")]
 MonitorPort = Annotated[int, typer.Option(min=0, max=65535, help="of the monitor; 0 takes a free one")]
 DagsterPort = Annotated[int, typer.Option(min=0, max=65535, help="of Dagster's pages; 0 takes a free one")]
+BehindProxy = Annotated[
+    bool, typer.Option("--behind-proxy", help="of the monitor: a proxy on this machine passes requests on")
+]
 Detach = Annotated[bool, typer.Option("--detach", help="return once everything answers; fedforge down ends it")]
 
 
@@ -58,19 +62,27 @@ class State:
 
 @app.command()
 def up(
-    home: HomeOption = None, monitor_port: MonitorPort = 8400, dagster_port: DagsterPort = 3000, detach: Detach = False
+    home: HomeOption = None,
+    monitor_port: MonitorPort = 8400,
+    dagster_port: DagsterPort = 3000,
+    behind_proxy: BehindProxy = False,
+    detach: Detach = False,
 ) -> None:
     """Serve monitor and Dagster until Ctrl-C."""
     chosen = Home.resolve(home)
     chosen.require_writable()
     folder = _folder(chosen)
     folder.mkdir(parents=True, exist_ok=True)
+    monitor_options = ["--behind-proxy"] if behind_proxy else []
     if detach:
-        _detach(chosen, monitor_port, dagster_port)
+        ports = ("--monitor-port", str(monitor_port), "--dagster-port", str(dagster_port))
+        _detach(chosen, [*ports, *monitor_options])
         return
     try:
         with FileLock(folder / ".lock", timeout=0):
-            _serve(chosen, _taken(monitor_port, "--monitor-port"), _taken(dagster_port, "--dagster-port"))
+            _serve(
+                chosen, _taken(monitor_port, "--monitor-port"), _taken(dagster_port, "--dagster-port"), monitor_options
+            )
     except Timeout as error:
         raise UpError(f"{chosen.root} is up already.", remedy="End it with: fedforge down") from error
 
@@ -91,12 +103,12 @@ def down(home: HomeOption = None) -> None:
     typer.echo("ended")
 
 
-def _serve(home: Home, monitor_port: int, dagster_port: int) -> None:
+def _serve(home: Home, monitor_port: int, dagster_port: int, monitor_options: Sequence[str]) -> None:
     stop = StopSignal()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
     state = State(os.getpid(), f"http://{_HOST}:{monitor_port}", f"http://{_HOST}:{dagster_port}")
-    parts = _parts(home, state)
+    parts = _parts(home, state, monitor_options)
     try:
         if start_in_order(parts, stop):
             write_json(_state_file(home), vars(state))
@@ -108,7 +120,7 @@ def _serve(home: Home, monitor_port: int, dagster_port: int) -> None:
         _state_file(home).unlink(missing_ok=True)
 
 
-def _parts(home: Home, state: State) -> list[Part]:
+def _parts(home: Home, state: State, monitor_options: Sequence[str]) -> list[Part]:
     """In the order in which they need each other; the monitor is ended last, so that it hears of every end."""
     dagster_home, code_port = _dagster_home(home), free_port()
     environment = {
@@ -130,7 +142,7 @@ def _parts(home: Home, state: State) -> list[Part]:
     return [
         Part(
             "monitor",
-            [sys.executable, "-m", "monitor", "--port", _port(state.monitor)],
+            [sys.executable, "-m", "monitor", "--port", _port(state.monitor), *monitor_options],
             environment,
             log("monitor"),
             lambda: _answers(f"{state.monitor}/api/ready"),
@@ -175,14 +187,13 @@ def _make_storage(command: list[str], environment: dict[str, str]) -> None:
         raise UpError(f"Dagster cannot use {environment['DAGSTER_HOME']}: {words}")
 
 
-def _detach(home: Home, monitor_port: int, dagster_port: int) -> None:
+def _detach(home: Home, options: Sequence[str]) -> None:
     if _read_state(home) is not None:
         raise UpError(f"{home.root} is up already.", remedy="End it with: fedforge down")
     log = _folder(home) / "up.log"
-    ports = ("--monitor-port", str(monitor_port), "--dagster-port", str(dagster_port))
     with log.open("wb") as output:
         process = subprocess.Popen(
-            [sys.executable, "-m", "fedforge_pipelines.up", "up", "--home", str(home.root), *ports],
+            [sys.executable, "-m", "fedforge_pipelines.up", "up", "--home", str(home.root), *options],
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
