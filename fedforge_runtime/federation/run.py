@@ -204,7 +204,7 @@ class _Attempt:
                     inputs = self._inputs(prepared, control)
                 self.session.pool.close()
                 featured_at = monotonic()
-                self._federate(inputs)
+                self._federate(inputs, emitter)
             except BaseException as error:
                 refusal = disk_refusal(error)
                 failure = storage_error(refusal, folder.path) if refusal else error
@@ -266,14 +266,15 @@ class _Attempt:
             self.session.narrator.notice(text)
         return decision
 
-    def _federate(self, inputs: RunInputs) -> None:
+    def _federate(self, inputs: RunInputs, emitter: Emitter) -> None:
         from fedforge_runtime.federation.server_app import app
 
         config = self.session.config
         config = config.model_copy(update={"learning": inputs.device.applied_to(config.learning)})
         engine = self.session.engine
         handed = engine.holds_shards and config.federation.site_data == "partition"
-        shards = prepare_shards(config, inputs, store=self.session.store) if handed else None
+        with Heartbeat(emitter, node_id="server"):
+            shards = prepare_shards(config, inputs, store=self.session.store) if handed else None
         settings = RunSettings(
             self.folder, self.number, config, inputs, _replay(self.folder), shards.key if shards else None
         )
