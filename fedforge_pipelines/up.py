@@ -19,7 +19,6 @@ from typing import Annotated
 import httpx
 import psutil
 import typer
-from filelock import FileLock, Timeout
 
 from fedforge_pipelines.supervision import Part, end, start_in_order, supervise
 from fedforge_runtime.artifacts import read_json, write_json
@@ -27,6 +26,7 @@ from fedforge_runtime.commands.output import fail
 from fedforge_runtime.errors import FedForgeError
 from fedforge_runtime.federation.superlink.address import free_port
 from fedforge_runtime.home import Home
+from fedforge_runtime.ownership import OwnedError, is_owned, owning
 from fedforge_runtime.stop_signal import StopSignal
 
 _LOOK_SECONDS = 0.2
@@ -79,11 +79,11 @@ def up(
         _detach(chosen, [*ports, *monitor_options])
         return
     try:
-        with FileLock(folder / ".lock", timeout=0):
-            _serve(
-                chosen, _taken(monitor_port, "--monitor-port"), _taken(dagster_port, "--dagster-port"), monitor_options
-            )
-    except Timeout as error:
+        with owning(_lock_file(chosen)):
+            _state_file(chosen).unlink(missing_ok=True)  # of one that was killed: its process id is another's now
+            free = _taken(monitor_port, "--monitor-port"), _taken(dagster_port, "--dagster-port")
+            _serve(chosen, *free, monitor_options)
+    except OwnedError as error:
         raise UpError(f"{chosen.root} is up already.", remedy="End it with: fedforge down") from error
 
 
@@ -92,14 +92,18 @@ def down(home: HomeOption = None) -> None:
     """End what `fedforge up` has started."""
     chosen = Home.resolve(home)
     state = _read_state(chosen)
+    if state is None and is_owned(_lock_file(chosen)):
+        raise UpError(f"{chosen.root} is being started, or is ending.", remedy="Try again in a moment.")
     if state is None:
         raise UpError(f"nothing of {chosen.root} is up.", remedy="Start it with: fedforge up")
-    process = psutil.Process(state.process_id)
-    process.terminate()
-    try:
-        process.wait(timeout=_END_SECONDS)
-    except psutil.TimeoutExpired as error:
-        raise UpError(f"process {state.process_id} has not ended within {_END_SECONDS:g} s.") from error
+    with suppress(psutil.NoSuchProcess):  # it has ended meanwhile
+        process = psutil.Process(state.process_id)
+        if _read_state(chosen) == state:  # so that it is not the id of a later process
+            process.terminate()
+            try:
+                process.wait(timeout=_END_SECONDS)
+            except psutil.TimeoutExpired as error:
+                raise UpError(f"process {state.process_id} has not ended within {_END_SECONDS:g} s.") from error
     typer.echo("ended")
 
 
@@ -215,17 +219,15 @@ def _state_file(home: Home) -> Path:
     return _folder(home) / "state.json"
 
 
+def _lock_file(home: Home) -> Path:
+    return _folder(home) / ".lock"
+
+
 def _read_state(home: Home) -> State | None:
-    """Of what is up; `None` where its lock is free: then it has ended, whatever is written."""
-    if not _folder(home).is_dir():
-        return None
-    try:
-        with FileLock(_folder(home) / ".lock", timeout=0):
-            return None
-    except Timeout:
-        pass
-    with suppress(OSError, ValueError, TypeError):
-        return State(**read_json(_state_file(home)))
+    """Of what is up; `None` where nobody owns it: then it has ended, whatever is written."""
+    if is_owned(_lock_file(home)):
+        with suppress(OSError, ValueError, TypeError):
+            return State(**read_json(_state_file(home)))
     return None
 
 

@@ -8,8 +8,6 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
 from fedforge_runtime.artifacts import (
     ArtifactStore,
     disk_refusal,
@@ -46,6 +44,7 @@ from fedforge_runtime.federation.strategies import build_strategy
 from fedforge_runtime.federation.superlink.address import LinkAddress
 from fedforge_runtime.home import Home, RunFolder
 from fedforge_runtime.narration import Narrator
+from fedforge_runtime.ownership import OwnedError, owning
 from fedforge_runtime.processes import UntilLoaded, WorkerPool, start_template
 from fedforge_runtime.remote_control import RemoteControl
 from fedforge_runtime.telemetry.emitter import Emitter, Heartbeat
@@ -342,10 +341,9 @@ def _start_template(config: RunConfig) -> None:
 @contextmanager
 def _locked(folder: RunFolder) -> Iterator[None]:
     try:
-        # A second's patience, since whoever looks at a run's state touches the lock too.
-        with FileLock(folder.lock, timeout=1):
+        with owning(folder.lock):
             yield
-    except Timeout as error:
+    except OwnedError as error:
         raise RunError(
             f"the run {folder.run_id!r} is being executed by another process.",
             remedy="Wait for it, or stop it.",
