@@ -5,19 +5,37 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from typing import Any
+import time
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import httpx
 
 from fedforge_runtime.attempts import report_end
 from fedforge_runtime.background import Background
 from fedforge_runtime.backoff import Backoff
+from fedforge_runtime.clock import monotonic
 from fedforge_runtime.telemetry.answers import Lease, Run
-from fedforge_runtime.telemetry.monitor_client import AskError, MonitorAddress, MonitorClient, MonitorRefusedError
+from fedforge_runtime.telemetry.monitor_client import (
+    AskError,
+    MonitorAddress,
+    MonitorAwayError,
+    MonitorClient,
+    MonitorRefusedError,
+)
 from monitor.schema import RunStopped
 
 _RENEW_SECONDS = 2.0
 _LONGEST_RETRY_SECONDS = 5.0
+_FIRST_RETRY_SECONDS = 0.5
+_PATIENCE_SECONDS = 30.0
+_NOT_DONE = (
+    httpx.codes.REQUEST_TIMEOUT,
+    httpx.codes.TOO_EARLY,
+    httpx.codes.TOO_MANY_REQUESTS,
+    httpx.codes.SERVICE_UNAVAILABLE,
+)
+_AnswerT = TypeVar("_AnswerT")
 _OVER = (httpx.codes.NOT_FOUND, httpx.codes.CONFLICT)
 _HELD: dict[str, Claim] = {}
 """Claims of this process, by run: the steps of a Dagster run share it."""
@@ -91,12 +109,26 @@ def hold(address: MonitorAddress, run_id: str, request: dict[str, Any] | None, c
         if run_id not in _HELD:
             with MonitorClient(address) as client:
                 if request is not None:
-                    client.ask("POST", "/api/runs", Run, json={"run_id": run_id, "request": request})
-                lease = client.ask("POST", f"/api/runs/{run_id}/claim", Lease, json=claimant)
+                    asked = {"run_id": run_id, "request": request}
+                    _ask_patiently(lambda: client.ask("POST", "/api/runs", Run, json=asked))
+                lease = _ask_patiently(lambda: client.ask("POST", f"/api/runs/{run_id}/claim", Lease, json=claimant))
             claim = Claim(address, run_id, lease["lease_id"], lease["attempt"])
             claim.__enter__()
             _HELD[run_id] = claim
         return _HELD[run_id]
+
+
+def _ask_patiently(ask: Callable[[], _AnswerT]) -> _AnswerT:
+    """Ask again what was surely not done, for a while: a step that fails for that costs a launch of the request."""
+    away, until = Backoff(_FIRST_RETRY_SECONDS, _LONGEST_RETRY_SECONDS), monotonic() + _PATIENCE_SECONDS
+    while True:
+        try:
+            return ask()
+        except MonitorAwayError as error:
+            pause = away.after_failure(error.retry_after)
+            if error.status not in _NOT_DONE or monotonic() + pause > until:
+                raise
+            time.sleep(pause)
 
 
 def release(run_id: str) -> None:

@@ -11,7 +11,9 @@ from fedforge_runtime.telemetry.answers import Wanted
 from fedforge_runtime.telemetry.monitor_client import AskError, MonitorClient, MonitorRefusedError
 from fedforge_runtime.telemetry.reach import MonitorReach
 
-_WAIT_SECONDS = 20.0
+_WAIT_SECONDS = 10.0
+_ANSWER_SECONDS = 5.0
+"""Beside the wait: on a connection that is dead without a word, the run is deaf for no longer than both."""
 _FIRST_LOOK_SECONDS = 0.02
 """The monitor hears of a run from its log, a moment after the run has asked for the first time."""
 _LONGEST_LOOK_SECONDS = 0.5
@@ -31,7 +33,7 @@ class RemoteControl(Background):
     def __init__(self, reach: MonitorReach, *, run_id: str, attempt: int) -> None:
         # An answer that is waited for is of no use any more at the end: the thread ends with the process.
         super().__init__("remote-control", patience=0)
-        self._client = MonitorClient(reach.address)
+        self._client = MonitorClient(reach.address, patience=_WAIT_SECONDS + _ANSWER_SECONDS)
         self._path = f"/api/runs/{run_id}/desired"
         self._attempt = attempt
         self._reach = reach

@@ -313,6 +313,24 @@ def test_a_claim_outlasts_what_a_proxy_answers_so_that_no_second_attempt_is_clai
     assert held.attempt == 1
 
 
+def test_a_claim_that_is_told_to_wait_waits(client: httpx.Client, link: BadLink) -> None:
+    link.answer(429, {"Retry-After": "0"})
+    taken: list[claim.Claim] = []
+
+    def take() -> None:
+        taken.append(claim.hold(MonitorAddress.parse(link.url), "patient", {"phase": "blood"}, {"claimant": "a test"}))
+
+    taking = threading.Thread(target=take, daemon=True)
+    taking.start()
+    struck(link, 1)
+    link.pass_on()
+    taking.join(60)
+    claim.release("patient")
+
+    assert [each.attempt for each in taken] == [1]
+    assert client.get("/api/runs/patient").json()["claimed_by"] == "a test"
+
+
 def test_who_watches_a_run_goes_on_after_an_outage(client: httpx.Client, link: BadLink, said: list[str]) -> None:
     assert client.post("/api/events", json={"events": [started("watched")]}).is_success
     address = MonitorAddress.parse(link.url)
