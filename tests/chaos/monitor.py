@@ -43,6 +43,7 @@ def main() -> int:
     found = [(trial.seed, trial.problems) for trial in trials] + [(each.seed, each.problems) for each in link_trials]
     problems = [f"seed {seed}: {problem}" for seed, texts in found for problem in texts]
     totals = {name: sum(getattr(trial, name) for trial in trials) for name in _COUNTED}
+    RESULTS.parent.mkdir(exist_ok=True)
     write_json(
         RESULTS,
         {
