@@ -56,7 +56,7 @@ format: install  ## let ruff put the code in order
 sim-smoke: install  ## one round of two clients in Flower's Ray simulation
 	$(BIN)/fedforge run blood --engine ray --data phantom --backbone untrained --clients 2 --rounds 1 --set dataset.limit=120
 
-chaos: install  ## kill federations and monitors at random moments; writes benchmarks/results/chaos*.json
+chaos: install  ## kill federations and monitors, and fail the way between, at random moments; writes benchmarks/results/chaos*.json
 	$(BIN)/python -m tests.chaos
 	$(BIN)/python -m tests.chaos.monitor
 

@@ -11,7 +11,8 @@ from fedforge_pipelines.claim import claimant_name, emitter_id
 from fedforge_pipelines.fedforge import Fedforge
 from fedforge_pipelines.jobs import BASELINE_REGRESSION, CURRICULUM, JOBS, phase_job
 from fedforge_runtime.attempts import report_end
-from fedforge_runtime.telemetry.monitor_client import MonitorAddress, MonitorAwayError, MonitorClient
+from fedforge_runtime.telemetry.answers import Run, Runs
+from fedforge_runtime.telemetry.monitor_client import AskError, MonitorAddress, MonitorClient
 from monitor.schema import RunFailed, RunStopped
 
 ACTIVE = [
@@ -55,8 +56,8 @@ def requested_runs(context: dg.SensorEvaluationContext, fedforge: Fedforge) -> I
         return
     try:
         with MonitorClient(MonitorAddress.parse(url)) as client:
-            runs = client.ask("GET", "/api/runs", params={"claimable": True, "limit": 100})["runs"]
-    except MonitorAwayError as error:
+            runs = client.ask("GET", "/api/runs", Runs, params={"claimable": True, "limit": 100})["runs"]
+    except AskError as error:
         yield dg.SkipReason(str(error))
         return
     asked = [run for run in reversed(runs) if run["request"]]
@@ -74,13 +75,13 @@ def requested_runs(context: dg.SensorEvaluationContext, fedforge: Fedforge) -> I
             _report(url, run["run_id"], next_attempt(run), RunFailed, reason, unclaimed=True)
 
 
-def next_attempt(run: dict[str, Any]) -> int:
+def next_attempt(run: Run) -> int:
     """The attempt that whoever claims a run carries out."""
     attempt: int = run["attempt"]
     return attempt + 1 if run["state"] == "lost" else attempt
 
 
-def launches(instance: dg.DagsterInstance, run: dict[str, Any]) -> Sequence[dg.DagsterRun]:
+def launches(instance: dg.DagsterInstance, run: Run) -> Sequence[dg.DagsterRun]:
     """The Dagster runs for the attempt that is waited for, the latest first."""
     return instance.get_runs(dg.RunsFilter(tags=_tags(run)))
 
@@ -90,14 +91,16 @@ def former_run(instance: dg.DagsterInstance, run_id: str) -> dg.DagsterRun | Non
     return next(iter(instance.get_runs(dg.RunsFilter(tags={RUN_ID_TAG: run_id}), limit=1)), None)
 
 
-def request_for(run: dict[str, Any], earlier: int, former: dg.DagsterRun | None) -> dg.RunRequest:
+def request_for(run: Run, earlier: int, former: dg.DagsterRun | None) -> dg.RunRequest:
     """The Dagster run for a request.
 
     Args:
         earlier: how many there were for the same attempt that ended before it began.
         former: what it was carried out by before: its settings are kept, and a curriculum goes on to the phases after.
     """
-    request, key = run["request"], settings_key(run["request"]["phase"])
+    request = run["request"]
+    assert request is not None
+    key = settings_key(request["phase"])
     resources: Any = former.run_config.get("resources", {}) if former else {}
     settings = {
         **resources.get(key, {}).get("config", {}),
@@ -122,7 +125,7 @@ def _from_phase_on(phase: str, curriculum: dg.DagsterRun) -> list[dg.AssetKey]:
     return [key for key in coming if curriculum.asset_selection is None or key in curriculum.asset_selection]
 
 
-def _tags(run: dict[str, Any]) -> dict[str, str]:
+def _tags(run: Run) -> dict[str, str]:
     return {RUN_ID_TAG: run["run_id"], ATTEMPT_TAG: str(next_attempt(run))}
 
 

@@ -5,11 +5,19 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from typing import Any
+import time
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import httpx
 
 from fedforge_runtime.attempts import report_end
 from fedforge_runtime.background import Background
+from fedforge_runtime.backoff import Backoff
+from fedforge_runtime.clock import monotonic
+from fedforge_runtime.telemetry.answers import Lease, Run
 from fedforge_runtime.telemetry.monitor_client import (
+    AskError,
     MonitorAddress,
     MonitorAwayError,
     MonitorClient,
@@ -18,6 +26,17 @@ from fedforge_runtime.telemetry.monitor_client import (
 from monitor.schema import RunStopped
 
 _RENEW_SECONDS = 2.0
+_LONGEST_RETRY_SECONDS = 5.0
+_FIRST_RETRY_SECONDS = 0.5
+_PATIENCE_SECONDS = 30.0
+_NOT_DONE = (
+    httpx.codes.REQUEST_TIMEOUT,
+    httpx.codes.TOO_EARLY,
+    httpx.codes.TOO_MANY_REQUESTS,
+    httpx.codes.SERVICE_UNAVAILABLE,
+)
+_AnswerT = TypeVar("_AnswerT")
+_OVER = (httpx.codes.NOT_FOUND, httpx.codes.CONFLICT)
 _HELD: dict[str, Claim] = {}
 """Claims of this process, by run: the steps of a Dagster run share it."""
 _LOCK = threading.Lock()
@@ -33,30 +52,36 @@ class Claim(Background):
     """
 
     def __init__(self, address: MonitorAddress, run_id: str, lease_id: str, attempt: int) -> None:
-        super().__init__(f"claim-{run_id}")
+        super().__init__(f"claim-{run_id}", patience=0)
+        self._client = MonitorClient(address)
         self.attempt = attempt
         self.handed_on = False
         """The federated run has begun: it hears of a stop itself."""
         self._run_id = run_id
-        self._address = address
         self._path = f"/api/runs/{run_id}/leases/{lease_id}"
 
     def _work(self) -> None:
-        with MonitorClient(self._address) as client:
-            while not self._ending.wait(_RENEW_SECONDS):
+        away = Backoff(_RENEW_SECONDS, _LONGEST_RETRY_SECONDS)
+        pause = _RENEW_SECONDS
+        with self._client as client:
+            while not self._ending.wait(pause):
                 try:
-                    lease = client.ask("POST", self._path)
-                    if lease["desired"] == "stop" and not self.handed_on:
-                        reason = "stopped before it had begun"
-                        report_end(
-                            client, self._run_id, self.attempt, RunStopped, reason, emitter_id=emitter_id(self.attempt)
-                        )
-                        os.kill(os.getpid(), signal.SIGINT)
-                        return
-                except MonitorAwayError:
-                    continue  # it waits a while after its own downtime before it declares anything lost
-                except MonitorRefusedError:
-                    return  # it has ended, or was given to somebody else: the run itself is told
+                    lease = client.ask("POST", self._path, Lease)
+                except AskError as error:
+                    if isinstance(error, MonitorRefusedError) and error.status in _OVER:
+                        return  # it has ended, or was given to somebody else: the run itself is told
+                    # It waits a while after its own downtime before it declares anything lost.
+                    pause = away.after_failure(error.retry_after)
+                    continue
+                away.reset()
+                pause = _RENEW_SECONDS
+                if lease["desired"] == "stop" and not self.handed_on:
+                    reason = "stopped before it had begun"
+                    report_end(
+                        client, self._run_id, self.attempt, RunStopped, reason, emitter_id=emitter_id(self.attempt)
+                    )
+                    os.kill(os.getpid(), signal.SIGINT)
+                    return
 
 
 def claimant_name(dagster_run_id: str) -> str:
@@ -84,12 +109,26 @@ def hold(address: MonitorAddress, run_id: str, request: dict[str, Any] | None, c
         if run_id not in _HELD:
             with MonitorClient(address) as client:
                 if request is not None:
-                    client.ask("POST", "/api/runs", json={"run_id": run_id, "request": request})
-                lease = client.ask("POST", f"/api/runs/{run_id}/claim", json=claimant)
+                    asked = {"run_id": run_id, "request": request}
+                    _ask_patiently(lambda: client.ask("POST", "/api/runs", Run, json=asked))
+                lease = _ask_patiently(lambda: client.ask("POST", f"/api/runs/{run_id}/claim", Lease, json=claimant))
             claim = Claim(address, run_id, lease["lease_id"], lease["attempt"])
             claim.__enter__()
             _HELD[run_id] = claim
         return _HELD[run_id]
+
+
+def _ask_patiently(ask: Callable[[], _AnswerT]) -> _AnswerT:
+    """Ask again what was surely not done, for a while: a step that fails for that costs a launch of the request."""
+    away, until = Backoff(_FIRST_RETRY_SECONDS, _LONGEST_RETRY_SECONDS), monotonic() + _PATIENCE_SECONDS
+    while True:
+        try:
+            return ask()
+        except MonitorAwayError as error:
+            pause = away.after_failure(error.retry_after)
+            if error.status not in _NOT_DONE or monotonic() + pause > until:
+                raise
+            time.sleep(pause)
 
 
 def release(run_id: str) -> None:

@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +19,6 @@ from typing import Annotated
 import httpx
 import psutil
 import typer
-from filelock import FileLock, Timeout
 
 from fedforge_pipelines.supervision import Part, end, start_in_order, supervise
 from fedforge_runtime.artifacts import read_json, write_json
@@ -26,6 +26,7 @@ from fedforge_runtime.commands.output import fail
 from fedforge_runtime.errors import FedForgeError
 from fedforge_runtime.federation.superlink.address import free_port
 from fedforge_runtime.home import Home
+from fedforge_runtime.ownership import OwnedError, is_owned, owning
 from fedforge_runtime.stop_signal import StopSignal
 
 _LOOK_SECONDS = 0.2
@@ -37,6 +38,9 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, no_args_
 HomeOption = Annotated[Path | None, typer.Option("--home", help="default $FEDFORGE_HOME or ./.fedforge")]
 MonitorPort = Annotated[int, typer.Option(min=0, max=65535, help="of the monitor; 0 takes a free one")]
 DagsterPort = Annotated[int, typer.Option(min=0, max=65535, help="of Dagster's pages; 0 takes a free one")]
+BehindProxy = Annotated[
+    bool, typer.Option("--behind-proxy", help="of the monitor: a proxy on this machine passes requests on")
+]
 Detach = Annotated[bool, typer.Option("--detach", help="return once everything answers; fedforge down ends it")]
 
 
@@ -58,20 +62,28 @@ class State:
 
 @app.command()
 def up(
-    home: HomeOption = None, monitor_port: MonitorPort = 8400, dagster_port: DagsterPort = 3000, detach: Detach = False
+    home: HomeOption = None,
+    monitor_port: MonitorPort = 8400,
+    dagster_port: DagsterPort = 3000,
+    behind_proxy: BehindProxy = False,
+    detach: Detach = False,
 ) -> None:
     """Serve monitor and Dagster until Ctrl-C."""
     chosen = Home.resolve(home)
     chosen.require_writable()
     folder = _folder(chosen)
     folder.mkdir(parents=True, exist_ok=True)
+    monitor_options = ["--behind-proxy"] if behind_proxy else []
     if detach:
-        _detach(chosen, monitor_port, dagster_port)
+        ports = ("--monitor-port", str(monitor_port), "--dagster-port", str(dagster_port))
+        _detach(chosen, [*ports, *monitor_options])
         return
     try:
-        with FileLock(folder / ".lock", timeout=0):
-            _serve(chosen, _taken(monitor_port, "--monitor-port"), _taken(dagster_port, "--dagster-port"))
-    except Timeout as error:
+        with owning(_lock_file(chosen)):
+            _state_file(chosen).unlink(missing_ok=True)  # of one that was killed: its process id is another's now
+            free = _taken(monitor_port, "--monitor-port"), _taken(dagster_port, "--dagster-port")
+            _serve(chosen, *free, monitor_options)
+    except OwnedError as error:
         raise UpError(f"{chosen.root} is up already.", remedy="End it with: fedforge down") from error
 
 
@@ -80,23 +92,27 @@ def down(home: HomeOption = None) -> None:
     """End what `fedforge up` has started."""
     chosen = Home.resolve(home)
     state = _read_state(chosen)
+    if state is None and is_owned(_lock_file(chosen)):
+        raise UpError(f"{chosen.root} is being started, or is ending.", remedy="Try again in a moment.")
     if state is None:
         raise UpError(f"nothing of {chosen.root} is up.", remedy="Start it with: fedforge up")
-    process = psutil.Process(state.process_id)
-    process.terminate()
-    try:
-        process.wait(timeout=_END_SECONDS)
-    except psutil.TimeoutExpired as error:
-        raise UpError(f"process {state.process_id} has not ended within {_END_SECONDS:g} s.") from error
+    with suppress(psutil.NoSuchProcess):  # it has ended meanwhile
+        process = psutil.Process(state.process_id)
+        if _read_state(chosen) == state:  # so that it is not the id of a later process
+            process.terminate()
+            try:
+                process.wait(timeout=_END_SECONDS)
+            except psutil.TimeoutExpired as error:
+                raise UpError(f"process {state.process_id} has not ended within {_END_SECONDS:g} s.") from error
     typer.echo("ended")
 
 
-def _serve(home: Home, monitor_port: int, dagster_port: int) -> None:
+def _serve(home: Home, monitor_port: int, dagster_port: int, monitor_options: Sequence[str]) -> None:
     stop = StopSignal()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
     state = State(os.getpid(), f"http://{_HOST}:{monitor_port}", f"http://{_HOST}:{dagster_port}")
-    parts = _parts(home, state)
+    parts = _parts(home, state, monitor_options)
     try:
         if start_in_order(parts, stop):
             write_json(_state_file(home), vars(state))
@@ -108,7 +124,7 @@ def _serve(home: Home, monitor_port: int, dagster_port: int) -> None:
         _state_file(home).unlink(missing_ok=True)
 
 
-def _parts(home: Home, state: State) -> list[Part]:
+def _parts(home: Home, state: State, monitor_options: Sequence[str]) -> list[Part]:
     """In the order in which they need each other; the monitor is ended last, so that it hears of every end."""
     dagster_home, code_port = _dagster_home(home), free_port()
     environment = {
@@ -130,7 +146,7 @@ def _parts(home: Home, state: State) -> list[Part]:
     return [
         Part(
             "monitor",
-            [sys.executable, "-m", "monitor", "--port", _port(state.monitor)],
+            [sys.executable, "-m", "monitor", "--port", _port(state.monitor), *monitor_options],
             environment,
             log("monitor"),
             lambda: _answers(f"{state.monitor}/api/ready"),
@@ -175,14 +191,13 @@ def _make_storage(command: list[str], environment: dict[str, str]) -> None:
         raise UpError(f"Dagster cannot use {environment['DAGSTER_HOME']}: {words}")
 
 
-def _detach(home: Home, monitor_port: int, dagster_port: int) -> None:
+def _detach(home: Home, options: Sequence[str]) -> None:
     if _read_state(home) is not None:
         raise UpError(f"{home.root} is up already.", remedy="End it with: fedforge down")
     log = _folder(home) / "up.log"
-    ports = ("--monitor-port", str(monitor_port), "--dagster-port", str(dagster_port))
     with log.open("wb") as output:
         process = subprocess.Popen(
-            [sys.executable, "-m", "fedforge_pipelines.up", "up", "--home", str(home.root), *ports],
+            [sys.executable, "-m", "fedforge_pipelines.up", "up", "--home", str(home.root), *options],
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
@@ -204,17 +219,15 @@ def _state_file(home: Home) -> Path:
     return _folder(home) / "state.json"
 
 
+def _lock_file(home: Home) -> Path:
+    return _folder(home) / ".lock"
+
+
 def _read_state(home: Home) -> State | None:
-    """Of what is up; `None` where its lock is free: then it has ended, whatever is written."""
-    if not _folder(home).is_dir():
-        return None
-    try:
-        with FileLock(_folder(home) / ".lock", timeout=0):
-            return None
-    except Timeout:
-        pass
-    with suppress(OSError, ValueError, TypeError):
-        return State(**read_json(_state_file(home)))
+    """Of what is up; `None` where nobody owns it: then it has ended, whatever is written."""
+    if is_owned(_lock_file(home)):
+        with suppress(OSError, ValueError, TypeError):
+            return State(**read_json(_state_file(home)))
     return None
 
 

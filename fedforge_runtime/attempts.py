@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
+from fedforge_runtime.telemetry.answers import Outcomes, Run
 from fedforge_runtime.telemetry.emitter import new_event
-from fedforge_runtime.telemetry.monitor_client import ENDED, MonitorAwayError, MonitorClient, MonitorRefusedError
+from fedforge_runtime.telemetry.monitor_client import ENDED, AskError, MonitorClient
 from monitor.schema import RunFailed, RunStopped
 
 
@@ -37,8 +38,8 @@ def report_end(
         unclaimed: also where somebody is waited for who carries it out.
         claimant: who would say so; a run that somebody else has is left as it is.
     """
-    with suppress(MonitorAwayError, MonitorRefusedError):
-        run = client.ask("GET", f"/api/runs/{run_id}")
+    with suppress(AskError):
+        run = client.ask("GET", f"/api/runs/{run_id}", Run)
         if run["attempt"] > attempt or run["state"] in ENDED or (run["claimable"] and not unclaimed):
             return
         if claimant is not None and run["claimed_by"] not in (None, claimant):
@@ -54,4 +55,4 @@ def report_end(
             role="server",
             reason=reason[:2000],
         )
-        client.ask("POST", "/api/events", json={"events": [event.model_dump(mode="json")]})
+        client.ask("POST", "/api/events", Outcomes, json={"events": [event.model_dump(mode="json")]})

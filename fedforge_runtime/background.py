@@ -8,10 +8,16 @@ from typing import Self
 
 
 class Background:
-    """Runs `_work` in a thread while the block runs; `_ending` is set when it ends, and the thread is waited for."""
+    """Runs `_work` in a thread while the block runs; `_ending` is set when it ends, and the thread is waited for.
 
-    def __init__(self, name: str) -> None:
+    Args:
+        patience: seconds that the end of the block waits for the thread, where it may hang in an answer that is of no
+            use any more; it ends with the process at the latest. By default it is waited for until it ends.
+    """
+
+    def __init__(self, name: str, *, patience: float | None = None) -> None:
         self._ending = threading.Event()
+        self._patience = patience
         self._thread = threading.Thread(target=self._work, name=name, daemon=True)
 
     def _work(self) -> None:
@@ -25,4 +31,4 @@ class Background:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._ending.set()
-        self._thread.join()
+        self._thread.join(self._patience)

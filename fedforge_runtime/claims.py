@@ -10,28 +10,28 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any
 
 from fedforge_runtime.attempts import report_end, request_options
-from fedforge_runtime.clock import monotonic
+from fedforge_runtime.background import Background
+from fedforge_runtime.backoff import Backoff
 from fedforge_runtime.environment import ATTEMPT
 from fedforge_runtime.errors import RunStoppedError
 from fedforge_runtime.home import Home
 from fedforge_runtime.remote_control import RemoteControl
-from fedforge_runtime.stop_signal import StopSignal
-from fedforge_runtime.telemetry.monitor_client import (
-    MonitorAddress,
-    MonitorAwayError,
-    MonitorClient,
-    MonitorRefusedError,
-)
+from fedforge_runtime.stop_signal import StopSignal, wait_for_any
+from fedforge_runtime.telemetry.answers import Lease, Runs
+from fedforge_runtime.telemetry.monitor_client import AskError, MonitorAddress, MonitorClient, MonitorRefusedError
+from fedforge_runtime.telemetry.reach import MonitorReach
 from monitor.schema import RunFailed, RunStopped
 
 _LOOK_SECONDS = 1.0
+_LONGEST_RETRY_SECONDS = 5.0
+_REPORT_SECONDS = 5.0
 _RENEW_SECONDS = 5.0
 _STOP_SECONDS = 0.2
 _GRACE_SECONDS = 30.0
 _LAST_WORDS = 4000
+_REQUESTS, _LEASE = "requests", "lease"
 
 
 @dataclass
@@ -51,7 +51,10 @@ class Claimant:
     name: str
     say: Callable[[str], None]
     stop: StopSignal = field(default_factory=StopSignal)
-    _away: bool = field(default=False, init=False)
+    _reach: MonitorReach = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._reach = MonitorReach(self.address, self.say, meanwhile="It is waited for.")
 
     def serve(self, *, once: bool = False) -> None:
         """Claim and run.
@@ -59,41 +62,21 @@ class Claimant:
         Args:
             once: return after one run.
         """
-        with MonitorClient(self.address) as client:
-            while not self.stop.is_set():
-                lease = self._claim(client)
-                if lease is not None:
-                    self._carry_out(client, lease)
-                    if once:
-                        return
-                else:
-                    self.stop.wait(_LOOK_SECONDS)
+        while not self.stop.is_set():
+            with _Looking(self._reach, self.name) as looking:
+                lease = looking.lease(self.stop)
+            if lease is not None:
+                self._carry_out(lease)
+                if once:
+                    return
 
-    def _claim(self, client: MonitorClient) -> dict[str, Any] | None:
-        try:
-            runs = client.ask("GET", "/api/runs", params={"claimable": True, "limit": 100})["runs"]
-            if self._away:
-                self.say(f"the monitor at {self.address.url} is back.")
-                self._away = False
-            for run in reversed(runs):  # the oldest first
-                with suppress(MonitorRefusedError):  # somebody else was quicker
-                    lease: dict[str, Any] = client.ask(
-                        "POST", f"/api/runs/{run['run_id']}/claim", json={"claimant": self.name}
-                    )
-                    return lease
-        except MonitorAwayError as error:
-            if not self._away:
-                self.say(str(error))
-                self._away = True
-        return None
-
-    def _carry_out(self, client: MonitorClient, lease: dict[str, Any]) -> None:
+    def _carry_out(self, lease: Lease) -> None:
         run_id, attempt = lease["run_id"], lease["attempt"]
         self.say(f"{run_id}: claimed, attempt {attempt}")
         if lease["request"] is None and not self.home.run(run_id).exists():
             self.say(f"{run_id}: not of this home")
             reason = f"it was not asked for here, and its folder is not in the home of the {self.name}."
-            self._report(client, lease, RunFailed, reason)
+            self._report(lease, RunFailed, reason)
             return
         process = subprocess.Popen(
             [sys.executable, "-m", "fedforge_runtime.cli", *self._arguments(lease)],
@@ -105,7 +88,7 @@ class Claimant:
         )
         words = _LastWords(process)
         try:
-            stopped = self._follow(client, lease, process)
+            stopped = self._follow(lease, process)
         finally:
             _end(process)
             words.join()
@@ -113,27 +96,31 @@ class Claimant:
         if stopped:
             killed = process.returncode == -signal.SIGKILL
             reason = "it did not end when it was told to, and was killed" if killed else "stopped before it had begun"
-            self._report(client, lease, RunStopped, reason)
+            self._report(lease, RunStopped, reason)
         else:
             kind = RunStopped if process.returncode == RunStoppedError.exit_code else RunFailed
-            self._report(client, lease, kind, words.text or f"its process ended with exit code {process.returncode}")
+            self._report(lease, kind, words.text or f"its process ended with exit code {process.returncode}")
 
-    def _arguments(self, lease: dict[str, Any]) -> list[str]:
+    def _arguments(self, lease: Lease) -> list[str]:
         run_id, request = lease["run_id"], lease["request"]
         common = ["--home", str(self.home.root), "--monitor", self.address.url]
         if self.home.run(run_id).exists():
             return ["resume", run_id, *common]
+        assert request is not None
         options = request_options(request["profile"], request["overrides"])
         return ["run", request["phase"], "--run-id", run_id, *options, *common]
 
-    def _follow(self, client: MonitorClient, lease: dict[str, Any], process: subprocess.Popen[bytes]) -> bool:
+    def _follow(self, lease: Lease, process: subprocess.Popen[bytes]) -> bool:
         """Renew the lease until the process ends; where a stop is wanted, have it end, in the end by force.
 
         Returns:
             Whether a stop was wanted.
         """
-        renew_at = monotonic() + _RENEW_SECONDS
-        with RemoteControl(self.address, run_id=lease["run_id"], attempt=lease["attempt"]) as control:
+        run_id, attempt = lease["run_id"], lease["attempt"]
+        with (
+            RemoteControl(self._reach, run_id=run_id, attempt=attempt) as control,
+            _Renewal(self._reach, lease),
+        ):
             while True:
                 with suppress(subprocess.TimeoutExpired):
                     process.wait(_STOP_SECONDS)
@@ -144,23 +131,86 @@ class Claimant:
                     with suppress(subprocess.TimeoutExpired):
                         process.wait(_GRACE_SECONDS)
                     return True
-                if monotonic() >= renew_at:
-                    self._renew(client, lease)
-                    renew_at = monotonic() + _RENEW_SECONDS
 
-    def _renew(self, client: MonitorClient, lease: dict[str, Any]) -> None:
-        with suppress(MonitorRefusedError, MonitorAwayError):  # ended, or another's: told by `desired`; or asked later
-            client.ask("POST", f"/api/runs/{lease['run_id']}/leases/{lease['lease_id']}")
-
-    def _report(
-        self,
-        client: MonitorClient,
-        lease: dict[str, Any],
-        kind: type[RunFailed] | type[RunStopped],
-        reason: str,
-    ) -> None:
+    def _report(self, lease: Lease, kind: type[RunFailed] | type[RunStopped], reason: str) -> None:
         emitter_id = f"agent-{os.getpid()}-{lease['lease_id'][:8]}"
-        report_end(client, lease["run_id"], lease["attempt"], kind, reason, emitter_id=emitter_id, unclaimed=True)
+        with MonitorClient(self.address, patience=_REPORT_SECONDS) as client:
+            report_end(client, lease["run_id"], lease["attempt"], kind, reason, emitter_id=emitter_id, unclaimed=True)
+
+
+class _Looking(Background):
+    """Looks for a request and claims it, until it has one; who waits for it may go at any time."""
+
+    def __init__(self, reach: MonitorReach, name: str) -> None:
+        super().__init__("looking", patience=0)
+        self._client = MonitorClient(reach.address)
+        self._name = name
+        self._reach = reach
+        self._found: Lease | None = None
+        self._error: Exception | None = None
+        self._done = StopSignal()
+
+    def lease(self, stop: StopSignal) -> Lease | None:
+        """What it has claimed; `None` where `stop` is set first."""
+        wait_for_any(self._done, stop)
+        if self._error is not None:
+            raise self._error
+        return self._found
+
+    def _work(self) -> None:
+        try:
+            self._look()
+        except Exception as error:  # raised where somebody waits, who would else wait for ever
+            self._error = error
+        finally:
+            self._done.set()
+
+    def _look(self) -> None:
+        away = Backoff(_LOOK_SECONDS, _LONGEST_RETRY_SECONDS)
+        with self._client:
+            while not self._ending.is_set():
+                try:
+                    self._found = self._claim()
+                    self._reach.answered(_REQUESTS)
+                    if self._found is not None:
+                        return
+                    away.reset()
+                    pause = _LOOK_SECONDS
+                except AskError as error:
+                    self._reach.failed(_REQUESTS, error)
+                    pause = away.after_failure(error.retry_after)
+                self._ending.wait(pause)
+
+    def _claim(self) -> Lease | None:
+        runs = self._client.ask("GET", "/api/runs", Runs, params={"claimable": True, "limit": 100})["runs"]
+        for run in reversed(runs):  # the oldest first
+            with suppress(MonitorRefusedError):  # somebody else was quicker
+                return self._client.ask(
+                    "POST", f"/api/runs/{run['run_id']}/claim", Lease, json={"claimant": self._name}
+                )
+        return None
+
+
+class _Renewal(Background):
+    """Says that the run is still carried out."""
+
+    def __init__(self, reach: MonitorReach, lease: Lease) -> None:
+        super().__init__("renewal", patience=0)
+        self._client = MonitorClient(reach.address)
+        self._path = f"/api/runs/{lease['run_id']}/leases/{lease['lease_id']}"
+        self._reach = reach
+
+    def _work(self) -> None:
+        with self._client:
+            while not self._ending.wait(_RENEW_SECONDS):
+                try:
+                    self._client.ask("POST", self._path, Lease)
+                    self._reach.answered(_LEASE)
+                except MonitorRefusedError:  # the run has ended, or is another's: told by `desired`
+                    self._reach.answered(_LEASE)
+                except AskError as error:
+                    self._reach.failed(_LEASE, error)
+        self._reach.ended(_LEASE)
 
 
 class _LastWords(threading.Thread):

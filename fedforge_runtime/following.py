@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
+from fedforge_runtime.backoff import Backoff
 from fedforge_runtime.errors import RunError
+from fedforge_runtime.telemetry.answers import EventPage, Run
 from fedforge_runtime.telemetry.monitor_client import (
     ENDED,
     MonitorAddress,
@@ -14,8 +16,11 @@ from fedforge_runtime.telemetry.monitor_client import (
     MonitorClient,
     MonitorRefusedError,
 )
+from fedforge_runtime.telemetry.reach import MonitorReach
 
 _LOOK_SECONDS = 0.5
+_LONGEST_RETRY_SECONDS = 5.0
+_PURPOSE = "events"
 
 
 def follow(address: MonitorAddress, run_id: str, *, say: Callable[[str], None]) -> None:
@@ -25,23 +30,24 @@ def follow(address: MonitorAddress, run_id: str, *, say: Callable[[str], None]) 
         MonitorAwayError: the monitor cannot be reached at the beginning; later it is waited for.
         RunError: there is no such run.
     """
+    reach = MonitorReach(address, say, meanwhile="It is waited for.")
+    away = Backoff(_LOOK_SECONDS, _LONGEST_RETRY_SECONDS)
     with MonitorClient(address) as client:
-        seq, away = 0, False
+        seq = 0
         while True:
             try:
-                state = client.ask("GET", f"/api/runs/{run_id}")
-                page = client.ask("GET", f"/api/runs/{run_id}/events", params={"after": seq, "limit": 500})
+                state = client.ask("GET", f"/api/runs/{run_id}", Run)
+                page = client.ask("GET", f"/api/runs/{run_id}/events", EventPage, params={"after": seq, "limit": 500})
             except MonitorRefusedError as error:
                 raise RunError(str(error)) from error
             except MonitorAwayError as error:
                 if seq == 0:
                     raise
-                if not away:
-                    say(str(error))
-                away = True
-                time.sleep(_LOOK_SECONDS)
+                reach.failed(_PURPOSE, error)
+                time.sleep(away.after_failure(error.retry_after))
                 continue
-            away = False
+            reach.answered(_PURPOSE)
+            away.reset()
             for recorded in page["events"]:
                 seq = recorded["seq"]
                 say(_line(recorded["event"]))
@@ -53,7 +59,7 @@ def follow(address: MonitorAddress, run_id: str, *, say: Callable[[str], None]) 
                 time.sleep(_LOOK_SECONDS)
 
 
-def _line(event: dict[str, Any]) -> str:
+def _line(event: Mapping[str, Any]) -> str:
     parts = [event["ts"][11:19], f"round {event['round']}", event["node_id"], event["type"]]
     parts += [event[key] for key in ("task", "reason") if event.get(key)]
     if event["latency_ms"] is not None:

@@ -37,3 +37,9 @@ class StopSignal:
     def __del__(self) -> None:
         os.close(self._read_end)
         os.close(self._write_end)
+
+
+def wait_for_any(*signals: StopSignal) -> None:
+    """Return once one of them is set."""
+    while not any(each.is_set() for each in signals):
+        wait([each._read_end for each in signals])

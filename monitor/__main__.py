@@ -25,6 +25,9 @@ Port = Annotated[int, typer.Option(min=0, max=65535, help="port to listen on; 0 
 Origins = Annotated[list[str], typer.Option("--allow-origin", help="another origin whose pages may use it")]
 Hosts = Annotated[list[str], typer.Option("--allow-host", help="another name that it may be asked for by")]
 Patience = Annotated[float, typer.Option(min=0.1, help="seconds that a reader or a sender who does not go on has")]
+BehindProxy = Annotated[
+    bool, typer.Option("--behind-proxy", help=f"a proxy on this machine passes requests on; it needs {TOKEN}")
+]
 Silence = Annotated[float, typer.Option(min=1, help="seconds of silence after which a run is lost")]
 
 
@@ -41,6 +44,7 @@ def serve(
     home: Home = Path(".fedforge"),
     host: Host = "127.0.0.1",
     port: Port = 8400,
+    behind_proxy: BehindProxy = False,
     allow_origin: Origins = [],  # noqa: B006
     allow_host: Hosts = [],  # noqa: B006
     silence: Silence = 30.0,
@@ -54,6 +58,7 @@ def serve(
         host=host,
         port=port,
         token=os.environ.get(TOKEN) or None,
+        behind_proxy=behind_proxy,
         origins=tuple(allow_origin),
         hosts=tuple(allow_host),
         silence=timedelta(seconds=silence),

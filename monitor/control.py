@@ -65,7 +65,7 @@ _ENDS = {Notice.STOPPED: _S.STOPPED, Notice.COMPLETED: _S.COMPLETED, Notice.FAIL
 TABLE: Mapping[tuple[State, Trigger], State] = {
     # An end that the run reports is an end, whatever was asked for meanwhile.
     **{(state, notice): end for state in (_S.REQUESTED, *_LIVE, _S.LOST) for notice, end in _ENDS.items()},
-    **{(state, Notice.SILENT): _S.LOST for state in _LIVE},
+    **{(state, Notice.SILENT): _S.LOST for state in (_S.REQUESTED, *_LIVE)},
     (_S.REQUESTED, Notice.STARTED): _S.RUNNING,
     (_S.REQUESTED, Command.STOP): _S.STOPPED,
     (_S.STARTING, Notice.STARTED): _S.RUNNING,
@@ -101,6 +101,8 @@ DESIRED: Mapping[State, Desired] = {
 ACTIVE = frozenset(_LIVE)
 """States in which a process of the run is expected to be there."""
 
+HEARD = frozenset(state for state, trigger in TABLE if trigger is Notice.SILENT)
+"""States in which something is heard of the run, unless somebody is still waited for who starts it."""
 
 ENDED = frozenset({_S.STOPPED, _S.COMPLETED, _S.FAILED, _S.LOST})
 """States in which no process of the run is expected any more."""
@@ -178,7 +180,7 @@ def noticed(control: Control, notice: Notice, attempt: int) -> Control:
         follows = TABLE.get((back, notice))
     if follows is not None:
         return Control(follows, attempt)
-    return replace(control, claimable=False) if control.state in ACTIVE else control
+    return replace(control, claimable=False) if control.state in HEARD else control  # somebody has started it
 
 
 def silenced(control: Control, *, leased: bool) -> Control:
@@ -187,7 +189,7 @@ def silenced(control: Control, *, leased: bool) -> Control:
     Args:
         leased: a claimant had started it, so that another may; what was started by hand is resumed by hand.
     """
-    if control.claimable or (control.state, Notice.SILENT) not in TABLE:
+    if control.claimable or control.state not in HEARD:
         return control
     goes_on = DESIRED[control.state] == "run"
     return Control(State.LOST, control.attempt, claimable=leased and goes_on, before_lost=control.state)

@@ -2,13 +2,14 @@
 
 A browser sends any page's requests to 127.0.0.1. It names the page in `Origin`, and the name it was led to in `Host`;
 neither can be forged by a page, so that another page cannot start a run, nor rebind a name of its own to this machine.
+Behind a proxy on the same machine everybody comes from 127.0.0.1: what was forwarded is nobody's without the token.
 """
 
 from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -24,7 +25,8 @@ Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 _OPEN = ("/api/health", "/api/ready")
-"""What a container's health check asks without the token."""
+"""What a container's health check asks without the token; everything else needs it."""
+_FORWARDED = ("forwarded", "x-real-ip", "via")
 _POLICY_VIOLATION = 1008
 
 
@@ -39,7 +41,7 @@ class Guard:
         if scope["type"] not in ("http", "websocket"):
             await self._app(scope, receive, send)
             return
-        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
         refusal = self._refusal(scope, headers)
         if refusal is None:
             await self._with_limited_body(scope, headers, receive, send)
@@ -56,8 +58,15 @@ class Guard:
         origin = headers.get("origin")
         if origin is not None and not self._is_own(origin, headers) and origin not in self._settings.origins:
             return 403, f"a page of {origin[:80]!r} may not use this monitor. Start it with --allow-origin for it."
+        if scope["path"] in _OPEN:
+            return None
         token = self._settings.token
-        if token is not None and scope["path"].startswith("/api") and scope["path"] not in _OPEN:
+        if token is None and _is_forwarded(headers):
+            return 401, (
+                "this request came through a proxy, and the monitor has no token to tell whose it is. Set "
+                "FEDFORGE_MONITOR_TOKEN and start it with --behind-proxy."
+            )
+        if token is not None:
             given = headers.get("authorization", "").removeprefix("Bearer ").strip() or _token_in_query(scope)
             if not secrets.compare_digest(given.encode(), token.encode()):
                 return 401, "this monitor needs its token. Send the header `Authorization: Bearer TOKEN`."
@@ -91,6 +100,11 @@ class Guard:
             return message
 
         await self._app(scope, limited, send)
+
+
+def _is_forwarded(names: Iterable[str]) -> bool:
+    """Whether headers of these names, in lower case, say that somebody else asks than the machine at the other end."""
+    return any(name in _FORWARDED or name.startswith("x-forwarded-") for name in names)
 
 
 def _name(host: str) -> str:

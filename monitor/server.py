@@ -46,6 +46,7 @@ def serve_until_signal(settings: Settings, *, say: Callable[[str], None]) -> Non
             ws_ping_timeout=settings.patience_seconds,
             timeout_graceful_shutdown=2,
             server_header=False,
+            proxy_headers=False,
         )
         server = _Server(config)
         server.run(sockets=[listener])

@@ -22,8 +22,9 @@ class Settings:
         home: FedForge's home; the database is in its folder `monitor`.
         host: the address that it listens on.
         port: its port; 0 chooses a free one.
-        token: who knows it may use a monitor that listens beyond this machine.
+        token: who knows it may use a monitor that can be reached from other machines; without it nobody may.
         origins: other origins whose pages may use it, for example a dashboard under development.
+        behind_proxy: requests of other machines come through one on this machine.
         hosts: names under which it may be asked for, beside its own.
         silence: a run of which nothing is heard for as long is lost.
         lease_seconds: how long a claimant has a run unless it asks again.
@@ -36,6 +37,7 @@ class Settings:
     host: str = "127.0.0.1"
     port: int = 8400
     token: str | None = None
+    behind_proxy: bool = False
     origins: tuple[str, ...] = ()
     hosts: tuple[str, ...] = ()
     silence: timedelta = timedelta(seconds=30)
@@ -51,7 +53,14 @@ class Settings:
 
     def check(self) -> None:
         """Raise `SettingsError` when it would be open to a network without a token."""
-        if self.token is None and not is_loopback(self.host):
+        if self.token is not None:
+            return
+        if self.behind_proxy:
+            raise SettingsError(
+                "a monitor behind a proxy can be reached from other machines, and has no token.",
+                remedy="Set FEDFORGE_MONITOR_TOKEN.",
+            )
+        if not is_loopback(self.host):
             raise SettingsError(
                 f"a monitor that listens on {self.host} can be reached from other machines, and has no token.",
                 remedy="Set FEDFORGE_MONITOR_TOKEN, or leave out --host.",

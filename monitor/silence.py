@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 from sqlmodel import col, select
 
-from monitor.control import ACTIVE, silenced
+from monitor.control import HEARD, silenced
 from monitor.orders import control_of, set_control, settle
 from monitor.tables import RunRow
 from monitor.writer import Transaction
@@ -44,8 +44,8 @@ def declare_lost(
         lease: how long a claimant has a run at a time.
         since: nothing could be heard before.
     """
-    active = [state.value for state in ACTIVE]
-    for run in transaction.session.exec(select(RunRow).where(col(RunRow.state).in_(active))).all():
+    heard_of = [state.value for state in HEARD]
+    for run in transaction.session.exec(select(RunRow).where(col(RunRow.state).in_(heard_of))).all():
         moments = [since, run.created_at, run.last_event_at]
         heard = max(moment for moment in moments if moment is not None and moment <= now)
         leased = run.lease_expires_at is not None and now <= run.lease_expires_at <= now + lease

@@ -7,7 +7,7 @@ import os
 import signal
 import socket
 import sys
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
@@ -28,6 +28,7 @@ from fedforge_runtime.home import Home
 if TYPE_CHECKING:
     from fedforge_runtime.telemetry.monitor_client import MonitorAddress
 
+_AnswerT = TypeVar("_AnswerT")
 _DEFAULT_MONITOR = "http://127.0.0.1:8400"
 
 events = typer.Typer(help="Event logs of runs.", no_args_is_help=True)
@@ -70,26 +71,29 @@ def give(run_id: str, name: str, monitor: str | None) -> Any:
     Raises:
         RunError: it is not legal now, or there is no such run.
     """
+    from fedforge_runtime.telemetry.answers import Given
+
     order = {"command": name, "given_by": getpass.getuser()}
-    return _ask(monitor, "POST", f"/api/runs/{run_id}/commands", json=order)
+    return _ask(monitor, "POST", f"/api/runs/{run_id}/commands", Given, json=order)
 
 
 def is_live(run_id: str, monitor: str) -> bool:
     """Whether a process of the run is there that only needs to be told to go on."""
+    from fedforge_runtime.telemetry.answers import Run
     from fedforge_runtime.telemetry.monitor_client import MonitorAwayError
 
     try:
-        return _ask(monitor, "GET", f"/api/runs/{run_id}")["state"] in ("pausing", "paused")
+        return _ask(monitor, "GET", f"/api/runs/{run_id}", Run)["state"] in ("pausing", "paused")
     except (MonitorAwayError, RunError):
         return False
 
 
-def _ask(monitor: str | None, method: str, path: str, **request: Any) -> Any:
+def _ask(monitor: str | None, method: str, path: str, shape: type[_AnswerT], **request: Any) -> _AnswerT:
     from fedforge_runtime.telemetry.monitor_client import MonitorClient, MonitorRefusedError
 
     with MonitorClient(_address(monitor)) as client:
         try:
-            return client.ask(method, path, **request)
+            return client.ask(method, path, shape, **request)
         except MonitorRefusedError as error:
             raise RunError(str(error)) from error
 
@@ -118,6 +122,7 @@ def start(
     with command(as_json=as_json, debug=debug) as emit:
         from fedforge_runtime.config import load_run_config, parse_assignment
         from fedforge_runtime.federation.runs import new_run_id
+        from fedforge_runtime.telemetry.answers import Run
 
         load_run_config(phase, profile=profile, assignments=assignments or [])  # refuses here what would fail there
         request = {
@@ -126,7 +131,7 @@ def start(
             "overrides": dict(parse_assignment(each) for each in assignments or []),
             "requested_by": getpass.getuser(),
         }
-        view = _ask(monitor, "POST", "/api/runs", json={"run_id": run_id or new_run_id(phase), "request": request})
+        view = _ask(monitor, "POST", "/api/runs", Run, json={"run_id": run_id or new_run_id(phase), "request": request})
         emit(view, lambda value: typer.echo(f"{value['run_id']} is asked for"))
 
 

@@ -8,8 +8,6 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
 from fedforge_runtime.artifacts import (
     ArtifactStore,
     disk_refusal,
@@ -47,11 +45,13 @@ from fedforge_runtime.federation.superlink.address import LinkAddress
 from fedforge_runtime.federation.superlink.registration import number_sites
 from fedforge_runtime.home import Home, RunFolder
 from fedforge_runtime.narration import Narrator
+from fedforge_runtime.ownership import OwnedError, owning
 from fedforge_runtime.processes import UntilLoaded, WorkerPool, start_template
 from fedforge_runtime.remote_control import RemoteControl
 from fedforge_runtime.telemetry.emitter import Emitter, Heartbeat
 from fedforge_runtime.telemetry.monitor_client import MonitorAddress
 from fedforge_runtime.telemetry.outbox import Outbox, OutboxFiles
+from fedforge_runtime.telemetry.reach import MonitorReach
 from monitor.schema import RunFailed, RunRequest, RunRequested, RunResumed, RunStopped
 
 
@@ -207,7 +207,7 @@ class _Attempt:
                     inputs = self._inputs(prepared, control)
                 self.session.pool.close()
                 featured_at = monotonic()
-                self._federate(inputs)
+                self._federate(inputs, emitter)
             except BaseException as error:
                 refusal = disk_refusal(error)
                 failure = storage_error(refusal, folder.path) if refusal else error
@@ -231,9 +231,11 @@ class _Attempt:
             return
         folder = self.folder
         files = OutboxFiles(folder.events, folder.outbox, folder.refused_events)
+        meanwhile = "The run goes on; its events wait in its log."
+        reach = MonitorReach(address, self.session.narrator.notice, meanwhile=meanwhile)
         with (
-            Outbox(files, address, run_id=folder.run_id, say=self.session.narrator.notice),
-            RemoteControl(address, run_id=folder.run_id, attempt=self.number) as control,
+            Outbox(files, reach, run_id=folder.run_id),
+            RemoteControl(reach, run_id=folder.run_id, attempt=self.number) as control,
         ):
             yield control
 
@@ -267,14 +269,15 @@ class _Attempt:
             self.session.narrator.notice(text)
         return decision
 
-    def _federate(self, inputs: RunInputs) -> None:
+    def _federate(self, inputs: RunInputs, emitter: Emitter) -> None:
         from fedforge_runtime.federation.server_app import app
 
         config = self.session.config
         config = config.model_copy(update={"learning": inputs.device.applied_to(config.learning)})
         engine = self.session.engine
         handed = engine.holds_shards and config.federation.site_data == "partition"
-        shards = prepare_shards(config, inputs, store=self.session.store) if handed else None
+        with Heartbeat(emitter, node_id="server"):
+            shards = prepare_shards(config, inputs, store=self.session.store) if handed else None
         settings = RunSettings(
             self.folder, self.number, config, inputs, _replay(self.folder), shards.key if shards else None
         )
@@ -344,10 +347,9 @@ def _start_template(config: RunConfig) -> None:
 @contextmanager
 def _locked(folder: RunFolder) -> Iterator[None]:
     try:
-        # A second's patience, since whoever looks at a run's state touches the lock too.
-        with FileLock(folder.lock, timeout=1):
+        with owning(folder.lock):
             yield
-    except Timeout as error:
+    except OwnedError as error:
         raise RunError(
             f"the run {folder.run_id!r} is being executed by another process.",
             remedy="Wait for it, or stop it.",

@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from filelock import FileLock, Timeout
-
 from fedforge_runtime.home import RunFolder
+from fedforge_runtime.ownership import is_owned
 from monitor.schema import Event, event_adapter
 
 State = Literal["requested", "running", "paused", "stopped", "completed", "failed", "interrupted"]
@@ -40,11 +39,7 @@ def run_state(folder: RunFolder, *, locked: bool = False) -> RunState:
 
 def is_executing(folder: RunFolder) -> bool:
     """Whether a living process holds the run's lock."""
-    try:
-        with FileLock(folder.lock, timeout=0):
-            return False
-    except Timeout:
-        return True
+    return is_owned(folder.lock)
 
 
 def _last_lifecycle_event(folder: RunFolder) -> Event | None:

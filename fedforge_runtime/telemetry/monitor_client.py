@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import os
 from dataclasses import dataclass
-from typing import Any
+from datetime import UTC
+from email.utils import parsedate_to_datetime
+from functools import cache
+from typing import Any, TypeVar, cast
 from urllib.parse import urlsplit
 
 import httpx
+from pydantic import TypeAdapter
 
+from fedforge_runtime.clock import monotonic, utc_now
 from fedforge_runtime.errors import ConfigError, FedForgeError
 
 TOKEN = "FEDFORGE_MONITOR_TOKEN"  # noqa: S105
@@ -17,14 +23,43 @@ ENDED = ("completed", "failed", "stopped")
 """States of a run, as the monitor names them, that only a new attempt leaves."""
 _CONNECT_SECONDS = 3.0
 _ANSWER_SECONDS = 30.0
+_LARGEST_ANSWER = 64 * 1024 * 1024
+_FOR_NOW = (httpx.codes.REQUEST_TIMEOUT, httpx.codes.TOO_EARLY, httpx.codes.TOO_MANY_REQUESTS)
+"""Refusals that are not those of the same request later."""
+
+AnswerT = TypeVar("AnswerT")
 
 
-class MonitorAwayError(FedForgeError):
-    """The monitor cannot be reached now, or cannot do its work; trying again makes sense."""
+class AskError(FedForgeError):
+    """The monitor has not done what was asked.
+
+    Args:
+        cause: why, for the middle of a sentence.
+        status: HTTP's, where there was an answer.
+        retry_after: seconds that the answer asks to wait.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        cause: str,
+        remedy: str = "",
+        status: int | None = None,
+        retry_after: float | None = None,
+    ) -> None:
+        super().__init__(message, remedy=remedy)
+        self.cause = cause
+        self.status = status
+        self.retry_after = retry_after
 
 
-class MonitorRefusedError(FedForgeError):
-    """The monitor has answered and does not do what was asked."""
+class MonitorAwayError(AskError):
+    """The monitor cannot be reached, cannot do its work, or something else answers in its place; later it may be."""
+
+
+class MonitorRefusedError(AskError):
+    """The monitor itself has answered, and does not do what was asked."""
 
 
 @dataclass(frozen=True)
@@ -45,37 +80,94 @@ class MonitorAddress:
 
 
 class MonitorClient:
-    """Speaks to a monitor; one thread uses it at a time."""
+    """Speaks to a monitor; one thread uses it at a time.
 
-    def __init__(self, address: MonitorAddress) -> None:
+    Args:
+        patience: seconds that an answer may take.
+    """
+
+    def __init__(self, address: MonitorAddress, *, patience: float = _ANSWER_SECONDS) -> None:
         self.address = address
-        token = os.environ.get(TOKEN)
+        self._patience = patience
         self._http = httpx.Client(
             base_url=address.url,
-            headers={"Authorization": f"Bearer {token}"} if token else {},
-            timeout=httpx.Timeout(_ANSWER_SECONDS, connect=_CONNECT_SECONDS),
+            headers=_authorization(),
+            timeout=httpx.Timeout(patience, connect=min(patience, _CONNECT_SECONDS)),
             trust_env=False,
         )
 
-    def ask(self, method: str, path: str, **request: Any) -> Any:
+    def ask(self, method: str, path: str, shape: type[AnswerT], **request: Any) -> AnswerT:
         """The answer's JSON.
 
+        Args:
+            shape: what it must have at least.
+
         Raises:
-            MonitorAwayError, MonitorRefusedError: see there.
+            MonitorAwayError, MonitorRefusedError: see there; nothing else, whatever comes over the wire.
         """
         try:
-            response = self._http.request(method, path, **request)
-        except httpx.TransportError as error:
+            with self._http.stream(method, path, **request) as response:
+                body = self._body(response)
+        # A proxy may send what its headers do not announce, in an encoding of its own, or no HTTP at all.
+        except (httpx.HTTPError, httpx.StreamError, httpx.InvalidURL, OSError, ValueError) as error:
+            cause = str(error) or type(error).__name__
             raise MonitorAwayError(
-                f"the monitor at {self.address.url} cannot be reached: {error or type(error).__name__}.",
+                f"the monitor at {self.address.url} cannot be reached: {cause}.",
+                cause=cause,
                 remedy="Start it with: fedforge monitor",
             ) from error
         if response.is_success:
-            return response.json() if response.content else None
-        text = _error_of(response)
-        if response.status_code >= httpx.codes.INTERNAL_SERVER_ERROR:
-            raise MonitorAwayError(f"the monitor at {self.address.url} cannot do its work: {text}")
-        raise MonitorRefusedError(text)
+            try:
+                document = json.loads(body)
+                _adapter(cast("Any", shape)).validate_python(document)
+            except (ValueError, RecursionError) as error:
+                raise self._stranger(response) from error
+            answer: AnswerT = document
+            return answer
+        raise self._refusal(response, body)
+
+    def _body(self, response: httpx.Response) -> bytes:
+        """All of it, unless it goes on for ever."""
+        until, parts, size = monotonic() + self._patience, [], 0
+        for part in response.iter_bytes():
+            parts.append(part)
+            size += len(part)
+            if size > _LARGEST_ANSWER or monotonic() > until:
+                raise httpx.ReadError("an answer without end")
+        return b"".join(parts)
+
+    def _refusal(self, response: httpx.Response, body: bytes) -> AskError:
+        status, words = response.status_code, _words_of_monitor(body)
+        if words is None and status < httpx.codes.INTERNAL_SERVER_ERROR:
+            return self._stranger(response)
+        text = words or f"HTTP {status}"
+        if status == httpx.codes.UNAUTHORIZED:
+            return MonitorAwayError(
+                f"the monitor at {self.address.url} does not take the token of this process: {text}",
+                cause=f"it does not take the token of this process, {TOKEN} (HTTP {status})",
+                status=status,
+            )
+        if status >= httpx.codes.INTERNAL_SERVER_ERROR or status in _FOR_NOW:
+            return MonitorAwayError(
+                f"the monitor at {self.address.url} cannot do its work: {text}",
+                cause=f"it cannot do its work: {text.rstrip('.')}",
+                status=status,
+                retry_after=_retry_after(response),
+            )
+        return MonitorRefusedError(text, cause=f"it refuses: {text.rstrip('.')}", status=status)
+
+    def _stranger(self, response: httpx.Response) -> MonitorAwayError:
+        status = response.status_code
+        kind = response.headers.get("content-type", "").partition(";")[0] or "nothing"
+        where = f" to {response.headers['location'][:200]}" if "location" in response.headers else ""
+        cause = f"something else answers in its place: HTTP {status}{where}, {kind}"
+        return MonitorAwayError(
+            f"the monitor at {self.address.url} cannot be reached: {cause}.",
+            cause=cause,
+            remedy="See whether a proxy stands in between, and whether the address is right.",
+            status=status,
+            retry_after=_retry_after(response),
+        )
 
     def close(self) -> None:
         self._http.close()
@@ -87,10 +179,39 @@ class MonitorClient:
         self.close()
 
 
-def _error_of(response: httpx.Response) -> str:
+def _authorization() -> dict[str, str]:
+    token = os.environ.get(TOKEN)
+    if not token:
+        return {}
+    if not (token.isascii() and token.isprintable()):
+        raise ConfigError(f"{TOKEN} has a character that HTTP does not carry.", remedy="Use letters and digits.")
+    return {"Authorization": f"Bearer {token}"}
+
+
+@cache
+def _adapter(shape: Any) -> TypeAdapter[Any]:
+    return TypeAdapter(shape)
+
+
+def _words_of_monitor(body: bytes) -> str | None:
+    """Why it refuses; `None` where it is not the monitor that does."""
     try:
-        document = response.json()
-    except ValueError:
-        return f"HTTP {response.status_code}"
-    error = document.get("error") if isinstance(document, dict) else None
-    return error if isinstance(error, str) else f"HTTP {response.status_code}: {str(document)[:300]}"
+        document = json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+    of_monitor = isinstance(document, dict) and {"error", "state", "allowed"} <= document.keys()
+    error = document["error"] if of_monitor else None
+    return error if isinstance(error, str) else None
+
+
+def _retry_after(response: httpx.Response) -> float | None:
+    """Seconds, from a number of them or a date."""
+    text = response.headers.get("retry-after", "").strip()
+    try:
+        if text.isdecimal():
+            return float(text)
+        moment = parsedate_to_datetime(text)
+    except (ValueError, OverflowError):
+        return None
+    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return max(0.0, (moment - utc_now()).total_seconds())

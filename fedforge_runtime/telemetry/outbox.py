@@ -7,29 +7,40 @@ Whatever ends in between, the run, the monitor or both, the rest is sent again l
 from __future__ import annotations
 
 import json
+import math
 import time
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from types import TracebackType
+
+import httpx
 
 from fedforge_runtime.artifacts import read_json, write_json
 from fedforge_runtime.background import Background
+from fedforge_runtime.backoff import Backoff
 from fedforge_runtime.clock import monotonic
+from fedforge_runtime.errors import RunStoppedError
+from fedforge_runtime.telemetry.answers import Outcome, Outcomes
 from fedforge_runtime.telemetry.monitor_client import (
-    MonitorAddress,
+    AskError,
     MonitorAwayError,
     MonitorClient,
     MonitorRefusedError,
 )
+from fedforge_runtime.telemetry.reach import MonitorReach
 
 _LOOK_SECONDS = 0.1
 _LONGEST_BACKOFF_SECONDS = 5.0
 _FLUSH_SECONDS = 5.0
+_FLUSH_OF_A_STOP_SECONDS = 1.0
 _FLUSH_PAUSE_SECONDS = 0.5
 _LARGEST_BATCH = 500
 _LARGEST_BYTES = 1024 * 1024
+_TOO_BIG = httpx.codes.REQUEST_ENTITY_TOO_LARGE
+_WRONG_BATCH = (httpx.codes.BAD_REQUEST, httpx.codes.UNPROCESSABLE_ENTITY, _TOO_BIG)
+_PURPOSE = "events"
+_JSON = {"Content-Type": "application/json"}
 
 
 @dataclass(frozen=True)
@@ -54,6 +65,7 @@ class Delivered:
     accepted: int = 0
     duplicates: int = 0
     refused: int = 0
+    """By the monitor, which named each."""
 
     def __add__(self, other: Delivered) -> Delivered:
         return Delivered(
@@ -68,9 +80,12 @@ class Delivery:
         """Args:
         from_start: send everything, whatever was sent before.
         """
+        self.first_refusal = ""
+        """Why the first event that was refused was."""
         self._files = files
         self._client = client
         self._offset = 0 if from_start else self._remembered().get(client.address.url, 0)
+        self._largest = _LARGEST_BATCH
 
     def waiting(self) -> int:
         """Bytes of the log that were not taken yet."""
@@ -80,22 +95,44 @@ class Delivery:
             return 0
 
     def send_next(self) -> Delivered | None:
-        """Send one batch; `None` when there is no whole line to send.
+        """Send one batch, a smaller one where it is too big; `None` when there is no whole line to send.
 
         Raises:
-            MonitorAwayError: try again later; nothing was skipped.
-            MonitorRefusedError: the monitor takes nothing from here.
+            MonitorAwayError, MonitorRefusedError: try again later; nothing was skipped.
+            OSError: the log cannot be read, or its place not be written; the same.
         """
-        lines, size = self._next_lines()
-        if not lines:
-            return None
-        items = [_parsed(line) for line in lines]
-        results = self._client.ask("POST", "/api/events", json={"events": items})["results"]
-        self._keep_refused(lines, results)
-        self._offset += size
-        self._remember()
-        outcomes = [result["outcome"] for result in results]
-        return Delivered(outcomes.count("accepted"), outcomes.count("duplicate"), outcomes.count("refused"))
+        while True:
+            lines, size = self._next_lines()
+            if not lines:
+                self._largest = _LARGEST_BATCH
+                return None
+            try:
+                results = self._results(lines)
+            except AskError as error:
+                refused = isinstance(error, MonitorRefusedError) and error.status in _WRONG_BATCH
+                if not refused and error.status != _TOO_BIG:
+                    raise
+                if len(lines) > 1:
+                    self._largest = len(lines) // 2
+                    continue
+                if not refused:  # somebody on the way takes none of that size: the monitor has not judged it
+                    raise
+                results = [{"outcome": "refused", "error": str(error)}]
+            self._keep_refused(lines, results)
+            self._offset += size
+            self._remember()
+            outcomes = [result["outcome"] for result in results]
+            return Delivered(outcomes.count("accepted"), outcomes.count("duplicate"), outcomes.count("refused"))
+
+    def _results(self, lines: list[bytes]) -> list[Outcome]:
+        body = b'{"events":[' + b",".join(_item(line) for line in lines) + b"]}"
+        results = self._client.ask("POST", "/api/events", Outcomes, content=body, headers=_JSON)["results"]
+        if len(results) != len(lines):
+            cause = f"it answers for {len(results)} events where {len(lines)} were sent"
+            raise MonitorAwayError(
+                f"the monitor at {self._client.address.url} is not understood: {cause}.", cause=cause
+            )
+        return results
 
     def _next_lines(self) -> tuple[list[bytes], int]:
         lines: list[bytes] = []
@@ -104,7 +141,7 @@ class Delivery:
             with self._files.log.open("rb") as stream:
                 stream.seek(self._offset)
                 for line in stream:
-                    if not line.endswith(b"\n") or len(lines) == _LARGEST_BATCH:
+                    if not line.endswith(b"\n") or len(lines) == self._largest:
                         break
                     if lines and size + len(line) > _LARGEST_BYTES:
                         break
@@ -115,86 +152,114 @@ class Delivery:
             pass
         return lines, size
 
-    def _keep_refused(self, lines: list[bytes], results: list[dict[str, Any]]) -> None:
+    def _keep_refused(self, lines: list[bytes], results: list[Outcome]) -> None:
         refused = [
-            json.dumps({"error": result["error"], "line": line.decode(errors="replace").rstrip("\n")})
+            {"error": result["error"] or "no reason is given", "line": line.decode(errors="replace").rstrip("\n")}
             for line, result in zip(lines, results, strict=True)
             if result["outcome"] == "refused"
         ]
         if refused:
+            self.first_refusal = self.first_refusal or refused[0]["error"]
             with self._files.refused.open("a") as stream:
-                stream.write("".join(f"{text}\n" for text in refused))
+                stream.write("".join(f"{json.dumps(each)}\n" for each in refused))
 
     def _remembered(self) -> dict[str, int]:
         try:
-            return dict(read_json(self._files.cursor))
-        except (OSError, ValueError):  # none yet, or damaged: everything is sent again, and dropped where it is
+            return {str(url): int(offset) for url, offset in dict(read_json(self._files.cursor)).items()}
+        except (
+            OSError,
+            ValueError,
+            TypeError,
+        ):  # none yet, or damaged: everything is sent again, and dropped where it is
             return {}
 
     def _remember(self) -> None:
         write_json(self._files.cursor, self._remembered() | {self._client.address.url: self._offset})
 
 
-def _parsed(line: bytes) -> Any:
+def _item(line: bytes) -> bytes:
+    """A line as JSON: as it is, or, where it is none that everybody reads alike, as a text that the monitor refuses."""
     try:
-        return json.loads(line)
+        return json.dumps(json.loads(line), allow_nan=False, ensure_ascii=False).encode()
     except (ValueError, RecursionError):
-        return line.decode(errors="replace")  # the monitor says what is wrong with it
+        return json.dumps(line.decode(errors="replace")).encode()
 
 
 class Outbox(Background):
     """Sends a run's events while the block runs; a monitor that is away never holds the run up.
 
     Args:
-        say: told once when the monitor is away, once when it is back, and at the end what was not delivered.
+        reach: of the monitor; whoever reads what it says is also told of the first event that is refused, and at the
+            end of what was refused or not delivered.
     """
 
-    def __init__(self, files: OutboxFiles, address: MonitorAddress, *, run_id: str, say: Callable[[str], None]) -> None:
+    def __init__(self, files: OutboxFiles, reach: MonitorReach, *, run_id: str) -> None:
         super().__init__("outbox")
         self._files = files
-        self._address = address
+        self._reach = reach
         self._run_id = run_id
-        self._say = say
-        self._refused = 0
-        self._away = False
+        self._client = MonitorClient(reach.address)
+        self._delivery = Delivery(files, self._client)
+        self._backoff = Backoff(2 * _LOOK_SECONDS, _LONGEST_BACKOFF_SECONDS)
         self._pause = _LOOK_SECONDS
+        self._give_up_at = math.inf
+        self._refused = 0
+        self._disk_error = ""
 
     def _work(self) -> None:
-        with MonitorClient(self._address) as client:
-            delivery = Delivery(self._files, client)
-            try:
-                while not self._ending.is_set():
-                    self._send(delivery)
-                    self._ending.wait(self._pause)
-                give_up_at = monotonic() + _FLUSH_SECONDS
-                while not self._send(delivery) and monotonic() < give_up_at:
-                    time.sleep(min(self._pause, _FLUSH_PAUSE_SECONDS))
-            except MonitorRefusedError as error:
-                self._say(f"the monitor at {self._address.url} takes no events of this run: {error}")
-            self._report(delivery)
+        with self._client:
+            while not self._ending.is_set():
+                self._send()
+                self._ending.wait(self._pause)
+            while not self._send() and monotonic() + self._pause < self._give_up_at:
+                time.sleep(min(self._pause, _FLUSH_PAUSE_SECONDS))
 
-    def _send(self, delivery: Delivery) -> bool:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        stopped = isinstance(error, (RunStoppedError, KeyboardInterrupt))
+        seconds = _FLUSH_OF_A_STOP_SECONDS if stopped else _FLUSH_SECONDS
+        self._give_up_at = monotonic() + seconds
+        self._ending.set()
+        self._thread.join(seconds)  # it may be in a request that nobody answers, which is of no use any more
+        self._report()
+
+    def _send(self) -> bool:
         """Send what is there; whether that is done, and not for later."""
         try:
-            while (sent := delivery.send_next()) is not None:
-                self._refused += sent.refused
-                if self._away:
-                    self._say(f"the monitor at {self._address.url} is back.")
-                    self._away = False
-            self._pause = _LOOK_SECONDS
-            return True
-        except (MonitorAwayError, OSError) as error:
-            if not self._away:
-                self._say(f"{error} The run goes on; its events wait in its log.")
-            self._away, self._pause = True, min(self._pause * 2, _LONGEST_BACKOFF_SECONDS)
+            while monotonic() < self._give_up_at and (sent := self._delivery.send_next()) is not None:
+                self._reach.answered(_PURPOSE)
+                self._count_refused(sent.refused)
+        except AskError as error:
+            self._reach.failed(_PURPOSE, error)
+            self._pause = self._backoff.after_failure(error.retry_after)
             return False
+        except OSError as error:
+            if str(error) != self._disk_error:
+                self._disk_error = str(error)
+                self._reach.say(
+                    f"how far the monitor has the run's events cannot be written down: {error}. It is tried again."
+                )
+            self._pause = self._backoff.after_failure()
+            return False
+        self._disk_error, self._pause = "", _LOOK_SECONDS
+        self._backoff.reset()
+        return True
 
-    def _report(self, delivery: Delivery) -> None:
+    def _count_refused(self, count: int) -> None:
+        if count and not self._refused:
+            self._reach.say(f"the monitor refuses an event of this run: {self._delivery.first_refusal}")
+        self._refused += count
+
+    def _report(self) -> None:
         if self._refused:
-            self._say(f"{self._refused} events were refused by the monitor and are kept in {self._files.refused}.")
+            self._reach.say(
+                f"{self._refused} events were refused by the monitor and are kept in {self._files.refused}; "
+                f"the first because of {self._delivery.first_refusal}"
+            )
         with suppress(OSError):
-            if delivery.waiting():
-                self._say(
+            if self._delivery.waiting():
+                self._reach.say(
                     f"not all events have reached the monitor. Send the rest later with: "
-                    f"fedforge events import {self._run_id} --monitor {self._address.url}"
+                    f"fedforge events import {self._run_id} --monitor {self._reach.address.url}"
                 )

@@ -125,6 +125,11 @@ def _checked(item: Any) -> Event | EventResult:
         given = item.get("event_id") if isinstance(item, dict) else None
         return EventResult(
             outcome="refused",
-            event_id=given if isinstance(given, str) else None,
-            error=first_error(found, "event"),
+            event_id=_printable(given) if isinstance(given, str) else None,
+            error=_printable(first_error(found, "event")),
         )
+
+
+def _printable(text: str) -> str:
+    """Without half characters, which JSON can hold and UTF-8 cannot."""
+    return text.encode(errors="replace").decode()

@@ -8,14 +8,16 @@ from pathlib import Path
 from fedforge_runtime.telemetry.emitter import Emitter
 from fedforge_runtime.telemetry.monitor_client import MonitorAddress
 from fedforge_runtime.telemetry.outbox import Outbox, OutboxFiles
+from fedforge_runtime.telemetry.reach import MonitorReach
 from monitor.schema import NodeHeartbeat
 
 
 def main(folder: Path, url: str, count: int) -> None:
     files = OutboxFiles(folder / "events.jsonl", folder / "outbox.json", folder / "events-refused.jsonl")
+    reach = MonitorReach(MonitorAddress.parse(url), print, meanwhile="Its events wait in its log.")
     with (
         Emitter(files.log, run_id="emitting", role="client") as emitter,
-        Outbox(files, MonitorAddress.parse(url), run_id="emitting", say=print),
+        Outbox(files, reach, run_id="emitting"),
     ):
         for _ in range(count):
             emitter.emit(NodeHeartbeat, round_number=0, node_id="client-0")

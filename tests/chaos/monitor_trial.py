@@ -122,7 +122,7 @@ def run_trial(seed: int, folder: Path) -> MonitorTrial:
         trial.problems += _lost_or_twice(monitor, "crashing", [sender.acknowledged for sender in senders])
         mine = [json.loads(line)["event_id"] for line in files.log.read_text().splitlines()]
         trial.of_run = len(mine)
-        if _kept(monitor, "emitting") != mine:
+        if kept_events(monitor, "emitting") != mine:
             trial.problems.append("the monitor does not have what is in the log of the run, once and in that order")
         if files.refused.exists():
             trial.problems.append("events of the run were refused")
@@ -155,7 +155,7 @@ def _kill(monitor: MonitorProcess, chance: random.Random, trial: MonitorTrial) -
         trial.kills_while_starting += 1
 
 
-def _kept(monitor: MonitorProcess, run_id: str) -> list[str]:
+def kept_events(monitor: MonitorProcess, run_id: str) -> list[str]:
     with sqlite3.connect(monitor.database) as database:
         rows = database.execute("SELECT event_id FROM event WHERE run_id = ? ORDER BY seq", [run_id]).fetchall()
     return [row[0] for row in rows]
@@ -166,7 +166,7 @@ def _lost_or_twice(monitor: MonitorProcess, run_id: str, acknowledged: Sequence[
     with monitor.client() as client:
         last = client.get(f"/api/runs/{run_id}").json()["last_seq"]
         exported = [json.loads(line)["event_id"] for line in client.get(f"/api/runs/{run_id}/export").iter_lines()]
-    kept = _kept(monitor, run_id)
+    kept = kept_events(monitor, run_id)
     with sqlite3.connect(monitor.database) as database:
         numbers = database.execute("SELECT seq FROM event WHERE run_id = ? ORDER BY seq", [run_id]).fetchall()
         sound = database.execute("PRAGMA integrity_check").fetchone()[0]

@@ -22,6 +22,7 @@ TRUSTED_NETWORKS = "FEDFORGE_TRUSTED_NETWORKS"
 REFUSAL = "this machine may have a node here, and nothing else; see FedForge's docs/deployment.md"
 LOOPBACK = ("127.0.0.0/8", "::1/128")
 _FOR_NODES = ("/v1/fleet/", "/health")
+_FORWARDED = (b"forwarded", b"x-real-ip", b"via")
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 Scope = MutableMapping[str, Any]
@@ -68,13 +69,20 @@ class Guard:
         self._networks = networks
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or may_pass(scope["path"], (scope.get("client") or [None])[0], self._networks):
+        client = None if _is_forwarded(scope) else (scope.get("client") or [None])[0]
+        if scope["type"] != "http" or may_pass(scope["path"], client, self._networks):
             await self._app(scope, receive, send)
             return
         body = json.dumps({"detail": REFUSAL}).encode()
         headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
         await send({"type": "http.response.start", "status": 403, "headers": headers})
         await send({"type": "http.response.body", "body": body})
+
+
+def _is_forwarded(scope: Scope) -> bool:
+    """Whether a proxy asks for somebody else, of whom nothing is known, wherever the proxy is."""
+    names = [name.lower() for name, _ in scope.get("headers", ())]
+    return any(name in _FORWARDED or name.startswith(b"x-forwarded-") for name in names)
 
 
 def main() -> None:

@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 from typing import Any, Literal
 
-from filelock import FileLock, Timeout
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from fedforge_runtime.artifacts import read_json, write_atomically, write_json
@@ -32,6 +31,7 @@ from fedforge_runtime.federation.superlink.node import NodeSpec
 from fedforge_runtime.federation.superlink.node_supervisor import NodeSupervisor
 from fedforge_runtime.federation.superlink.registration import register_nodes
 from fedforge_runtime.home import Home
+from fedforge_runtime.ownership import OwnedError, is_owned, owning
 from fedforge_runtime.processes import ProcessIdentity, start_template
 from fedforge_runtime.stop_signal import StopSignal
 
@@ -272,7 +272,7 @@ _LOCK = ".lock"
 def read_federation(home: Home) -> FederationState | None:
     """The standing federation of a home; `None` when there is none, also when its owner was killed."""
     file = home.federation / _STATE
-    if not file.exists() or not _is_owned(home.federation):
+    if not file.exists() or not is_owned(home.federation / _LOCK):
         return None
     try:
         return FederationState.model_validate(read_json(file))
@@ -288,24 +288,17 @@ def require_federation(home: Home) -> FederationState:
     return state
 
 
-def _is_owned(folder: Path) -> bool:
+@contextmanager
+def _owned(folder: Path) -> Iterator[None]:
     try:
-        with FileLock(folder / _LOCK, timeout=0):
-            return False
-    except Timeout:
-        return True
-
-
-def _owned(folder: Path) -> FileLock:
-    lock = FileLock(folder / _LOCK, timeout=1)
-    try:
-        lock.acquire()
-    except Timeout as error:
+        with owning(folder / _LOCK):
+            (folder / _STATE).unlink(missing_ok=True)  # of an owner that was killed: its process ids are others' now
+            yield
+    except OwnedError as error:
         raise RunError(
             f"there is a federation in {folder} already.",
             remedy="See it with: fedforge federation status; end it with: fedforge federation down",
         ) from error
-    return lock
 
 
 def online_nodes(infos: Sequence[Any]) -> list[Any]:

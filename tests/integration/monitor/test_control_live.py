@@ -166,6 +166,30 @@ def test_a_run_that_falls_silent_is_lost_and_a_late_event_brings_it_back(tmp_pat
         assert state(client, "silent") == "running"
 
 
+def test_a_run_that_dies_while_it_is_prepared_is_lost_and_a_request_that_waits_is_not(tmp_path: Path) -> None:
+    with MonitorProcess(tmp_path, "--silence", "1") as monitor, monitor.client() as client:
+        assert ask_for(client, "waits").is_success
+        send(client, of_server("prepared", 1, "run_requested", request={"phase": "blood"}), event_of("prepared", 1))
+        assert state(client, "prepared") == "requested"
+
+        wait_until(lambda: state(client, "prepared") == "lost", "lost")
+
+        assert state(client, "waits") == "requested"
+        send(client, event_of("prepared", 2))
+        assert state(client, "prepared") == "requested"
+
+
+def test_nobody_claims_a_request_of_which_something_is_heard(tmp_path: Path) -> None:
+    with MonitorProcess(tmp_path, "--silence", "1") as monitor, monitor.client() as client:
+        assert ask_for(client, "unclaimed").is_success
+        send(client, event_of("unclaimed", 1))
+
+        refused = client.post("/api/runs/unclaimed/claim", json={"claimant": "another"})
+
+        assert refused.status_code == httpx.codes.CONFLICT
+        wait_until(lambda: state(client, "unclaimed") == "lost", "lost")
+
+
 def test_after_its_own_downtime_a_monitor_waits_before_it_declares_anything_lost(tmp_path: Path) -> None:
     with MonitorProcess(tmp_path, "--silence", "30") as monitor:
         with monitor.client() as client:

@@ -141,7 +141,7 @@ class Run:
             self.state = ENDS[kind]
         else:
             self.state = BEGINS.get(kind, {}).get(self.state, self.state)
-        self.claimable = self.claimable and self.state == "requested"
+        self.claimable = False  # somebody is there
         self._settle(round_number)
 
     def _open(self) -> list[Given]:

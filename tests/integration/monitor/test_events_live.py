@@ -147,3 +147,13 @@ def test_a_reader_from_another_database_is_told_to_begin_again(monitor: MonitorP
 
     assert [frame["type"] for frame in frames] == ["hello", "resync"]
     assert frames[1]["after"] == 1
+
+
+def test_half_a_character_is_refused_by_name_and_the_rest_of_its_batch_is_taken(client: httpx.Client) -> None:
+    half = b'{"type": "node_heartbeat", "event_id": "\\ud800", "run_id": "\\ud800", "round": 0}'
+    whole = json.dumps(event_of("halves", 1)).encode()
+    body = b'{"events":[' + half + b"," + whole + b"]}"
+
+    answer = client.post("/api/events", content=body, headers={"Content-Type": "application/json"})
+
+    assert [each["outcome"] for each in answer.json()["results"]] == ["refused", "accepted"]

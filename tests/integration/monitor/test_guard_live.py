@@ -57,6 +57,7 @@ def test_without_the_token_nothing_is_shown_or_taken(locked: MonitorProcess) -> 
             stranger.get("/api/runs"),
             stranger.post("/api/events", json={"events": [event_of("any", 1)]}),
             stranger.get("/api/runs", headers={"Authorization": "Bearer wrong"}),
+            stranger.get("/metrics"),
         ):
             assert answer.status_code == httpx.codes.UNAUTHORIZED
             assert "Authorization: Bearer" in answer.json()["error"]
@@ -65,9 +66,29 @@ def test_without_the_token_nothing_is_shown_or_taken(locked: MonitorProcess) -> 
         assert known.get("/api/runs").is_success
 
 
-def test_a_monitor_beyond_this_machine_needs_a_token(tmp_path: Path) -> None:
+def test_who_comes_through_a_proxy_on_this_machine_is_not_this_machine(
+    client: httpx.Client, monitor: MonitorProcess, locked: MonitorProcess
+) -> None:
+    forwarded = {"X-Forwarded-For": "127.0.0.1"}
+
+    refused = client.get("/metrics", headers=forwarded)
+
+    assert refused.status_code == httpx.codes.UNAUTHORIZED
+    assert "--behind-proxy" in refused.json()["error"]
+    assert client.get("/metrics").is_success
+    with (
+        pytest.raises(InvalidStatus),
+        connect(f"{monitor.url.replace('http', 'ws')}/api/stream?run_id=any", additional_headers=forwarded, proxy=None),
+    ):
+        pass
+    with locked.client() as known:
+        assert known.get("/metrics", headers=forwarded).is_success
+
+
+@pytest.mark.parametrize("reach", [("--host", "0.0.0.0"), ("--behind-proxy",)])
+def test_a_monitor_beyond_this_machine_needs_a_token(tmp_path: Path, reach: tuple[str, ...]) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "monitor", "--home", str(tmp_path), "--host", "0.0.0.0", "--port", "0"],
+        [sys.executable, "-m", "monitor", "--home", str(tmp_path), *reach, "--port", "0"],
         capture_output=True,
         text=True,
         timeout=60,

@@ -11,6 +11,7 @@ from fedforge_runtime.federation.superlink.address import free_port
 from fedforge_runtime.telemetry.emitter import Emitter
 from fedforge_runtime.telemetry.monitor_client import MonitorAddress, MonitorClient
 from fedforge_runtime.telemetry.outbox import Delivery, Outbox, OutboxFiles
+from fedforge_runtime.telemetry.reach import MonitorReach
 from monitor.schema import NodeHeartbeat
 from tests.e2e.command import wait_until
 from tests.monitor_process import MonitorProcess
@@ -19,6 +20,10 @@ from tests.monitor_process import MonitorProcess
 @pytest.fixture
 def files(tmp_path: Path) -> OutboxFiles:
     return OutboxFiles(tmp_path / "events.jsonl", tmp_path / "outbox.json", tmp_path / "events-refused.jsonl")
+
+
+def reach_of(url: str, said: list[str]) -> MonitorReach:
+    return MonitorReach(MonitorAddress.parse(url), said.append, meanwhile="The test goes on.")
 
 
 def beat(emitter: Emitter) -> None:
@@ -43,7 +48,7 @@ def test_what_is_emitted_arrives_once_and_in_order_while_the_monitor_is_killed(
         MonitorProcess(tmp_path / "home") as monitor,
         Emitter(files.log, run_id="steady", role="client") as emitter,
     ):
-        with Outbox(files, MonitorAddress.parse(monitor.url), run_id="steady", say=said.append):
+        with Outbox(files, reach_of(monitor.url, said), run_id="steady"):
             for _ in range(3):
                 for _ in range(100):
                     beat(emitter)
@@ -51,28 +56,28 @@ def test_what_is_emitted_arrives_once_and_in_order_while_the_monitor_is_killed(
                 monitor.kill()
                 for _ in range(100):
                     beat(emitter)
-                wait_until(lambda: any("cannot be reached" in text for text in said), "the notice")
+                wait_until(lambda: any("unreachable since" in text for text in said), "the notice")
                 monitor.start()
             wait_until(lambda: len(kept(monitor, "steady")) == 600, "all events")
 
         assert kept(monitor, "steady") == ids_of(files.log)
-    assert any("is back" in text for text in said)
+    assert any("reachable again" in text for text in said)
     assert not any("not all events" in text for text in said)
 
 
 def test_a_monitor_that_never_comes_holds_nothing_up_and_what_is_missing_is_said(files: OutboxFiles) -> None:
     said: list[str] = []
-    address = MonitorAddress.parse(f"http://127.0.0.1:{free_port()}")
+    url = f"http://127.0.0.1:{free_port()}"
     with (
         Emitter(files.log, run_id="alone", role="client") as emitter,
-        Outbox(files, address, run_id="alone", say=said.append),
+        Outbox(files, reach_of(url, said), run_id="alone"),
     ):
         for _ in range(10):
             beat(emitter)
 
     assert len(ids_of(files.log)) == 10
-    assert sum("cannot be reached" in text for text in said) == 1
-    assert f"fedforge events import alone --monitor {address.url}" in said[-1]
+    assert sum("unreachable since" in text for text in said) == 1
+    assert f"fedforge events import alone --monitor {url}" in said[-1]
 
 
 def test_a_later_process_goes_on_where_an_earlier_one_ended(monitor: MonitorProcess, files: OutboxFiles) -> None:

@@ -52,17 +52,34 @@ def test_what_is_no_network_is_refused_by_name(text: str) -> None:
         parse_networks([text])
 
 
-def test_a_refusal_is_a_403_that_names_the_page_and_the_app_never_sees_the_request() -> None:
-    sent: list[Any] = []
+def asked(path: str, headers: list[tuple[bytes, bytes]], client: str) -> tuple[bool, list[Any]]:
+    """Whether the app saw the request, and what was answered without it."""
+    seen, sent = False, []
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
-        raise AssertionError("the app was called")
+        nonlocal seen
+        seen = True
 
     async def send(message: Any) -> None:
         sent.append(message)
 
-    scope = {"type": "http", "path": "/v1/control/start-run", "client": ("203.0.113.7", 5000)}
+    scope = {"type": "http", "path": path, "client": (client, 5000), "headers": headers}
     asyncio.run(Guard(app, LOCAL)(scope, None, send))  # type: ignore[arg-type]
+    return seen, sent
 
+
+def test_a_refusal_is_a_403_that_names_the_page_and_the_app_never_sees_the_request() -> None:
+    seen, sent = asked("/v1/control/start-run", [], "203.0.113.7")
+
+    assert not seen
     assert sent[0]["status"] == 403
     assert b"docs/deployment.md" in sent[1]["body"]
+
+
+@pytest.mark.parametrize("name", [b"forwarded", b"X-Forwarded-For", b"x-forwarded-host", b"x-real-ip", b"Via"])
+def test_a_proxy_on_this_machine_is_not_this_machine(name: bytes) -> None:
+    forwarded = [(b"host", b"link.example.org"), (name, b"127.0.0.1")]
+
+    assert asked("/v1/control/start-run", [], "127.0.0.1")[0]
+    assert not asked("/v1/control/start-run", forwarded, "127.0.0.1")[0]
+    assert asked("/v1/fleet/pull-messages", forwarded, "127.0.0.1")[0]

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from monitor.control import (
-    ACTIVE,
     DESIRED,
+    HEARD,
     Command,
     Control,
     Notice,
@@ -132,6 +132,33 @@ def test_a_silent_run_is_lost_and_a_heartbeat_brings_it_back_where_it_was() -> N
     assert noticed(lost, Notice.COMPLETED, 1).state is State.COMPLETED
 
 
+def test_a_run_that_is_being_prepared_is_lost_when_it_falls_silent_and_comes_back() -> None:
+    preparing = Control(claimable=False)  # started by hand: its first event made it known
+    lost = silenced(preparing, leased=False)
+
+    assert lost == Control(State.LOST, 1, before_lost=State.REQUESTED)
+    assert noticed(lost, Notice.ALIVE, 1) == preparing
+    assert noticed(lost, Notice.STARTED, 1) == RUNNING
+    assert walk(Command.RESUME, start=lost) == Control(State.RESUMING, 2, claimable=True)
+    assert walk(Command.STOP, start=lost).state is State.STOPPED
+
+
+def test_a_request_that_nobody_has_claimed_is_silent_by_right_until_something_is_heard_of_it() -> None:
+    waiting = Control(claimable=True)
+
+    assert silenced(waiting, leased=False) == waiting
+    carried_out = noticed(waiting, Notice.ALIVE, 1)
+    assert claimed(carried_out) is None
+    assert silenced(carried_out, leased=False).state is State.LOST
+
+
+@pytest.mark.parametrize("state", State)
+def test_silence_counts_in_every_state_in_which_something_should_be_heard(state: State) -> None:
+    over = {State.STOPPED, State.COMPLETED, State.FAILED}
+
+    assert (silenced(Control(state), leased=False).state is State.LOST) == (state not in over)
+
+
 def test_a_lost_run_may_be_claimed_where_it_was_leased_and_was_to_go_on() -> None:
     assert claimed(silenced(RUNNING, leased=True)) == Control(State.RESUMING, 2)
     assert claimed(silenced(RUNNING, leased=False)) is None
@@ -183,7 +210,7 @@ def test_attempts_never_go_back_and_only_what_waits_is_claimable(control: Contro
         assert control.state in {State.REQUESTED, State.RESUMING, State.LOST}
     if control.before_lost is not None:
         assert control.state is State.LOST
-        assert control.before_lost in ACTIVE
+        assert control.before_lost in HEARD
 
 
 @given(controls())
@@ -202,5 +229,5 @@ def test_a_stop_is_possible_unless_the_run_has_ended_and_wins_over_all_but_an_en
 def test_silence_ends_no_run_and_hides_none(control: Control) -> None:
     after = silenced(control, leased=True)
     assert (after.state is State.LOST) == (
-        (control.state in ACTIVE and not control.claimable) or control.state is State.LOST
+        (control.state in HEARD and not control.claimable) or control.state is State.LOST
     )

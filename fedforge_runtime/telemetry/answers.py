@@ -1,0 +1,89 @@
+"""What the monitor's answers have for those who ask it; whatever else they have is theirs."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from typing_extensions import TypedDict
+
+from fedforge_runtime.control import Desired
+
+
+class Wanted(TypedDict):
+    """What a run is to do."""
+
+    desired: Desired
+
+
+class Outcome(TypedDict):
+    """What became of one event of a batch."""
+
+    outcome: Literal["accepted", "duplicate", "refused"]
+    error: str | None
+
+
+class Outcomes(TypedDict):
+    """In the order of the batch."""
+
+    results: list[Outcome]
+
+
+class Run(TypedDict):
+    """A run as the monitor has it."""
+
+    run_id: str
+    state: str
+    attempt: int
+    claimable: bool
+    claimed_by: str | None
+    request: dict[str, Any] | None
+    reason: str | None
+    round: int
+    last_seq: int
+
+
+class Runs(TypedDict):
+    """A page of them, the newest first."""
+
+    runs: list[Run]
+
+
+class Lease(TypedDict):
+    """A run that was given to whoever asked."""
+
+    lease_id: str
+    run_id: str
+    attempt: int
+    request: dict[str, Any] | None
+    desired: Desired
+
+
+class ShownEvent(TypedDict):
+    """What people are shown of an event."""
+
+    ts: str
+    type: str
+    round: int
+    node_id: str
+    latency_ms: float | None
+    metrics: dict[str, float]
+
+
+class RecordedEvent(TypedDict):
+    """An event with its place in its run."""
+
+    seq: int
+    event: ShownEvent
+
+
+class EventPage(TypedDict):
+    """Events after a cursor."""
+
+    events: list[RecordedEvent]
+    next_after: int | None
+
+
+class Given(TypedDict):
+    """A command as it was taken."""
+
+    command_id: str
