@@ -13,9 +13,9 @@ import httpx
 
 from fedforge_runtime.attempts import report_end
 from fedforge_runtime.background import Background
-from fedforge_runtime.backoff import Backoff
 from fedforge_runtime.clock import monotonic
 from fedforge_runtime.telemetry.answers import Lease, Run
+from fedforge_runtime.telemetry.backoff import Backoff
 from fedforge_runtime.telemetry.monitor_client import (
     AskError,
     MonitorAddress,

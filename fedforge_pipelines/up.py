@@ -26,7 +26,7 @@ from fedforge_runtime.commands.output import fail
 from fedforge_runtime.errors import FedForgeError
 from fedforge_runtime.federation.superlink.address import free_port
 from fedforge_runtime.home import Home
-from fedforge_runtime.ownership import OwnedError, is_owned, owning
+from fedforge_runtime.processes.ownership import OwnedError, is_owned, owning
 from fedforge_runtime.stop_signal import StopSignal
 
 _LOOK_SECONDS = 0.2

@@ -13,13 +13,13 @@ from dataclasses import dataclass, field
 
 from fedforge_runtime.attempts import report_end, request_options
 from fedforge_runtime.background import Background
-from fedforge_runtime.backoff import Backoff
 from fedforge_runtime.environment import ATTEMPT
 from fedforge_runtime.errors import RunStoppedError
 from fedforge_runtime.home import Home
 from fedforge_runtime.remote_control import RemoteControl
 from fedforge_runtime.stop_signal import StopSignal, wait_for_any
 from fedforge_runtime.telemetry.answers import Lease, Runs
+from fedforge_runtime.telemetry.backoff import Backoff
 from fedforge_runtime.telemetry.monitor_client import AskError, MonitorAddress, MonitorClient, MonitorRefusedError
 from fedforge_runtime.telemetry.reach import MonitorReach
 from monitor.schema import RunFailed, RunStopped

@@ -6,9 +6,9 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from fedforge_runtime.backoff import Backoff
 from fedforge_runtime.errors import RunError
 from fedforge_runtime.telemetry.answers import EventPage, Run
+from fedforge_runtime.telemetry.backoff import Backoff
 from fedforge_runtime.telemetry.monitor_client import (
     ENDED,
     MonitorAddress,

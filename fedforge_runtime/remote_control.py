@@ -5,9 +5,9 @@ from __future__ import annotations
 import httpx
 
 from fedforge_runtime.background import Background
-from fedforge_runtime.backoff import Backoff
 from fedforge_runtime.control import Desired
 from fedforge_runtime.telemetry.answers import Wanted
+from fedforge_runtime.telemetry.backoff import Backoff
 from fedforge_runtime.telemetry.monitor_client import AskError, MonitorClient, MonitorRefusedError
 from fedforge_runtime.telemetry.reach import MonitorReach
 

@@ -45,8 +45,8 @@ from fedforge_runtime.federation.superlink.address import LinkAddress
 from fedforge_runtime.federation.superlink.registration import number_sites
 from fedforge_runtime.home import Home, RunFolder
 from fedforge_runtime.narration import Narrator
-from fedforge_runtime.ownership import OwnedError, owning
 from fedforge_runtime.processes import UntilLoaded, WorkerPool, start_template
+from fedforge_runtime.processes.ownership import OwnedError, owning
 from fedforge_runtime.remote_control import RemoteControl
 from fedforge_runtime.telemetry.emitter import Emitter, Heartbeat
 from fedforge_runtime.telemetry.monitor_client import MonitorAddress

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from fedforge_runtime.home import RunFolder
-from fedforge_runtime.ownership import is_owned
+from fedforge_runtime.processes.ownership import is_owned
 from monitor.schema import Event, event_adapter
 
 State = Literal["requested", "running", "paused", "stopped", "completed", "failed", "interrupted"]

@@ -18,10 +18,10 @@ import httpx
 
 from fedforge_runtime.artifacts import read_json, write_json
 from fedforge_runtime.background import Background
-from fedforge_runtime.backoff import Backoff
 from fedforge_runtime.clock import monotonic
 from fedforge_runtime.errors import RunStoppedError
 from fedforge_runtime.telemetry.answers import Outcome, Outcomes
+from fedforge_runtime.telemetry.backoff import Backoff
 from fedforge_runtime.telemetry.monitor_client import (
     AskError,
     MonitorAwayError,

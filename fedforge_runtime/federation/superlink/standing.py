@@ -31,8 +31,8 @@ from fedforge_runtime.federation.superlink.node import NodeSpec
 from fedforge_runtime.federation.superlink.node_supervisor import NodeSupervisor
 from fedforge_runtime.federation.superlink.registration import register_nodes
 from fedforge_runtime.home import Home
-from fedforge_runtime.ownership import OwnedError, is_owned, owning
 from fedforge_runtime.processes import ProcessIdentity, start_template
+from fedforge_runtime.processes.ownership import OwnedError, is_owned, owning
 from fedforge_runtime.stop_signal import StopSignal
 
 _WATCH_SECONDS = 0.2

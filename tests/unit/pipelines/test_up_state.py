@@ -14,12 +14,12 @@ import pytest
 
 from fedforge_pipelines import up
 from fedforge_runtime.errors import FedForgeError
-from fedforge_runtime.ownership import owning
+from fedforge_runtime.processes.ownership import owning
 
 WAITING = """
 import sys
 from pathlib import Path
-from fedforge_runtime.ownership import owning
+from fedforge_runtime.processes.ownership import owning
 with owning(Path(sys.argv[1])):
     print("owned", flush=True)
     sys.stdin.read()

@@ -12,12 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from fedforge_runtime.ownership import OwnedError, is_owned, owning
+from fedforge_runtime.processes.ownership import OwnedError, is_owned, owning
 
 LOOKING = """
 import sys
 from pathlib import Path
-from fedforge_runtime.ownership import is_owned
+from fedforge_runtime.processes.ownership import is_owned
 print("looking", flush=True)
 while True:
     is_owned(Path(sys.argv[1]))
@@ -25,7 +25,7 @@ while True:
 OWNING = """
 import sys
 from pathlib import Path
-from fedforge_runtime.ownership import owning
+from fedforge_runtime.processes.ownership import owning
 with owning(Path(sys.argv[1])):
     print("owned", flush=True)
     sys.stdin.read()

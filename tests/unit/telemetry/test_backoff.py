@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fedforge_runtime.backoff import LONGEST_ASKED_SECONDS, Backoff
+from fedforge_runtime.telemetry.backoff import LONGEST_ASKED_SECONDS, Backoff
 
 ASKED = st.none() | st.floats(min_value=0, allow_nan=False)
 
