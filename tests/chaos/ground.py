@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,10 @@ from fedforge_runtime.federation.superlink.display import describe_federation
 from fedforge_runtime.federation.superlink.standing import read_federation
 from fedforge_runtime.home import Home
 from tests.chaos.family import MARK, describe, is_alive, marked
+from tests.chaos.faults import Fault
+from tests.chaos.stages import Stage, linked_stage, small_disk
 from tests.e2e.command import BARE, fedforge, wait_until
+from tests.unit.runtime.failing_fork import EXHAUSTED
 
 FEDERATION = "federation"
 """The mark of a standing federation's processes."""
@@ -43,9 +47,42 @@ class Ground:
     temporary: Path
     _owner: psutil.Process | None = field(default=None, init=False)
     _starts: int = field(default=0, init=False)
+    _stack: ExitStack = field(default_factory=ExitStack, init=False)
+    _stages: dict[str, Stage] = field(default_factory=dict, init=False)
+
+    @property
+    def exhausted(self) -> Path:
+        """While this file is there, the system forks no process for a command."""
+        return self.temporary / "exhausted"
 
     def environment(self, mark: str) -> Mapping[str, str]:
-        return {MARK: mark, "TMPDIR": str(self.temporary)}
+        repository, site = Path(__file__).parents[2], self.temporary / "site"
+        site.mkdir(exist_ok=True)
+        (site / "sitecustomize.py").write_text("import tests.unit.runtime.failing_fork\n")
+        paths = [str(repository), str(site), *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
+        return {
+            MARK: mark,
+            "TMPDIR": str(self.temporary),
+            EXHAUSTED: str(self.exhausted),
+            "PYTHONPATH": os.pathsep.join(filter(None, paths)),
+        }
+
+    def stage(self, fault: Fault) -> Stage:
+        """Where a run with this fault takes place; what it needs is started unless it is there."""
+        if fault.place == "standing":
+            return Stage(self.home, ["--superlink", self.federation()["address"]], self.owner)
+        if fault.place == "own" and fault.struck != "disk":
+            return Stage(self.home, ["--engine", "superlink"])
+        name = "disk" if fault.struck == "disk" else "linked"
+        if name not in self._stages:
+            folder = self.home.root.parent / name
+            mark = f"{FEDERATION}-{name}-{self.temporary.name}"
+            self._stages[name] = self._stack.enter_context(
+                small_disk(self.home, folder)
+                if name == "disk"
+                else linked_stage(self.home, folder, mark, self.environment(mark))
+            )
+        return self._stages[name]
 
     # The standing federation
 
@@ -87,7 +124,8 @@ class Ground:
         return self._owner
 
     def end(self) -> None:
-        """End the standing federation."""
+        """End whatever stands."""
+        self._stack.close()
         if self._owner is not None:
             fedforge("federation", "down", "--home", self.home.root)
             self._owner = None

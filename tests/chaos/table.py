@@ -10,7 +10,7 @@ from statistics import median
 from tests.chaos.faults import FAULTS
 from tests.chaos.trial import Trial
 
-_PLACES = {"own": "of the run's own", "standing": "that stands"}
+_PLACES = {"own": "of the run's own", "standing": "that stands", "linked": "of nodes behind proxies"}
 _LONGEST = 150
 
 

@@ -8,7 +8,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any
@@ -21,6 +20,7 @@ from fedforge_runtime.federation.state import run_state
 from fedforge_runtime.home import RunFolder
 from fedforge_runtime.telemetry.emitter import read_events
 from monitor.schema import (
+    AggregationStarted,
     ClientTrainStarted,
     ClientUpdateUploaded,
     Event,
@@ -34,12 +34,16 @@ from monitor.schema import (
 from tests.chaos import family
 from tests.chaos.faults import Fault
 from tests.chaos.ground import Ground
+from tests.chaos.stages import Stage
+from tests.chaos.strikes import DiskStrike, RivalStrike, SignalStrike, Strike, fork_strike, link_strike
 from tests.e2e.command import BARE, running, template_of, wait_for_event, wait_until
 from tests.e2e.forked import forked
 
 END_SECONDS = 240.0
 """A run that has not ended by then has not noticed; generous, for machines that are busy with other things."""
 _WHOLE_SECONDS = 120.0
+SHARES = {"round": 1.0, "training": 0.3, "aggregation": 0.0}
+"""Of a round, within which the strike comes after the moment has begun."""
 
 
 @dataclass
@@ -98,6 +102,8 @@ class _Execution:
     client: int
     resume_engine: str
     struck_at: datetime | None = None
+    errors: str = ""
+    """What the command said in the end."""
 
     @property
     def run_id(self) -> str:
@@ -106,39 +112,45 @@ class _Execution:
 
     @property
     def folder(self) -> RunFolder:
-        return self.ground.home.run(self.run_id)
+        return self.stage.home.run(self.run_id)
 
     @property
     def mark(self) -> str:
         return f"{self.ground.temporary.name}-{self.run_id}"
 
+    @property
+    def stage(self) -> Stage:
+        """Where the run takes place."""
+        return self.ground.stage(self.fault)
+
     def where(self) -> list[str]:
-        if self.fault.place == "own":
-            return ["--engine", "superlink"]
-        return ["--superlink", self.ground.federation()["address"]]
+        return self.stage.options
 
     def run(self) -> None:
         fault, ground = self.fault, self.ground
-        options = [*ground.options, "--set", f"federation.minimum_clients={fault.minimum_clients}"]
+        options = [*self.options, "--set", f"federation.minimum_clients={fault.minimum_clients}"]
         if fault.hangs:
             options += ["--set", f"federation.round_timeout_seconds={self.timeout_seconds:.1f}"]
         command = ["run", "blood", *options, *self.where(), "--run-id", self.run_id, "--json"]
         with running(*command, environment=ground.environment(self.mark)) as process:
-            owner = psutil.Process(process.pid) if fault.place == "own" else ground.owner
+            owner = psutil.Process(process.pid) if fault.place == "own" else self.stage.owner
             self._wait_for_the_moment()
-            struck = self._struck_process(owner, process)
+            strike = self._strike(owner, process)
             struck_at = monotonic()
             self.struck_at = utc_now()
-            with suppress(psutil.NoSuchProcess):
-                struck.send_signal(fault.signal)
+            strike.begin()
             try:
                 self._watch(process, struck_at)
                 self.trial.ended_seconds = round(monotonic() - struck_at, 2)
             finally:
-                if fault.hangs:
-                    with suppress(psutil.NoSuchProcess):
-                        struck.resume() if fault.place == "standing" else struck.kill()
+                strike.end()
         self._judge()
+
+    @property
+    def options(self) -> list[str]:
+        """Of every command over the trial's home."""
+        home = str(self.ground.home.root)
+        return [str(self.stage.home.root) if text == home else text for text in self.ground.options]
 
     @property
     def timeout_seconds(self) -> float:
@@ -151,16 +163,38 @@ class _Execution:
         def training(event: Event) -> bool:
             return isinstance(event, ClientTrainStarted) and event.node_id == f"client-{self.client}"
 
+        struck_by = AggregationStarted if self.fault.moment == "aggregation" else RoundStarted
+
         def begun(event: Event) -> bool:
-            wanted = training(event) if self.fault.while_training else isinstance(event, RoundStarted)
+            wanted = training(event) if self.fault.moment == "training" else isinstance(event, struck_by)
             return wanted and event.round == number
 
         wait_for_event(events, begun, f"round {number} of {self.run_id}")
         seconds = [event.latency_ms or 0.0 for event in read_events(events) if isinstance(event, RoundCompleted)]
         # A first round can be slow, and the rest over by then.
         expected = min([self.ground.round_seconds, *(each / 1000 for each in seconds)])
-        self.trial.moment_seconds = round(self.fraction * expected * (0.3 if self.fault.while_training else 1.0), 3)
+        self.trial.moment_seconds = round(self.fraction * expected * SHARES[self.fault.moment], 3)
         time.sleep(self.trial.moment_seconds)
+
+    def _strike(self, owner: psutil.Process | None, command: subprocess.Popen[str]) -> Strike:
+        fault, ground, seconds = self.fault, self.ground, 0.2 + 3 * self.fraction
+        match fault.struck:
+            case "link":
+                self.trial.client = self.client
+                return link_strike(self.stage.links[self.client], fault.link, seconds)
+            case "rival":
+                self.trial.client = self.client
+                return RivalStrike(*self.stage.rival(self.client, ground.environment(self.stage.mark)))
+            case "forks":
+                self.trial.client = self.client
+                return fork_strike(ground.exhausted, self._client_process(), seconds)
+            case "disk":
+                return DiskStrike(self.stage.home.root.parent / "ballast")
+            case _:
+                assert owner is not None
+                return SignalStrike(
+                    self._struck_process(owner, command), fault.signal, revive=fault.place == "standing"
+                )
 
     def _struck_process(self, owner: psutil.Process, command: subprocess.Popen[str]) -> psutil.Process:
         match self.fault.struck:
@@ -179,7 +213,7 @@ class _Execution:
                 return family.link(owner)
             case "run":
                 return psutil.Process(command.pid)
-            case "owner":
+            case _:
                 return owner
 
     def _client_process(self) -> psutil.Process:
@@ -198,7 +232,7 @@ class _Execution:
             wait_until(lambda: run_state(self.folder).state == "interrupted", "the state interrupted", 30)
             trial.detected_by, trial.detected_seconds = "state interrupted", round(monotonic() - struck_at, 2)
         try:
-            process.communicate(timeout=END_SECONDS)
+            _, self.errors = process.communicate(timeout=END_SECONDS)
         except subprocess.TimeoutExpired:
             trial.problems.append(f"the command did not end within {END_SECONDS:.0f} s")
 
@@ -219,6 +253,8 @@ class _Execution:
             self._resume()
         if self.fault.place == "standing" and self.fault.struck != "owner":
             self._expect_whole_federation()
+        if self.fault.struck == "rival":
+            self._expect_both_named()
         for problem in trial.problems:
             sys.stderr.write(f"PROBLEM {self.run_id}: {problem}\n")
 
@@ -253,6 +289,9 @@ class _Execution:
         elif fault.struck == "run":
             if trial.state != "interrupted":
                 trial.problems.append(f"a run whose process was killed is {trial.state}")
+        elif fault.struck == "disk":  # which takes no event either
+            if not re.search(fault.reason or "", self.errors):
+                trial.problems.append(f"the command does not say what happened: {self.errors[-300:]}")
         elif trial.state not in ("failed", "stopped"):
             trial.problems.append(f"it ended in the state {trial.state}")
         elif not fault.reason or not re.search(fault.reason, trial.reason):
@@ -288,7 +327,7 @@ class _Execution:
     def _compare_with_replay(self) -> None:
         replay = ["--participants", str(self.folder.participants), "--engine", "inprocess"]
         run_id = f"{self.run_id}-replayed"
-        outcome = forked("run", "blood", *self.ground.options, *replay, "--run-id", run_id, "--json")
+        outcome = forked("run", "blood", *self.options, *replay, "--run-id", run_id, "--json")
         self.trial.compared_with = "replay, engine inprocess"
         self._compare(outcome.code, outcome.errors, lambda: outcome.json["model_sha256"], self._model_sha256())
 
@@ -297,7 +336,7 @@ class _Execution:
         if self.fault.place == "standing" and self.fault.struck != "owner" and same:
             self._expect_whole_federation()
         where = self.where() if same else ["--engine", "inprocess"]
-        outcome = forked("resume", self.run_id, "--home", self.ground.home.root, *where, *BARE, "--json")
+        outcome = forked("resume", self.run_id, "--home", self.stage.home.root, *where, *BARE, "--json")
         self.trial.compared_with = f"resumed, engine {'superlink' if same else 'inprocess'}"
         self._compare(outcome.code, outcome.errors, self._model_sha256, self.ground.undisturbed)
 
@@ -314,6 +353,18 @@ class _Execution:
     def _model_sha256(self) -> str | None:
         records = read_records(self.folder)
         return records[-1].model_sha256 if records else None
+
+    def _expect_both_named(self) -> None:
+        """The second node for a site was refused, and an event names it and the first; unless it came too late."""
+        named = [
+            event.reason
+            for event in read_events(self.folder.events)
+            if isinstance(event, NodeError) and f"says that it is site {self.client}, as node " in event.reason
+        ]
+        if not named and self.stage.rival_was_there():
+            self.trial.problems.append("no event says that two nodes name one site")
+        if self.trial.rounds_without:
+            self.trial.problems.append("a second node for a site cost the first one a round")
 
     def _expect_whole_federation(self) -> None:
         try:

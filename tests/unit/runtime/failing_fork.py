@@ -11,7 +11,7 @@ _fork = os.fork
 
 
 def _fork_while_there_is_room() -> int:
-    if Path(os.environ[EXHAUSTED]).exists():
+    if EXHAUSTED in os.environ and Path(os.environ[EXHAUSTED]).exists():
         raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
     return _fork()
 
