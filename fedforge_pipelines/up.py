@@ -22,7 +22,8 @@ from filelock import FileLock, Timeout
 
 from fedforge_pipelines.supervision import Part, end, start_in_order, supervise
 from fedforge_runtime.artifacts import read_json, write_json
-from fedforge_runtime.commands.output import fail
+from fedforge_runtime.commands.options import DebugOption, HomeOption
+from fedforge_runtime.commands.output import run_guarded
 from fedforge_runtime.errors import FedForgeError
 from fedforge_runtime.federation.superlink.address import free_port
 from fedforge_runtime.home import Home
@@ -34,7 +35,6 @@ _HOST = "127.0.0.1"
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, no_args_is_help=True)
 
-HomeOption = Annotated[Path | None, typer.Option("--home", help="default $FEDFORGE_HOME or ./.fedforge")]
 MonitorPort = Annotated[int, typer.Option(min=0, max=65535, help="of the monitor; 0 takes a free one")]
 DagsterPort = Annotated[int, typer.Option(min=0, max=65535, help="of Dagster's pages; 0 takes a free one")]
 Detach = Annotated[bool, typer.Option("--detach", help="return once everything answers; fedforge down ends it")]
@@ -56,9 +56,18 @@ class State:
         typer.echo(f"monitor at {self.monitor}\nDagster at {self.dagster}")
 
 
+@app.callback()
+def _root(debug: DebugOption = False) -> None:
+    pass
+
+
 @app.command()
 def up(
-    home: HomeOption = None, monitor_port: MonitorPort = 8400, dagster_port: DagsterPort = 3000, detach: Detach = False
+    home: HomeOption = None,
+    monitor_port: MonitorPort = 8400,
+    dagster_port: DagsterPort = 3000,
+    detach: Detach = False,
+    debug: DebugOption = False,
 ) -> None:
     """Serve monitor and Dagster until Ctrl-C."""
     chosen = Home.resolve(home)
@@ -76,7 +85,7 @@ def up(
 
 
 @app.command()
-def down(home: HomeOption = None) -> None:
+def down(home: HomeOption = None, debug: DebugOption = False) -> None:
     """End what `fedforge up` has started."""
     chosen = Home.resolve(home)
     state = _read_state(chosen)
@@ -244,17 +253,15 @@ def _taken(port: int, option: str) -> int:
             attempt.bind((_HOST, port))
         except OSError as error:
             raise UpError(
-                f"port {port} is in use.", remedy=f"Choose another with {option}; 0 takes a free one."
+                f"cannot listen on port {port}: {error.strerror}.",
+                remedy=f"Choose another with {option}; 0 takes a free one.",
             ) from error
     return port
 
 
 def main() -> None:
     """An expected error is one line on standard error."""
-    try:
-        app()
-    except FedForgeError as error:
-        fail(str(error), error.exit_code)
+    run_guarded(app)
 
 
 if __name__ == "__main__":

@@ -6,11 +6,9 @@ kernel releases when the builder dies; a resumable builder finds its earlier wor
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
 import os
-import re
 import shutil
 import uuid
 from collections.abc import Callable, Mapping
@@ -25,9 +23,9 @@ from fedforge_runtime import __version__
 from fedforge_runtime.clock import utc_now
 from fedforge_runtime.errors import StorageError
 from fedforge_runtime.home import Home
+from fedforge_runtime.system_errors import explained
 
 MANIFEST = "manifest.json"
-_REFUSALS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EACCES, errno.EPERM}
 
 
 def canonical_json(value: Any) -> str:
@@ -144,6 +142,7 @@ class ArtifactStore:
 
         Raises:
             StorageError: the home is full or cannot be written.
+            Others that the system's refusals mean: see `explained`.
         """
         key = self.key(kind, inputs)
         found = self.find(kind, key)
@@ -156,10 +155,10 @@ class ArtifactStore:
                 found = self.find(kind, key)
                 return found or self._build_locked(kind, key, inputs, builder, resumable)
         except Exception as error:
-            refusal = error if isinstance(error, OSError) else disk_refusal(error)
-            if refusal is None:
+            failure = explained(error, folder)
+            if failure is None:
                 raise
-            raise storage_error(refusal, folder) from error
+            raise failure from error
 
     def _build_locked(
         self,
@@ -197,19 +196,3 @@ class ArtifactStore:
                 shutil.rmtree(partial, ignore_errors=True)
             raise
         return Artifact(kind, key, final, created=True)
-
-
-def disk_refusal(error: BaseException) -> OSError | None:
-    """The operating system's refusal to write that `error` stands for, `None` when it is about something else."""
-    if type(error).__name__ == "SafetensorError":  # hides the number in its text
-        number = re.search(r"\(os error (\d+)\)", str(error))
-        error = OSError(int(number[1]), os.strerror(int(number[1]))) if number else error
-    return error if isinstance(error, OSError) and error.errno in _REFUSALS else None
-
-
-def storage_error(error: OSError, folder: Path) -> StorageError:
-    """The operating system's refusal to write below `folder`, as an error that says what to do."""
-    return StorageError(
-        f"cannot write below {folder}: {error.strerror or error}.",
-        remedy="Free some space or choose another home with --home DIR or FEDFORGE_HOME.",
-    )

@@ -73,7 +73,7 @@ def audit(
     if features and no_features:
         raise ConfigError("--features and --no-features exclude each other.", remedy="Give one of them.")
     blocking: list[str] = []
-    with command(as_json=as_json, debug=debug) as emit:
+    with command(as_json=as_json) as emit:
         from fedforge_runtime.data.audit.audit import (
             PAIRS_TABLE,
             REPORT_HTML,
@@ -174,7 +174,7 @@ def split(
 ) -> None:
     """Split the data anew: groups stay together, classes in proportion; the result is used with --data DIR."""
     run_config = configuration(phase, config, profile, assignments, {"dataset.source": data, "seed": seed})
-    with command(as_json=as_json, debug=debug) as emit:
+    with command(as_json=as_json) as emit:
         from fedforge_runtime.data.audit.display import print_split
         from fedforge_runtime.data.groups import read_groups
         from fedforge_runtime.data.regroup import check_fractions

@@ -69,7 +69,7 @@ def prepare(
         },
         partition=partition,
     )
-    with command(as_json=as_json, debug=debug) as emit:
+    with command(as_json=as_json) as emit:
         from fedforge_runtime.console import ConsoleNarrator, print_artifacts
         from fedforge_runtime.federation.preparation import prepare_everything
 

@@ -56,7 +56,7 @@ def node(
     what is computed of each leaves the site: runs with --site-data own get model updates and sums over all of them.
     Give --phase, --backbone, --mode and --set as the run has them.
     """
-    with command(as_json=False, debug=debug):
+    with command(as_json=False):
         from fedforge_runtime.federation.superlink.address import LinkAddress
         from fedforge_runtime.federation.superlink.site_node import check_node, serve_node
 

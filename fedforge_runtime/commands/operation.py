@@ -21,7 +21,7 @@ from fedforge_runtime.commands.options import (
     RunIdOption,
     SetOption,
 )
-from fedforge_runtime.commands.output import command
+from fedforge_runtime.commands.output import command, tracebacks_are_shown
 from fedforge_runtime.errors import RunError
 from fedforge_runtime.home import Home
 
@@ -49,6 +49,8 @@ def down(context: typer.Context) -> None:
 
 
 def _execute(module: str, *arguments: str) -> None:
+    if tracebacks_are_shown():
+        arguments = ("--debug", *arguments)
     os.execv(sys.executable, [sys.executable, "-m", module, *arguments])  # noqa: S606
 
 
@@ -56,12 +58,12 @@ def pause(
     run_id: RunId, monitor: MonitorOption = None, as_json: JsonOption = False, debug: DebugOption = False
 ) -> None:
     """Have a run pause before its next round."""
-    _command(run_id, "pause", monitor, as_json, debug)
+    _command(run_id, "pause", monitor, as_json)
 
 
 def stop(run_id: RunId, monitor: MonitorOption = None, as_json: JsonOption = False, debug: DebugOption = False) -> None:
     """Have a run stop at once; it can be resumed from its last checkpoint."""
-    _command(run_id, "stop", monitor, as_json, debug)
+    _command(run_id, "stop", monitor, as_json)
 
 
 def give(run_id: str, name: str, monitor: str | None) -> Any:
@@ -100,8 +102,8 @@ def _address(monitor: str | None) -> MonitorAddress:
     return MonitorAddress.parse(monitor or _DEFAULT_MONITOR)
 
 
-def _command(run_id: str, name: str, monitor: str | None, as_json: bool, debug: bool) -> None:
-    with command(as_json=as_json, debug=debug) as emit:
+def _command(run_id: str, name: str, monitor: str | None, as_json: bool) -> None:
+    with command(as_json=as_json) as emit:
         emit(give(run_id, name, monitor), lambda value: typer.echo(f"{name} asked for, command {value['command_id']}"))
 
 
@@ -115,7 +117,7 @@ def start(
     debug: DebugOption = False,
 ) -> None:
     """Ask a monitor for a run; an agent, or Dagster, starts it."""
-    with command(as_json=as_json, debug=debug) as emit:
+    with command(as_json=as_json) as emit:
         from fedforge_runtime.config import load_run_config, parse_assignment
         from fedforge_runtime.federation.runs import new_run_id
 
@@ -137,7 +139,7 @@ def agent(
     debug: DebugOption = False,
 ) -> None:
     """Start the runs that a monitor has requests for, one after another, until Ctrl-C."""
-    with command(as_json=False, debug=debug):
+    with command(as_json=False):
         from fedforge_runtime.claims import Claimant
 
         chosen = Home.resolve(home)
@@ -152,7 +154,7 @@ def agent(
 
 def watch(run_id: RunId, monitor: MonitorOption = None, debug: DebugOption = False) -> None:
     """Show a run live, event by event, until it ends."""
-    with command(as_json=False, debug=debug):
+    with command(as_json=False):
         from fedforge_runtime.following import follow
 
         follow(_address(monitor), run_id, say=typer.echo)
@@ -167,7 +169,7 @@ def import_events(
     debug: DebugOption = False,
 ) -> None:
     """Send the log of a run to a monitor; what it has already is sent again and does no harm."""
-    with command(as_json=as_json, debug=debug) as emit:
+    with command(as_json=as_json) as emit:
         from fedforge_runtime.federation.runs import find_run
         from fedforge_runtime.telemetry.monitor_client import MonitorClient
         from fedforge_runtime.telemetry.outbox import Delivered, Delivery, OutboxFiles

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from fedforge_runtime.commands.output import show_tracebacks
 from fedforge_runtime.config import CLOSED_FORM, RunConfig, load_run_config
 
 Phase = Annotated[str, typer.Argument(metavar="PHASE", help="blood, derma or path")]
@@ -78,7 +79,10 @@ ReportOption = Annotated[
     bool, typer.Option("--report/--no-report", help="at the end write the run's page, which takes a second or two")
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="one JSON object on standard output and nothing else")]
-DebugOption = Annotated[bool, typer.Option("--debug", help="show the traceback of an error")]
+DebugOption = Annotated[
+    bool,
+    typer.Option("--debug", help="show the traceback of an error", is_eager=True, callback=show_tracebacks),
+]
 
 
 def configuration(

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from fedforge_runtime.artifacts import require_unused_folder, storage_error
+from fedforge_runtime.artifacts import require_unused_folder
 from fedforge_runtime.commands.operation import give, is_live
 from fedforge_runtime.commands.options import (
     BackboneOption,
@@ -46,6 +46,7 @@ from fedforge_runtime.commands.output import command
 from fedforge_runtime.config import RunConfig, RuntimeConfig, change_run_config, load_run_config, read_run_config
 from fedforge_runtime.errors import ConfigError, RunError
 from fedforge_runtime.home import Home
+from fedforge_runtime.system_errors import explain
 from monitor.schema import RunRequest
 
 
@@ -100,7 +101,7 @@ def run(
         "seed": seed,
     }
     run_config = configuration(phase, config, profile, assignments, options, partition=partition, strategy=strategy)
-    _start(run_config, home, profile, run_id, participants, bounds, report, as_json, debug)
+    _start(run_config, home, profile, run_id, participants, bounds, report, as_json)
 
 
 def demo(home: HomeOption = None, as_json: JsonOption = False, debug: DebugOption = False) -> None:
@@ -116,7 +117,7 @@ def demo(home: HomeOption = None, as_json: JsonOption = False, debug: DebugOptio
             "federation.rounds": 3,
         },
     )
-    _start(run_config, home, "tuned", None, None, True, True, as_json, debug)
+    _start(run_config, home, "tuned", None, None, True, True, as_json)
 
 
 def resume(
@@ -137,7 +138,7 @@ def resume(
     With --monitor a run that is paused goes on where it is, and one whose folder is elsewhere is asked for there.
     Only where it runs may change: --engine, --superlink, --monitor, --set runtime.KEY=VALUE.
     """
-    with command(as_json=as_json, debug=debug) as emit:
+    with command(as_json=as_json) as emit:
         from fedforge_runtime.console import ConsoleNarrator, print_run
         from fedforge_runtime.evidence import record_evidence
         from fedforge_runtime.federation.run import resume_run
@@ -159,7 +160,7 @@ def resume(
 
 def runs(home: HomeOption = None, as_json: JsonOption = False, debug: DebugOption = False) -> None:
     """List the runs of a home, oldest first."""
-    with command(as_json=as_json, debug=debug) as emit:
+    with command(as_json=as_json) as emit:
         from fedforge_runtime.console import print_runs
         from fedforge_runtime.federation.runs import list_runs
         from fedforge_runtime.federation.summary import summarise_run
@@ -170,7 +171,7 @@ def runs(home: HomeOption = None, as_json: JsonOption = False, debug: DebugOptio
 
 def show(run_id: RunId, home: HomeOption = None, as_json: JsonOption = False, debug: DebugOption = False) -> None:
     """Rounds, clients, scores and paths of one run."""
-    with command(as_json=as_json, debug=debug) as emit:
+    with command(as_json=as_json) as emit:
         from fedforge_runtime.console import print_run
         from fedforge_runtime.federation.runs import find_run
         from fedforge_runtime.federation.summary import summarise_run
@@ -186,7 +187,7 @@ def export(
     debug: DebugOption = False,
 ) -> None:
     """Copy a completed run's model to DIR, in Hugging Face's format."""
-    with command(as_json=as_json, debug=debug) as emit:
+    with command(as_json=as_json) as emit:
         from fedforge_runtime.federation.runs import find_run
 
         source = find_run(run_id, Home.resolve(home))
@@ -195,9 +196,8 @@ def export(
         require_unused_folder(folder, remedy="Choose another DIR.")
         try:
             shutil.copytree(source.model, folder, dirs_exist_ok=True)
-        except (OSError, shutil.Error) as error:
-            reason = error if isinstance(error, OSError) else OSError(str(error))
-            raise storage_error(reason, folder) from error
+        except OSError as error:
+            raise explain(error, folder) from error
         emit({"run_id": run_id, "model": str(folder)}, lambda value: typer.echo(value["model"]))
 
 
@@ -210,9 +210,8 @@ def _start(
     bounds: bool,
     report: bool,
     as_json: bool,
-    debug: bool,
 ) -> None:
-    with command(as_json=as_json, debug=debug) as emit:
+    with command(as_json=as_json) as emit:
         from fedforge_runtime.console import ConsoleNarrator, print_run
         from fedforge_runtime.evidence import record_evidence
         from fedforge_runtime.federation.run import start_run

@@ -65,7 +65,7 @@ def shards(
         },
         partition=partition,
     )
-    with command(as_json=as_json, debug=debug) as emit:
+    with command(as_json=as_json) as emit:
         from fedforge_runtime.console import ConsoleNarrator
         from fedforge_runtime.federation.shards import check_export_folder, export_shards, folder_bytes, make_shards
 

@@ -17,11 +17,11 @@ from urllib.request import Request, urlopen
 
 from filelock import FileLock
 
-from fedforge_runtime.artifacts import storage_error
 from fedforge_runtime.data.catalogue import OfficialArchive
 from fedforge_runtime.data.identity import identify
 from fedforge_runtime.errors import DataError
 from fedforge_runtime.home import Home
+from fedforge_runtime.system_errors import explain
 
 ANSWER_SECONDS = 10.0
 """How long the archive's host may take to answer at all."""
@@ -55,7 +55,7 @@ def official_file(official: OfficialArchive, *, home: Home, notify: Callable[[st
                 with _temporary_folder(home.data / f".{official.file_name}.download") as temporary:
                     _publish(_download(official, temporary), final)
     except OSError as error:
-        raise storage_error(error, home.data) from error
+        raise explain(error, home.data) from error
     return final
 
 
@@ -67,7 +67,7 @@ def refuse_if_altered(path: Path, md5: str, official: OfficialArchive) -> None:
     try:
         path.replace(aside)
     except OSError as error:
-        raise storage_error(error, path.parent) from error
+        raise explain(error, path.parent) from error
     raise DataError(
         f"{path} is not the published {official.title}: its MD5 is {md5}, expected {official.md5}.",
         remedy=f"It was moved to {aside.name}. Run the command again to download it anew.",

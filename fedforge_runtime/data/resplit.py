@@ -20,7 +20,6 @@ from fedforge_runtime.artifacts import (
     publish_folder,
     require_unused_folder,
     sha256_file,
-    storage_error,
     write_json,
 )
 from fedforge_runtime.data.archive import ARCHIVE_SPLITS
@@ -35,6 +34,7 @@ from fedforge_runtime.data.sources import (
     pixel_blocks,
     read_dataset_facts,
 )
+from fedforge_runtime.system_errors import explain
 
 GROUPS_FILE, PROVENANCE_FILE = "groups.csv", "split.json"
 
@@ -87,7 +87,7 @@ def write_split(dataset: Artifact, groups: Groups, folder: Path, *, fractions: S
             folder.rmdir()
         publish_folder(temporary, folder)
     except OSError as error:
-        raise storage_error(error, folder.parent) from error
+        raise explain(error, folder.parent) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return NewSplit(folder, folder / archive.name, folder / GROUPS_FILE, provenance)

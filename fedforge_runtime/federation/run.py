@@ -12,9 +12,7 @@ from filelock import FileLock, Timeout
 
 from fedforge_runtime.artifacts import (
     ArtifactStore,
-    disk_refusal,
     read_json,
-    storage_error,
     write_atomically,
     write_json,
 )
@@ -24,7 +22,16 @@ from fedforge_runtime.control import AlwaysRun, BothControls, Control, SignalCon
 from fedforge_runtime.data.row_pass import PassTools
 from fedforge_runtime.devices import DeviceDecision, DeviceRequest, WorkerBackend, decide_device, keep_device
 from fedforge_runtime.environment import allow_mps_fallback, given_attempt
-from fedforge_runtime.errors import ConfigError, FedForgeError, RunError, RunStoppedError, StorageError, failure_reason
+from fedforge_runtime.errors import (
+    ConfigError,
+    FedForgeError,
+    NetworkError,
+    ResourceError,
+    RunError,
+    RunStoppedError,
+    StorageError,
+    failure_reason,
+)
 from fedforge_runtime.federation.engines import TEMPLATE_MODULES, check_engine, open_engine
 from fedforge_runtime.federation.engines.base import Engine, Federation
 from fedforge_runtime.federation.holdings import HOME, SHARDS
@@ -48,6 +55,7 @@ from fedforge_runtime.home import Home, RunFolder
 from fedforge_runtime.narration import Narrator
 from fedforge_runtime.processes import UntilLoaded, WorkerPool, start_template
 from fedforge_runtime.remote_control import RemoteControl
+from fedforge_runtime.system_errors import explain, explained
 from fedforge_runtime.telemetry.emitter import Emitter, Heartbeat
 from fedforge_runtime.telemetry.monitor_client import MonitorAddress
 from fedforge_runtime.telemetry.outbox import Outbox, OutboxFiles
@@ -205,14 +213,14 @@ class _Attempt:
                 featured_at = monotonic()
                 self._federate(inputs)
             except BaseException as error:
-                refusal = disk_refusal(error)
-                failure = storage_error(refusal, folder.path) if refusal else error
+                failure = explained(error, folder.path) or error
                 with suppress(OSError):  # a full disk takes no event either; the command still says why it ended
                     self._record_end(emitter, failure)
-                if isinstance(failure, StorageError):
-                    failure.remedy = f"Free some space, then go on with: fedforge resume {folder.run_id}"
-                elif isinstance(failure, FedForgeError) and not failure.remedy:
-                    failure.remedy = f"Go on with: fedforge resume {folder.run_id}"
+                go_on = f"go on with: fedforge resume {folder.run_id}"
+                if isinstance(failure, FedForgeError) and not failure.remedy:
+                    failure.remedy = f"{go_on[0].upper()}{go_on[1:]}"
+                elif isinstance(failure, (StorageError, NetworkError, ResourceError)):
+                    failure.remedy = f"{failure.remedy} Then {go_on}"
                 if failure is error:
                     raise
                 raise failure from error
@@ -354,14 +362,14 @@ def _create_folder(folder: RunFolder, config: RunConfig, participants_file: Path
     except FileExistsError as error:
         raise RunError(f"the run {folder.run_id!r} exists already.", remedy="Choose another --run-id.") from error
     except OSError as error:
-        raise storage_error(error, folder.path) from error
+        raise explain(error, folder.path) from error
     try:
         if participants_file:
             write_atomically(folder.replay, participants_file.read_bytes())
         write_atomically(folder.config, config.to_yaml().encode())
     except OSError as error:
         shutil.rmtree(folder.path, ignore_errors=True)
-        raise storage_error(error, folder.path) from error
+        raise explain(error, folder.path) from error
 
 
 def _replay(folder: RunFolder) -> Path | None:

@@ -12,10 +12,11 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from fedforge_runtime.artifacts import read_json, storage_error, write_json
+from fedforge_runtime.artifacts import read_json, write_json
 from fedforge_runtime.clock import utc_now
 from fedforge_runtime.errors import DataError
 from fedforge_runtime.home import Home
+from fedforge_runtime.system_errors import explain
 
 _VERSION = 1
 
@@ -69,7 +70,7 @@ def add_exceptions(home: Home, fingerprint: str, counts: Iterable[tuple[str, int
             known = read_exceptions(home, fingerprint)
             write_json(file, _document(fingerprint, [*known, *new]))
     except OSError as error:
-        raise storage_error(error, Path(file.parent)) from error
+        raise explain(error, Path(file.parent)) from error
 
 
 def covering(exceptions: Iterable[AuditException], finding: str, count: int) -> AuditException | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -111,8 +111,11 @@ class StandingFederation:
     _started_at: str = field(default="", init=False)
     _link: LinkProcess | None = field(default=None, init=False)
 
-    def serve(self) -> None:
+    def serve(self, *, when_ready: Callable[[], None] | None = None) -> None:
         """Run until SIGTERM or SIGINT.
+
+        Args:
+            when_ready: called once the SuperLink answers and the nodes are started.
 
         Raises:
             RunError: this home has a federation already.
@@ -147,6 +150,8 @@ class StandingFederation:
             executor.start()
             self._ready = True
             self._write_state()
+            if when_ready:
+                when_ready()
             self._watch_link()
 
     def _end(self, number: int, frame: FrameType | None) -> None:
