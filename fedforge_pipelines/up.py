@@ -19,6 +19,7 @@ import httpx
 import psutil
 import typer
 from filelock import FileLock, Timeout
+from pydantic import TypeAdapter
 
 from fedforge_pipelines.supervision import Part, end, start_in_order, supervise
 from fedforge_runtime.artifacts import read_json, write_json
@@ -223,7 +224,7 @@ def _read_state(home: Home) -> State | None:
     except Timeout:
         pass
     with suppress(OSError, ValueError, TypeError):
-        return State(**read_json(_state_file(home)))
+        return TypeAdapter(State).validate_python(read_json(_state_file(home)))
     return None
 
 

@@ -21,7 +21,7 @@ from filelock import FileLock
 
 from fedforge_runtime import __version__
 from fedforge_runtime.clock import utc_now
-from fedforge_runtime.errors import StorageError
+from fedforge_runtime.errors import DataError, StorageError
 from fedforge_runtime.home import Home
 from fedforge_runtime.system_errors import explained
 
@@ -61,6 +61,21 @@ def write_json(path: Path, value: Any) -> None:
 
 def read_json(path: Path) -> Any:
     return json.loads(path.read_bytes())
+
+
+def read_object(path: Path, *, remedy: str) -> dict[str, Any]:
+    """The JSON object in a file.
+
+    Raises:
+        DataError: it holds something else, or is damaged.
+    """
+    try:
+        value = read_json(path)
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{path} is damaged: {error}.", remedy=remedy) from error
+    if not isinstance(value, dict):
+        raise DataError(f"{path} is damaged: it holds no JSON object.", remedy=remedy)
+    return value
 
 
 def require_unused_folder(folder: Path, *, remedy: str) -> None:
@@ -104,8 +119,15 @@ class Artifact:
 
     @property
     def manifest(self) -> dict[str, Any]:
-        """`kind, key, inputs, facts, files, made_at, fedforge_version`."""
-        manifest: dict[str, Any] = read_json(self.path / MANIFEST)
+        """`kind, key, inputs, facts, files, made_at, fedforge_version`.
+
+        Raises:
+            DataError: it is damaged.
+        """
+        remedy = f"Remove {self.path} to have it made again."
+        manifest = read_object(self.path / MANIFEST, remedy=remedy)
+        if not all(isinstance(manifest.get(name), dict) for name in ("inputs", "facts")):
+            raise DataError(f"{self.path / MANIFEST} is damaged: it names no inputs or no facts.", remedy=remedy)
         return manifest
 
 

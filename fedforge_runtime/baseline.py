@@ -10,6 +10,7 @@ from typing import Any
 
 from fedforge_runtime.artifacts import read_json, write_json
 from fedforge_runtime.errors import DataError, RunError
+from fedforge_runtime.federation.documents import read_result
 from fedforge_runtime.federation.summary import summarise_run
 from fedforge_runtime.home import RunFolder
 from fedforge_runtime.learning.predictions import read_predictions
@@ -124,7 +125,7 @@ def record_of(folder: RunFolder) -> dict[str, Any]:
         raise RunError(
             f"the run {folder.run_id!r} has no result yet.", remedy=f"Finish it with: fedforge resume {folder.run_id}"
         )
-    metrics, manifest = read_json(folder.metrics), read_json(folder.manifest)
+    metrics, manifest = read_result(folder)
     config, inputs = manifest["config"], manifest["inputs"]
     return {
         "phase": config["phase"],

@@ -13,6 +13,9 @@ from fedforge_runtime.stop_signal import StopSignal
 
 Desired = Literal["run", "pause", "stop"]
 
+INTERRUPTED = "interrupted by a second signal"
+"""The reason of a stop that did not wait for its end."""
+
 
 class Control(Protocol):
     """Asked often and cheaply, between rounds and while waiting for clients."""

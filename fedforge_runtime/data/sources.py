@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from fedforge_runtime.artifacts import Artifact, ArtifactStore
+from fedforge_runtime.artifacts import MANIFEST, Artifact, ArtifactStore
 from fedforge_runtime.config import DatasetConfig
 from fedforge_runtime.data.archive import ARCHIVE_SPLITS, read_archive
 from fedforge_runtime.data.catalogue import OfficialArchive, archive_name, official_archive
@@ -101,7 +101,13 @@ def prepare_dataset(
 
 def read_dataset_facts(artifact: Artifact) -> DatasetFacts:
     """The facts that `prepare_dataset` recorded."""
-    return DatasetFacts.from_json(artifact.manifest["facts"])
+    try:
+        return DatasetFacts.from_json(artifact.manifest["facts"])
+    except (KeyError, TypeError) as error:
+        raise DataError(
+            f"{artifact.path / MANIFEST} is damaged: its facts are not those of a dataset ({error}).",
+            remedy=f"Remove {artifact.path} to have it made again.",
+        ) from error
 
 
 def load_dataset(artifact: Artifact) -> DatasetDict:

@@ -21,6 +21,7 @@ from fedforge_runtime.control import SignalControl
 from fedforge_runtime.data.partition import load_client_rows
 from fedforge_runtime.data.preprocess import numeric_versions
 from fedforge_runtime.errors import RunError, RunStoppedError
+from fedforge_runtime.federation.documents import read_inputs
 from fedforge_runtime.federation.preparation import inputs_exist
 from fedforge_runtime.federation.settings import RunInputs
 from fedforge_runtime.federation.stages import stages_of
@@ -48,12 +49,12 @@ def record_bounds(folder: RunFolder, *, home: Home, narrator: Narrator) -> dict[
         RunError: the run has not begun, or the data of its sites are not on this machine.
         RunStoppedError: interrupted; the models that were finished are kept.
     """
-    if not folder.inputs.exists():
+    config, inputs = read_run_config(folder.config), read_inputs(folder)
+    if inputs is None:
         raise RunError(
             f"the run {folder.run_id!r} has no data yet to compute bounds on.",
             remedy=f"Go on with: fedforge resume {folder.run_id}",
         )
-    config, inputs = read_run_config(folder.config), RunInputs.model_validate(read_json(folder.inputs))
     if config.federation.site_data == "own":
         raise RunError(
             f"the run {folder.run_id!r} has no bounds: they need the rows of all sites, which never left them.",

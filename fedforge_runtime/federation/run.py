@@ -12,13 +12,12 @@ from filelock import FileLock, Timeout
 
 from fedforge_runtime.artifacts import (
     ArtifactStore,
-    read_json,
     write_atomically,
     write_json,
 )
 from fedforge_runtime.clock import monotonic
 from fedforge_runtime.config import RunConfig, RuntimeConfig, read_run_config
-from fedforge_runtime.control import AlwaysRun, BothControls, Control, SignalControl, obey
+from fedforge_runtime.control import INTERRUPTED, AlwaysRun, BothControls, Control, SignalControl, obey
 from fedforge_runtime.data.row_pass import PassTools
 from fedforge_runtime.devices import DeviceDecision, DeviceRequest, WorkerBackend, decide_device, keep_device
 from fedforge_runtime.environment import allow_mps_fallback, given_attempt
@@ -32,6 +31,7 @@ from fedforge_runtime.errors import (
     StorageError,
     failure_reason,
 )
+from fedforge_runtime.federation.documents import read_inputs
 from fedforge_runtime.federation.engines import TEMPLATE_MODULES, check_engine, open_engine
 from fedforge_runtime.federation.engines.base import Engine, Federation
 from fedforge_runtime.federation.holdings import HOME, SHARDS
@@ -151,7 +151,7 @@ def resume_run(run_id: str, *, home: Home, narrator: Narrator, runtime: RuntimeC
     _start_template(config)
     with _locked(folder), _session(home, narrator, config) as session:
         attempt = _Attempt(session, folder, number=max(state.attempt + 1, given_attempt()))
-        known = _recorded_inputs(folder)
+        known = read_inputs(folder)
         prepared = None if known and inputs_exist(known) else session.prepare()
         attempt.run(
             lambda emitter: emitter.emit(RunResumed, round_number=len(read_records(folder)), node_id="server"),
@@ -214,6 +214,8 @@ class _Attempt:
                 self._federate(inputs)
             except BaseException as error:
                 failure = explained(error, folder.path) or error
+                if isinstance(error, KeyboardInterrupt):
+                    failure = RunStoppedError(f"stopped: {INTERRUPTED}.")
                 with suppress(OSError):  # a full disk takes no event either; the command still says why it ended
                     self._record_end(emitter, failure)
                 go_on = f"go on with: fedforge resume {folder.run_id}"
@@ -242,7 +244,7 @@ class _Attempt:
             yield control
 
     def _inputs(self, prepared: Prepared | None, control: BothControls) -> RunInputs:
-        recorded = _recorded_inputs(self.folder)
+        recorded = read_inputs(self.folder)
         session = self.session
         device = self._device(recorded)
         if prepared is None:
@@ -306,9 +308,8 @@ class _Attempt:
         if run_state(self.folder).state in ("stopped", "failed"):
             return
         done = len(read_records(self.folder))
-        if isinstance(error, (RunStoppedError, KeyboardInterrupt)):
-            reason = str(error) or "interrupted"
-            emitter.emit(RunStopped, round_number=done, node_id="server", reason=reason)
+        if isinstance(error, RunStoppedError):
+            emitter.emit(RunStopped, round_number=done, node_id="server", reason=error.message)
         else:
             emitter.emit(RunFailed, round_number=done, node_id="server", reason=failure_reason(error))
 
@@ -374,7 +375,3 @@ def _create_folder(folder: RunFolder, config: RunConfig, participants_file: Path
 
 def _replay(folder: RunFolder) -> Path | None:
     return folder.replay if folder.replay.exists() else None
-
-
-def _recorded_inputs(folder: RunFolder) -> RunInputs | None:
-    return RunInputs.model_validate(read_json(folder.inputs)) if folder.inputs.exists() else None

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pydantic import TypeAdapter
+
 from fedforge_runtime.artifacts import read_json, write_json
 from fedforge_runtime.background import Background
 from fedforge_runtime.clock import monotonic
@@ -24,6 +26,7 @@ from fedforge_runtime.telemetry.monitor_client import (
     MonitorRefusedError,
 )
 
+_CURSOR = TypeAdapter(dict[str, int])
 _LOOK_SECONDS = 0.1
 _LONGEST_BACKOFF_SECONDS = 5.0
 _FLUSH_SECONDS = 5.0
@@ -127,8 +130,12 @@ class Delivery:
 
     def _remembered(self) -> dict[str, int]:
         try:
-            return dict(read_json(self._files.cursor))
-        except (OSError, ValueError):  # none yet, or damaged: everything is sent again, and dropped where it is
+            return _CURSOR.validate_python(read_json(self._files.cursor))
+        except (
+            OSError,
+            ValueError,
+            RecursionError,
+        ):  # none yet, or damaged: all is sent again, and dropped there
             return {}
 
     def _remember(self) -> None:

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from filelock import FileLock
+from pydantic import TypeAdapter
 
 from fedforge_runtime.artifacts import read_json, write_json
 from fedforge_runtime.clock import utc_now
@@ -34,6 +35,9 @@ class AuditException:
     """UTC, ISO 8601."""
 
 
+_EXCEPTION = TypeAdapter(AuditException)
+
+
 def read_exceptions(home: Home, fingerprint: str) -> list[AuditException]:
     """The decisions about the data with this fingerprint, oldest first.
 
@@ -47,8 +51,8 @@ def read_exceptions(home: Home, fingerprint: str) -> list[AuditException]:
         document = read_json(file)
         if document["version"] != _VERSION or document["fingerprint"] != fingerprint:
             raise ValueError("another version or other data")
-        return [AuditException(**each) for each in document["exceptions"]]
-    except (ValueError, KeyError, TypeError) as error:
+        return [_EXCEPTION.validate_python(each) for each in document["exceptions"]]
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise DataError(
             f"the audit exceptions in {file} cannot be read ({error}).",
             remedy="Restore the file, or delete it to decide anew.",
