@@ -21,7 +21,7 @@ from fedforge_runtime.commands import (
     runs,
     shards,
 )
-from fedforge_runtime.commands.options import DebugOption
+from fedforge_runtime.commands.options import DebugOption, with_options
 
 app = typer.Typer(
     help="Federated learning on medical images: resumable, reproducible, observable.",
@@ -51,7 +51,7 @@ for _command in (
     node.node,
     hardware.hardware_check,
 ):
-    app.command()(_command)
+    app.command()(with_options(_command))
 for _other in (operation.monitor, operation.up, operation.down):  # each is another package's, and takes its options
     app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []})(
         _other

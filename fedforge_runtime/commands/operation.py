@@ -16,6 +16,7 @@ from fedforge_runtime.commands.options import (
     HomeOption,
     JsonOption,
     MonitorOption,
+    Phase,
     ProfileOption,
     RunId,
     RunIdOption,
@@ -108,7 +109,7 @@ def _command(run_id: str, name: str, monitor: str | None, as_json: bool) -> None
 
 
 def start(
-    phase: Annotated[str, typer.Argument(metavar="PHASE", help="blood, derma or path")],
+    phase: Phase,
     profile: ProfileOption = "cpu-safe",
     assignments: SetOption = None,
     run_id: RunIdOption = None,

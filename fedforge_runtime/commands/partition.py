@@ -10,17 +10,10 @@ import typer
 
 from fedforge_runtime.artifacts import ArtifactStore, write_atomically
 from fedforge_runtime.commands.options import (
-    ClientsOption,
-    ConfigOption,
-    DataOption,
+    ConfigurationOptions,
     DebugOption,
     HomeOption,
     JsonOption,
-    PartitionOption,
-    ProfileOption,
-    SeedOption,
-    SetOption,
-    configuration,
 )
 from fedforge_runtime.commands.output import command
 from fedforge_runtime.config import RunConfig
@@ -37,18 +30,12 @@ HtmlOption = Annotated[
 
 
 def partition(
+    options: ConfigurationOptions,
     phase: OptionalPhase = None,
     preview: PreviewOption = False,
     listing: ListOption = False,
     html: HtmlOption = None,
     home: HomeOption = None,
-    config: ConfigOption = None,
-    profile: ProfileOption = "cpu-safe",
-    data: DataOption = None,
-    clients: ClientsOption = None,
-    partition_name: PartitionOption = None,
-    seed: SeedOption = None,
-    assignments: SetOption = None,
     as_json: JsonOption = False,
     debug: DebugOption = False,
 ) -> None:
@@ -61,14 +48,7 @@ def partition(
         return
     if phase is None:
         raise ConfigError("no PHASE is given.", remedy="Name blood, derma or path, or ask with --list what there is.")
-    run_config = configuration(
-        phase,
-        config,
-        profile,
-        assignments,
-        {"dataset.source": data, "partition.clients": clients, "seed": seed},
-        partition=partition_name,
-    )
+    run_config = options.run_config(phase)
     with command(as_json=as_json) as emit:
         _show(run_config, Home.resolve(home), emit, store_it=not preview, html=html)
 
