@@ -11,7 +11,7 @@ import json
 import os
 import shutil
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -86,7 +86,13 @@ def require_unused_folder(folder: Path, *, remedy: str) -> None:
 
 def publish_folder(temporary: Path, final: Path) -> None:
     """Flush every file below `temporary` to disk and rename it to `final`."""
-    for path in sorted(temporary.rglob("*")):
+    _sync_tree(temporary)
+    temporary.rename(final)
+    _sync_folder(final.parent)
+
+
+def _sync_tree(folder: Path) -> None:
+    for path in sorted(folder.rglob("*")):
         if path.is_file():
             descriptor = os.open(path, os.O_RDONLY)
             try:
@@ -95,9 +101,7 @@ def publish_folder(temporary: Path, final: Path) -> None:
                 os.close(descriptor)
         else:
             _sync_folder(path)
-    _sync_folder(temporary)
-    temporary.rename(final)
-    _sync_folder(final.parent)
+    _sync_folder(folder)
 
 
 def _sync_folder(folder: Path) -> None:
@@ -153,6 +157,7 @@ class ArtifactStore:
         builder: Callable[[Path], Mapping[str, Any]],
         *,
         resumable: bool = False,
+        scratch: Sequence[str] = (),
     ) -> Artifact:
         """Return the artifact that `inputs` make, calling `builder(folder)` when it is absent.
 
@@ -161,6 +166,8 @@ class ArtifactStore:
             inputs: everything its bytes depend on, the version of the code that makes them included.
             builder: fills the folder and returns facts for the manifest.
             resumable: keep the folder of an interrupted build for the next one to go on with.
+            scratch: patterns of files by which it goes on. They are no part of the artifact, and go when all else is
+                on disk: until then an interrupted build finds them.
 
         Raises:
             StorageError: the home is full or cannot be written.
@@ -175,7 +182,7 @@ class ArtifactStore:
             folder.mkdir(parents=True, exist_ok=True)
             with FileLock(folder / f".{key}.lock"):
                 found = self.find(kind, key)
-                return found or self._build_locked(kind, key, inputs, builder, resumable)
+                return found or self._build_locked(kind, key, inputs, builder, resumable, scratch)
         except Exception as error:
             failure = explained(error, folder)
             if failure is None:
@@ -189,6 +196,7 @@ class ArtifactStore:
         inputs: Mapping[str, Any],
         builder: Callable[[Path], Mapping[str, Any]],
         resumable: bool,
+        scratch: Sequence[str],
     ) -> Artifact:
         final = self._root / kind / key
         partial = final.with_name(f".{key}.partial")
@@ -196,25 +204,45 @@ class ArtifactStore:
             shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(exist_ok=True)
         try:
-            facts = builder(partial)
-            files = {
-                str(path.relative_to(partial)): {"bytes": path.stat().st_size, "sha256": sha256_file(path)}
-                for path in sorted(partial.rglob("*"))
-                if path.is_file()
-            }
-            manifest = {
-                "kind": kind,
-                "key": key,
-                "inputs": dict(inputs),
-                "facts": dict(facts),
-                "files": files,
-                "made_at": utc_now().isoformat(),
-                "fedforge_version": __version__,
-            }
-            (partial / MANIFEST).write_text(json.dumps(manifest, indent=2, allow_nan=False) + "\n")
+            if not (partial / MANIFEST).is_file():  # else it was killed between its last step and its publication
+                self._complete(partial, kind, key, inputs, builder(partial), scratch)
+            for path in _scratch_files(partial, scratch):
+                path.unlink()
             publish_folder(partial, final)
         except BaseException:
             if not resumable:
                 shutil.rmtree(partial, ignore_errors=True)
             raise
         return Artifact(kind, key, final, created=True)
+
+    def _complete(
+        self,
+        partial: Path,
+        kind: str,
+        key: str,
+        inputs: Mapping[str, Any],
+        facts: Mapping[str, Any],
+        scratch: Sequence[str],
+    ) -> None:
+        """Put the manifest beside what was built, once that is on disk: whoever finds the manifest finds all."""
+        _sync_tree(partial)
+        left_out = _scratch_files(partial, scratch)
+        files = {
+            str(path.relative_to(partial)): {"bytes": path.stat().st_size, "sha256": sha256_file(path)}
+            for path in sorted(partial.rglob("*"))
+            if path.is_file() and path not in left_out
+        }
+        manifest = {
+            "kind": kind,
+            "key": key,
+            "inputs": dict(inputs),
+            "facts": dict(facts),
+            "files": files,
+            "made_at": utc_now().isoformat(),
+            "fedforge_version": __version__,
+        }
+        write_json(partial / MANIFEST, manifest)
+
+
+def _scratch_files(folder: Path, patterns: Sequence[str]) -> set[Path]:
+    return {path for pattern in patterns for path in folder.glob(pattern)}

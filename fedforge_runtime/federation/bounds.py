@@ -122,7 +122,7 @@ def compute_bounds(
     def build(folder: Path) -> Mapping[str, Any]:
         return _Computation(config, inputs, folder, pool, report, check_stop).run()
 
-    return store.build("bounds", key, build, resumable=True)
+    return store.build("bounds", key, build, resumable=True, scratch=["local-*.json", "centralized.json"])
 
 
 def read_bounds(artifact: Artifact) -> dict[str, Any]:
@@ -162,8 +162,6 @@ class _Computation:
             "closed_form": closed_form,
         }
         write_json(self.folder / _FILE, bounds)
-        for name in trained:
-            self._file(name).unlink()
         return {"clients": len(clients), "rows": sum(rows)}
 
     def _train(self, models: Mapping[str, Sequence[int]], standardisation: Standardisation | None, total: int) -> None:
