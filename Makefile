@@ -44,9 +44,10 @@ test: install  ## the test suite
 test-thorough: install  ## what the suite shows in one case, in the others too
 	$(PYTEST) -m thorough
 
-lint: install  ## style and types, as CI checks them
+lint: install  ## style, imports and types, as CI checks them
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
 	$(BIN)/mypy
 
 format: install  ## let ruff put the code in order
@@ -68,4 +69,4 @@ openapi: install  ## write the monitor's API description for the dashboard
 	mv dashboard/openapi.json.new dashboard/openapi.json
 
 clean:  ## remove the virtual environment and caches, not the data in .fedforge
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info
+	rm -rf $(VENV) .mypy_cache .ruff_cache .import_linter_cache .pytest_cache .hypothesis *.egg-info

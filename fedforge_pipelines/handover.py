@@ -35,7 +35,8 @@ class Handover(dg.ConfigurableIOManager):
             return read_json(file)
         except (OSError, ValueError) as error:
             raise dg.Failure(
-                f"what {key.to_user_string()} handed over is gone ({error}): materialize it again.", allow_retries=False
+                f"what {key.to_user_string()} handed over cannot be read ({error}): materialize it again.",
+                allow_retries=False,
             ) from error
 
     def _file(self, run_id: str, key: dg.AssetKey) -> Path:

@@ -19,10 +19,12 @@ from typing import Annotated
 import httpx
 import psutil
 import typer
+from pydantic import TypeAdapter
 
 from fedforge_pipelines.supervision import Part, end, start_in_order, supervise
 from fedforge_runtime.artifacts import read_json, write_json
-from fedforge_runtime.commands.output import fail
+from fedforge_runtime.commands.options import DebugOption, HomeOption
+from fedforge_runtime.commands.output import run_guarded
 from fedforge_runtime.errors import FedForgeError
 from fedforge_runtime.federation.superlink.address import free_port
 from fedforge_runtime.home import Home
@@ -35,7 +37,6 @@ _HOST = "127.0.0.1"
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, no_args_is_help=True)
 
-HomeOption = Annotated[Path | None, typer.Option("--home", help="default $FEDFORGE_HOME or ./.fedforge")]
 MonitorPort = Annotated[int, typer.Option(min=0, max=65535, help="of the monitor; 0 takes a free one")]
 DagsterPort = Annotated[int, typer.Option(min=0, max=65535, help="of Dagster's pages; 0 takes a free one")]
 BehindProxy = Annotated[
@@ -60,6 +61,11 @@ class State:
         typer.echo(f"monitor at {self.monitor}\nDagster at {self.dagster}")
 
 
+@app.callback()
+def _root(debug: DebugOption = False) -> None:
+    pass
+
+
 @app.command()
 def up(
     home: HomeOption = None,
@@ -67,6 +73,7 @@ def up(
     dagster_port: DagsterPort = 3000,
     behind_proxy: BehindProxy = False,
     detach: Detach = False,
+    debug: DebugOption = False,
 ) -> None:
     """Serve monitor and Dagster until Ctrl-C."""
     chosen = Home.resolve(home)
@@ -88,7 +95,7 @@ def up(
 
 
 @app.command()
-def down(home: HomeOption = None) -> None:
+def down(home: HomeOption = None, debug: DebugOption = False) -> None:
     """End what `fedforge up` has started."""
     chosen = Home.resolve(home)
     state = _read_state(chosen)
@@ -227,7 +234,7 @@ def _read_state(home: Home) -> State | None:
     """Of what is up; `None` where nobody owns it: then it has ended, whatever is written."""
     if is_owned(_lock_file(home)):
         with suppress(OSError, ValueError, TypeError):
-            return State(**read_json(_state_file(home)))
+            return TypeAdapter(State).validate_python(read_json(_state_file(home)))
     return None
 
 
@@ -257,17 +264,15 @@ def _taken(port: int, option: str) -> int:
             attempt.bind((_HOST, port))
         except OSError as error:
             raise UpError(
-                f"port {port} is in use.", remedy=f"Choose another with {option}; 0 takes a free one."
+                f"cannot listen on port {port}: {error.strerror}.",
+                remedy=f"Choose another with {option}; 0 takes a free one.",
             ) from error
     return port
 
 
 def main() -> None:
     """An expected error is one line on standard error."""
-    try:
-        app()
-    except FedForgeError as error:
-        fail(str(error), error.exit_code)
+    run_guarded(app)
 
 
 if __name__ == "__main__":

@@ -6,14 +6,12 @@ kernel releases when the builder dies; a resumable builder finds its earlier wor
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
 import os
-import re
 import shutil
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,12 +21,12 @@ from filelock import FileLock, Timeout
 
 from fedforge_runtime import __version__
 from fedforge_runtime.clock import utc_now
-from fedforge_runtime.errors import StorageError
+from fedforge_runtime.errors import DataError, StorageError
 from fedforge_runtime.home import Home
+from fedforge_runtime.system_errors import explained
 
 MANIFEST = "manifest.json"
 _LOOK_SECONDS = 0.2
-_REFUSALS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EACCES, errno.EPERM}
 
 
 def canonical_json(value: Any) -> str:
@@ -66,6 +64,21 @@ def read_json(path: Path) -> Any:
     return json.loads(path.read_bytes())
 
 
+def read_object(path: Path, *, remedy: str) -> dict[str, Any]:
+    """The JSON object in a file.
+
+    Raises:
+        DataError: it holds something else, or is damaged.
+    """
+    try:
+        value = read_json(path)
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{path} is damaged: {error}.", remedy=remedy) from error
+    if not isinstance(value, dict):
+        raise DataError(f"{path} is damaged: it holds no JSON object.", remedy=remedy)
+    return value
+
+
 def require_unused_folder(folder: Path, *, remedy: str) -> None:
     """Raise `StorageError` when there is something at `folder` other than an empty folder."""
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
@@ -74,7 +87,13 @@ def require_unused_folder(folder: Path, *, remedy: str) -> None:
 
 def publish_folder(temporary: Path, final: Path) -> None:
     """Flush every file below `temporary` to disk and rename it to `final`."""
-    for path in sorted(temporary.rglob("*")):
+    _sync_tree(temporary)
+    temporary.rename(final)
+    _sync_folder(final.parent)
+
+
+def _sync_tree(folder: Path) -> None:
+    for path in sorted(folder.rglob("*")):
         if path.is_file():
             descriptor = os.open(path, os.O_RDONLY)
             try:
@@ -83,9 +102,7 @@ def publish_folder(temporary: Path, final: Path) -> None:
                 os.close(descriptor)
         else:
             _sync_folder(path)
-    _sync_folder(temporary)
-    temporary.rename(final)
-    _sync_folder(final.parent)
+    _sync_folder(folder)
 
 
 def _sync_folder(folder: Path) -> None:
@@ -107,8 +124,15 @@ class Artifact:
 
     @property
     def manifest(self) -> dict[str, Any]:
-        """`kind, key, inputs, facts, files, made_at, fedforge_version`."""
-        manifest: dict[str, Any] = read_json(self.path / MANIFEST)
+        """`kind, key, inputs, facts, files, made_at, fedforge_version`.
+
+        Raises:
+            DataError: it is damaged.
+        """
+        remedy = f"Remove {self.path} to have it made again."
+        manifest = read_object(self.path / MANIFEST, remedy=remedy)
+        if not all(isinstance(manifest.get(name), dict) for name in ("inputs", "facts")):
+            raise DataError(f"{self.path / MANIFEST} is damaged: it names no inputs or no facts.", remedy=remedy)
         return manifest
 
 
@@ -139,6 +163,7 @@ class ArtifactStore:
         builder: Callable[[Path], Mapping[str, Any]],
         *,
         resumable: bool = False,
+        scratch: Sequence[str] = (),
     ) -> Artifact:
         """Return the artifact that `inputs` make, calling `builder(folder)` when it is absent.
 
@@ -147,9 +172,12 @@ class ArtifactStore:
             inputs: everything its bytes depend on, the version of the code that makes them included.
             builder: fills the folder and returns facts for the manifest.
             resumable: keep the folder of an interrupted build for the next one to go on with.
+            scratch: patterns of files by which it goes on. They are no part of the artifact, and go when all else is
+                on disk: until then an interrupted build finds them.
 
         Raises:
             StorageError: the home is full or cannot be written.
+            Others that the system's refusals mean: see `explained`.
         """
         key = self.key(kind, inputs)
         found = self.find(kind, key)
@@ -160,12 +188,12 @@ class ArtifactStore:
             folder.mkdir(parents=True, exist_ok=True)
             with self._turn(folder / f".{key}.lock"):
                 found = self.find(kind, key)
-                return found or self._build_locked(kind, key, inputs, builder, resumable)
+                return found or self._build_locked(kind, key, inputs, builder, resumable, scratch)
         except Exception as error:
-            refusal = error if isinstance(error, OSError) else disk_refusal(error)
-            if refusal is None:
+            failure = explained(error, folder)
+            if failure is None:
                 raise
-            raise storage_error(refusal, folder) from error
+            raise failure from error
 
     @contextmanager
     def _turn(self, file: Path) -> Iterator[None]:
@@ -188,6 +216,7 @@ class ArtifactStore:
         inputs: Mapping[str, Any],
         builder: Callable[[Path], Mapping[str, Any]],
         resumable: bool,
+        scratch: Sequence[str],
     ) -> Artifact:
         final = self._root / kind / key
         partial = final.with_name(f".{key}.partial")
@@ -195,22 +224,10 @@ class ArtifactStore:
             shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(exist_ok=True)
         try:
-            facts = builder(partial)
-            files = {
-                str(path.relative_to(partial)): {"bytes": path.stat().st_size, "sha256": sha256_file(path)}
-                for path in sorted(partial.rglob("*"))
-                if path.is_file()
-            }
-            manifest = {
-                "kind": kind,
-                "key": key,
-                "inputs": dict(inputs),
-                "facts": dict(facts),
-                "files": files,
-                "made_at": utc_now().isoformat(),
-                "fedforge_version": __version__,
-            }
-            (partial / MANIFEST).write_text(json.dumps(manifest, indent=2, allow_nan=False) + "\n")
+            if not (partial / MANIFEST).is_file():  # else it was killed between its last step and its publication
+                self._complete(partial, kind, key, inputs, builder(partial), scratch)
+            for path in _scratch_files(partial, scratch):
+                path.unlink()
             publish_folder(partial, final)
         except BaseException:
             if not resumable:
@@ -218,18 +235,34 @@ class ArtifactStore:
             raise
         return Artifact(kind, key, final, created=True)
 
+    def _complete(
+        self,
+        partial: Path,
+        kind: str,
+        key: str,
+        inputs: Mapping[str, Any],
+        facts: Mapping[str, Any],
+        scratch: Sequence[str],
+    ) -> None:
+        """Put the manifest beside what was built, once that is on disk: whoever finds the manifest finds all."""
+        _sync_tree(partial)
+        left_out = _scratch_files(partial, scratch)
+        files = {
+            str(path.relative_to(partial)): {"bytes": path.stat().st_size, "sha256": sha256_file(path)}
+            for path in sorted(partial.rglob("*"))
+            if path.is_file() and path not in left_out
+        }
+        manifest = {
+            "kind": kind,
+            "key": key,
+            "inputs": dict(inputs),
+            "facts": dict(facts),
+            "files": files,
+            "made_at": utc_now().isoformat(),
+            "fedforge_version": __version__,
+        }
+        write_json(partial / MANIFEST, manifest)
 
-def disk_refusal(error: BaseException) -> OSError | None:
-    """The operating system's refusal to write that `error` stands for, `None` when it is about something else."""
-    if type(error).__name__ == "SafetensorError":  # hides the number in its text
-        number = re.search(r"\(os error (\d+)\)", str(error))
-        error = OSError(int(number[1]), os.strerror(int(number[1]))) if number else error
-    return error if isinstance(error, OSError) and error.errno in _REFUSALS else None
 
-
-def storage_error(error: OSError, folder: Path) -> StorageError:
-    """The operating system's refusal to write below `folder`, as an error that says what to do."""
-    return StorageError(
-        f"cannot write below {folder}: {error.strerror or error}.",
-        remedy="Free some space or choose another home with --home DIR or FEDFORGE_HOME.",
-    )
+def _scratch_files(folder: Path, patterns: Sequence[str]) -> set[Path]:
+    return {path for pattern in patterns for path in folder.glob(pattern)}

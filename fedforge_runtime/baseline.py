@@ -8,11 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fedforge_runtime.artifacts import read_json, storage_error, write_json
+from fedforge_runtime.artifacts import read_json, write_json
 from fedforge_runtime.errors import DataError, RunError
+from fedforge_runtime.federation.documents import read_result
 from fedforge_runtime.federation.summary import summarise_run
 from fedforge_runtime.home import RunFolder
 from fedforge_runtime.learning.predictions import read_predictions
+from fedforge_runtime.system_errors import explain
 
 COMPARED = ("accuracy", "balanced_accuracy", "macro_f1", "auc")
 """Metrics of the test split that may not fall; a loss has no scale that tolerances fit."""
@@ -81,7 +83,7 @@ def accept(folder: RunFolder, baselines: Path, *, tolerance: float = DEFAULT_TOL
         file.parent.mkdir(parents=True, exist_ok=True)
         write_json(file, record)
     except OSError as error:
-        raise storage_error(error, file.parent) from error
+        raise explain(error, file.parent) from error
     return file
 
 
@@ -123,7 +125,7 @@ def record_of(folder: RunFolder) -> dict[str, Any]:
         raise RunError(
             f"the run {folder.run_id!r} has no result yet.", remedy=f"Finish it with: fedforge resume {folder.run_id}"
         )
-    metrics, manifest = read_json(folder.metrics), read_json(folder.manifest)
+    metrics, manifest = read_result(folder)
     config, inputs = manifest["config"], manifest["inputs"]
     return {
         "phase": config["phase"],

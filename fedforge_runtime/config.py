@@ -342,8 +342,16 @@ def change_run_config(document: dict[str, Any], options: Mapping[str, Any], assi
 
 
 def read_run_config(path: Path) -> RunConfig:
-    """The configuration that a run was started with."""
-    return validate_run_config(_read_config_file(path))
+    """The configuration that a run was started with.
+
+    Raises:
+        ConfigError: the file cannot be read, or is damaged.
+    """
+    document = _read_config_file(path)
+    try:
+        return validate_run_config(document)
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error.message}", remedy=error.remedy) from error
 
 
 def validate_run_config(document: Mapping[str, Any]) -> RunConfig:

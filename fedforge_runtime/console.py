@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.panel import Panel
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Column, Table
@@ -137,6 +138,7 @@ def print_run(summary: dict[str, Any]) -> None:
     for name in ("model", "report", "run"):
         if name in summary["artifacts"]:
             console.print(f"{name:7}{summary['artifacts'][name]}", highlight=False, soft_wrap=True)
+    _print_damage(console, summary)
 
 
 def print_runs(rows: list[dict[str, Any]]) -> None:
@@ -153,7 +155,15 @@ def print_runs(rows: list[dict[str, Any]]) -> None:
             provenance(row),
             str(row["seed"]),
         )
-    Console().print(table)
+    console = Console()
+    console.print(table)
+    for row in rows:
+        _print_damage(console, row)
+
+
+def _print_damage(console: Console, summary: dict[str, Any]) -> None:
+    for sentence in summary["damaged"]:
+        console.print(f"[yellow]damaged:[/yellow] {escape(sentence)}", highlight=False, soft_wrap=True)
 
 
 def print_bounds(bounds: dict[str, Any]) -> None:
@@ -204,9 +214,7 @@ def _rounds_table(rounds: list[dict[str, Any]]) -> Table:
             str(row["round"]),
             *([row["mode"]] if staged else []),
             f"{len(row['participants'])}{failed}",
-            f"{metrics['accuracy']:.4f}",
-            f"{metrics['balanced_accuracy']:.4f}",
-            f"{metrics['loss']:.4f}",
+            *(_score(metrics, name) for name in ("accuracy", "balanced_accuracy", "loss")),
             f"{row['seconds']:.2f}",
             f"{row['bytes_sent'] + row['bytes_received']:,}",
         )
@@ -231,18 +239,21 @@ def _clients_table(clients: list[dict[str, Any]]) -> Table:
         title="clients, last round: accuracy on own validation rows",
     )  # fmt: skip
     for row in clients:
-        shared = row["global_metrics"].get("accuracy")
         table.add_row(
             str(row["client"]),
             f"{row['rows']:,}",
             str(row["rounds"]),
-            f"{row['local_metrics']['accuracy']:.4f}",
-            f"{shared:.4f}" if shared is not None else "",
+            _score(row["local_metrics"], "accuracy"),
+            _score(row["global_metrics"], "accuracy"),
             f"{row['training_loss']:.4f}",
             f"{row['seconds']:.2f}",
             f"{row['bytes_sent'] + row['bytes_received']:,}",
         )
     return table
+
+
+def _score(metrics: dict[str, float], name: str) -> str:
+    return f"{metrics[name]:.4f}" if name in metrics else ""
 
 
 def _duration(seconds: float) -> str:

@@ -18,6 +18,9 @@ Desired = Literal["run", "pause", "stop"]
 T = TypeVar("T")
 _LOOK_SECONDS = 0.1
 
+INTERRUPTED = "interrupted by a second signal"
+"""The reason of a stop that did not wait for its end."""
+
 
 class Control(Protocol):
     """Asked often and cheaply, between rounds and while waiting for clients."""

@@ -49,7 +49,15 @@ class BackboneError(FedForgeError):
 
 
 class StorageError(FedForgeError):
-    """The home folder cannot be written: read-only, full, or not a folder."""
+    """A file or folder, most often the home, cannot be written or reached: read-only, full, or not a folder."""
+
+
+class NetworkError(FedForgeError):
+    """Another program, here or elsewhere, cannot be reached, or nobody can be served where one should."""
+
+
+class ResourceError(FedForgeError):
+    """The machine has no memory, process or file descriptor left to give."""
 
 
 class RunError(FedForgeError):

@@ -6,6 +6,7 @@ from fedforge_runtime.config import read_run_config
 from fedforge_runtime.federation.bounds import record_bounds
 from fedforge_runtime.home import Home, RunFolder
 from fedforge_runtime.narration import Narrator
+from fedforge_runtime.system_errors import explain
 
 
 def record_evidence(
@@ -37,4 +38,4 @@ def record_evidence(
 
             write_report(folder)
     except OSError as error:
-        narrator.notice(f"The run is complete, but its report could not be written: {error}.")
+        narrator.notice(f"The run is complete, but not all that stands beside its numbers was made: {explain(error)}")

@@ -28,5 +28,5 @@ def parse_yaml(text: str, *, origin: str) -> Any:
     """The value of a YAML text; `origin` names it in the error."""
     try:
         return yaml.load(text, Loader=_YamlLoader)  # noqa: S506 - a SafeLoader
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # a date that is none is a ValueError
         raise ConfigError(f"{origin} is not valid YAML: {' '.join(str(error).split())}.") from error

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import sys
+import traceback
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -29,7 +30,19 @@ BehindProxy = Annotated[
     bool, typer.Option("--behind-proxy", help=f"a proxy on this machine passes requests on; it needs {TOKEN}")
 ]
 Silence = Annotated[float, typer.Option(min=1, help="seconds of silence after which a run is lost")]
+_tracebacks = False
 
+
+def _show_tracebacks(wanted: bool) -> bool:
+    global _tracebacks
+    _tracebacks = _tracebacks or wanted
+    return wanted
+
+
+Debug = Annotated[
+    bool,
+    typer.Option("--debug", help="show the traceback of an error", is_eager=True, callback=_show_tracebacks),
+]
 
 app = typer.Typer(
     add_completion=False,
@@ -49,6 +62,7 @@ def serve(
     allow_host: Hosts = [],  # noqa: B006
     silence: Silence = 30.0,
     patience: Patience = 10.0,
+    debug: Debug = False,
 ) -> None:
     """Serve the monitor until SIGTERM or Ctrl-C."""
     if context.invoked_subcommand is not None:
@@ -74,6 +88,7 @@ def prune(
     home: Annotated[Path | None, typer.Option(help="FedForge's home")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="only say what would be removed")] = False,
     compact: Annotated[bool, typer.Option("--compact", help="give the space back to the disk; writers wait")] = False,
+    debug: Debug = False,
 ) -> None:
     """Forget runs that ended long ago, also while a monitor serves. Their logs in the home stay."""
     assert context.parent is not None
@@ -99,8 +114,16 @@ def main() -> None:
     try:
         app()
     except MonitorError as error:
-        sys.stderr.write(f"error: {error}\n")
-        sys.exit(1)
+        _fail(str(error))
+    except OSError as error:
+        _fail(f"the operating system refused {error.filename or 'what was asked of it'}: {error.strerror or error}.")
+
+
+def _fail(message: str) -> NoReturn:
+    if _tracebacks:
+        traceback.print_exc()
+    sys.stderr.write(f"error: {' '.join(message.split())}\n")
+    sys.exit(1)
 
 
 if __name__ == "__main__":

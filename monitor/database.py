@@ -160,6 +160,8 @@ _REMEDIES = (
     ("disk is full", "Free some space; whoever was refused may send it again."),
     ("disk I/O error", "Free some space, or see whether the disk is sound; whoever was refused may send it again."),
     ("No space left", "Free some space."),
+    ("Not a directory", "Give another --home: a file is in the way."),
+    ("File exists", "Give another --home: a file is in the way."),
     ("Permission denied", "Give the monitor's user the right to write it and its folder."),
     ("Read-only", "Give the monitor's user the right to write it and its folder."),
     ("readonly", "Give the monitor's user the right to write it and its folder."),

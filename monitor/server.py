@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import socket
 from collections.abc import Callable
 from contextlib import closing
@@ -19,6 +20,7 @@ from monitor.settings import Settings, SettingsError
 _LARGEST_FRAME = 1 << 16
 """Readers of the stream have nothing to say."""
 _GOOD_BYE_SECONDS = 2.0
+_ANOTHER_PORT = "Choose another --port; 0 takes a free one."
 
 
 def serve_until_signal(settings: Settings, *, say: Callable[[str], None]) -> None:
@@ -92,6 +94,6 @@ def _listen(settings: Settings) -> socket.socket:
         listener.close()
         raise SettingsError(
             f"cannot listen on {settings.host}:{settings.port}: {error.strerror}.",
-            remedy="Choose another --port; 0 takes a free one.",
+            remedy=_ANOTHER_PORT if error.errno in (errno.EADDRINUSE, errno.EACCES) else "Choose another --host.",
         ) from error
     return listener

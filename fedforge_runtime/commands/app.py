@@ -21,6 +21,7 @@ from fedforge_runtime.commands import (
     runs,
     shards,
 )
+from fedforge_runtime.commands.options import DebugOption, with_options
 
 app = typer.Typer(
     help="Federated learning on medical images: resumable, reproducible, observable.",
@@ -50,18 +51,26 @@ for _command in (
     node.node,
     hardware.hardware_check,
 ):
-    app.command()(_command)
+    app.command()(with_options(_command))
 for _other in (operation.monitor, operation.up, operation.down):  # each is another package's, and takes its options
     app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []})(
         _other
     )
-app.add_typer(federation.app, name="federation")
-app.add_typer(operation.events, name="events")
-app.add_typer(baseline.app, name="baseline")
+
+
+def _group(debug: DebugOption = False) -> None:
+    pass
+
+
+for _name, _commands in (("federation", federation.app), ("events", operation.events), ("baseline", baseline.app)):
+    _commands.callback()(_group)
+    app.add_typer(_commands, name=_name)
 
 
 @app.callback(invoke_without_command=True)
-def _root(version: Annotated[bool, typer.Option("--version", help="print the version")] = False) -> None:
+def _root(
+    version: Annotated[bool, typer.Option("--version", help="print the version")] = False, debug: DebugOption = False
+) -> None:
     if version:
         typer.echo(__version__)
         raise typer.Exit

@@ -10,27 +10,19 @@ import typer
 
 from fedforge_runtime.artifacts import Artifact, ArtifactStore, read_json
 from fedforge_runtime.commands.options import (
-    BackboneOption,
-    ConfigOption,
-    DataOption,
+    ConfigurationOptions,
     DebugOption,
+    Groups,
     HomeOption,
     JsonOption,
+    OptionalGroups,
     Phase,
-    ProfileOption,
-    SeedOption,
-    SetOption,
-    configuration,
 )
 from fedforge_runtime.commands.output import command
 from fedforge_runtime.config import RunConfig
 from fedforge_runtime.errors import AuditFailedError, ConfigError
 from fedforge_runtime.home import Home
 
-GroupsOption = Annotated[
-    Path | None,
-    typer.Option("--groups", metavar="FILE", help="CSV split,index,group: patient, lesion or slide of every row"),
-]
 FeaturesOption = Annotated[
     Path | None,
     typer.Option("--features", metavar="DIR", help="a features artifact; by default one that is there is used"),
@@ -47,7 +39,8 @@ NoFailOption = Annotated[bool, typer.Option("--no-fail", help="exit with 0 whate
 
 def audit(
     phase: Phase,
-    groups: GroupsOption = None,
+    options: ConfigurationOptions,
+    groups: OptionalGroups = None,
     features: FeaturesOption = None,
     no_features: NoFeaturesOption = False,
     allow: AllowOption = None,
@@ -55,11 +48,6 @@ def audit(
     by: ByOption = "",
     no_fail: NoFailOption = False,
     home: HomeOption = None,
-    config: ConfigOption = None,
-    profile: ProfileOption = "cpu-safe",
-    data: DataOption = None,
-    backbone: BackboneOption = None,
-    assignments: SetOption = None,
     as_json: JsonOption = False,
     debug: DebugOption = False,
 ) -> None:
@@ -69,11 +57,11 @@ def audit(
     with --no-fail), with 1 or 2 when the audit could not be made. An exception holds for these very data and for at
     most as many as were found when it was made.
     """
-    run_config = configuration(phase, config, profile, assignments, {"dataset.source": data, "backbone.name": backbone})
+    run_config = options.run_config(phase)
     if features and no_features:
         raise ConfigError("--features and --no-features exclude each other.", remedy="Give one of them.")
     blocking: list[str] = []
-    with command(as_json=as_json, debug=debug) as emit:
+    with command(as_json=as_json) as emit:
         from fedforge_runtime.data.audit.audit import (
             PAIRS_TABLE,
             REPORT_HTML,
@@ -156,25 +144,19 @@ def _split_rows(dataset: Artifact) -> dict[Any, int]:
 
 def split(
     phase: Phase,
-    groups: Annotated[
-        Path, typer.Option("--groups", metavar="FILE", help="CSV split,index,group: rows of a group stay together")
-    ],
+    options: ConfigurationOptions,
+    groups: Groups,
     output: Annotated[Path, typer.Option("--output", metavar="DIR", help="a new folder, for --data DIR")],
     fractions: Annotated[
         str, typer.Option("--fractions", help="parts of training, validation and test")
     ] = "0.7,0.1,0.2",
-    seed: SeedOption = None,
     home: HomeOption = None,
-    config: ConfigOption = None,
-    profile: ProfileOption = "cpu-safe",
-    data: DataOption = None,
-    assignments: SetOption = None,
     as_json: JsonOption = False,
     debug: DebugOption = False,
 ) -> None:
     """Split the data anew: groups stay together, classes in proportion; the result is used with --data DIR."""
-    run_config = configuration(phase, config, profile, assignments, {"dataset.source": data, "seed": seed})
-    with command(as_json=as_json, debug=debug) as emit:
+    run_config = options.run_config(phase)
+    with command(as_json=as_json) as emit:
         from fedforge_runtime.data.audit.display import print_split
         from fedforge_runtime.data.groups import read_groups
         from fedforge_runtime.data.regroup import check_fractions

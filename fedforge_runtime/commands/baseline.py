@@ -33,7 +33,7 @@ def accept(
     debug: DebugOption = False,
 ) -> None:
     """Make a completed run the baseline for its phase and data."""
-    with command(as_json=as_json, debug=debug) as emit:
+    with command(as_json=as_json) as emit:
         from fedforge_runtime.baseline import accept as accept_run
         from fedforge_runtime.baseline import baselines_folder
         from fedforge_runtime.federation.runs import find_run
@@ -52,7 +52,7 @@ def compare(
     debug: DebugOption = False,
 ) -> None:
     """Hold a completed run against the baseline for its phase and data; exits with 1 when it is worse."""
-    with command(as_json=as_json, debug=debug) as emit:
+    with command(as_json=as_json) as emit:
         from fedforge_runtime.baseline import baselines_folder
         from fedforge_runtime.baseline import compare as compare_run
         from fedforge_runtime.federation.runs import find_run

@@ -12,7 +12,7 @@ def bounds(run_id: RunId, home: HomeOption = None, as_json: JsonOption = False, 
 
     This pools the rows of all sites: it is for simulations, where they are on this machine.
     """
-    with command(as_json=as_json, debug=debug) as emit:
+    with command(as_json=as_json) as emit:
         from fedforge_runtime.console import ConsoleNarrator, print_bounds
         from fedforge_runtime.federation.bounds import record_bounds
         from fedforge_runtime.federation.runs import find_run

@@ -8,20 +8,11 @@ from typing import Annotated
 import typer
 
 from fedforge_runtime.commands.options import (
-    BackboneOption,
-    ClientsOption,
-    ConfigOption,
-    DataOption,
+    ConfigurationOptions,
     DebugOption,
     HomeOption,
     JsonOption,
-    ModeOption,
-    PartitionOption,
     Phase,
-    ProfileOption,
-    SeedOption,
-    SetOption,
-    configuration,
 )
 from fedforge_runtime.commands.output import command
 from fedforge_runtime.home import Home
@@ -40,36 +31,15 @@ UntilOption = Annotated[Until, typer.Option("--until", help="the last thing that
 
 def prepare(
     phase: Phase,
+    options: ConfigurationOptions,
     home: HomeOption = None,
-    config: ConfigOption = None,
-    profile: ProfileOption = "cpu-safe",
-    data: DataOption = None,
-    backbone: BackboneOption = None,
-    clients: ClientsOption = None,
-    partition: PartitionOption = None,
-    mode: ModeOption = None,
-    seed: SeedOption = None,
-    assignments: SetOption = None,
     until: UntilOption = Until.FEATURES,
     as_json: JsonOption = False,
     debug: DebugOption = False,
 ) -> None:
     """Download, check, partition and preprocess the data and compute the features, without training."""
-    run_config = configuration(
-        phase,
-        config,
-        profile,
-        assignments,
-        {
-            "dataset.source": data,
-            "backbone.name": backbone,
-            "partition.clients": clients,
-            "learning.mode": mode,
-            "seed": seed,
-        },
-        partition=partition,
-    )
-    with command(as_json=as_json, debug=debug) as emit:
+    run_config = options.run_config(phase)
+    with command(as_json=as_json) as emit:
         from fedforge_runtime.console import ConsoleNarrator, print_artifacts
         from fedforge_runtime.federation.preparation import prepare_everything
 

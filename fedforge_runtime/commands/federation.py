@@ -39,12 +39,16 @@ def up(
     debug: DebugOption = False,
 ) -> None:
     """Start a SuperLink and nodes, and return when they are ready."""
-    with command(as_json=as_json, debug=debug) as emit:
+    with command(as_json=as_json) as emit:
         from fedforge_runtime.federation.superlink.certificates import open_certificates
         from fedforge_runtime.federation.superlink.daemon import require_place, serve_in_background
         from fedforge_runtime.federation.superlink.display import describe_federation, print_federation
         from fedforge_runtime.federation.superlink.guarded_link import parse_networks
-        from fedforge_runtime.federation.superlink.standing import StandingFederation, StandingSpec
+        from fedforge_runtime.federation.superlink.standing import (
+            StandingFederation,
+            StandingSpec,
+            require_federation,
+        )
 
         certificates = open_certificates(certs.absolute()) if certs else None
         if certificates is None and host not in ("127.0.0.1", "localhost", "::1"):
@@ -62,7 +66,11 @@ def up(
         parse_networks(trust or [])
         spec = StandingSpec(host, require_place(host, port), nodes, certificates, tuple(trust or ()))
         if foreground:
-            StandingFederation(spec, chosen).serve()
+
+            def describe() -> None:
+                emit(describe_federation(require_federation(chosen), chosen), print_federation)
+
+            StandingFederation(spec, chosen).serve(when_ready=describe if as_json else None)
             return
         state = serve_in_background(spec, chosen, certs)
         emit(describe_federation(state, chosen), print_federation)
@@ -71,7 +79,7 @@ def up(
 @app.command()
 def status(home: HomeOption = None, as_json: JsonOption = False, debug: DebugOption = False) -> None:
     """What of the federation runs, and what not."""
-    with command(as_json=as_json, debug=debug) as emit:
+    with command(as_json=as_json) as emit:
         from fedforge_runtime.federation.superlink.display import describe_federation, print_federation
         from fedforge_runtime.federation.superlink.standing import require_federation
 
@@ -82,7 +90,7 @@ def status(home: HomeOption = None, as_json: JsonOption = False, debug: DebugOpt
 @app.command()
 def down(home: HomeOption = None, as_json: JsonOption = False, debug: DebugOption = False) -> None:
     """End the federation's processes; its runs can be resumed elsewhere."""
-    with command(as_json=as_json, debug=debug) as emit:
+    with command(as_json=as_json) as emit:
         from fedforge_runtime.federation.superlink.daemon import end_federation
 
         state = end_federation(Home.resolve(home))
@@ -105,7 +113,7 @@ def certs(
     debug: DebugOption = False,
 ) -> None:
     """Make a certificate authority, the SuperLink's certificate, and a key pair for each site's node."""
-    with command(as_json=as_json, debug=debug) as emit:
+    with command(as_json=as_json) as emit:
         from fedforge_runtime.federation.superlink.certificates import make_certificates
 
         made = make_certificates(folder.absolute(), hosts=host or [], nodes=nodes, names=names or [], days=days)

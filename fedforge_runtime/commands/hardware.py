@@ -15,7 +15,7 @@ def hardware_check(
     debug: DebugOption = False,
 ) -> None:
     """Show devices, prove that results repeat to the bit, and estimate how long each phase takes here."""
-    with command(as_json=as_json, debug=debug) as emit:
+    with command(as_json=as_json) as emit:
         from fedforge_runtime.console import ConsoleNarrator
         from fedforge_runtime.hardware.check import check_hardware
         from fedforge_runtime.hardware.display import print_hardware

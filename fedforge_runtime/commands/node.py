@@ -8,14 +8,11 @@ from typing import Annotated
 import typer
 
 from fedforge_runtime.commands.options import (
-    BackboneOption,
-    ConfigOption,
+    ConfigurationOptions,
     DebugOption,
     HomeOption,
-    ModeOption,
     RootCertificatesOption,
-    SetOption,
-    configuration,
+    SuperlinkAddress,
 )
 from fedforge_runtime.commands.output import command
 from fedforge_runtime.config import RunConfig
@@ -24,21 +21,15 @@ from fedforge_runtime.home import Home
 
 
 def node(
-    superlink: Annotated[str, typer.Option("--superlink", metavar="HOST:PORT", help="the federation's SuperLink")],
+    superlink: SuperlinkAddress,
+    options: ConfigurationOptions,
     site: Annotated[int, typer.Option("--site", min=0, help="this site's number")],
     shards: Annotated[
         Path | None, typer.Option("--shards", help="folder of the rows that were handed to this site")
     ] = None,
-    data: Annotated[
-        Path | None, typer.Option("--data", help="or: folder with the site's own npz, which is made ready here")
-    ] = None,
     phase: Annotated[
         str | None, typer.Option("--phase", help="with --data: what they show: blood, derma or path")
     ] = None,
-    backbone: BackboneOption = None,
-    mode: ModeOption = None,
-    config: ConfigOption = None,
-    assignments: SetOption = None,
     allow_findings: Annotated[
         bool, typer.Option("--allow-findings", help="with --data: go on whatever their audit finds")
     ] = False,
@@ -54,22 +45,21 @@ def node(
 
     With --data the site's own images are validated, audited and put through the backbone first. Neither they nor
     what is computed of each leaves the site: runs with --site-data own get model updates and sums over all of them.
-    Give --phase, --backbone, --mode and --set as the run has them.
+    Give --phase, --backbone, --mode and --set as the run has them; of --data a folder.
     """
-    with command(as_json=False, debug=debug):
+    with command(as_json=False):
         from fedforge_runtime.federation.superlink.address import LinkAddress
         from fedforge_runtime.federation.superlink.site_node import check_node, serve_node
 
-        told = {"--phase": phase, "--backbone": backbone, "--mode": mode, "--config": config, "--set": assignments}
-        allowed = ["--allow-findings"] if allow_findings else []
-        _check_data_options(data, shards, [name for name, value in told.items() if value] + allowed)
+        told = [*(["--phase"] if phase else []), *options.given(), *(["--allow-findings"] if allow_findings else [])]
+        _check_data_options(options.data, shards, [name for name in told if name != "--data"])
         chosen = Home.resolve(home)
         chosen.require_writable()
         link = LinkAddress.parse(superlink, root_certificates.absolute() if root_certificates else None)
         check_node(shards=shards, key=key, home=chosen)
-        if data:
-            options = {"dataset.source": str(data.absolute()), "backbone.name": backbone, "learning.mode": mode}
-            run_config = configuration(str(phase), config, "cpu-safe", assignments, options)
+        if options.data:
+            own = {"dataset.source": str(Path(options.data).absolute())}
+            run_config = options.run_config(str(phase), own)
             shards = _own_shard(run_config, site, chosen, allow_findings)
         serve_node(
             link,
@@ -82,7 +72,7 @@ def node(
         )
 
 
-def _check_data_options(data: Path | None, shards: Path | None, told: list[str]) -> None:
+def _check_data_options(data: str | None, shards: Path | None, told: list[str]) -> None:
     """Refuse options that do not go together.
 
     Args:
@@ -92,6 +82,10 @@ def _check_data_options(data: Path | None, shards: Path | None, told: list[str])
         raise ConfigError(
             "--shards are rows that were handed to this site and --data are its own: it takes part with either.",
             remedy="Leave one of the two out.",
+        )
+    if data in ("auto", "official", "phantom"):
+        raise ConfigError(
+            f"--data {data} are not the site's own images.", remedy="Give the folder with its npz, or --shards."
         )
     if data and "--phase" not in told:
         raise ConfigError("--data needs --phase, which says what the images show.", remedy="Add --phase PHASE.")

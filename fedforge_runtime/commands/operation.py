@@ -16,12 +16,13 @@ from fedforge_runtime.commands.options import (
     HomeOption,
     JsonOption,
     MonitorOption,
+    Phase,
     ProfileOption,
     RunId,
     RunIdOption,
     SetOption,
 )
-from fedforge_runtime.commands.output import command
+from fedforge_runtime.commands.output import command, tracebacks_are_shown
 from fedforge_runtime.errors import RunError
 from fedforge_runtime.home import Home
 
@@ -50,6 +51,8 @@ def down(context: typer.Context) -> None:
 
 
 def _execute(module: str, *arguments: str) -> None:
+    if tracebacks_are_shown():
+        arguments = ("--debug", *arguments)
     os.execv(sys.executable, [sys.executable, "-m", module, *arguments])  # noqa: S606
 
 
@@ -57,12 +60,12 @@ def pause(
     run_id: RunId, monitor: MonitorOption = None, as_json: JsonOption = False, debug: DebugOption = False
 ) -> None:
     """Have a run pause before its next round."""
-    _command(run_id, "pause", monitor, as_json, debug)
+    _command(run_id, "pause", monitor, as_json)
 
 
 def stop(run_id: RunId, monitor: MonitorOption = None, as_json: JsonOption = False, debug: DebugOption = False) -> None:
     """Have a run stop at once; it can be resumed from its last checkpoint."""
-    _command(run_id, "stop", monitor, as_json, debug)
+    _command(run_id, "stop", monitor, as_json)
 
 
 def give(run_id: str, name: str, monitor: str | None) -> Any:
@@ -104,13 +107,13 @@ def _address(monitor: str | None) -> MonitorAddress:
     return MonitorAddress.parse(monitor or _DEFAULT_MONITOR)
 
 
-def _command(run_id: str, name: str, monitor: str | None, as_json: bool, debug: bool) -> None:
-    with command(as_json=as_json, debug=debug) as emit:
+def _command(run_id: str, name: str, monitor: str | None, as_json: bool) -> None:
+    with command(as_json=as_json) as emit:
         emit(give(run_id, name, monitor), lambda value: typer.echo(f"{name} asked for, command {value['command_id']}"))
 
 
 def start(
-    phase: Annotated[str, typer.Argument(metavar="PHASE", help="blood, derma or path")],
+    phase: Phase,
     profile: ProfileOption = "cpu-safe",
     assignments: SetOption = None,
     run_id: RunIdOption = None,
@@ -119,7 +122,7 @@ def start(
     debug: DebugOption = False,
 ) -> None:
     """Ask a monitor for a run; an agent, or Dagster, starts it."""
-    with command(as_json=as_json, debug=debug) as emit:
+    with command(as_json=as_json) as emit:
         from fedforge_runtime.config import load_run_config, parse_assignment
         from fedforge_runtime.federation.runs import new_run_id
         from fedforge_runtime.telemetry.answers import Run
@@ -142,7 +145,7 @@ def agent(
     debug: DebugOption = False,
 ) -> None:
     """Start the runs that a monitor has requests for, one after another, until Ctrl-C."""
-    with command(as_json=False, debug=debug):
+    with command(as_json=False):
         from fedforge_runtime.claims import Claimant
 
         chosen = Home.resolve(home)
@@ -157,7 +160,7 @@ def agent(
 
 def watch(run_id: RunId, monitor: MonitorOption = None, debug: DebugOption = False) -> None:
     """Show a run live, event by event, until it ends."""
-    with command(as_json=False, debug=debug):
+    with command(as_json=False):
         from fedforge_runtime.following import follow
 
         follow(_address(monitor), run_id, say=typer.echo)
@@ -172,7 +175,7 @@ def import_events(
     debug: DebugOption = False,
 ) -> None:
     """Send the log of a run to a monitor; what it has already is sent again and does no harm."""
-    with command(as_json=as_json, debug=debug) as emit:
+    with command(as_json=as_json) as emit:
         from fedforge_runtime.federation.runs import find_run
         from fedforge_runtime.telemetry.monitor_client import MonitorClient
         from fedforge_runtime.telemetry.outbox import Delivered, Delivery, OutboxFiles

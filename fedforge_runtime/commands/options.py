@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields, is_dataclass
+from functools import wraps
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, get_type_hints
 
 import typer
 
+from fedforge_runtime.commands.output import show_tracebacks
 from fedforge_runtime.config import CLOSED_FORM, RunConfig, load_run_config
 
 Phase = Annotated[str, typer.Argument(metavar="PHASE", help="blood, derma or path")]
 RunId = Annotated[str, typer.Argument(metavar="RUN_ID")]
+Groups = Annotated[
+    Path,
+    typer.Option("--groups", metavar="FILE", help="CSV split,index,group: patient, lesion or slide of every row"),
+]
+OptionalGroups = Annotated[
+    Path | None,
+    typer.Option("--groups", metavar="FILE", help="CSV split,index,group: patient, lesion or slide of every row"),
+]
 HomeOption = Annotated[
     Path | None,
     typer.Option("--home", help="where data and runs live; default $FEDFORGE_HOME or ./.fedforge"),
@@ -22,7 +35,10 @@ BackboneOption = Annotated[str | None, typer.Option("--backbone", help="hub id, 
 EngineOption = Annotated[str | None, typer.Option("--engine", help="inprocess, ray or superlink")]
 SuperlinkOption = Annotated[
     str | None,
-    typer.Option("--superlink", metavar="HOST:PORT", help="run over the nodes of a federation that is there already"),
+    typer.Option("--superlink", metavar="HOST:PORT", help="of a federation that is there already"),
+]
+SuperlinkAddress = Annotated[
+    str, typer.Option("--superlink", metavar="HOST:PORT", help="of a federation that is there already")
 ]
 RootCertificatesOption = Annotated[
     Path | None, typer.Option("--root-certificates", help="PEM file: the authority behind the SuperLink's certificate")
@@ -37,7 +53,7 @@ DeviceOption = Annotated[
     str | None, typer.Option("--device", help="cpu, or mps: never chosen unasked, falls back to the cpu")
 ]
 ClientsOption = Annotated[int | None, typer.Option("--clients", help="number of sites")]
-RoundsOption = Annotated[int | None, typer.Option("--rounds")]
+RoundsOption = Annotated[int | None, typer.Option("--rounds", help="how often the sites train and are combined")]
 PartitionOption = Annotated[
     str | None,
     typer.Option("--partition", help="dirichlet:0.5, a preset, or FILE.yaml; see: fedforge partition --list"),
@@ -62,7 +78,7 @@ StartFromOption = Annotated[
     str | None,
     typer.Option("--start-from", metavar="RUN_ID", help="begin with the last block of an earlier phase's run"),
 ]
-SeedOption = Annotated[int | None, typer.Option("--seed")]
+SeedOption = Annotated[int | None, typer.Option("--seed", help="of everything that is drawn")]
 SetOption = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="any configuration key, for example runtime.workers=1"),
@@ -78,27 +94,113 @@ ReportOption = Annotated[
     bool, typer.Option("--report/--no-report", help="at the end write the run's page, which takes a second or two")
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="one JSON object on standard output and nothing else")]
-DebugOption = Annotated[bool, typer.Option("--debug", help="show the traceback of an error")]
+DebugOption = Annotated[
+    bool,
+    typer.Option("--debug", help="show the traceback of an error", is_eager=True, callback=show_tracebacks),
+]
 
 
-def configuration(
-    phase: str,
-    config: Path | None,
-    profile: str,
-    assignments: list[str] | None,
-    options: dict[str, Any],
-    *,
-    partition: str | None = None,
-    strategy: str | None = None,
-) -> RunConfig:
-    """The configuration that the options of a command add up to; dotted keys for those without a name here."""
-    if partition:
-        from fedforge_runtime.data.partition import parse_partition
+@dataclass(frozen=True)
+class ConfigurationOptions:
+    """What every command that makes a configuration takes, so that they can be given the same options as the run."""
 
-        name, parameters = parse_partition(partition)
-        options = options | {"partition.name": name, "partition.parameters": parameters}
-    if strategy:
-        options = options | {"federation.strategy": {"name": strategy, "parameters": {}}}
-    if strategy == CLOSED_FORM and options.get("federation.rounds") is None:
-        options = options | {"federation.rounds": 1}
-    return load_run_config(phase, profile=profile, config_file=config, options=options, assignments=assignments or [])
+    config: ConfigOption = None
+    profile: ProfileOption = "cpu-safe"
+    data: DataOption = None
+    backbone: BackboneOption = None
+    clients: ClientsOption = None
+    partition: PartitionOption = None
+    mode: ModeOption = None
+    seed: SeedOption = None
+    assignments: SetOption = None
+
+    def given(self) -> list[str]:
+        """Those that say something, as they are written."""
+        names = {"assignments": "--set"}
+        return [
+            names.get(each.name, f"--{each.name}") for each in fields(self) if getattr(self, each.name) != each.default
+        ]
+
+    def run_config(
+        self, phase: str, others: Mapping[str, Any] | None = None, *, strategy: str | None = None
+    ) -> RunConfig:
+        """The configuration that they add up to.
+
+        Args:
+            others: what a command's own options say, by dotted key.
+        """
+        options: dict[str, Any] = {
+            "dataset.source": self.data,
+            "backbone.name": self.backbone,
+            "partition.clients": self.clients,
+            "learning.mode": self.mode,
+            "seed": self.seed,
+            **(others or {}),
+        }
+        if self.partition:
+            from fedforge_runtime.data.partition import parse_partition
+
+            name, parameters = parse_partition(self.partition)
+            options |= {"partition.name": name, "partition.parameters": parameters}
+        if strategy:
+            options |= {"federation.strategy": {"name": strategy, "parameters": {}}}
+        if strategy == CLOSED_FORM and options.get("federation.rounds") is None:
+            options |= {"federation.rounds": 1}
+        return load_run_config(
+            phase,
+            profile=self.profile,
+            config_file=self.config,
+            options=options,
+            assignments=self.assignments or [],
+        )
+
+
+@dataclass(frozen=True)
+class PlaceOptions:
+    """Where an attempt at a run is made, and who follows it: what may change when it is resumed."""
+
+    engine: EngineOption = None
+    superlink: SuperlinkOption = None
+    root_certificates: RootCertificatesOption = None
+    monitor: MonitorOption = None
+
+    def keys(self) -> dict[str, str | None]:
+        """By dotted key; an address implies its engine."""
+        return {
+            "runtime.engine": self.engine or ("superlink" if self.superlink else None),
+            "runtime.superlink": self.superlink,
+            "runtime.root_certificates": str(self.root_certificates.absolute()) if self.root_certificates else None,
+            "runtime.monitor": self.monitor,
+        }
+
+
+def with_options(command: Callable[..., None]) -> Callable[..., None]:
+    """`command` as Typer reads it: each parameter that is a class of options above becomes these options."""
+    signature = inspect.signature(command, eval_str=True)
+    groups: dict[str, type[Any]] = {
+        each.name: each.annotation
+        for each in signature.parameters.values()
+        if isinstance(each.annotation, type) and is_dataclass(each.annotation)
+    }
+    parameters: list[inspect.Parameter] = []
+    for each in signature.parameters.values():
+        if each.name not in groups:
+            parameters.append(each.replace(kind=inspect.Parameter.KEYWORD_ONLY))
+            continue
+        types = get_type_hints(each.annotation, include_extras=True)
+        parameters += [
+            inspect.Parameter(
+                option.name, inspect.Parameter.KEYWORD_ONLY, default=option.default, annotation=types[option.name]
+            )
+            for option in fields(each.annotation)
+        ]
+
+    @wraps(command)
+    def expanded(**values: Any) -> None:
+        for name, group in groups.items():
+            values[name] = group(**{option.name: values.pop(option.name) for option in fields(group)})
+        command(**values)
+
+    expanded.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+    expanded.__annotations__ = {each.name: each.annotation for each in parameters}
+    return expanded

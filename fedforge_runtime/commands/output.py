@@ -10,38 +10,66 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, NoReturn
 
-import typer
+from fedforge_runtime.errors import FedForgeError
+from fedforge_runtime.system_errors import explained
 
-_debug = False
+_tracebacks = False
 
 
 @contextmanager
-def command(*, as_json: bool, debug: bool) -> Iterator[Callable[[Any, Callable[[Any], None]], None]]:
+def command(*, as_json: bool) -> Iterator[Callable[[Any, Callable[[Any], None]], None]]:
     """Give the command a way to print its result: as JSON, or by the function that draws it for people.
 
     With `--json`, whatever anything else writes to standard output goes to standard error.
     """
-    global _debug
-    _debug = debug
     if not as_json:
         yield lambda value, draw: draw(value)
         return
     sys.stdout.flush()
     real_output = os.dup(1)
     os.dup2(2, 1)
-    result: list[Any] = []
+
+    def emit(value: Any, draw: Callable[[Any], None]) -> None:
+        with os.fdopen(os.dup(real_output), "w") as stream:
+            stream.write(json.dumps(value, indent=2, allow_nan=False) + "\n")
+
     try:
-        yield lambda value, draw: result.append(value)
+        yield emit
     finally:
         sys.stdout.flush()
         os.dup2(real_output, 1)
         os.close(real_output)
-    typer.echo(json.dumps(result[0], indent=2, allow_nan=False))
+
+
+def show_tracebacks(wanted: bool) -> bool:
+    """Have `fail` show where an error comes from, from now on; the callback of `--debug`."""
+    global _tracebacks
+    _tracebacks = _tracebacks or wanted
+    return wanted
+
+
+def tracebacks_are_shown() -> bool:
+    return _tracebacks
+
+
+def run_guarded(app: Callable[[], object]) -> None:
+    """Run a command line to its end: an expected error is one line on standard error and a non-zero exit."""
+    try:
+        app()
+    except FedForgeError as error:
+        fail(str(error), error.exit_code)
+    except KeyboardInterrupt:
+        fail("interrupted.", 130)
+    except Exception as error:
+        refusal = explained(error)
+        if refusal:
+            fail(str(refusal), refusal.exit_code)
+        fail(f"{type(error).__name__}: {error} This is a defect of FedForge; --debug shows where.", 70)
 
 
 def fail(message: str, exit_code: int) -> NoReturn:
     """End the process with one line on standard error, after the traceback when `--debug` was given."""
-    if _debug:
+    if _tracebacks:
         traceback.print_exc()
     sys.stderr.write(f"error: {' '.join(message.split())}\n")
     sys.exit(exit_code)

@@ -8,24 +8,18 @@ from typing import Annotated, Any
 
 import typer
 
-from fedforge_runtime.artifacts import ArtifactStore, storage_error, write_atomically
+from fedforge_runtime.artifacts import ArtifactStore, write_atomically
 from fedforge_runtime.commands.options import (
-    ClientsOption,
-    ConfigOption,
-    DataOption,
+    ConfigurationOptions,
     DebugOption,
     HomeOption,
     JsonOption,
-    PartitionOption,
-    ProfileOption,
-    SeedOption,
-    SetOption,
-    configuration,
 )
 from fedforge_runtime.commands.output import command
 from fedforge_runtime.config import RunConfig
 from fedforge_runtime.errors import ConfigError
 from fedforge_runtime.home import Home
+from fedforge_runtime.system_errors import explain
 
 OptionalPhase = Annotated[str | None, typer.Argument(metavar="PHASE", help="blood, derma or path", show_default=False)]
 PreviewOption = Annotated[bool, typer.Option("--preview", help="show the partition and store nothing of it")]
@@ -36,39 +30,26 @@ HtmlOption = Annotated[
 
 
 def partition(
+    options: ConfigurationOptions,
     phase: OptionalPhase = None,
     preview: PreviewOption = False,
     listing: ListOption = False,
     html: HtmlOption = None,
     home: HomeOption = None,
-    config: ConfigOption = None,
-    profile: ProfileOption = "cpu-safe",
-    data: DataOption = None,
-    clients: ClientsOption = None,
-    partition_name: PartitionOption = None,
-    seed: SeedOption = None,
-    assignments: SetOption = None,
     as_json: JsonOption = False,
     debug: DebugOption = False,
 ) -> None:
     """Show who holds what, how unlike the sites are and what to be warned of, before any compute is spent."""
     if listing:
-        with command(as_json=as_json, debug=debug) as emit:
+        with command(as_json=as_json) as emit:
             from fedforge_runtime.data.partition.display import partitions_json, print_partitions
 
             emit(partitions_json(), lambda _: print_partitions())
         return
     if phase is None:
         raise ConfigError("no PHASE is given.", remedy="Name blood, derma or path, or ask with --list what there is.")
-    run_config = configuration(
-        phase,
-        config,
-        profile,
-        assignments,
-        {"dataset.source": data, "partition.clients": clients, "seed": seed},
-        partition=partition_name,
-    )
-    with command(as_json=as_json, debug=debug) as emit:
+    run_config = options.run_config(phase)
+    with command(as_json=as_json) as emit:
         _show(run_config, Home.resolve(home), emit, store_it=not preview, html=html)
 
 
@@ -135,4 +116,4 @@ def _write_page(file: Path, page: str) -> None:
     try:
         write_atomically(file, page.encode())
     except OSError as error:
-        raise storage_error(error, file.parent) from error
+        raise explain(error, file.parent) from error

@@ -11,7 +11,7 @@ from fedforge_runtime.home import Home
 
 def report(run_id: RunId, home: HomeOption = None, as_json: JsonOption = False, debug: DebugOption = False) -> None:
     """Write a run's report.html anew, one page complete in itself, and print its path; also of an unfinished run."""
-    with command(as_json=as_json, debug=debug) as emit:
+    with command(as_json=as_json) as emit:
         from fedforge_runtime.federation.runs import find_run
         from fedforge_runtime.reporting.run_report import write_report
 

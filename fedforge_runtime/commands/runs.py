@@ -8,70 +8,49 @@ from typing import Annotated
 
 import typer
 
-from fedforge_runtime.artifacts import require_unused_folder, storage_error
+from fedforge_runtime.artifacts import require_unused_folder
 from fedforge_runtime.commands.operation import give, is_live
 from fedforge_runtime.commands.options import (
-    BackboneOption,
     BoundsOption,
-    ClientsOption,
-    ConfigOption,
-    DataOption,
+    ConfigurationOptions,
     DebugOption,
     DeviceOption,
-    EngineOption,
     HeadRoundsOption,
     HomeOption,
     JsonOption,
-    ModeOption,
-    MonitorOption,
     ParticipantsOption,
-    PartitionOption,
     Phase,
-    ProfileOption,
+    PlaceOptions,
     ReportOption,
-    RootCertificatesOption,
     RoundsOption,
     RunId,
     RunIdOption,
-    SeedOption,
     SetOption,
     SiteDataOption,
     StartFromOption,
     StrategyOption,
-    SuperlinkOption,
     WarmStartOption,
-    configuration,
 )
 from fedforge_runtime.commands.output import command
 from fedforge_runtime.config import RunConfig, RuntimeConfig, change_run_config, load_run_config, read_run_config
 from fedforge_runtime.errors import ConfigError, RunError
 from fedforge_runtime.home import Home
+from fedforge_runtime.system_errors import explain
 from monitor.schema import RunRequest
 
 
 def run(
     phase: Phase,
+    options: ConfigurationOptions,
+    place: PlaceOptions,
     home: HomeOption = None,
-    config: ConfigOption = None,
-    profile: ProfileOption = "cpu-safe",
-    data: DataOption = None,
-    backbone: BackboneOption = None,
-    engine: EngineOption = None,
-    superlink: SuperlinkOption = None,
-    root_certificates: RootCertificatesOption = None,
-    monitor: MonitorOption = None,
     device: DeviceOption = None,
-    clients: ClientsOption = None,
     rounds: RoundsOption = None,
-    partition: PartitionOption = None,
     site_data: SiteDataOption = None,
     strategy: StrategyOption = None,
     warm_start: WarmStartOption = None,
-    mode: ModeOption = None,
     head_rounds: HeadRoundsOption = None,
     start_from: StartFromOption = None,
-    seed: SeedOption = None,
-    assignments: SetOption = None,
     run_id: RunIdOption = None,
     participants: ParticipantsOption = None,
     bounds: BoundsOption = True,
@@ -80,27 +59,23 @@ def run(
     debug: DebugOption = False,
 ) -> None:
     """Train a federated model and write its run folder."""
-    if partition and site_data == "own":
+    if options.partition and site_data == "own":
         raise ConfigError(
-            f"--partition {partition} spreads one dataset over the sites, but by --site-data own each brings its own.",
+            f"--partition {options.partition} spreads one dataset over the sites, but by --site-data own each brings "
+            "its own.",
             remedy="Leave one of the two out.",
         )
-    options = {
-        "dataset.source": data,
-        "backbone.name": backbone,
-        **_where(engine, superlink, root_certificates, monitor),
+    own = {
+        **place.keys(),
         "learning.device": device,
-        "partition.clients": clients,
         "federation.rounds": rounds,
         "federation.site_data": site_data,
         "federation.warm_start": warm_start,
-        "learning.mode": mode,
         "learning.head_rounds": head_rounds,
         "backbone.block_from": start_from,
-        "seed": seed,
     }
-    run_config = configuration(phase, config, profile, assignments, options, partition=partition, strategy=strategy)
-    _start(run_config, home, profile, run_id, participants, bounds, report, as_json, debug)
+    run_config = options.run_config(phase, own, strategy=strategy)
+    _start(run_config, home, options.profile, run_id, participants, bounds, report, as_json)
 
 
 def demo(home: HomeOption = None, as_json: JsonOption = False, debug: DebugOption = False) -> None:
@@ -116,16 +91,13 @@ def demo(home: HomeOption = None, as_json: JsonOption = False, debug: DebugOptio
             "federation.rounds": 3,
         },
     )
-    _start(run_config, home, "tuned", None, None, True, True, as_json, debug)
+    _start(run_config, home, "tuned", None, None, True, True, as_json)
 
 
 def resume(
     run_id: RunId,
+    place: PlaceOptions,
     home: HomeOption = None,
-    engine: EngineOption = None,
-    superlink: SuperlinkOption = None,
-    root_certificates: RootCertificatesOption = None,
-    monitor: MonitorOption = None,
     assignments: SetOption = None,
     bounds: BoundsOption = True,
     report: ReportOption = True,
@@ -137,7 +109,7 @@ def resume(
     With --monitor a run that is paused goes on where it is, and one whose folder is elsewhere is asked for there.
     Only where it runs may change: --engine, --superlink, --monitor, --set runtime.KEY=VALUE.
     """
-    with command(as_json=as_json, debug=debug) as emit:
+    with command(as_json=as_json) as emit:
         from fedforge_runtime.console import ConsoleNarrator, print_run
         from fedforge_runtime.evidence import record_evidence
         from fedforge_runtime.federation.run import resume_run
@@ -145,12 +117,12 @@ def resume(
         from fedforge_runtime.federation.summary import summarise_run
 
         chosen = Home.resolve(home)
-        if monitor and (is_live(run_id, monitor) or not chosen.run(run_id).exists()):
-            given = give(run_id, "resume", monitor)
+        if place.monitor and (is_live(run_id, place.monitor) or not chosen.run(run_id).exists()):
+            given = give(run_id, "resume", place.monitor)
             emit(given, lambda value: typer.echo(f"resume asked for, {value['command_id']}"))
             return
         before = read_run_config(find_run(run_id, chosen).config)
-        runtime = _resumed_runtime(before, _where(engine, superlink, root_certificates, monitor), assignments)
+        runtime = _resumed_runtime(before, place.keys(), assignments)
         narrator = ConsoleNarrator()
         folder = resume_run(run_id, home=chosen, narrator=narrator, runtime=runtime)
         record_evidence(folder, home=chosen, narrator=narrator, bounds=bounds, report=report)
@@ -159,18 +131,23 @@ def resume(
 
 def runs(home: HomeOption = None, as_json: JsonOption = False, debug: DebugOption = False) -> None:
     """List the runs of a home, oldest first."""
-    with command(as_json=as_json, debug=debug) as emit:
-        from fedforge_runtime.console import print_runs
+    with command(as_json=as_json) as emit:
+        from fedforge_runtime.console import ConsoleNarrator, print_runs
         from fedforge_runtime.federation.runs import list_runs
         from fedforge_runtime.federation.summary import summarise_run
 
-        summaries = [summarise_run(folder) for folder in list_runs(Home.resolve(home))]
+        summaries, narrator = [], ConsoleNarrator()
+        for folder in list_runs(Home.resolve(home)):
+            try:
+                summaries.append(summarise_run(folder))
+            except ConfigError as error:
+                narrator.notice(f"The run {folder.run_id} is left out: {error}")
         emit({"runs": summaries}, lambda value: print_runs(value["runs"]))
 
 
 def show(run_id: RunId, home: HomeOption = None, as_json: JsonOption = False, debug: DebugOption = False) -> None:
     """Rounds, clients, scores and paths of one run."""
-    with command(as_json=as_json, debug=debug) as emit:
+    with command(as_json=as_json) as emit:
         from fedforge_runtime.console import print_run
         from fedforge_runtime.federation.runs import find_run
         from fedforge_runtime.federation.summary import summarise_run
@@ -186,7 +163,7 @@ def export(
     debug: DebugOption = False,
 ) -> None:
     """Copy a completed run's model to DIR, in Hugging Face's format."""
-    with command(as_json=as_json, debug=debug) as emit:
+    with command(as_json=as_json) as emit:
         from fedforge_runtime.federation.runs import find_run
 
         source = find_run(run_id, Home.resolve(home))
@@ -195,9 +172,8 @@ def export(
         require_unused_folder(folder, remedy="Choose another DIR.")
         try:
             shutil.copytree(source.model, folder, dirs_exist_ok=True)
-        except (OSError, shutil.Error) as error:
-            reason = error if isinstance(error, OSError) else OSError(str(error))
-            raise storage_error(reason, folder) from error
+        except OSError as error:
+            raise explain(error, folder) from error
         emit({"run_id": run_id, "model": str(folder)}, lambda value: typer.echo(value["model"]))
 
 
@@ -210,9 +186,8 @@ def _start(
     bounds: bool,
     report: bool,
     as_json: bool,
-    debug: bool,
 ) -> None:
-    with command(as_json=as_json, debug=debug) as emit:
+    with command(as_json=as_json) as emit:
         from fedforge_runtime.console import ConsoleNarrator, print_run
         from fedforge_runtime.evidence import record_evidence
         from fedforge_runtime.federation.run import start_run
@@ -230,18 +205,6 @@ def _start(
         )
         record_evidence(folder, home=chosen, narrator=narrator, bounds=bounds, report=report)
         emit(summarise_run(folder), print_run)
-
-
-def _where(
-    engine: str | None, superlink: str | None, root_certificates: Path | None, monitor: str | None
-) -> dict[str, str | None]:
-    """The runtime keys of the named options; an address implies its engine."""
-    return {
-        "runtime.engine": engine or ("superlink" if superlink else None),
-        "runtime.superlink": superlink,
-        "runtime.root_certificates": str(root_certificates.absolute()) if root_certificates else None,
-        "runtime.monitor": monitor,
-    }
 
 
 def _resumed_runtime(before: RunConfig, where: dict[str, str | None], assignments: list[str] | None) -> RuntimeConfig:

@@ -9,20 +9,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fedforge_runtime.commands.options import (
-    BackboneOption,
-    ClientsOption,
-    ConfigOption,
-    DataOption,
+    ConfigurationOptions,
     DebugOption,
     HomeOption,
     JsonOption,
-    ModeOption,
-    PartitionOption,
     Phase,
-    ProfileOption,
-    SeedOption,
-    SetOption,
-    configuration,
 )
 from fedforge_runtime.commands.output import command
 from fedforge_runtime.home import Home
@@ -34,16 +25,8 @@ if TYPE_CHECKING:
 def shards(
     phase: Phase,
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="a new folder; each site is given its own part of it")],
+    options: ConfigurationOptions,
     home: HomeOption = None,
-    config: ConfigOption = None,
-    profile: ProfileOption = "cpu-safe",
-    data: DataOption = None,
-    backbone: BackboneOption = None,
-    clients: ClientsOption = None,
-    partition: PartitionOption = None,
-    mode: ModeOption = None,
-    seed: SeedOption = None,
-    assignments: SetOption = None,
     as_json: JsonOption = False,
     debug: DebugOption = False,
 ) -> None:
@@ -51,21 +34,8 @@ def shards(
 
     Give the options of the run: shards fit runs with the same data, partition, seed, backbone and mode.
     """
-    run_config = configuration(
-        phase,
-        config,
-        profile,
-        assignments,
-        {
-            "dataset.source": data,
-            "backbone.name": backbone,
-            "partition.clients": clients,
-            "learning.mode": mode,
-            "seed": seed,
-        },
-        partition=partition,
-    )
-    with command(as_json=as_json, debug=debug) as emit:
+    run_config = options.run_config(phase)
+    with command(as_json=as_json) as emit:
         from fedforge_runtime.console import ConsoleNarrator
         from fedforge_runtime.federation.shards import check_export_folder, export_shards, folder_bytes, make_shards
 

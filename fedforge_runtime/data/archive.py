@@ -65,7 +65,7 @@ def read_archive(path: Path, *, size: int, classes: int) -> Archive:
     remedy = (
         "It needs MedMNIST's format: "
         f"train_images, val_images, test_images of shape (rows, {size}, {size}, 3) in uint8, "
-        f"train_labels, val_labels, test_labels of shape (rows, 1) in integers from 0 to {classes - 1}, "
+        f"train_labels, val_labels, test_labels of shape (rows, 1) or (rows,) in integers from 0 to {classes - 1}, "
         "saved with numpy.savez_compressed."
     )
     labels = {}
@@ -98,9 +98,10 @@ def _read_labels(path: Path, key: str, rows: int, classes: int, remedy: str) -> 
     with _open_array(path, key) as (stream, header):
         if header.dtype.kind not in "iu":
             raise DataError(f"{path}: {key} is {header.dtype}, expected an integer type.", remedy=remedy)
-        if header.shape != (rows, 1):
+        if header.shape not in ((rows,), (rows, 1)):
             raise DataError(
-                f"{path}: {key} has shape {header.shape}, expected ({rows}, 1), one label for each image.",
+                f"{path}: {key} has shape {header.shape}{_meaning(header.shape, rows, classes)}, expected ({rows}, 1) "
+                f"or ({rows},), one label for each image.",
                 remedy=remedy,
             )
         labels = np.concatenate([block for _, block in _read_blocks(stream, header)]).ravel()
@@ -108,12 +109,17 @@ def _read_labels(path: Path, key: str, rows: int, classes: int, remedy: str) -> 
         raise _damaged(path, f"{key} ends {rows - len(labels)} rows early")
     wrong = np.flatnonzero((labels < 0) | (labels >= classes))
     if len(wrong):
+        from_one = ", as if the classes were counted from 1" if labels.min() == 1 and labels.max() == classes else ""
         raise DataError(
-            f"{path}: {key} holds {labels[wrong[0]]} in row {wrong[0]} ({len(wrong)} such rows), "
+            f"{path}: {key} holds {labels[wrong[0]]} in row {wrong[0]} ({len(wrong)} such rows){from_one}, "
             f"expected 0 to {classes - 1}.",
             remedy=remedy,
         )
     return labels.astype(np.int64)
+
+
+def _meaning(shape: tuple[int, ...], rows: int, classes: int) -> str:
+    return ", as of one-hot rows" if shape == (rows, classes) and classes > 1 else ""
 
 
 @contextmanager

@@ -1,32 +1,30 @@
-"""The official archives, downloaded by the `medmnist` package into the home folder."""
+"""The official archives, downloaded into the home folder; a download that breaks off goes on where it was."""
 
 from __future__ import annotations
 
+import hashlib
 import os
-import shutil
-import socket
-import ssl
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import Future
-from contextlib import contextmanager
-from http.client import HTTPException
 from pathlib import Path
-from urllib.error import HTTPError, URLError
-from urllib.request import Request, urlopen
 
+import httpx
 from filelock import FileLock
 
-from fedforge_runtime.artifacts import storage_error
 from fedforge_runtime.data.catalogue import OfficialArchive
 from fedforge_runtime.data.identity import identify
+from fedforge_runtime.data.transfer import Part, RefusedTransferError, open_client
 from fedforge_runtime.errors import DataError
 from fedforge_runtime.home import Home
+from fedforge_runtime.system_errors import explain
 
 ANSWER_SECONDS = 10.0
 """How long the archive's host may take to answer at all."""
 SILENCE_SECONDS = 30.0
 """How long a transfer may stand still."""
+_GOES_ON = 3
+"""How often one command goes on with a transfer that broke off, as long as something comes."""
 
 
 class UnreachableError(DataError):
@@ -40,7 +38,7 @@ def official_file(official: OfficialArchive, *, home: Home, notify: Callable[[st
 
     Raises:
         UnreachableError: the host cannot be reached.
-        DataError: what arrived is cut short or is not the published file; nothing of it is kept.
+        DataError: it broke off, and goes on from there the next time; or it is not the published file, and goes.
         StorageError: the home is full or cannot be written.
     """
     final = home.data / official.file_name
@@ -51,12 +49,16 @@ def official_file(official: OfficialArchive, *, home: Home, notify: Callable[[st
         home.data.mkdir(parents=True, exist_ok=True)
         with FileLock(home.data / f".{official.file_name}.lock"):
             if not final.is_file():
-                notify(f"Downloading {official.title} ({official.size} px) from {official.host} to {final}.")
-                with _temporary_folder(home.data / f".{official.file_name}.download") as temporary:
-                    _publish(_download(official, temporary), final)
+                _download(official, part_of(official, home), final, notify)
     except OSError as error:
-        raise storage_error(error, home.data) from error
+        raise explain(error, home.data) from error
     return final
+
+
+def part_of(official: OfficialArchive, home: Home) -> Part:
+    """What is there of an archive that is being downloaded: its name is that of the address and the checksum."""
+    key = hashlib.sha256(f"{official.url} {official.md5}".encode()).hexdigest()[:16]
+    return Part(home.data / f".{official.file_name}.{key}.part")
 
 
 def refuse_if_altered(path: Path, md5: str, official: OfficialArchive) -> None:
@@ -67,7 +69,7 @@ def refuse_if_altered(path: Path, md5: str, official: OfficialArchive) -> None:
     try:
         path.replace(aside)
     except OSError as error:
-        raise storage_error(error, path.parent) from error
+        raise explain(error, path.parent) from error
     raise DataError(
         f"{path} is not the published {official.title}: its MD5 is {md5}, expected {official.md5}.",
         remedy=f"It was moved to {aside.name}. Run the command again to download it anew.",
@@ -80,9 +82,8 @@ def _require_answer(official: OfficialArchive) -> None:
 
     def ask() -> None:
         try:
-            urlopen(Request(official.url, method="HEAD"), timeout=ANSWER_SECONDS).close()  # noqa: S310 - a constant
-        except HTTPError:
-            answer.set_result(None)  # It answers; whether it gives the file, the download will show.
+            with open_client(answer_seconds=ANSWER_SECONDS, silence_seconds=ANSWER_SECONDS) as client:
+                client.head(official.url)  # whatever it answers: whether it gives the file, the download will show
         except BaseException as error:
             answer.set_exception(error)
         else:
@@ -93,52 +94,48 @@ def _require_answer(official: OfficialArchive) -> None:
         answer.result(timeout=ANSWER_SECONDS)
     except TimeoutError as error:
         raise _unreachable(official, f"no answer within {ANSWER_SECONDS:g} seconds") from error
-    except (OSError, HTTPException) as error:
+    except (httpx.HTTPError, OSError) as error:
         raise _unreachable(official, _reason(error)) from error
 
 
-def _download(official: OfficialArchive, folder: Path) -> Path:
-    """Let `medmnist` fetch and verify the archive in `folder`."""
-    import medmnist
-
-    file = folder / official.file_name
-    try:
-        with _socket_timeout(SILENCE_SECONDS):
-            dataset = getattr(medmnist, official.title)
-            # It also loads the split that it is asked for; this one is the smallest.
-            dataset(split="val", download=True, root=str(folder), size=official.size)
-    except RuntimeError as error:
-        # `medmnist` turns whatever happened, Ctrl-C too, into this error, and says no more of the cause.
-        cause = error.__context__ or error
-        if isinstance(cause, RuntimeError):
-            raise _altered(official, file) from error
-        raise _interrupted(official, cause, file) from None
-    return file
-
-
-def _interrupted(official: OfficialArchive, cause: BaseException, file: Path) -> BaseException:
-    network = isinstance(cause, URLError | HTTPException | ConnectionError | TimeoutError | ssl.SSLError)
-    if not network:
-        return cause  # A disk that is full, Ctrl-C, a request to stop.
-    received = file.stat().st_size if file.is_file() else 0
-    if received:
-        return DataError(
-            f"the download of {official.file_name} from {official.host} broke off after {received:,} bytes "
-            f"({_reason(cause)}).",
-            remedy="Nothing was kept. Run the command again.",
+def _download(official: OfficialArchive, part: Part, final: Path, notify: Callable[[str], None]) -> None:
+    """Fetch what is missing, verify the whole, and put it in its place."""
+    known = f", of which {part.bytes:,} bytes are here" if part.bytes else ""
+    notify(f"Downloading {official.title} ({official.size} px) from {official.host} to {final}{known}.")
+    _fetch(official, part, lambda done, total: notify(f"{done / 1e9:.1f} of {total / 1e9:.1f} GB are here."))
+    found = identify(part.path)
+    if found.md5 != official.md5:
+        part.remove()
+        raise DataError(
+            f"what {official.host} sent as {official.file_name} is cut short or altered: MD5 {found.md5}, "
+            f"{found.state[0]:,} bytes; expected MD5 {official.md5}.",
+            remedy="Nothing was kept. Run the command again; if it repeats, something on the way alters it.",
         )
-    return _unreachable(official, _reason(cause))
+    _publish(part.path, final)
+    part.remove()
 
 
-def _altered(official: OfficialArchive, file: Path) -> DataError:
-    found = "no file"
-    if file.is_file():
-        found = f"MD5 {identify(file).md5}, {file.stat().st_size:,} bytes"
-    return DataError(
-        f"what {official.host} sent as {official.file_name} is cut short or altered: {found}; "
-        f"expected MD5 {official.md5}.",
-        remedy="Nothing was kept. Run the command again; if it repeats, something on the way alters it.",
-    )
+def _fetch(official: OfficialArchive, part: Part, say: Callable[[int, int], None]) -> None:
+    """The transfer, which goes on a few times by itself where it breaks off."""
+    with open_client(answer_seconds=ANSWER_SECONDS, silence_seconds=SILENCE_SECONDS) as client:
+        for left in reversed(range(_GOES_ON)):
+            before = part.bytes
+            try:
+                part.fetch(client, official.url, say=say)
+                return
+            except RefusedTransferError as error:
+                raise _unreachable(official, str(error)) from error
+            except httpx.TransportError as error:
+                if left and part.bytes > before:
+                    continue
+                if not part.bytes:
+                    part.remove()
+                    raise _unreachable(official, _reason(error)) from error
+                raise DataError(
+                    f"the download of {official.file_name} from {official.host} broke off after {part.bytes:,} bytes "
+                    f"({_reason(error)}).",
+                    remedy="They are kept. Run the command again: it goes on from there.",
+                ) from error
 
 
 def _unreachable(official: OfficialArchive, reason: str) -> UnreachableError:
@@ -152,35 +149,16 @@ def _unreachable(official: OfficialArchive, reason: str) -> UnreachableError:
 
 
 def _reason(error: BaseException) -> str:
-    if isinstance(error, HTTPError):
-        return f"it answered HTTP {error.code}"
-    if isinstance(error, URLError) and isinstance(error.reason, BaseException):
-        return _reason(error.reason)
-    return (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__
+    """In the system's own words, where it has some."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, OSError) and cause.strerror:
+            return cause.strerror
+        cause = cause.__cause__ or cause.__context__
+    return str(error).rstrip(".") or type(error).__name__
 
 
 def _publish(file: Path, final: Path) -> None:
     with file.open("rb") as stream:
         os.fsync(stream.fileno())
     file.replace(final)
-
-
-@contextmanager
-def _temporary_folder(folder: Path) -> Iterator[Path]:
-    """An empty `folder` that is gone afterwards; what a killed download left there goes first."""
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir()
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-@contextmanager
-def _socket_timeout(seconds: float) -> Iterator[None]:
-    before = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(seconds)
-    try:
-        yield
-    finally:
-        socket.setdefaulttimeout(before)

@@ -6,12 +6,15 @@ import csv
 import io
 import shutil
 import uuid
-from collections.abc import Sequence
+import zipfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from fedforge_runtime import __version__
@@ -20,7 +23,6 @@ from fedforge_runtime.artifacts import (
     publish_folder,
     require_unused_folder,
     sha256_file,
-    storage_error,
     write_json,
 )
 from fedforge_runtime.data.archive import ARCHIVE_SPLITS
@@ -35,6 +37,10 @@ from fedforge_runtime.data.sources import (
     pixel_blocks,
     read_dataset_facts,
 )
+from fedforge_runtime.system_errors import explain
+
+if TYPE_CHECKING:
+    from datasets import DatasetDict
 
 GROUPS_FILE, PROVENANCE_FILE = "groups.csv", "split.json"
 
@@ -87,7 +93,7 @@ def write_split(dataset: Artifact, groups: Groups, folder: Path, *, fractions: S
             folder.rmdir()
         publish_folder(temporary, folder)
     except OSError as error:
-        raise storage_error(error, folder.parent) from error
+        raise explain(error, folder.parent) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return NewSplit(folder, folder / archive.name, folder / GROUPS_FILE, provenance)
@@ -99,14 +105,35 @@ def _write_archive(
     rows: Sequence[NDArray[np.int64]],
     labels: NDArray[np.int64],
 ) -> None:
-    images = load_dataset(dataset)
-    pixels = np.concatenate([block for split in SPLITS for block in pixel_blocks(images[split])])
-    arrays: dict[str, Any] = {}
-    for name, some in zip(ARCHIVE_SPLITS, rows, strict=True):
-        arrays[f"{name}_images"] = pixels[some]
-        arrays[f"{name}_labels"] = labels[some].astype(np.uint8)[:, np.newaxis]
-    with path.open("wb") as stream:
-        np.savez_compressed(stream, **arrays)
+    """What `numpy.savez_compressed` would write, but that the images go through memory in blocks."""
+    images, size = load_dataset(dataset), read_dataset_facts(dataset).size
+    with zipfile.ZipFile(path, "w", compression=zipfile.ZIP_DEFLATED, allowZip64=True) as archive:
+        for name, some in zip(ARCHIVE_SPLITS, rows, strict=True):
+            with _member(archive, f"{name}_images", (len(some), size, size, 3)) as stream:
+                for block in _pixels_of(images, some):
+                    stream.write(block.tobytes())
+            with _member(archive, f"{name}_labels", (len(some), 1)) as stream:
+                stream.write(labels[some].astype(np.uint8).tobytes())
+
+
+def _pixels_of(images: DatasetDict, rows: NDArray[np.int64]) -> Iterator[NDArray[np.uint8]]:
+    """The images of ascending `rows`, counted over the splits one after another."""
+    first = 0
+    for split in SPLITS:
+        end = first + len(images[split])
+        here = rows[(rows >= first) & (rows < end)] - first
+        if len(here):
+            yield from pixel_blocks(images[split].select(here))
+        first = end
+
+
+@contextmanager
+def _member(archive: zipfile.ZipFile, name: str, shape: tuple[int, ...]) -> Iterator[IO[bytes]]:
+    """Where the data of one array of bytes are written to, behind its header."""
+    with archive.open(f"{name}.npy", "w", force_zip64=True) as stream:
+        header = {"descr": npy.dtype_to_descr(np.dtype(np.uint8)), "fortran_order": False, "shape": shape}
+        npy.write_array_header_1_0(stream, header)
+        yield stream
 
 
 def _groups_table(groups: Groups, of_rows: NDArray[np.int64], rows: Sequence[NDArray[np.int64]]) -> str:

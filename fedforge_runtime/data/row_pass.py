@@ -9,8 +9,9 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -18,7 +19,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from fedforge_runtime.artifacts import Artifact, ArtifactStore
+from fedforge_runtime.artifacts import Artifact, ArtifactStore, write_atomically
 from fedforge_runtime.clock import monotonic
 from fedforge_runtime.data.sources import SPLITS, Split, labels_file, load_labels
 from fedforge_runtime.errors import DataError, StorageError
@@ -113,7 +114,6 @@ class RowPass:
         started = monotonic()
         self._compute(chunks, rows_at_start, rows_total, started)
         seconds = monotonic() - started
-        (self.folder / _PROGRESS).unlink()
         for split in self.splits:
             np.save(labels_file(self.folder, split), np.asarray(load_labels(self.dataset, split)))
         computed = rows_total - rows_at_start
@@ -126,7 +126,7 @@ class RowPass:
         running: dict[Future[Any], Chunk] = {}
         waiting = iter(chunks)
         try:
-            with (self.folder / _PROGRESS).open("a") as progress:
+            with (self.folder / _PROGRESS).open("ab") as progress:
                 while True:
                     for chunk in waiting:
                         file = array_file(self.folder, self.what, chunk.split)
@@ -140,7 +140,7 @@ class RowPass:
                     for future in finished:
                         chunk = running.pop(future)
                         future.result()
-                        progress.write(json.dumps([chunk.split, chunk.start, chunk.stop]) + "\n")
+                        progress.write(_lines([chunk]))
                         progress.flush()
                         rows_done += chunk.stop - chunk.start
                         speed = (rows_done - rows_at_start) / (monotonic() - started)
@@ -159,9 +159,9 @@ class RowPass:
         progress = self.folder / _PROGRESS
         files = {split: array_file(self.folder, self.what, split) for split in self.splits}
         if progress.is_file() and all(file.is_file() for file in files.values()):
-            complete_lines = progress.read_text().rpartition("\n")[0].splitlines()
-            progress.write_text("".join(line + "\n" for line in complete_lines))
-            return {Chunk(*json.loads(line)) for line in complete_lines}
+            done = self._recorded(progress, set(self._chunks(rows)))
+            write_atomically(progress, _lines(done))  # no half of a line, for the next ones come behind it
+            return done
         needed = sum(rows.values()) * self._row_bytes
         free = shutil.disk_usage(self.folder).free
         if free < needed * 1.1:
@@ -177,8 +177,16 @@ class RowPass:
                 np.lib.format.open_memmap(file, mode="w+", dtype=np.float32, shape=shape).flush()
                 _reserve(file)
         known = [chunk for chunk in self._chunks(rows) if chunk.split in self.known]
-        progress.write_text("".join(json.dumps([each.split, each.start, each.stop]) + "\n" for each in known))
+        write_atomically(progress, _lines(known))
         return set(known)
+
+    def _recorded(self, progress: Path, chunks: set[Chunk]) -> set[Chunk]:
+        """The chunks that are done; one whose line is damaged is done again."""
+        done = set()
+        for line in progress.read_bytes().splitlines():
+            with suppress(ValueError, TypeError, RecursionError):
+                done.add(Chunk(*json.loads(line)))
+        return done & chunks
 
     def _chunks(self, rows: Mapping[Split, int]) -> list[Chunk]:
         return [
@@ -219,7 +227,7 @@ def prepare_rows(
 
     part = {"splits": list(splits)} if tuple(splits) != SPLITS else {}
     inputs = {**unshifted, **({"scanners": scanners.key} if scanners else {}), **part}
-    return store.build(kind, inputs, build, resumable=True)
+    return store.build(kind, inputs, build, resumable=True, scratch=[_PROGRESS])
 
 
 def refuse_unless_finite(values: NDArray[Any], backbone: Path, split: Split, rows: range) -> None:
@@ -229,6 +237,11 @@ def refuse_unless_finite(values: NDArray[Any], backbone: Path, split: Split, row
             f"the backbone {backbone} gave values that are not finite for {split} rows {rows.start}-{rows.stop - 1}.",
             remedy="The checkpoint is broken, or the images are.",
         )
+
+
+def _lines(chunks: Iterable[Chunk]) -> bytes:
+    """As the progress file has them."""
+    return "".join(json.dumps([each.split, each.start, each.stop]) + "\n" for each in chunks).encode()
 
 
 def _amount(size: int) -> str:

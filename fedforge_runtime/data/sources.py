@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from fedforge_runtime.artifacts import Artifact, ArtifactStore
+from fedforge_runtime.artifacts import MANIFEST, Artifact, ArtifactStore
 from fedforge_runtime.config import DatasetConfig
 from fedforge_runtime.data.archive import ARCHIVE_SPLITS, read_archive
 from fedforge_runtime.data.catalogue import OfficialArchive, archive_name, official_archive
@@ -100,7 +101,13 @@ def prepare_dataset(
 
 def read_dataset_facts(artifact: Artifact) -> DatasetFacts:
     """The facts that `prepare_dataset` recorded."""
-    return DatasetFacts.from_json(artifact.manifest["facts"])
+    try:
+        return DatasetFacts.from_json(artifact.manifest["facts"])
+    except (KeyError, TypeError) as error:
+        raise DataError(
+            f"{artifact.path / MANIFEST} is damaged: its facts are not those of a dataset ({error}).",
+            remedy=f"Remove {artifact.path} to have it made again.",
+        ) from error
 
 
 def load_dataset(artifact: Artifact) -> DatasetDict:
@@ -117,19 +124,32 @@ def load_dataset(artifact: Artifact) -> DatasetDict:
 
 def pixel_blocks(images: Dataset) -> Iterator[NDArray[np.uint8]]:
     """A split's images in blocks (some, size, size, 3). Its own decoding: the library's costs twice as much."""
-    from PIL import Image
-
     block: list[NDArray[np.uint8]] = []
+    rows = itertools.count()
     for table in images.with_format("arrow").iter(batch_size=256):
         cells: Any = table["image"].combine_chunks().field("bytes")
         for cell in cells:
-            pixels = np.asarray(Image.open(io.BytesIO(cell.as_py())).convert("RGB"), dtype=np.uint8)
+            pixels = _decoded(cell.as_py(), next(rows), images)
             block.append(pixels)
             if len(block) * pixels.shape[0] * pixels.shape[1] >= _BLOCK_PIXELS:
                 yield np.stack(block)
                 block = []
     if block:
         yield np.stack(block)
+
+
+def _decoded(image: bytes, row: int, images: Dataset) -> NDArray[np.uint8]:
+    from PIL import Image
+
+    try:
+        return np.asarray(Image.open(io.BytesIO(image)).convert("RGB"), dtype=np.uint8)
+    except (OSError, SyntaxError, ValueError) as error:  # what Pillow raises, by the place that is damaged
+        folder = Path(images.cache_files[0]["filename"]).parents[2] if images.cache_files else None
+        where = f" in {folder}" if folder else ""
+        raise DataError(
+            f"the image of row {row} of split {images.split}{where} is broken: it cannot be decoded.",
+            remedy="Remove that folder to have it made again from the archive.",
+        ) from error
 
 
 def load_labels(artifact: Artifact, split: Split) -> NDArray[np.int64]:

@@ -21,6 +21,7 @@ from fedforge_runtime.control import SignalControl, hear_stop
 from fedforge_runtime.data.partition import load_client_rows
 from fedforge_runtime.data.preprocess import numeric_versions
 from fedforge_runtime.errors import RunError, RunStoppedError
+from fedforge_runtime.federation.documents import read_inputs
 from fedforge_runtime.federation.preparation import inputs_exist
 from fedforge_runtime.federation.settings import RunInputs
 from fedforge_runtime.federation.stages import stages_of
@@ -48,12 +49,12 @@ def record_bounds(folder: RunFolder, *, home: Home, narrator: Narrator) -> dict[
         RunError: the run has not begun, or the data of its sites are not on this machine.
         RunStoppedError: interrupted; the models that were finished are kept.
     """
-    if not folder.inputs.exists():
+    config, inputs = read_run_config(folder.config), read_inputs(folder)
+    if inputs is None:
         raise RunError(
             f"the run {folder.run_id!r} has no data yet to compute bounds on.",
             remedy=f"Go on with: fedforge resume {folder.run_id}",
         )
-    config, inputs = read_run_config(folder.config), RunInputs.model_validate(read_json(folder.inputs))
     if config.federation.site_data == "own":
         raise RunError(
             f"the run {folder.run_id!r} has no bounds: they need the rows of all sites, which never left them.",
@@ -121,7 +122,7 @@ def compute_bounds(
     def build(folder: Path) -> Mapping[str, Any]:
         return _Computation(config, inputs, folder, pool, report, check_stop).run()
 
-    return store.build("bounds", key, build, resumable=True)
+    return store.build("bounds", key, build, resumable=True, scratch=["local-*.json", "centralized.json"])
 
 
 def read_bounds(artifact: Artifact) -> dict[str, Any]:
@@ -161,8 +162,6 @@ class _Computation:
             "closed_form": closed_form,
         }
         write_json(self.folder / _FILE, bounds)
-        for name in trained:
-            self._file(name).unlink()
         return {"clients": len(clients), "rows": sum(rows.values())}
 
     def _train(self, models: Mapping[str, Sequence[int]], standardisation: Standardisation | None, total: int) -> None:

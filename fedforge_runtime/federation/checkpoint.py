@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from numpy.typing import NDArray
+from pydantic import BaseModel
 from safetensors.numpy import load_file, save
 
-from fedforge_runtime.artifacts import publish_folder, read_json, sha256_file, write_json
+from fedforge_runtime.artifacts import publish_folder, sha256_file, write_json
 from fedforge_runtime.errors import RunError
 from fedforge_runtime.federation.records import RoundRecord
 from fedforge_runtime.learning.parameters import Parameters, model_sha256
@@ -75,12 +76,13 @@ class CheckpointStore:
         Raises:
             RunError: a file is missing, cannot be read, or is not the one that the manifest names.
         """
-        rounds = sorted(int(path.name.removeprefix("round-")) for path in self._folder.glob("round-*"))
+        numbers = [path.name.removeprefix("round-") for path in self._folder.glob("round-*")]
+        rounds = sorted(int(number) for number in numbers if number.isdecimal())
         if not rounds:
             return None
         newest = rounds[-1]
         path = self._path(newest)
-        files = _read_manifest(path)["files"]
+        files = _read_manifest(path).files
         if not all(_is_intact(path / name, digest) for name, digest in files.items()):
             raise _damaged(path)
         parameters = load_file(path / _MODEL)
@@ -88,21 +90,32 @@ class CheckpointStore:
         standardisation = None
         if _STANDARDISATION in files:
             standardisation = Standardisation(**load_file(path / _STANDARDISATION))
-        records = [
-            RoundRecord.model_validate(_read_manifest(self._path(number))["record"]) for number in range(1, newest + 1)
-        ]
+        records = [self._record(number) for number in range(1, newest + 1)]
         return Checkpoint(newest, parameters, state, standardisation, records)
+
+    def _record(self, round_number: int) -> RoundRecord:
+        folder = self._path(round_number)
+        record = _read_manifest(folder).record
+        if record is None:
+            raise _damaged(folder)
+        return record
 
     def _path(self, round_number: int) -> Path:
         return self._folder / f"round-{round_number:05d}"
 
 
-def _read_manifest(folder: Path) -> dict[str, Any]:
+class _Manifest(BaseModel):
+    round: int
+    model_sha256: str
+    files: dict[str, str]
+    record: RoundRecord | None
+
+
+def _read_manifest(folder: Path) -> _Manifest:
     try:
-        manifest: dict[str, Any] = read_json(folder / _MANIFEST)
-    except (OSError, ValueError) as error:
+        return _Manifest.model_validate_json((folder / _MANIFEST).read_bytes())
+    except (FileNotFoundError, NotADirectoryError, ValueError) as error:
         raise _damaged(folder) from error
-    return manifest
 
 
 def _is_intact(path: Path, digest: str) -> bool:

@@ -10,7 +10,7 @@ from typing import Protocol
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from fedforge_runtime.artifacts import write_json
-from fedforge_runtime.errors import ConfigError
+from fedforge_runtime.errors import ConfigError, RunError
 from fedforge_runtime.seeds import derive_seed
 
 
@@ -25,6 +25,24 @@ class ParticipantRecord(BaseModel):
 
     def write(self, path: Path) -> None:
         write_json(path, self.model_dump(mode="json"))
+
+
+def recorded_participants(path: Path) -> ParticipantRecord:
+    """The record that a run has written of itself.
+
+    Raises:
+        RunError: it is damaged.
+    """
+    try:
+        record = ParticipantRecord.model_validate_json(path.read_bytes())
+        if 0 not in record.rounds:
+            raise ValueError("it lacks round 0")
+    except ValueError as error:
+        reason = error.errors()[0]["msg"] if isinstance(error, ValidationError) else error
+        raise RunError(
+            f"{path} is damaged: {reason}.", remedy="Restore it from a copy, or start the run anew."
+        ) from error
+    return record
 
 
 def read_participants(path: Path, *, rounds: int, sites: Sequence[int]) -> ParticipantRecord:

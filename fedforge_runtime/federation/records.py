@@ -68,10 +68,21 @@ def write_tables(folder: RunFolder, records: Sequence[RoundRecord]) -> None:
 
 
 def read_records(folder: RunFolder) -> list[RoundRecord]:
-    """The rounds that a run has completed, oldest first."""
-    if not folder.rounds.exists():
-        return []
-    return [RoundRecord.model_validate_json(line) for line in folder.rounds.read_text().splitlines()]
+    """The rounds that a run has completed, oldest first; those of damaged lines are left out."""
+    return scan_records(folder)[0]
+
+
+def scan_records(folder: RunFolder) -> tuple[list[RoundRecord], list[int]]:
+    """`read_records`, and the numbers of the damaged lines, from 1."""
+    records: list[RoundRecord] = []
+    damaged: list[int] = []
+    if folder.rounds.exists():
+        for number, line in enumerate(folder.rounds.read_bytes().splitlines(), start=1):
+            try:
+                records.append(RoundRecord.model_validate_json(line))
+            except ValueError:
+                damaged.append(number)
+    return records, damaged
 
 
 def _round_rows(records: Iterable[RoundRecord]) -> list[dict[str, object]]:

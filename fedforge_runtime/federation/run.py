@@ -10,19 +10,26 @@ from pathlib import Path
 
 from fedforge_runtime.artifacts import (
     ArtifactStore,
-    disk_refusal,
-    read_json,
-    storage_error,
     write_atomically,
     write_json,
 )
 from fedforge_runtime.clock import monotonic
 from fedforge_runtime.config import RunConfig, RuntimeConfig, read_run_config
-from fedforge_runtime.control import AlwaysRun, BothControls, Control, SignalControl, hear_stop, obey
+from fedforge_runtime.control import INTERRUPTED, AlwaysRun, BothControls, Control, SignalControl, hear_stop, obey
 from fedforge_runtime.data.row_pass import PassTools
 from fedforge_runtime.devices import DeviceDecision, DeviceRequest, WorkerBackend, decide_device, keep_device
 from fedforge_runtime.environment import allow_mps_fallback, given_attempt
-from fedforge_runtime.errors import ConfigError, FedForgeError, RunError, RunStoppedError, StorageError, failure_reason
+from fedforge_runtime.errors import (
+    ConfigError,
+    FedForgeError,
+    NetworkError,
+    ResourceError,
+    RunError,
+    RunStoppedError,
+    StorageError,
+    failure_reason,
+)
+from fedforge_runtime.federation.documents import read_inputs
 from fedforge_runtime.federation.engines import TEMPLATE_MODULES, check_engine, open_engine
 from fedforge_runtime.federation.engines.base import Engine, Federation
 from fedforge_runtime.federation.holdings import EVENTS, HOME, INPUTS, SHARDS
@@ -48,6 +55,7 @@ from fedforge_runtime.narration import Narrator
 from fedforge_runtime.processes import UntilLoaded, WorkerPool, start_template
 from fedforge_runtime.processes.ownership import OwnedError, owning
 from fedforge_runtime.remote_control import RemoteControl
+from fedforge_runtime.system_errors import explain, explained
 from fedforge_runtime.telemetry.emitter import Emitter, Heartbeat
 from fedforge_runtime.telemetry.monitor_client import MonitorAddress
 from fedforge_runtime.telemetry.outbox import Outbox, OutboxFiles
@@ -147,7 +155,7 @@ def resume_run(run_id: str, *, home: Home, narrator: Narrator, runtime: RuntimeC
         _start_template(config)
         with _session(home, narrator, config) as session:
             attempt = _Attempt(session, folder, number=max(state.attempt + 1, given_attempt()))
-            known = _recorded_inputs(folder)
+            known = read_inputs(folder)
             prepared = None if known and inputs_exist(known) else session.prepare()
             attempt.run(
                 lambda emitter: emitter.emit(RunResumed, round_number=len(read_records(folder)), node_id="server"),
@@ -209,14 +217,16 @@ class _Attempt:
                 featured_at = monotonic()
                 self._federate(inputs, emitter)
             except BaseException as error:
-                refusal = disk_refusal(error)
-                failure = storage_error(refusal, folder.path) if refusal else error
+                failure = explained(error, folder.path) or error
+                if isinstance(error, KeyboardInterrupt):
+                    failure = RunStoppedError(f"stopped: {INTERRUPTED}.")
                 with suppress(OSError):  # a full disk takes no event either; the command still says why it ended
                     self._record_end(emitter, failure)
-                if isinstance(failure, StorageError):
-                    failure.remedy = f"Free some space, then go on with: fedforge resume {folder.run_id}"
-                elif isinstance(failure, FedForgeError) and not failure.remedy:
-                    failure.remedy = f"Go on with: fedforge resume {folder.run_id}"
+                go_on = f"go on with: fedforge resume {folder.run_id}"
+                if isinstance(failure, FedForgeError) and not failure.remedy:
+                    failure.remedy = f"{go_on[0].upper()}{go_on[1:]}"
+                elif isinstance(failure, (StorageError, NetworkError, ResourceError)):
+                    failure.remedy = f"{failure.remedy} Then {go_on}"
                 if failure is error:
                     raise
                 raise failure from error
@@ -240,7 +250,7 @@ class _Attempt:
             yield control
 
     def _inputs(self, prepared: Prepared | None, control: BothControls) -> RunInputs:
-        recorded = _recorded_inputs(self.folder)
+        recorded = read_inputs(self.folder)
         session = self.session
         device = self._device(recorded)
         if prepared is None:
@@ -307,9 +317,8 @@ class _Attempt:
         if run_state(self.folder).state in ("stopped", "failed"):
             return
         done = len(read_records(self.folder))
-        if isinstance(error, (RunStoppedError, KeyboardInterrupt)):
-            reason = str(error) or "interrupted"
-            emitter.emit(RunStopped, round_number=done, node_id="server", reason=reason)
+        if isinstance(error, RunStoppedError):
+            emitter.emit(RunStopped, round_number=done, node_id="server", reason=error.message)
         else:
             emitter.emit(RunFailed, round_number=done, node_id="server", reason=failure_reason(error))
 
@@ -362,19 +371,15 @@ def _create_folder(folder: RunFolder, config: RunConfig, participants_file: Path
     except FileExistsError as error:
         raise RunError(f"the run {folder.run_id!r} exists already.", remedy="Choose another --run-id.") from error
     except OSError as error:
-        raise storage_error(error, folder.path) from error
+        raise explain(error, folder.path) from error
     try:
         if participants_file:
             write_atomically(folder.replay, participants_file.read_bytes())
         write_atomically(folder.config, config.to_yaml().encode())
     except OSError as error:
         shutil.rmtree(folder.path, ignore_errors=True)
-        raise storage_error(error, folder.path) from error
+        raise explain(error, folder.path) from error
 
 
 def _replay(folder: RunFolder) -> Path | None:
     return folder.replay if folder.replay.exists() else None
-
-
-def _recorded_inputs(folder: RunFolder) -> RunInputs | None:
-    return RunInputs.model_validate(read_json(folder.inputs)) if folder.inputs.exists() else None

@@ -9,7 +9,7 @@ from flwr.app import Context
 from flwr.serverapp import Grid, ServerApp
 
 from fedforge_runtime.config import Mode
-from fedforge_runtime.control import await_result, present_control
+from fedforge_runtime.control import INTERRUPTED, await_result, present_control
 from fedforge_runtime.errors import RunStoppedError, failure_reason
 from fedforge_runtime.federation.checkpoint import Checkpoint, CheckpointStore
 from fedforge_runtime.federation.evaluation import evaluate_split, initial_backbone_in_worker
@@ -20,6 +20,7 @@ from fedforge_runtime.federation.participants import (
     SeededSelection,
     Selection,
     read_participants,
+    recorded_participants,
 )
 from fedforge_runtime.federation.records import write_tables
 from fedforge_runtime.federation.results import publish_results
@@ -58,6 +59,9 @@ def main(grid: Grid, context: Context) -> None:
             final = attempt.run()
         except RunStoppedError as stop:
             emitter.emit(RunStopped, round_number=attempt.round, node_id="server", reason=stop.message)
+            raise
+        except KeyboardInterrupt:
+            emitter.emit(RunStopped, round_number=attempt.round, node_id="server", reason=INTERRUPTED)
             raise
         except BaseException as error:
             emitter.emit(RunFailed, round_number=attempt.round, node_id="server", reason=failure_reason(error))
@@ -196,6 +200,6 @@ class _Attempt:
         self._heartbeat.round_number = checkpoint.round
         folder = self._settings.folder
         write_tables(folder, checkpoint.records)
-        first = ParticipantRecord.model_validate_json(folder.participants.read_bytes()).rounds[0]
+        first = recorded_participants(folder.participants).rounds[0]
         rounds = {0: first} | {record.round: record.participants for record in checkpoint.records}
         ParticipantRecord(rounds=rounds).write(folder.participants)

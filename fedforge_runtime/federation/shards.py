@@ -27,7 +27,6 @@ from fedforge_runtime.artifacts import (
     read_json,
     require_unused_folder,
     sha256_file,
-    storage_error,
     write_json,
 )
 from fedforge_runtime.config import Mode, RunConfig, explain_problems
@@ -47,6 +46,7 @@ from fedforge_runtime.federation.settings import DataFit, RunInputs
 from fedforge_runtime.home import Home
 from fedforge_runtime.narration import Narrator
 from fedforge_runtime.processes import WorkerPool, start_template
+from fedforge_runtime.system_errors import explain
 
 SHARD = "shard"
 SHARD_FILE = "shard.json"
@@ -360,7 +360,7 @@ def export_shards(artifact: Artifact, folder: Path) -> list[Shard]:
             folder.rmdir()
         publish_folder(temporary, folder)
     except OSError as error:
-        raise storage_error(error, folder.parent) from error
+        raise explain(error, folder.parent) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return [open_shard(shard) for shard in sorted(folder.iterdir())]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from fedforge_runtime.home import RunFolder
@@ -11,6 +11,7 @@ from monitor.schema import Event, event_adapter
 
 State = Literal["requested", "running", "paused", "stopped", "completed", "failed", "interrupted"]
 
+_TYPE = b'"type":"'
 _LIFECYCLE = b'"type":"run_'
 
 
@@ -22,6 +23,8 @@ class RunState:
     attempt: int
     reason: str
     """Why it stopped or failed; empty otherwise."""
+    damaged_lines: list[int] = field(default_factory=list)
+    """Numbers of the log's lines that say nothing any more, from 1."""
 
 
 def run_state(folder: RunFolder, *, locked: bool = False) -> RunState:
@@ -30,11 +33,11 @@ def run_state(folder: RunFolder, *, locked: bool = False) -> RunState:
     Args:
         locked: whoever asks holds the run's lock, so that nobody else executes it.
     """
-    event = _last_lifecycle_event(folder)
+    event, attempt, damaged = _last_lifecycle_event(folder)
     state: State = event.status if event else "requested"  # type: ignore[assignment]
     if state in ("requested", "running", "paused") and (locked or not is_executing(folder)):
         state = "interrupted"
-    return RunState(state, event.attempt if event else 1, getattr(event, "reason", ""))
+    return RunState(state, attempt, getattr(event, "reason", ""), damaged)
 
 
 def is_executing(folder: RunFolder) -> bool:
@@ -42,13 +45,27 @@ def is_executing(folder: RunFolder) -> bool:
     return is_owned(folder.lock)
 
 
-def _last_lifecycle_event(folder: RunFolder) -> Event | None:
-    """The last `run_*` event; other lines are not parsed, for a log may be long."""
+def _last_lifecycle_event(folder: RunFolder) -> tuple[Event | None, int, list[int]]:
+    """The last `run_*` event, the highest attempt of all of them, and the numbers of damaged lines.
+
+    Other lines are not parsed, for a log may be long: they count as damaged when they are no object with a type.
+    """
+    last: Event | None = None
+    attempt = 1
+    damaged: list[int] = []
     if not folder.events.exists():
-        return None
-    last = None
+        return None, attempt, damaged
     with folder.events.open("rb") as stream:
-        for line in stream:
-            if _LIFECYCLE in line and line.endswith(b"\n"):
-                last = line
-    return event_adapter.validate_json(last) if last else None
+        for number, line in enumerate(stream, start=1):
+            text = line.strip()
+            if not line.endswith(b"\n") or not text:  # still being written, or nothing
+                continue
+            if not (text.startswith(b"{") and text.endswith(b"}")) or b"\0" in text or _TYPE not in text:
+                damaged.append(number)
+            elif _LIFECYCLE in text:
+                try:
+                    last = event_adapter.validate_json(text)
+                    attempt = max(attempt, last.attempt)
+                except ValueError:
+                    damaged.append(number)
+    return last, attempt, damaged

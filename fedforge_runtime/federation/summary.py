@@ -4,26 +4,25 @@ from __future__ import annotations
 
 from typing import Any
 
-from fedforge_runtime.artifacts import read_json
 from fedforge_runtime.config import read_run_config
-from fedforge_runtime.federation.records import RoundRecord, read_records
-from fedforge_runtime.federation.settings import RunInputs
+from fedforge_runtime.federation.documents import RunDocuments, read_documents
+from fedforge_runtime.federation.records import RoundRecord
 from fedforge_runtime.federation.stages import carried_over
-from fedforge_runtime.federation.state import run_state
 from fedforge_runtime.home import RunFolder
 
 
-def summarise_run(folder: RunFolder) -> dict[str, Any]:
+def summarise_run(folder: RunFolder, documents: RunDocuments | None = None) -> dict[str, Any]:
     """Identity, state, data, metrics on the test split, bounds, clients, rounds, seconds and paths of a run.
 
-    What an unfinished run does not have yet is `None` or empty. Where the sites bring their own data, `data` are
-    those that the model is scored on.
+    What an unfinished run does not have yet, or is damaged, is `None` or empty; `damaged` names the latter. Where the
+    sites bring their own data, `data` are those that the model is scored on.
+
+    Args:
+        documents: of the folder, where they were read already.
     """
     config = read_run_config(folder.config)
-    state = run_state(folder)
-    records = read_records(folder)
-    inputs = RunInputs.model_validate(read_json(folder.inputs)) if folder.inputs.exists() else None
-    metrics = read_json(folder.metrics) if folder.metrics.exists() else {}
+    documents = documents or read_documents(folder)
+    state, records, inputs = documents.state, documents.records, documents.inputs
     return {
         "run_id": folder.run_id,
         "phase": config.phase,
@@ -37,18 +36,19 @@ def summarise_run(folder: RunFolder) -> dict[str, Any]:
         "head_rounds": config.learning.head_rounds,
         "block_from": config.backbone.block_from,
         "carried_over": carried_over(config),
-        "rounds_completed": len(records),
+        "rounds_completed": records[-1].round if records else 0,
         "rounds_total": config.federation.rounds,
         "model_sha256": records[-1].model_sha256 if records else None,
         "site_data": config.federation.site_data,
         "data": {key: inputs.data[key] for key in ("source", "fingerprint", "official")} if inputs else None,
         "backbone": {"name": inputs.backbone_name, "trained": inputs.backbone_trained} if inputs else None,
-        "metrics": metrics.get("test", {}),
-        "bounds": read_json(folder.bounds) if folder.bounds.exists() else {},
+        "metrics": documents.metrics.get("test", {}),
+        "bounds": dict(documents.bounds),
         "clients": _clients(records),
         "rounds": [record.model_dump(mode="json", exclude={"clients"}) for record in records],
-        "seconds": read_json(folder.seconds) if folder.seconds.exists() else {},
+        "seconds": dict(documents.seconds),
         "artifacts": _artifacts(folder),
+        "damaged": documents.damage,
     }
 
 

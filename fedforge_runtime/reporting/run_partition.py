@@ -10,8 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fedforge_runtime.artifacts import read_json
-from fedforge_runtime.data.partition import load_scanner_shift
+from fedforge_runtime.data.partition import load_histograms, load_scanner_shift
 from fedforge_runtime.data.skew import Skew, measure_skew
 from fedforge_runtime.reporting.charts import heat_map
 from fedforge_runtime.reporting.exhibits import Figure, Table
@@ -31,15 +30,11 @@ class PartitionSection:
 
 def read_partition(folder: Path) -> PartitionSection | None:
     """The section of a stored partition; `None` when its files are not there any more."""
-    file = folder / "histograms.json"
-    if not file.is_file():
+    if not (folder / "histograms.json").is_file():
         return None
-    histograms = read_json(file)
-    counts = np.array([np.add(client["train"], client["validation"]) for client in histograms["clients"]])
+    counts, class_names = load_histograms(folder)
     shifts = [load_scanner_shift(folder, client) for client in range(len(counts))]
-    return partition_section(
-        counts, histograms["class_names"], scanners=[shift.describe() for shift in shifts if shift is not None]
-    )
+    return partition_section(counts, class_names, scanners=[shift.describe() for shift in shifts if shift is not None])
 
 
 def partition_section(

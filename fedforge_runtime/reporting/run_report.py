@@ -7,11 +7,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from fedforge_runtime.artifacts import read_json, write_atomically
+from fedforge_runtime.artifacts import write_atomically
 from fedforge_runtime.config import RunConfig, read_run_config
 from fedforge_runtime.data.licence import licence_restriction
+from fedforge_runtime.federation.documents import read_documents
 from fedforge_runtime.federation.failures import read_failures
-from fedforge_runtime.federation.records import RoundRecord, read_records
+from fedforge_runtime.federation.records import RoundRecord
 from fedforge_runtime.federation.settings import RunInputs
 from fedforge_runtime.federation.summary import provenance, summarise_run
 from fedforge_runtime.home import RunFolder
@@ -47,9 +48,9 @@ def write_report(folder: RunFolder) -> Path:
 
 def render_report(folder: RunFolder) -> str:
     """The HTML of a run's report."""
-    summary, config, records = summarise_run(folder), read_run_config(folder.config), read_records(folder)
-    inputs = RunInputs.model_validate(read_json(folder.inputs)) if folder.inputs.exists() else None
-    manifest = read_json(folder.manifest) if folder.manifest.exists() else {}
+    documents, config = read_documents(folder), read_run_config(folder.config)
+    summary, records = summarise_run(folder, documents), documents.records
+    inputs, manifest = documents.inputs, documents.manifest
     test = None
     if inputs and folder.test_predictions.exists():
         predictions = read_predictions(folder.test_predictions)
@@ -87,7 +88,7 @@ def _made_from(summary: Mapping[str, Any]) -> str:
 
 
 def _banners(summary: Mapping[str, Any], inputs: RunInputs | None) -> list[str]:
-    banners = []
+    banners = [f"DAMAGED: {sentence}" for sentence in summary["damaged"]]
     state, done, total = summary["state"], summary["rounds_completed"], summary["rounds_total"]
     if state in ("requested", "running", "paused"):
         banners.append(f"{state.upper()}: this page shows the {done} of {total} rounds that are done so far.")

@@ -15,6 +15,7 @@ from pathlib import Path
 from types import TracebackType
 
 import httpx
+from pydantic import TypeAdapter
 
 from fedforge_runtime.artifacts import read_json, write_json
 from fedforge_runtime.background import Background
@@ -30,6 +31,7 @@ from fedforge_runtime.telemetry.monitor_client import (
 )
 from fedforge_runtime.telemetry.reach import MonitorReach
 
+_CURSOR = TypeAdapter(dict[str, int])
 _LOOK_SECONDS = 0.1
 _LONGEST_BACKOFF_SECONDS = 5.0
 _FLUSH_SECONDS = 5.0
@@ -165,12 +167,8 @@ class Delivery:
 
     def _remembered(self) -> dict[str, int]:
         try:
-            return {str(url): int(offset) for url, offset in dict(read_json(self._files.cursor)).items()}
-        except (
-            OSError,
-            ValueError,
-            TypeError,
-        ):  # none yet, or damaged: everything is sent again, and dropped where it is
+            return _CURSOR.validate_python(read_json(self._files.cursor))
+        except (OSError, ValueError, RecursionError):  # none yet, or damaged: all is sent again, and dropped there
             return {}
 
     def _remember(self) -> None:

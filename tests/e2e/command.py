@@ -20,6 +20,10 @@ import psutil
 from fedforge_runtime.telemetry.emitter import EventLogReader
 from monitor.schema import ClientTrainStarted, Event
 
+SCRIPT = Path(sys.executable).with_name("fedforge")
+"""What a user starts."""
+TREE = Path(__file__).parents[2]
+"""Whose packages it loads, wherever it is installed from."""
 LIMIT_SECONDS = 180.0
 BARE = ("--no-bounds", "--no-report")
 """Options of `run` and `resume` where the subject is the model."""
@@ -71,11 +75,11 @@ def fedforge_together(*commands: Sequence[object]) -> list[Outcome]:
 def running(*arguments: object, environment: Mapping[str, str] | None = None) -> Iterator[subprocess.Popen[str]]:
     """A `fedforge` that runs while the block does; whatever is left of it is killed."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "fedforge_runtime.cli", *map(str, arguments)],
+        [str(SCRIPT), *map(str, arguments)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        env={**os.environ, "COLUMNS": "200", **(environment or {})},
+        env={**os.environ, "COLUMNS": "200", "PYTHONPATH": str(TREE), **(environment or {})},
         start_new_session=True,
     )
     try:

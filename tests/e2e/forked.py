@@ -46,6 +46,11 @@ class ForkedCommand:
         self._errors = errors
         self._others = others
 
+    @property
+    def pid(self) -> int:
+        assert self._process.pid is not None
+        return self._process.pid
+
     def family(self) -> list[psutil.Process]:
         """It, its workers and whatever they started, those that are alive; also those of a later command."""
         ours = [each for each in _children_of_the_template() if each not in self._others]
@@ -55,7 +60,7 @@ class ForkedCommand:
 
     def workers(self) -> list[psutil.Process]:
         """Its workers that are alive."""
-        return [each for each in self.family() if each.pid != self._process.pid]
+        return [each for each in self.family() if each.pid != self.pid]
 
     def wait(self, seconds: float = LIMIT_SECONDS) -> Outcome:
         """How it ended; fails when it has not after `seconds`."""

@@ -12,6 +12,8 @@ import numpy as np
 import psutil
 import pytest
 
+from fedforge_runtime.federation.state import run_state
+from fedforge_runtime.home import RunFolder
 from fedforge_runtime.telemetry.emitter import read_events
 from tests.e2e.command import (
     BARE,
@@ -22,6 +24,7 @@ from tests.e2e.command import (
     refusal,
     running,
     template_of,
+    wait_for_event,
     wait_until,
 )
 from tests.e2e.forked import forked, forked_running, forked_together
@@ -70,7 +73,7 @@ def _assert_same(resumed: Outcome, expected: dict[str, Any]) -> None:
     assert resumed.json["metrics"] == expected["metrics"]
 
 
-def test_ctrl_c_in_mid_round_stops_leaves_no_process_and_resumes(
+def test_ctrl_c_in_mid_round_stops_leaves_no_process_and_resumes_though_its_line_is_damaged(
     undisturbed: dict[str, Any], small: list[str], home: Path
 ) -> None:
     with running("run", "blood", *small, "--run-id", "stopped") as process:
@@ -84,9 +87,50 @@ def test_ctrl_c_in_mid_round_stops_leaves_no_process_and_resumes(
     shown = forked("show", "stopped", "--home", home, "--json").json
     assert (shown["state"], shown["rounds_completed"]) == ("stopped", 1)
 
-    _assert_same(
-        forked("resume", "stopped", "--home", home, "--set", "runtime.workers=1", *BARE, "--json"), undisturbed
-    )
+    log = home / "runs" / "stopped" / "events.jsonl"
+    lines = log.read_bytes().splitlines()
+    last = max(number for number, line in enumerate(lines) if b'"type":"run_' in line)
+    lines[last] = lines[last][:40]
+    log.write_bytes(b"\n".join(lines) + b"\n")
+
+    resumed = forked("resume", "stopped", "--home", home, "--set", "runtime.workers=1", *BARE, "--json")
+    _assert_same(resumed, undisturbed)
+    assert resumed.json["damaged"] == [f"{log}: line {last + 1} is damaged, and left out."]
+
+
+def _signal_twice(pid: int) -> None:
+    """Have two signals come at one moment, so that nothing is done between them."""
+    process = psutil.Process(pid)
+    process.suspend()
+    process.send_signal(signal.SIGINT)
+    process.send_signal(signal.SIGTERM)
+    process.resume()
+
+
+def test_a_second_signal_in_mid_round_is_recorded_as_a_stop(
+    undisturbed: dict[str, Any], small: list[str], home: Path
+) -> None:
+    with forked_running("run", "blood", *small, "--run-id", "stopped-twice") as command:
+        hold_training(home / "runs" / "stopped-twice" / "events.jsonl", 1)
+        _signal_twice(command.pid)
+        outcome = command.wait()
+
+    assert outcome.code == 130
+    assert "fedforge resume stopped-twice" in refusal(outcome)
+    shown = forked("show", "stopped-twice", "--home", home, "--json").json
+    assert (shown["state"], shown["reason"]) == ("stopped", "interrupted by a second signal")
+
+
+def test_a_second_signal_during_preparation_is_recorded_as_a_stop(fresh: list[str], tmp_path: Path) -> None:
+    log = tmp_path / "runs" / "early" / "events.jsonl"
+    with forked_running("run", "blood", *fresh, "--run-id", "early") as command:
+        wait_for_event(log, lambda event: event.type == "run_requested", "the run")
+        _signal_twice(command.pid)
+        outcome = command.wait()
+
+    assert outcome.code == 130
+    assert "fedforge resume early" in refusal(outcome)
+    assert run_state(RunFolder(log.parent)).state == "stopped"
 
 
 def test_a_site_that_dies_is_left_out_and_its_round_can_be_replayed(

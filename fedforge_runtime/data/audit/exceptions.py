@@ -11,11 +11,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from filelock import FileLock
+from pydantic import TypeAdapter
 
-from fedforge_runtime.artifacts import read_json, storage_error, write_json
+from fedforge_runtime.artifacts import read_json, write_json
 from fedforge_runtime.clock import utc_now
 from fedforge_runtime.errors import DataError
 from fedforge_runtime.home import Home
+from fedforge_runtime.system_errors import explain
 
 _VERSION = 1
 
@@ -33,6 +35,9 @@ class AuditException:
     """UTC, ISO 8601."""
 
 
+_EXCEPTION = TypeAdapter(AuditException)
+
+
 def read_exceptions(home: Home, fingerprint: str) -> list[AuditException]:
     """The decisions about the data with this fingerprint, oldest first.
 
@@ -46,8 +51,8 @@ def read_exceptions(home: Home, fingerprint: str) -> list[AuditException]:
         document = read_json(file)
         if document["version"] != _VERSION or document["fingerprint"] != fingerprint:
             raise ValueError("another version or other data")
-        return [AuditException(**each) for each in document["exceptions"]]
-    except (ValueError, KeyError, TypeError) as error:
+        return [_EXCEPTION.validate_python(each) for each in document["exceptions"]]
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise DataError(
             f"the audit exceptions in {file} cannot be read ({error}).",
             remedy="Restore the file, or delete it to decide anew.",
@@ -69,7 +74,7 @@ def add_exceptions(home: Home, fingerprint: str, counts: Iterable[tuple[str, int
             known = read_exceptions(home, fingerprint)
             write_json(file, _document(fingerprint, [*known, *new]))
     except OSError as error:
-        raise storage_error(error, Path(file.parent)) from error
+        raise explain(error, Path(file.parent)) from error
 
 
 def covering(exceptions: Iterable[AuditException], finding: str, count: int) -> AuditException | None:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fedforge_runtime.artifacts import MANIFEST, Artifact, ArtifactStore, read_json
+from fedforge_runtime.artifacts import MANIFEST, Artifact, ArtifactStore
 from fedforge_runtime.data.audit.components import Components
 from fedforge_runtime.data.audit.feature_neighbours import FeatureSearch, find_by_features
 from fedforge_runtime.data.audit.near_duplicates import Edges, Thresholds, find_near_duplicates
@@ -53,7 +53,10 @@ def find_features(dataset: Artifact, home: Home, backbone: str) -> FeatureSource
     """Features of a dataset that were computed before: a trained backbone's, the named one's, the newest first."""
     choices = []
     for file in sorted((home.assets / "features").glob(f"*/{MANIFEST}")):
-        manifest = read_json(file)
+        try:
+            manifest = Artifact("features", file.parent.name, file.parent, created=False).manifest
+        except DataError:  # of no use here; who needs these features is told
+            continue
         if manifest["inputs"].get("dataset") == dataset.key and not manifest["inputs"].get("scanners"):
             source = _feature_source(file.parent, manifest)
             choices.append(((source.trained, source.backbone == backbone, manifest["made_at"]), source))
@@ -67,7 +70,7 @@ def open_features(folder: Path, dataset: Artifact) -> FeatureSource:
         DataError: it is no finished features artifact, or one of other images.
     """
     file = folder / MANIFEST
-    manifest = read_json(file) if file.is_file() else {}
+    manifest = Artifact("features", folder.name, folder, created=False).manifest if file.is_file() else {}
     if manifest.get("kind") != "features":
         raise DataError(
             f"{folder} is not a folder of features.",

@@ -23,6 +23,7 @@ from fedforge_runtime.data.partition.slices import ClientRows
 from fedforge_runtime.data.partition.specs import PARTITIONERS, ParameterSpec, PartitionerSpec
 from fedforge_runtime.data.partition.storage import (
     load_client_rows,
+    load_histograms,
     load_scanner_shift,
     load_skew,
     prepare_partition,
@@ -39,6 +40,7 @@ __all__ = [
     "find_preset",
     "is_preset_file",
     "load_client_rows",
+    "load_histograms",
     "load_preset",
     "load_scanner_shift",
     "load_skew",

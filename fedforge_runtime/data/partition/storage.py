@@ -106,7 +106,7 @@ def load_client_rows(folder: Path, client: int) -> ClientRows:
         )
     try:
         train, validation = (np.load(home / f"{name}.npy", allow_pickle=False) for name in ("train", "validation"))
-    except (OSError, ValueError, EOFError) as error:
+    except (FileNotFoundError, ValueError, EOFError) as error:
         raise DataError(
             f"cannot read the rows of client {client} in {home}: {error}.",
             remedy=f"Delete {folder} and run again: the partition is made anew.",
@@ -128,7 +128,7 @@ def load_scanner_shift(folder: Path, client: int) -> ScannerShift | None:
         return None
     try:
         return ScannerShift.from_json(read_json(file))
-    except (OSError, KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise DataError(
             f"cannot read the scanner of client {client} in {file}: {error}.",
             remedy=f"Delete {folder} and run again: the partition is made anew.",
@@ -160,8 +160,27 @@ def row_shifts(folder: Path) -> tuple[npt.NDArray[np.int32], list[ScannerShift]]
 
 def load_skew(folder: Path) -> Skew:
     """How unlike the clients of a stored partition are, by their training and validation rows together."""
-    histograms = read_json(folder / _HISTOGRAMS)["clients"]
-    return measure_skew(np.array([np.add(entry["train"], entry["validation"]) for entry in histograms]))
+    return measure_skew(load_histograms(folder)[0])
+
+
+def load_histograms(folder: Path) -> tuple[npt.NDArray[np.int64], list[str]]:
+    """Training and validation rows together, (clients, classes), and the names of the classes.
+
+    Raises:
+        DataError: the file is damaged.
+    """
+    file = folder / _HISTOGRAMS
+    try:
+        document = read_json(file)
+        counts = np.array([np.add(entry["train"], entry["validation"]) for entry in document["clients"]], np.int64)
+        names = [str(name) for name in document["class_names"]]
+        if counts.ndim != 2 or counts.shape[1] != len(names):
+            raise ValueError(f"rows of shape {counts.shape} for {len(names)} classes")
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
+        raise DataError(
+            f"{file} is damaged: {error}.", remedy=f"Delete {folder} and run again: the partition is made anew."
+        ) from error
+    return counts, names
 
 
 def _identity(config: PartitionConfig, preset: PresetConfig | None) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -121,8 +121,11 @@ class StandingFederation:
     _unwritten: bool = field(default=False, init=False)
     """The state could not be written as it is; it is tried again."""
 
-    def serve(self) -> None:
+    def serve(self, *, when_ready: Callable[[], None] | None = None) -> None:
         """Run until SIGTERM or SIGINT.
+
+        Args:
+            when_ready: called once the SuperLink answers and the nodes are started.
 
         Raises:
             RunError: this home has a federation already.
@@ -158,6 +161,8 @@ class StandingFederation:
             executor.start()
             self._ready = True
             self._write_state()
+            if when_ready:
+                when_ready()
             self._watch_link()
 
     def _end(self, number: int, frame: FrameType | None) -> None:

@@ -56,6 +56,10 @@ class Publisher:
         self.status = 200
         self.requests = 0
         self.on_transfer: Callable[[], None] = lambda: None
+        self.etag = '"first"'
+        self.takes_ranges = True
+        self.ranges: list[tuple[str | None, str | None]] = []
+        """Of each transfer that was asked for, `Range` and `If-Range`."""
         publisher = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -66,13 +70,21 @@ class Publisher:
 
             def do_GET(self) -> None:
                 publisher.requests += 1
-                if self.headers.get("Method") != "HEAD":  # How torchvision first looks for redirections.
-                    publisher.on_transfer()
-                self.send_response(publisher.status)
-                self.send_header("Content-Length", str(len(publisher.body)))
+                wanted, condition = self.headers.get("Range"), self.headers.get("If-Range")
+                publisher.ranges.append((wanted, condition))
+                publisher.on_transfer()
+                start, size = 0, len(publisher.body)
+                if wanted and publisher.takes_ranges and condition in (None, publisher.etag):
+                    start = int(wanted.removeprefix("bytes=").removesuffix("-"))
+                status = publisher.status if not start else (206 if start < size else 416)
+                self.send_response(status)
+                if status == 206:
+                    self.send_header("Content-Range", f"bytes {start}-{size - 1}/{size}")
+                self.send_header("ETag", publisher.etag)
+                self.send_header("Content-Length", str(max(0, size - start)))
                 self.end_headers()
                 try:
-                    self.wfile.write(publisher.body[: publisher.bytes_sent])
+                    self.wfile.write(publisher.body[start:][: publisher.bytes_sent])
                 except ConnectionError:
                     self.close_connection = True
 

@@ -95,10 +95,30 @@ def test_labels_of_another_type_are_refused(archive_folder: ArchiveFolder, dtype
     assert f"train_labels is {np.dtype(dtype)}, expected an integer type" in message
 
 
-def test_labels_without_their_second_axis_are_refused(archive_folder: ArchiveFolder, blood_arrays: dict) -> None:
-    labels = blood_arrays["train_labels"].ravel()
+def test_labels_without_their_second_axis_are_the_same_labels(
+    archive_folder: ArchiveFolder, blood_arrays: dict
+) -> None:
+    flat = {key: values.ravel() for key, values in blood_arrays.items() if key.endswith("_labels")}
+    archive = read_archive(archive_folder(**flat) / "bloodmnist.npz", size=28, classes=8)
+    for split in ("train", "val", "test"):
+        assert np.array_equal(archive.labels[split], blood_arrays[f"{split}_labels"].ravel())
+
+
+@pytest.mark.parametrize(("columns", "words"), [(8, ", as of one-hot rows"), (2, "")])
+def test_labels_with_several_columns_are_refused(
+    archive_folder: ArchiveFolder, blood_arrays: dict, columns: int, words: str
+) -> None:
+    rows = len(blood_arrays["train_labels"])
+    message = refusal(archive_folder(train_labels=np.zeros((rows, columns), np.uint8)))
+    assert f"train_labels has shape ({rows}, {columns}){words}, expected ({rows}, 1) or ({rows},)" in message
+
+
+def test_labels_that_count_from_one_are_said_to(archive_folder: ArchiveFolder, blood_arrays: dict) -> None:
+    labels = np.arange(len(blood_arrays["train_labels"])) % 8 + 1
     message = refusal(archive_folder(train_labels=labels))
-    assert f"train_labels has shape ({len(labels)},), expected ({len(labels)}, 1)" in message
+    assert (
+        "train_labels holds 8 in row 7 (9 such rows), as if the classes were counted from 1, expected 0 to 7" in message
+    )
 
 
 def test_more_labels_than_images_are_refused(archive_folder: ArchiveFolder, blood_arrays: dict) -> None:

@@ -1,8 +1,10 @@
-"""A pass over a part of the splits: what is known of them is taken over, and the others are left alone."""
+"""A pass takes over what is known, also of an earlier one that was killed at any step, and computes the rest."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import hashlib
+import os
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, cast
@@ -10,7 +12,8 @@ from typing import Any, cast
 import numpy as np
 import pytest
 
-from fedforge_runtime.artifacts import Artifact, ArtifactStore
+from fedforge_runtime.artifacts import MANIFEST, Artifact, ArtifactStore
+from fedforge_runtime.data import row_pass
 from fedforge_runtime.data.row_pass import Chunk, PassTools, Progress, array_file, prepare_rows
 from fedforge_runtime.data.sources import SPLITS, Split, labels_file
 from fedforge_runtime.home import Home
@@ -49,9 +52,15 @@ def dataset(tmp_path: Path) -> Artifact:
     return Artifact("dataset", "key", folder, created=False)
 
 
-def prepared(dataset: Artifact, home: Path, splits: Sequence[Split]) -> tuple[Artifact, HerePool]:
+def ignored(progress: Progress) -> None:
+    pass
+
+
+def prepared(
+    dataset: Artifact, home: Path, splits: Sequence[Split], report: Callable[[Progress], None] = ignored
+) -> tuple[Artifact, HerePool]:
     pool = HerePool()
-    tools = PassTools(cast(WorkerPool, pool), 1, ignored, lambda: None)
+    tools = PassTools(cast(WorkerPool, pool), 1, report, lambda: None)
     artifact = prepare_rows(
         "squares",
         WHOLE,
@@ -65,10 +74,6 @@ def prepared(dataset: Artifact, home: Path, splits: Sequence[Split]) -> tuple[Ar
         tools=tools,
     )
     return artifact, pool
-
-
-def ignored(progress: Progress) -> None:
-    pass
 
 
 def test_only_the_splits_that_are_wanted_are_computed(dataset: Artifact, tmp_path: Path) -> None:
@@ -101,3 +106,73 @@ def test_a_part_of_what_was_computed_before_is_taken_over(dataset: Artifact, tmp
 def test_the_key_of_all_splits_is_as_it_was_before_parts_could_be_asked_for(dataset: Artifact, tmp_path: Path) -> None:
     whole, _ = prepared(dataset, tmp_path / "home", SPLITS)
     assert whole.key == ArtifactStore(Home(tmp_path)).key("squares", WHOLE)
+
+
+class KilledError(BaseException):
+    """Stands in for kill -9: nothing of FedForge catches it."""
+
+
+class Killer:
+    """Ends the process, as it were, before the n-th step on files after all chunks are computed."""
+
+    def __init__(self, steps_left: int, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.steps_left = steps_left
+        self.armed = False
+        for owner, name in ((os, "fsync"), (Path, "rename"), (Path, "replace"), (Path, "unlink"), (np, "save")):
+            monkeypatch.setattr(owner, name, self._counted(getattr(owner, name)))
+        monkeypatch.setattr(hashlib, "file_digest", self._counted(hashlib.file_digest))
+
+    def note(self, progress: Progress) -> None:
+        self.armed = progress.rows_done == progress.rows_total
+
+    def _counted(self, original: Any) -> Any:
+        def step(*arguments: Any, **keywords: Any) -> Any:
+            if self.armed:
+                self.steps_left -= 1
+                if self.steps_left == 0:
+                    raise KilledError
+            if self.steps_left > 0 or not self.armed:
+                return original(*arguments, **keywords)
+            raise KilledError  # it is dead: no clean-up either
+
+        return step
+
+
+def test_a_kill_at_any_step_after_the_last_chunk_repeats_no_chunk(dataset: Artifact, tmp_path: Path) -> None:
+    steps = 0
+    while True:
+        steps += 1
+        home = tmp_path / f"home-{steps}"
+        with pytest.MonkeyPatch.context() as patch:
+            killer = Killer(steps, patch)
+            try:
+                prepared(dataset, home, SPLITS, report=killer.note)
+            except KilledError:
+                killed = True
+            else:
+                killed = False
+        artifact, pool = prepared(dataset, home, SPLITS)
+        assert pool.chunks == [], f"killed before step {steps}"
+        names = {path.name for path in artifact.path.iterdir()}
+        assert names == {MANIFEST, *artifact.manifest["files"]}
+        assert not any("progress" in name for name in names)
+        if not killed:
+            break
+    assert steps > 10
+
+
+def test_damaged_progress_costs_the_chunks_that_it_named(
+    dataset: Artifact, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(row_pass, "CHUNK_ROWS", 1)
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(KilledError):
+        prepared(dataset, tmp_path, SPLITS, report=Killer(1, patch).note)
+    (progress,) = tmp_path.rglob("progress.jsonl")
+    lines = progress.read_bytes().splitlines()
+    lines[3] = b"\0" * len(lines[3])
+    progress.write_bytes(b"\n".join(lines) + b'\n["train", 70')
+
+    _, pool = prepared(dataset, tmp_path, SPLITS)
+
+    assert len(lines) == sum(ROWS.values())
+    assert len(pool.chunks) == 1

@@ -158,3 +158,25 @@ def test_without_its_damaged_folder_the_checkpoint_before_is_used(store: Checkpo
 
     assert found is not None
     assert found.model_sha256 == checkpoint(0).model_sha256
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"\0" * 50, b"\xff\xfe", b"null", b"[]", b'{"files": 3}', b'{"files": {}, "record": {}}']
+)
+def test_a_manifest_of_any_damage_is_a_damaged_checkpoint(content: bytes, tmp_path: Path) -> None:
+    store = CheckpointStore(tmp_path)
+    folder = store.save(checkpoint(1))
+    (folder / "manifest.json").write_bytes(content)
+
+    with pytest.raises(RunError, match=f"{folder} is damaged"):
+        store.latest()
+
+
+def test_a_manifest_that_may_not_be_read_is_not_called_damaged(tmp_path: Path) -> None:
+    store = CheckpointStore(tmp_path)
+    manifest = store.save(checkpoint(1)) / "manifest.json"
+    manifest.unlink()
+    manifest.mkdir()
+
+    with pytest.raises(IsADirectoryError):
+        store.latest()

@@ -1,4 +1,7 @@
-"""What `superlink/flower.py` and `flower_grid.py` take from Flower's inside: a release that changed it fails here."""
+"""What `superlink/flower.py` and `flower_grid.py` take from Flower's inside: a release that changed it fails here.
+
+Whether the names are there is shown by the import.
+"""
 
 from __future__ import annotations
 
@@ -48,11 +51,6 @@ FIELDS = {
     flower.ListRunsRequest: ["run_id", "limit"],
     flower.RegisterNodeRequest: ["public_key", "name"],
 }
-
-
-@pytest.mark.parametrize("name", flower.__all__)
-def test_every_name_is_there(name: str) -> None:
-    assert getattr(flower, name) is not None
 
 
 @pytest.mark.parametrize("client", METHODS, ids=lambda client: client.__name__)

@@ -140,7 +140,7 @@ def _publish(folder: RunFolder, clients: int) -> None:
     labels = generator.integers(0, 3, 60)
     logits = (generator.normal(size=(60, 3)) + 2 * np.eye(3)[labels]).astype(np.float32)
     write_predictions(folder.test_predictions, Predictions(logits, labels))
-    write_json(folder.metrics, {"test": classification_metrics(logits, labels)})
+    write_json(folder.metrics, {"model_sha256": SHA256, "test": classification_metrics(logits, labels)})
     write_json(folder.seconds, {"prepare": 1.0, "features": 2.0, "rounds": 130.0, "total": 133.0})
     write_json(
         folder.manifest,
@@ -150,5 +150,12 @@ def _publish(folder: RunFolder, clients: int) -> None:
             "python": "3.11.7",
             "platform": "Linux",
             "packages": {"torch": "2.14.1"},
+            "config": {"phase": "blood"},
+            "inputs": {
+                "data": {"fingerprint": SHA256},
+                "class_names": CLASSES,
+                "keys": {"dataset": "1"},
+                "backbone_sha256": SHA256,
+            },
         },
     )
