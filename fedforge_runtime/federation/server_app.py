@@ -36,6 +36,7 @@ from fedforge_runtime.federation.strategies import build_strategy
 from fedforge_runtime.learning.parameters import Parameters, initial_head
 from fedforge_runtime.learning.standardisation import Standardisation
 from fedforge_runtime.processes import WorkerPool
+from fedforge_runtime.system_errors import explained
 from fedforge_runtime.telemetry.emitter import Emitter, Heartbeat
 from monitor.schema import CheckpointSaved, RunCompleted, RunFailed, RunStarted, RunStopped
 
@@ -64,7 +65,8 @@ def main(grid: Grid, context: Context) -> None:
             emitter.emit(RunStopped, round_number=attempt.round, node_id="server", reason=INTERRUPTED)
             raise
         except BaseException as error:
-            emitter.emit(RunFailed, round_number=attempt.round, node_id="server", reason=failure_reason(error))
+            reason = failure_reason(explained(error, folder.path) or error)
+            emitter.emit(RunFailed, round_number=attempt.round, node_id="server", reason=reason)
             raise
         emitter.emit(RunCompleted, round_number=final.round, node_id="server", model_sha256=final.model_sha256)
         emitter.sync()

@@ -28,6 +28,7 @@ class Stage:
     options: of the command that say where the run's federation is.
     owner: of that federation, where it is there before the run.
     links: of its nodes, by site.
+    node_homes: of its nodes, by site, where they have their own.
     shards: that its nodes serve.
     address: of its SuperLink.
     mark: of its processes.
@@ -37,9 +38,14 @@ class Stage:
     options: list[str]
     owner: psutil.Process | None = None
     links: list[BadLink] = field(default_factory=list)
+    node_homes: list[Home] = field(default_factory=list)
     shards: Path | None = None
     address: str = ""
     mark: str = ""
+
+    def events_of(self, site: int, run_id: str) -> Path:
+        """The log in which a site's own events are."""
+        return (self.node_homes[site] if self.node_homes else self.home).run(run_id).events
 
     def rival(self, site: int, environment: Mapping[str, str]) -> tuple[list[str], dict[str, str]]:
         """A command that starts a second node for a site, without a fault between it and the SuperLink."""
@@ -47,7 +53,7 @@ class Stage:
         shutil.rmtree(home, ignore_errors=True)
         return node_command(self.address, site, home, self.shards), {**os.environ, **environment}
 
-    def rival_was_there(self) -> bool:
+    def rival_is_there(self) -> bool:
         """Whether the last of these nodes got as far as the SuperLink."""
         logs = list((self._rival_home / "federation").glob("site-*.log"))
         return any("connected to" in log.read_text(errors="replace") for log in logs)
@@ -79,16 +85,17 @@ def linked_stage(home: Home, folder: Path, mark: str, environment: Mapping[str, 
         address = up.json["address"]
         shards = home.shards
         links = [stack.enter_context(BadLink(int(address.rpartition(":")[2]))) for _ in range(3)]
+        homes = [Home(folder / f"site-{site}") for site in range(3)]
         for site, link in enumerate(links):
             process = subprocess.Popen(
-                node_command(link.address, site, folder / f"site-{site}", shards),
+                node_command(link.address, site, homes[site].root, shards),
                 env={**os.environ, **environment},
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
             )
             stack.callback(_end, process)
         owner = psutil.Process(up.json["process_id"])
-        yield Stage(home, ["--superlink", address], owner, links, shards, address, mark)
+        yield Stage(home, ["--superlink", address], owner, links, homes, shards, address, mark)
 
 
 @contextmanager

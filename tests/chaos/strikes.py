@@ -14,6 +14,7 @@ from typing import Protocol
 import psutil
 
 from tests.bad_link import BadLink
+from tests.e2e.command import wait_until
 
 
 class Strike(Protocol):
@@ -115,16 +116,29 @@ class DiskStrike:
 
 @dataclass
 class RivalStrike:
-    """A second node for a site comes, and stays until the end."""
+    """A second node for a site comes while the first one is at work, and stays until the end.
+
+    Args:
+        held: a client's process, which waits until the second node is there.
+        is_there: whether it is.
+    """
 
     command: list[str]
     environment: dict[str, str]
+    held: psutil.Process
+    is_there: Callable[[], bool]
     _process: subprocess.Popen[bytes] | None = field(default=None, init=False)
 
     def begin(self) -> None:
-        self._process = subprocess.Popen(
-            self.command, env=self.environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        )
+        self.held.suspend()
+        try:
+            self._process = subprocess.Popen(
+                self.command, env=self.environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            )
+            wait_until(self.is_there, "the second node")
+        finally:
+            with suppress(psutil.NoSuchProcess):
+                self.held.resume()
 
     def end(self) -> None:
         if self._process:

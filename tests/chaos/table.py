@@ -56,6 +56,7 @@ def _general(reason: str) -> str:
     text = re.sub(r"127\.0\.0\.1:\d+", "HOST:PORT", reason)
     text = re.sub(r"\bround \d+", "round N", text)
     text = re.sub(r"\b(client|site) \d+", r"\1 K", text)
+    text = re.sub(r"\bnode \d{6,}", "node N", text)
     text = re.sub(r"within [\d.]+ s", "within the time-out", text)
     text = text.partition(" Its last words")[0]
     return (text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…").replace("|", "\\|")

@@ -85,7 +85,7 @@ def run_trial(ground: Ground, fault: Fault, seed: int) -> Trial:
     """Do everything; whatever does not hold is in the trial's `problems`."""
     draw = random.Random(f"{seed} {fault.name} {fault.place}")
     # The first round has nobody's process in the log yet, and after the last nobody can take part again.
-    number = draw.randint(2 if fault.struck == "client" else 1, ground.rounds - 1)
+    number = draw.randint(2 if fault.struck in ("client", "forks", "rival") else 1, ground.rounds - 1)
     fraction, client = draw.random(), draw.randrange(3)
     resume_engine = draw.choice(["same", "same", "inprocess"])
     trial = Trial(fault.name, fault.place, seed, number, 0.0)
@@ -184,7 +184,8 @@ class _Execution:
                 return link_strike(self.stage.links[self.client], fault.link, seconds)
             case "rival":
                 self.trial.client = self.client
-                return RivalStrike(*self.stage.rival(self.client, ground.environment(self.stage.mark)))
+                rival = self.stage.rival(self.client, ground.environment(self.stage.mark))
+                return RivalStrike(*rival, self._client_process(), self.stage.rival_is_there)
             case "forks":
                 self.trial.client = self.client
                 return fork_strike(ground.exhausted, self._client_process(), seconds)
@@ -220,7 +221,7 @@ class _Execution:
         """The process that trained for the client last, by the log."""
         mine = [
             event
-            for event in read_events(self.folder.events)
+            for event in read_events(self.stage.events_of(self.client, self.run_id))
             if isinstance(event, ClientTrainStarted) and event.node_id == f"client-{self.client}"
         ]
         return psutil.Process(int(mine[-1].emitter_id.split("-")[1]))
@@ -321,7 +322,8 @@ class _Execution:
         again = [each.round for each in answered]
         trial.again_in_round = again[0] if again else None
         hung_node = self.fault.hangs and self.fault.struck == "node"
-        if later and not again and not hung_node:
+        lasting = hung_node or self.fault.struck == "forks"  # it may last until the run has ended
+        if later and not again and not lasting:
             trial.problems.append(f"client {trial.client} did not take part again after round {missed[0]}")
 
     def _compare_with_replay(self) -> None:
@@ -355,13 +357,13 @@ class _Execution:
         return records[-1].model_sha256 if records else None
 
     def _expect_both_named(self) -> None:
-        """The second node for a site was refused, and an event names it and the first; unless it came too late."""
+        """The second node for a site was refused, and an event names it and the first."""
         named = [
             event.reason
             for event in read_events(self.folder.events)
             if isinstance(event, NodeError) and f"says that it is site {self.client}, as node " in event.reason
         ]
-        if not named and self.stage.rival_was_there():
+        if not named:
             self.trial.problems.append("no event says that two nodes name one site")
         if self.trial.rounds_without:
             self.trial.problems.append("a second node for a site cost the first one a round")

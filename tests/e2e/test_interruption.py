@@ -14,9 +14,11 @@ import pytest
 
 from fedforge_runtime.federation.state import run_state
 from fedforge_runtime.home import RunFolder
+from fedforge_runtime.processes.ownership import owning
 from fedforge_runtime.telemetry.emitter import read_events
 from tests.e2e.command import (
     BARE,
+    LIMIT_SECONDS,
     Outcome,
     hold_training,
     kill_tree,
@@ -234,3 +236,58 @@ def _assert_gone(processes: list[psutil.Process]) -> None:
         return not any(each.is_running() and each.status() != psutil.STATUS_ZOMBIE for each in processes)
 
     wait_until(all_gone, "the end of every process", 15)
+
+
+def test_a_run_that_died_between_its_last_checkpoint_and_its_records_can_be_replayed_once_it_is_resumed(
+    undisturbed: dict[str, Any], small: list[str], home: Path
+) -> None:
+    folder = home / "runs" / "died-late"
+    participants = folder / "participants.json"
+    with running("run", "blood", *small, "--run-id", "died-late") as process:
+        worker, _ = hold_training(folder / "events.jsonl", 3)
+        before = participants.read_bytes()
+        # From here on the record cannot be written: the run ends with its last checkpoint, and without that.
+        participants.unlink()
+        (participants / "in the way").mkdir(parents=True)
+        worker.resume()
+        process.communicate()
+        assert process.returncode != 0
+    assert (folder / "checkpoints" / "round-00003" / "manifest.json").exists()
+    (participants / "in the way").rmdir()
+    participants.rmdir()
+    participants.write_bytes(before)
+    assert "3" not in json.loads(before)["rounds"]
+
+    resumed = forked("resume", "died-late", "--home", home, *BARE, "--json")
+    replayed = forked("run", "blood", *small, "--participants", participants, "--run-id", "replay-late", "--json")
+
+    _assert_same(resumed, undisturbed)
+    assert replayed.code == 0, replayed.errors
+    assert replayed.json["model_sha256"] == undisturbed["model_sha256"]
+
+
+def test_a_resume_whose_run_is_completed_before_its_turn_does_not_repeat_it(small: list[str], home: Path) -> None:
+    outcome = forked("run", "blood", *small, "--run-id", "completed-meanwhile", "--json")
+    assert outcome.code == 0, outcome.errors
+    folder = home / "runs" / "completed-meanwhile"
+    log, lock = folder / "events.jsonl", folder / ".lock"
+    whole = log.read_bytes()
+    end = next(line for line in whole.splitlines(keepends=True) if b'"type":"run_completed"' in line)
+
+    said = "being executed"
+    while "being executed" in said:  # on a busy machine it may have given up before its turn came
+        log.write_bytes(whole.replace(end, b""))
+        with running("resume", "completed-meanwhile", "--home", home, *BARE) as process:
+            with owning(lock):
+                wait_until(lambda pid=process.pid: has_open(pid, lock), "the resume at the lock")
+                log.write_bytes(whole)
+            output, errors = process.communicate(timeout=LIMIT_SECONDS)
+        said = refusal(Outcome(process.returncode, output, errors))
+
+    assert "is finished" in said
+    assert read_events(log)[-1].attempt == 1
+
+
+def has_open(pid: int, file: Path) -> bool:
+    """Whether a process has a file open."""
+    return any(each.path == str(file) for each in psutil.Process(pid).open_files())
