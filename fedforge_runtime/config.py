@@ -123,8 +123,9 @@ class FederationConfig(_Section):
             return None
         if not value or "" in value:
             raise ValueError("sites names no site; give numbers or names with commas between them")
-        if any(isinstance(site, int) and site < 0 for site in value):
-            raise ValueError("sites are numbered from 0")
+        wrong = [site for site in value if (site < 0 if isinstance(site, int) else not site[0].isalpha())]
+        if wrong:
+            raise ValueError(f"{wrong[0]!r} is no site; they are numbered from 0, and names begin with a letter")
         twice = sorted({str(site) for site in value if value.count(site) > 1})
         if twice:
             raise ValueError(f"sites names {', '.join(twice)} twice")

@@ -62,6 +62,12 @@ SiteDataOption = Annotated[
     str | None,
     typer.Option("--site-data", help="own: each site brings its own, by fedforge node --data; default partition"),
 ]
+SitesOption = Annotated[
+    str | None,
+    typer.Option(
+        "--sites", metavar="SITE,SITE,…", help="which take part, by number or by name; default 0, 1, 2 … of --clients"
+    ),
+]
 StrategyOption = Annotated[
     str | None, typer.Option("--strategy", help="for example fedavg, fedadam, krum, closed_form")
 ]

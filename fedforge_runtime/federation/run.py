@@ -305,6 +305,7 @@ class _Attempt:
                     run_config={},
                     server_config=settings.to_run_config(),
                     clients=config.partition.clients,
+                    sites=config.sites,
                     workers=self.session.workers,
                     threads=config.runtime.threads_per_worker,
                     site_config=site_config,

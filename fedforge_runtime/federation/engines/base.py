@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
@@ -28,6 +28,7 @@ class Federation:
         threads: torch threads of each.
         site_config: what a site has in `context.node_config` beside its partition: what is known where it is, and
             never sent there. A federation that is there already has its own.
+        sites: which of them take part; by default all. No other needs to be there.
         link: the SuperLink of a federation that is there already; by default one is started for the run.
     """
 
@@ -39,7 +40,13 @@ class Federation:
     client_app: str = CLIENT_APP
     server_config: Mapping[str, str] = field(default_factory=dict)
     site_config: Callable[[int], Mapping[str, str]] = lambda site: {}
+    sites: Sequence[int] | None = None
     link: LinkAddress | None = None
+
+    @property
+    def present(self) -> Sequence[int]:
+        """The sites that take part."""
+        return range(self.clients) if self.sites is None else self.sites
 
     @property
     def whole_config(self) -> dict[str, bool | float | int | str]:

@@ -72,7 +72,7 @@ class PoolGrid(Grid):
                 state=RecordDict(),
                 run_config=dict(federation.run_config),
             )
-            for site in range(federation.clients)
+            for site in federation.present
         }
 
     def get_node_ids(self) -> Iterable[int]:

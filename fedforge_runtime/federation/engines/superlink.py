@@ -44,7 +44,7 @@ def _own_federation(federation: Federation) -> Iterator[LinkProcess]:
         link = LinkProcess(LinkAddress("127.0.0.1", free_port()), folder, remove_folder=True)
         stack.callback(link.end)
         link.start()
-        nodes = [NodeSupervisor(_node_spec(federation, link, site)) for site in range(federation.clients)]
+        nodes = [NodeSupervisor(_node_spec(federation, link, site)) for site in federation.present]
         for node in nodes:
             stack.callback(node.stop)
             node.start()

@@ -320,3 +320,54 @@ def test_every_key_has_a_default_or_is_in_every_phase_file() -> None:
     needed = {name for name, field in RunConfig.model_fields.items() if field.is_required()}
 
     assert needed == {"phase", "dataset"}
+
+
+# Sites
+
+
+@pytest.mark.parametrize(
+    ("text", "sites"),
+    [("2,3,4", (2, 3, 4)), ("[4, 2]", (2, 4)), ("7", (7,)), ("'0, 2'", (0, 2)), ("null", tuple(range(10)))],
+)
+def test_the_sites_of_a_run_are_those_it_names_else_all_of_its_clients(text: str, sites: tuple[int, ...]) -> None:
+    config = load_run_config("blood", assignments=[f"federation.sites={text}", "federation.minimum_clients=1"])
+
+    assert config.sites == sites
+    assert read_back(config).sites == sites
+
+
+@pytest.mark.parametrize(
+    ("assignments", "words"),
+    [
+        (["federation.sites=2,2"], "names 2 twice"),
+        (["federation.sites=berlin,berlin"], "names berlin twice"),
+        (["federation.sites=-1,2"], "'-1' is no site; they are numbered from 0"),
+        (["federation.sites=[-1, 2]"], "-1 is no site"),
+        (["federation.sites=[]"], "names no site"),
+        (["federation.sites=1,,2"], "names no site"),
+        (["federation.sites=9,10"], "names site 10, but the partition has sites 0 to 9"),
+        (["federation.sites=1,2", "federation.minimum_clients=3"], "minimum_clients is 3, but 2 take part"),
+        (["federation.sites=1,2", "federation.clients_per_round=3"], "clients_per_round is 3, but there are 2 clients"),
+    ],
+)
+def test_sites_that_cannot_be_are_refused(assignments: list[str], words: str) -> None:
+    with pytest.raises(ConfigError, match=words):
+        load_run_config("blood", assignments=assignments)
+
+
+def test_sites_with_data_of_their_own_may_have_any_numbers() -> None:
+    config = load_run_config("blood", assignments=["federation.site_data=own", "federation.sites=20,31"])
+
+    assert config.sites == (20, 31)
+
+
+def test_a_name_is_no_number_before_a_superlink_was_asked() -> None:
+    config = load_run_config("blood", assignments=["federation.sites=berlin,2"])
+
+    with pytest.raises(ConfigError, match="which number the site 'berlin' has") as refused:
+        _ = config.sites
+    assert "--superlink" in refused.value.remedy
+
+
+def read_back(config: RunConfig) -> RunConfig:
+    return RunConfig.model_validate(yaml.safe_load(config.to_yaml()))
