@@ -310,7 +310,14 @@ def _translated(address: LinkAddress, link: LinkProcess | None) -> Iterator[None
         described = flower.FlowerError.from_json(error.response.text)
         reason = described.message if described else f"HTTP {error.response.status_code}"
         raise RunFailedError(f"the SuperLink at {address} refused a request: {reason}") from error
-    except httpx.TransportError as error:
+    except ValueError as error:
+        if str(error) != flower.NO_MESSAGE:
+            raise
+        raise RunFailedError(
+            f"something else than a SuperLink answers at {address}.",
+            remedy="See what lies between: a proxy or a sign-in page may answer in its place.",
+        ) from error
+    except httpx.RequestError as error:
         if link:
             link.raise_if_ended()
         raise RunFailedError(

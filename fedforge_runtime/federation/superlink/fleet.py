@@ -269,7 +269,7 @@ class FleetConnection:
                     remedy="Give the ca.pem that its certificate was made with by --root-certificates.",
                 ) from error
             raise LinkAwayError(f"{type(error).__name__}: {error}") from error
-        except httpx.TransportError as error:
+        except httpx.RequestError as error:
             raise LinkAwayError(f"{type(error).__name__}: {error}") from error
         except ValueError as error:  # a page where a message should be
             raise LinkAwayError(f"something else answers there: {error}") from error

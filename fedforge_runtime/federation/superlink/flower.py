@@ -73,7 +73,11 @@ from flwr.supercore.task_identity import TaskIdentity
 from flwr.supernode.fleet_http_client import FleetHttpClient
 from flwr.supernode.node_auth_http_interceptor import NodeAuthHttpInterceptor
 
+NO_MESSAGE = "Invalid protobuf response payload"
+"""What Flower's clients raise as `ValueError` where an answer is no message of theirs."""
+
 __all__ = [
+    "NO_MESSAGE",
     "SUPERLINK_NODE_ID",
     "AcquireTaskRequest",
     "ActivateNodeRequest",

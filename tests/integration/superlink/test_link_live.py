@@ -64,6 +64,19 @@ def test_a_registered_node_is_let_in_and_seen_online(link: LinkAddress, certific
     assert [info.status for info in node_states(link) if info.node_id == node.node_id] == ["offline"]
 
 
+def test_a_node_whose_number_cannot_be_noted_is_connected_all_the_same(
+    link: LinkAddress, certificates: CertificateFolder, tmp_path: Path
+) -> None:
+    noted = tmp_path / "site-0.node-id"
+    noted.mkdir()
+    node = FleetConnection(link, load_node_key(certificates.node_key(0)), registered=True, noted=noted)
+    node.connect()
+    try:
+        assert node.receive() is None
+    finally:
+        node.close()
+
+
 def test_an_unregistered_node_is_refused(link: LinkAddress, tmp_path: Path) -> None:
     node = FleetConnection(link, node_identity(None, tmp_path / "unknown.key"), registered=True)
 

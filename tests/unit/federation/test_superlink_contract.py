@@ -17,7 +17,9 @@ METHODS = {
         "RegisterNode", "ActivateNode", "DeactivateNode", "SendNodeHeartbeat", "PullMessages", "PushMessages",
         "GetRun", "PullObject", "PushObject", "ConfirmMessageReceived", "from_server_address",
     ],
-    flower.ControlHttpClient: ["StartRun", "ListRuns", "ListNodes", "RegisterNode", "from_server_address"],
+    flower.ControlHttpClient: [
+        "StartRun", "ListRuns", "ListNodes", "RegisterNode", "UnregisterNode", "from_server_address",
+    ],
     flower.RuntimeHttpClient: [
         "AcquireTask", "PullTaskInput", "PushTaskOutput", "SendTaskHeartbeat", "from_server_address",
     ],
@@ -51,6 +53,18 @@ FIELDS = {
     flower.ListRunsRequest: ["run_id", "limit"],
     flower.RegisterNodeRequest: ["public_key", "name"],
 }
+
+
+def test_a_grid_keeps_where_its_superlink_is_under_the_private_names_that_are_used() -> None:
+    grid: Any = flower_grid.HttpGrid("127.0.0.1:1", True, None, token="a token")
+
+    assert (grid._addr, grid._insecure, grid._cert) == ("127.0.0.1:1", True, None)
+
+
+def test_an_answer_that_is_no_message_is_told_by_the_words_that_are_looked_for() -> None:
+    bases = [inspect.getsource(base) for base in flower.FleetHttpClient.__mro__ if base is not object]
+
+    assert any(flower.NO_MESSAGE in source for source in bases)
 
 
 @pytest.mark.parametrize("client", METHODS, ids=lambda client: client.__name__)
