@@ -162,16 +162,19 @@ class RunGrid(Grid):
                 if not missing or monotonic() >= patience_ends:
                     return
             else:
-                self._raise_if_hopeless(connected, expected, timeout, deadline)
+                everybody_spoke = not self._questions or monotonic() >= patience_ends
+                self._raise_if_hopeless(connected, expected, timeout, deadline, everybody_spoke)
             raise_if_stopped(self.control)
             pause = min(pause * 1.5, _LONGEST_POLL_SECONDS if self._questions else _DISCOVERY_POLL_SECONDS)
             time.sleep(pause)
 
-    def _raise_if_hopeless(self, connected: set[int], expected: int, timeout: float, deadline: float) -> None:
+    def _raise_if_hopeless(
+        self, connected: set[int], expected: int, timeout: float, deadline: float, everybody_spoke: bool
+    ) -> None:
         clients = list(self._roster.present(connected))
         unfit = [each for each in self._unfit.values() if each.site not in clients]
         fatal = sorted({(each.site, each.reason) for each in unfit if each.site is not None and not each.refused})
-        if fatal and len(self._roster.sites) - len(fatal) < expected:
+        if fatal and everybody_spoke and len(self._roster.sites) - len(fatal) < expected:
             raise RunFailedError(" ".join(f"client {site} cannot take part: {reason}" for site, reason in fatal))
         broken = [each.reason for each in unfit if each.site is None]
         if broken and len(broken) == len(connected):
