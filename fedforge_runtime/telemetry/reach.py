@@ -35,10 +35,10 @@ class MonitorReach:
             if self._since is None:
                 self._since = utc_now()
                 self._said = {error.status}
-                text = (
-                    f"monitor {self.address.url} unreachable since {self._since:%H:%M:%S} UTC, because {error.cause}."
+                since = f"{self._since:%H:%M:%S} UTC"
+                self.say(
+                    f"monitor {self.address.url} unreachable since {since}, because {error.cause}. {self._meanwhile}"
                 )
-                self.say(f"{text} {self._meanwhile}")
             elif error.status not in self._said:
                 self._said.add(error.status)
                 since = f"{self._since:%H:%M:%S} UTC"
@@ -57,6 +57,3 @@ class MonitorReach:
         """Nothing is asked for a purpose any more, whether it was answered or not."""
         with self._lock:
             self._failing.discard(purpose)
-
-    def _outage(self, what: str) -> str:
-        return f"monitor {self.address.url} {what} since {self._since:%H:%M:%S} UTC"
