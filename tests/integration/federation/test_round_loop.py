@@ -38,26 +38,20 @@ FLAWS = {
 STATEFUL = {"fedavgm": {"momentum_vector"}, "fedadam": {"m_t", "v_t"}, "fedyogi": {"m_t", "v_t"}}
 
 
-class RepliesReversed(Grid):
-    """Keeps the replies back until all are there and hands them over last first."""
+class GridAround(Grid):
+    """Passes on what the round loop asks of a Grid."""
 
     def __init__(self, inner: Grid) -> None:
         self._inner = inner
-        self._held: list[Message] = []
 
     def get_node_ids(self) -> Iterable[int]:
-        return reversed(list(self._inner.get_node_ids()))
+        return self._inner.get_node_ids()
 
     def push_messages(self, messages: Iterable[Message]) -> Iterable[str]:
         return self._inner.push_messages(messages)
 
     def pull_messages(self, message_ids: Iterable[str]) -> Iterable[Message]:
-        wanted = list(message_ids)
-        self._held += self._inner.pull_messages(wanted)
-        if len(self._held) < len(wanted):
-            return []
-        held, self._held = self._held, []
-        return sorted(held, key=lambda reply: reply.metadata.src_node_id, reverse=True)
+        return self._inner.pull_messages(message_ids)
 
     def send_and_receive(self, messages: Iterable[Message], *, timeout: float | None = None) -> Iterable[Message]:
         raise NotImplementedError
@@ -71,6 +65,25 @@ class RepliesReversed(Grid):
     @property
     def run(self) -> object:
         raise NotImplementedError
+
+
+class RepliesReversed(GridAround):
+    """Keeps the replies back until all are there and hands them over last first."""
+
+    def __init__(self, inner: Grid) -> None:
+        super().__init__(inner)
+        self._held: list[Message] = []
+
+    def get_node_ids(self) -> Iterable[int]:
+        return reversed(list(self._inner.get_node_ids()))
+
+    def pull_messages(self, message_ids: Iterable[str]) -> Iterable[Message]:
+        wanted = list(message_ids)
+        self._held += self._inner.pull_messages(wanted)
+        if len(self._held) < len(wanted):
+            return []
+        held, self._held = self._held, []
+        return sorted(held, key=lambda reply: reply.metadata.src_node_id, reverse=True)
 
 
 # Reproducible
@@ -236,41 +249,25 @@ def test_an_evaluation_that_is_none_is_that_clients_error_and_not_the_runs_end(
     assert [(event.node_id, event.task) for event in errors(run)] == [("client-0", "evaluate")]
 
 
-class EverybodyLeaves(Grid):
+class EverybodyLeaves(GridAround):
     """After the updates of a round are there no node is connected any more, for so many looks."""
 
     def __init__(self, inner: Grid, *, looks: int) -> None:
-        self._inner = inner
+        super().__init__(inner)
         self._looks = looks
-        self._away = False
+        self.away = False
 
     def get_node_ids(self) -> Iterable[int]:
-        if self._away:
+        if self.away:
             self._looks -= 1
-            self._away = self._looks > 0
-        return [] if self._away else self._inner.get_node_ids()
-
-    def push_messages(self, messages: Iterable[Message]) -> Iterable[str]:
-        return self._inner.push_messages(messages)
+            self.away = self._looks > 0
+        return [] if self.away else self._inner.get_node_ids()
 
     def pull_messages(self, message_ids: Iterable[str]) -> Iterable[Message]:
         replies = list(self._inner.pull_messages(message_ids))
         if self._looks and any(reply.metadata.message_type.startswith("train") for reply in replies):
-            self._away = True
+            self.away = True
         return replies
-
-    def send_and_receive(self, messages: Iterable[Message], *, timeout: float | None = None) -> Iterable[Message]:
-        raise NotImplementedError
-
-    def create_message(self, *arguments: object, **keywords: object) -> Message:
-        raise NotImplementedError
-
-    def set_run(self, run: object) -> None:
-        raise NotImplementedError
-
-    @property
-    def run(self) -> object:
-        raise NotImplementedError
 
 
 def test_clients_that_are_away_after_training_are_waited_for_and_evaluate(tmp_path: Path) -> None:
@@ -305,7 +302,7 @@ def test_a_stop_is_heard_while_all_clients_are_away_after_training(tmp_path: Pat
 
     class StopOnceTheyHaveLeft:
         def desired(self) -> Desired:
-            return "stop" if leaving and leaving[0]._away else "run"
+            return "stop" if leaving and leaving[0].away else "run"
 
     def around(grid: Grid) -> Grid:
         leaving.append(EverybodyLeaves(grid, looks=10**9))

@@ -14,11 +14,10 @@ from fedforge_runtime.control import Desired, obey
 from fedforge_runtime.errors import RunFailedError, RunStoppedError
 from fedforge_runtime.federation.engines.base import Federation
 from fedforge_runtime.federation.grid import RunGrid
-from fedforge_runtime.federation.superlink.address import LinkAddress, free_port
+from fedforge_runtime.federation.superlink.address import LinkAddress
 from fedforge_runtime.federation.superlink.driver import driven_run, node_states
 from fedforge_runtime.federation.superlink.fleet import FleetConnection, LinkAwayError
 from fedforge_runtime.federation.superlink.identity import node_identity
-from fedforge_runtime.federation.superlink.link_process import LinkProcess
 from fedforge_runtime.telemetry.emitter import Emitter
 from tests.bad_link import BadLink
 
@@ -35,17 +34,6 @@ class Wish:
 
     def desired(self) -> Desired:
         return self.wish
-
-
-@pytest.fixture(scope="module")
-def link(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LinkAddress]:
-    process = LinkProcess(LinkAddress("127.0.0.1", free_port()), tmp_path_factory.mktemp("link"))
-    process.start()
-    try:
-        process.wait_until_ready()
-        yield process.address
-    finally:
-        process.end()
 
 
 @pytest.mark.parametrize("when", ["while it is submitted", "while its nodes connect"])
@@ -88,52 +76,54 @@ def test_a_stop_is_heard_by_a_run_whose_superlink_does_not_answer(when: str, lin
     assert heard < FLOWERS_OWN_SECONDS / 2
 
 
+@pytest.fixture
+def between(link: LinkAddress) -> Iterator[BadLink]:
+    """What lies between a node and the SuperLink."""
+    with BadLink(link.port) as between:
+        yield between
+
+
+@pytest.fixture
+def node(between: BadLink, tmp_path: Path) -> Iterator[FleetConnection]:
+    """A node that is connected."""
+    keys = node_identity(None, tmp_path / "a.key")
+    node = FleetConnection(LinkAddress("127.0.0.1", between.port), keys, registered=False)
+    node.connect()
+    yield node
+    node.close()
+
+
 @pytest.mark.parametrize("status", [200, 302, 400, 401, 403, 404, 429, 500, 502])
 def test_what_a_proxy_answers_a_node_is_no_word_of_its_superlinks(
-    status: int, link: LinkAddress, tmp_path: Path
+    status: int, between: BadLink, node: FleetConnection
 ) -> None:
-    with BadLink(link.port) as between:
-        node = FleetConnection(
-            LinkAddress("127.0.0.1", between.port), node_identity(None, tmp_path / "a.key"), registered=False
-        )
-        node.connect()
-        try:
-            between.answer(status, {"Location": "/sign-in"} if status == 302 else None)
-            with pytest.raises(LinkAwayError):
-                node.receive()
-            with pytest.raises(LinkAwayError):
-                node.run_config(1)
-            between.pass_on()
-            assert node.receive() is None
-        finally:
-            node.close()
+    between.answer(status, {"Location": "/sign-in"} if status == 302 else None)
+
+    with pytest.raises(LinkAwayError):
+        node.receive()
+    with pytest.raises(LinkAwayError):
+        node.run_config(1)
+    between.pass_on()
+    assert node.receive() is None
 
 
 @pytest.mark.parametrize("change", [BadLink.reset, BadLink.refuse, BadLink.cut_answers])
 def test_a_node_whose_line_is_cut_is_there_again_with_the_next_request(
-    change: Callable[[BadLink], None], link: LinkAddress, tmp_path: Path
+    change: Callable[[BadLink], None], between: BadLink, node: FleetConnection
 ) -> None:
-    with BadLink(link.port) as between:
-        node = FleetConnection(
-            LinkAddress("127.0.0.1", between.port), node_identity(None, tmp_path / "a.key"), registered=False
-        )
-        node.connect()
-        try:
-            change(between)
-            with pytest.raises(LinkAwayError):
-                node.receive()
-            between.pass_on()
-            assert node.receive() is None
-        finally:
-            node.close()
+    change(between)
+
+    with pytest.raises(LinkAwayError):
+        node.receive()
+    between.pass_on()
+    assert node.receive() is None
 
 
-def test_a_run_says_that_something_else_answers_in_its_superlinks_place(link: LinkAddress) -> None:
-    with BadLink(link.port) as between:
-        between.answer(200)
+def test_a_run_says_that_something_else_answers_in_its_superlinks_place(between: BadLink) -> None:
+    between.answer(200)
 
-        with pytest.raises(RunFailedError, match="something else than a SuperLink answers at"):
-            node_states(LinkAddress("127.0.0.1", between.port))
+    with pytest.raises(RunFailedError, match="something else than a SuperLink answers at"):
+        node_states(LinkAddress("127.0.0.1", between.port))
 
 
 def struck(between: BadLink) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,22 +9,10 @@ from flwr.app import Message, RecordDict
 from flwr.serverapp import ServerApp
 
 from fedforge_runtime.federation.engines.base import Federation
-from fedforge_runtime.federation.superlink.address import LinkAddress, free_port
+from fedforge_runtime.federation.superlink.address import LinkAddress
 from fedforge_runtime.federation.superlink.driver import driven_run, node_states
 from fedforge_runtime.federation.superlink.fleet import FleetConnection, LinkAwayError
 from fedforge_runtime.federation.superlink.identity import node_identity
-from fedforge_runtime.federation.superlink.link_process import LinkProcess
-
-
-@pytest.fixture(scope="module")
-def link(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LinkAddress]:
-    process = LinkProcess(LinkAddress("127.0.0.1", free_port()), tmp_path_factory.mktemp("link"))
-    process.start()
-    try:
-        process.wait_until_ready()
-        yield process.address
-    finally:
-        process.end()
 
 
 def process_of_a_node(link: LinkAddress, folder: Path, *, noted: bool = True) -> FleetConnection:
