@@ -72,7 +72,7 @@ def _trial(ground: Ground, fault: Fault, seed: int) -> Trial:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
     parser.add_argument("--seed", type=int, help="of the first trial; each has one more (default: drawn)")
-    parser.add_argument("--trials", type=int, default=24)
+    parser.add_argument("--trials", type=int, default=50)
     parser.add_argument("--rounds", type=int, default=4)
     parser.add_argument("--epochs", type=int, default=8)
     parser.add_argument("--only", help="faults whose place and name contain this text; writes no results")

@@ -6,7 +6,9 @@ import signal
 from dataclasses import dataclass
 from typing import Literal
 
-Struck = Literal["client", "node", "template", "superlink", "run", "owner", "link", "forks", "disk", "rival"]
+Struck = Literal[
+    "client", "node", "template", "superlink", "run", "owner", "link", "forks", "disk", "site disk", "rival"
+]
 """A process; or the line of a node, the system's readiness to fork, the disk of the home, the claim to a site."""
 Place = Literal["own", "standing", "linked"]
 """A federation of the run's own (`--engine superlink`), one that outlives runs (`fedforge federation up`), or one
@@ -87,6 +89,7 @@ FAULTS = (
     Fault("nobody listens for a node for a moment", "link", "linked", "goes on", link="refused"),
     Fault("second node for a site", "rival", "linked", "goes on"),
     Fault("disk of the home full", "disk", "own", "ends", _DISK),
+    Fault("disk of a site full for a moment", "site disk", "linked", "goes on"),
 )
 
 

@@ -68,7 +68,7 @@ def main() -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m tests.chaos.monitor", description=__doc__)
     parser.add_argument("--seed", type=int, help="of the first trial; each has one more (default: drawn)")
-    parser.add_argument("--trials", type=int, default=50, help="in which monitors are killed")
+    parser.add_argument("--trials", type=int, default=30, help="in which monitors are killed")
     parser.add_argument("--link-trials", type=int, default=20, help="in which the way to the monitor fails")
     parser.add_argument("--rounds", type=int, default=4)
     parser.add_argument("--epochs", type=int, default=8)

@@ -18,6 +18,7 @@ from tests.bad_link import BadLink
 from tests.e2e.command import LIMIT_SECONDS, fedforge, kill_tree
 
 _DISK_BYTES = 400_000_000
+_SITE_DISK_BYTES = 40_000_000
 _RIVAL = "rival"
 
 
@@ -85,7 +86,8 @@ def linked_stage(home: Home, folder: Path, mark: str, environment: Mapping[str, 
         address = up.json["address"]
         shards = home.shards
         links = [stack.enter_context(BadLink(int(address.rpartition(":")[2]))) for _ in range(3)]
-        homes = [Home(folder / f"site-{site}") for site in range(3)]
+        disks = [stack.enter_context(_mounted(folder / f"site-{site}", _SITE_DISK_BYTES)) for site in range(3)]
+        homes = [Home(disk / "home") for disk in disks]
         for site, link in enumerate(links):
             process = subprocess.Popen(
                 node_command(link.address, site, homes[site].root, shards),
@@ -101,11 +103,18 @@ def linked_stage(home: Home, folder: Path, mark: str, environment: Mapping[str, 
 @contextmanager
 def small_disk(home: Home, folder: Path) -> Iterator[Stage]:
     """A copy of what was prepared in a home, on a disk of its own that can be filled."""
-    folder.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={_DISK_BYTES}", "tmpfs", folder], check=True)
-    try:
+    with _mounted(folder, _DISK_BYTES):
         shutil.copytree(home.assets, Home(folder / "home").assets, symlinks=True)
         yield Stage(Home(folder / "home"), ["--engine", "superlink"])
+
+
+@contextmanager
+def _mounted(folder: Path, size: int) -> Iterator[Path]:
+    """A disk of so many bytes."""
+    folder.mkdir(parents=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", folder], check=True)
+    try:
+        yield folder
     finally:
         subprocess.run(["umount", folder], check=True)
 

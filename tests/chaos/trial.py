@@ -35,7 +35,7 @@ from tests.chaos import family
 from tests.chaos.faults import Fault
 from tests.chaos.ground import Ground
 from tests.chaos.stages import Stage
-from tests.chaos.strikes import DiskStrike, RivalStrike, SignalStrike, Strike, fork_strike, link_strike
+from tests.chaos.strikes import DiskStrike, Passing, RivalStrike, SignalStrike, Strike, fork_strike, link_strike
 from tests.e2e.command import BARE, running, template_of, wait_for_event, wait_until
 from tests.e2e.forked import forked
 
@@ -191,6 +191,10 @@ class _Execution:
                 return fork_strike(ground.exhausted, self._client_process(), seconds)
             case "disk":
                 return DiskStrike(self.stage.home.root.parent / "ballast")
+            case "site disk":
+                self.trial.client = self.client
+                disk = DiskStrike(self.stage.node_homes[self.client].root.parent / "ballast")
+                return Passing(disk.begin, disk.end, seconds)
             case _:
                 assert owner is not None
                 return SignalStrike(

@@ -114,17 +114,25 @@ def _end(owner: ProcessIdentity) -> None:
     """Have the process that owns a federation ended when this returns, and everything else with it."""
     try:
         process = psutil.Process(owner.process_id)
-        if not owner.send(signal.SIGTERM):
-            return
-        try:
-            process.wait(_END_SECONDS)
-        except psutil.TimeoutExpired:
-            owner.send(signal.SIGKILL)
-            process.wait(_END_SECONDS)
     except psutil.NoSuchProcess:
         return
-    except psutil.TimeoutExpired as error:
-        raise RunError(
-            f"process {owner.process_id} has not ended within {_END_SECONDS:.0f} s of being killed.",
-            remedy="It waits for a device, as a process does whose disk does not answer.",
-        ) from error
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        if not owner.send(number) or _ends(process):
+            return
+    raise RunError(
+        f"process {owner.process_id} has not ended within {_END_SECONDS:.0f} s of being killed.",
+        remedy="It waits for a device, as a process does whose disk does not answer.",
+    )
+
+
+def _ends(process: psutil.Process) -> bool:
+    """Whether a process ends in time; one that its parent has not waited for yet has ended too."""
+    deadline = monotonic() + _END_SECONDS
+    while monotonic() < deadline:
+        try:
+            if process.status() == psutil.STATUS_ZOMBIE:
+                return True
+        except psutil.NoSuchProcess:
+            return True
+        time.sleep(_POLL_SECONDS)
+    return False
