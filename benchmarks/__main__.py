@@ -18,6 +18,7 @@ from benchmarks import (
     pipelines,
     rounds,
     startup,
+    stops,
     superlink,
     training,
 )
@@ -32,6 +33,7 @@ from fedforge_runtime.home import Home
 
 MEASUREMENTS: Mapping[str, Callable[[Subject], Results]] = {
     "startup": startup.measure,
+    "stops": stops.measure,
     "memory": memory.measure,
     "rounds": rounds.measure,
     "training": training.measure,

@@ -84,7 +84,7 @@ class _Server:
                 grid=run_grid,
                 strategy=FedAvg(fraction_evaluate=float(self.evaluate), min_train_nodes=1, min_evaluate_nodes=1),
                 selection=SeededSelection(seed=_SEED, sites=range(self.clients), clients_per_round=None),
-                rules=RoundRules(_SEED, self.rounds, self.clients, self.clients, _TIMEOUT_SECONDS),
+                rules=RoundRules(_SEED, self.rounds, self.clients, _TIMEOUT_SECONDS),
                 emitter=emitter,
                 evaluate_centrally=_evaluate_nothing,
                 save=save,

@@ -31,6 +31,8 @@ class Effort:
     slow_rounds: int
     """Of a run without cached features."""
     startups: int
+    stops: int
+    """Of each engine."""
     training_repeats: int
     overhead_clients: int
     overhead_rounds: int
@@ -46,6 +48,7 @@ FULL = Effort(
     rounds=20,
     slow_rounds=3,
     startups=3,
+    stops=20,
     training_repeats=9,
     overhead_clients=200,
     overhead_rounds=3,
@@ -58,6 +61,7 @@ QUICK = Effort(
     rounds=3,
     slow_rounds=1,
     startups=1,
+    stops=2,
     training_repeats=3,
     overhead_clients=50,
     overhead_rounds=1,

@@ -13,9 +13,11 @@ import psutil
 
 from fedforge_runtime.clock import monotonic
 from fedforge_runtime.errors import FedForgeError
+from fedforge_runtime.processes import Progress
 from fedforge_runtime.stop_signal import StopSignal
 
-_READY_SECONDS = 120.0
+_STALLED_SECONDS = 120.0
+"""One that computes nothing for so long while it starts hangs."""
 _GRACE_SECONDS = 15.0
 _LOOK_SECONDS = 0.5
 _SOON_SECONDS = 10.0
@@ -58,6 +60,11 @@ class Part:
                 start_new_session=True,  # Ctrl-C is for us, who end the others in order
             )
 
+    @property
+    def process_id(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
     def has_ended(self) -> bool:
         return self._process is not None and self._process.poll() is not None
 
@@ -87,11 +94,11 @@ def start_in_order(parts: Sequence[Part], stop: StopSignal) -> bool:
     """
     for part in parts:
         part.start()
-        deadline = monotonic() + _READY_SECONDS
+        progress = Progress(part.process_id, _STALLED_SECONDS)
         while not part.ready():
             if part.has_ended():
                 raise PartError(f"the {part.name} has ended: {part.last_lines()}", remedy=f"Its log is {part.log}.")
-            if monotonic() > deadline:
+            if progress.has_stopped():
                 raise PartError(f"the {part.name} does not answer.", remedy=f"Its log is {part.log}.")
             if stop.wait(_LOOK_SECONDS / 5):
                 return False

@@ -96,6 +96,8 @@ class FederationConfig(_Section):
     """Chosen anew each round from the seed; all clients by default."""
     minimum_clients: int = Field(default=2, ge=1)
     """Fewer usable answers than this end the run."""
+    connect_timeout_seconds: float = Field(default=120.0, gt=0)
+    """For all sites of a run to be there when it begins."""
     round_timeout_seconds: float = Field(default=600.0, gt=0)
     """For each exchange with the clients; who has not answered by then is left out of it."""
     strategy: StrategyConfig = StrategyConfig()

@@ -27,8 +27,9 @@ from http import HTTPStatus
 from types import TracebackType
 from typing import Any, Literal, Self
 
+from tests.patience import PATIENCE_SECONDS
+
 HTML = b"<!doctype html><html><head><title>Sign in</title></head><body><h1>Hospital proxy</h1></body></html>"
-_PATIENCE_SECONDS = 30.0
 _AT_ONCE = 65536
 _RST = struct.pack("ii", 1, 0)
 """SO_LINGER of no time: a close is a reset."""
@@ -124,11 +125,11 @@ class BadLink:
         self._change(_Mode("refuse"))
         self._run(self._end())
         self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(_PATIENCE_SECONDS)
+        self._thread.join(PATIENCE_SECONDS)
         self._loop.close()
 
     def _run(self, work: Coroutine[Any, Any, None]) -> None:
-        asyncio.run_coroutine_threadsafe(work, self._loop).result(_PATIENCE_SECONDS)
+        asyncio.run_coroutine_threadsafe(work, self._loop).result(PATIENCE_SECONDS)
 
     def _change(self, mode: _Mode) -> None:
         self._run(self._apply(mode))

@@ -16,7 +16,7 @@ from typing import Any, Self
 import httpx
 import psutil
 
-PATIENCE_SECONDS = 60.0
+from tests.patience import PATIENCE_SECONDS
 
 
 class MonitorProcess:

@@ -24,6 +24,7 @@ from fedforge_runtime.federation.shards import Shard
 from fedforge_runtime.federation.superlink import flower
 from fedforge_runtime.federation.superlink.packing import unpack
 from fedforge_runtime.learning.metric_names import METRIC_NAMES
+from tests.patience import PATIENCE_SECONDS
 
 WINDOW = 12
 """So many consecutive bytes of a row are found again wherever they stand: three numbers of a float32 array."""
@@ -92,7 +93,7 @@ class _Handler(BaseHTTPRequestHandler):
         if self.server.superlink is None:
             self._answer(503, "text/plain", b"not yet")
             return
-        connection = http.client.HTTPConnection(self.server.superlink, timeout=60)
+        connection = http.client.HTTPConnection(self.server.superlink, timeout=PATIENCE_SECONDS)
         try:
             headers = {name: value for name, value in self.headers.items() if name.lower() != "accept-encoding"}
             connection.request("POST", self.path, request, headers)

@@ -40,8 +40,6 @@ from fedforge_runtime.system_errors import explained
 from fedforge_runtime.telemetry.emitter import Emitter, Heartbeat
 from monitor.schema import CheckpointSaved, RunCompleted, RunFailed, RunStarted, RunStopped
 
-_CONNECT_SECONDS = 120.0
-
 app = ServerApp()
 
 
@@ -117,7 +115,7 @@ class _Attempt:
             clients=len(config.sites),
         )
         self._grid.gate(0)
-        self._grid.discover(len(config.sites), timeout=_CONNECT_SECONDS)
+        self._grid.discover(len(config.sites), timeout=config.federation.connect_timeout_seconds)
         start = self._checkpoints.latest() or self._first_checkpoint()
         self._record(start)
         state = start

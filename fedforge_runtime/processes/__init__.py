@@ -2,6 +2,7 @@
 
 from fedforge_runtime.processes.identity import ProcessIdentity
 from fedforge_runtime.processes.pool import WorkerDiedError, WorkerPool
+from fedforge_runtime.processes.progress import Progress
 from fedforge_runtime.processes.template import (
     ProcessStartError,
     UntilLoaded,
@@ -14,6 +15,7 @@ from fedforge_runtime.processes.template import (
 __all__ = [
     "ProcessIdentity",
     "ProcessStartError",
+    "Progress",
     "UntilLoaded",
     "WorkerDiedError",
     "WorkerPool",

@@ -100,7 +100,8 @@ def starting() -> Iterator[None]:
     except (EOFError, OSError, RuntimeError) as error:
         if _given_up:
             raise _given_up from None
-        if isinstance(error, EOFError):  # the template's own words for it are lost on the way
+        # The template's own words for it are lost on the way; it may hang up before or after it was told what to start.
+        if isinstance(error, (EOFError, BrokenPipeError, ConnectionResetError)):
             reason = "the system started none, as when memory or the number of processes is exhausted"
         else:  # a RuntimeError: the system starts no thread
             reason = getattr(error, "strerror", None) or str(error)

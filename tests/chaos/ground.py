@@ -19,11 +19,12 @@ from tests.chaos.family import MARK, describe, is_alive, marked
 from tests.chaos.faults import Fault
 from tests.chaos.stages import Stage, linked_stage, small_disk
 from tests.e2e.command import BARE, fedforge, wait_until
+from tests.patience import PATIENCE_SECONDS
 from tests.unit.runtime.failing_fork import EXHAUSTED
 
 FEDERATION = "federation"
 """The mark of a standing federation's processes."""
-_GONE_SECONDS = 20.0
+_GONE_SECONDS = PATIENCE_SECONDS
 
 
 @dataclass

@@ -15,7 +15,7 @@ import psutil
 
 from fedforge_runtime.home import Home
 from tests.bad_link import BadLink
-from tests.e2e.command import LIMIT_SECONDS, fedforge, kill_tree
+from tests.e2e.command import fedforge, kill_tree
 
 _DISK_BYTES = 400_000_000
 _SITE_DISK_BYTES = 40_000_000
@@ -122,6 +122,6 @@ def _mounted(folder: Path, size: int) -> Iterator[Path]:
 def _end(process: subprocess.Popen[bytes]) -> None:
     process.terminate()
     with suppress(subprocess.TimeoutExpired):
-        process.wait(LIMIT_SECONDS / 6)
+        process.wait(30)
     kill_tree(process.pid)
     process.wait()

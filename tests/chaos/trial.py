@@ -38,10 +38,11 @@ from tests.chaos.stages import Stage
 from tests.chaos.strikes import DiskStrike, Passing, RivalStrike, SignalStrike, Strike, fork_strike, link_strike
 from tests.e2e.command import BARE, running, template_of, wait_for_event, wait_until
 from tests.e2e.forked import forked
+from tests.patience import PATIENCE_SECONDS
 
-END_SECONDS = 240.0
+END_SECONDS = PATIENCE_SECONDS
 """A run that has not ended by then has not noticed; generous, for machines that are busy with other things."""
-_WHOLE_SECONDS = 120.0
+_WHOLE_SECONDS = PATIENCE_SECONDS
 SHARES = {"round": 1.0, "training": 0.3, "aggregation": 0.0}
 """Of a round, within which the strike comes after the moment has begun."""
 

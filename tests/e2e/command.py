@@ -19,12 +19,12 @@ import psutil
 
 from fedforge_runtime.telemetry.emitter import EventLogReader
 from monitor.schema import ClientTrainStarted, Event
+from tests.patience import PATIENCE_SECONDS
 
 SCRIPT = Path(sys.executable).with_name("fedforge")
 """What a user starts."""
 TREE = Path(__file__).parents[2]
 """Whose packages it loads, wherever it is installed from."""
-LIMIT_SECONDS = 180.0
 BARE = ("--no-bounds", "--no-report")
 """Options of `run` and `resume` where the subject is the model."""
 
@@ -61,7 +61,7 @@ def refusal(outcome: Outcome) -> str:
 def fedforge(*arguments: object, environment: Mapping[str, str] | None = None) -> Outcome:
     """Run `fedforge` with these arguments to its end."""
     with running(*arguments, environment=environment) as process:
-        output, errors = process.communicate(timeout=LIMIT_SECONDS)
+        output, errors = process.communicate(timeout=PATIENCE_SECONDS)
         return Outcome(process.returncode, output, errors)
 
 
@@ -130,7 +130,7 @@ def kill_tree(pid: int) -> None:
             continue
 
 
-def wait_until(condition: Callable[[], Any], what: str, seconds: float = LIMIT_SECONDS) -> Any:
+def wait_until(condition: Callable[[], Any], what: str, seconds: float = PATIENCE_SECONDS) -> Any:
     """The first true value of `condition`, asked again and again for a fifth of the time; fails after `seconds`."""
     deadline = time.monotonic() + seconds
     while (asked_at := time.monotonic()) < deadline:

@@ -12,6 +12,7 @@ import pytest
 
 from tests.e2e.command import BARE, Outcome
 from tests.e2e.forked import forked
+from tests.patience import PATIENCE_SECONDS
 
 ROWS = 240
 
@@ -74,6 +75,7 @@ def small(home: Path, tiny_backbone: Path) -> list[str]:
         *("--clients", "3", "--rounds", "3", "--set", f"dataset.limit={ROWS}"),
         *BARE,
         *("--set", "learning.learning_rate=0.02", "--set", "learning.epochs=8", "--set", "runtime.workers=2"),
+        *("--set", f"federation.connect_timeout_seconds={PATIENCE_SECONDS}"),
     ]
 
 

@@ -24,7 +24,8 @@ import psutil
 from fedforge_runtime.environment import configure_third_parties
 from fedforge_runtime.federation.engines import TEMPLATE_MODULES
 from fedforge_runtime.processes import die_with_owner, share_template, start_process
-from tests.e2e.command import LIMIT_SECONDS, Outcome
+from tests.e2e.command import Outcome
+from tests.patience import PATIENCE_SECONDS
 
 # What workers have loaded, and what a command's own process and every process of pytest's load besides.
 PRELOADED = [
@@ -62,7 +63,7 @@ class ForkedCommand:
         """Its workers that are alive."""
         return [each for each in self.family() if each.pid != self.pid]
 
-    def wait(self, seconds: float = LIMIT_SECONDS) -> Outcome:
+    def wait(self, seconds: float = PATIENCE_SECONDS) -> Outcome:
         """How it ended; fails when it has not after `seconds`."""
         self._process.join(seconds)
         errors = self._errors.read_text()

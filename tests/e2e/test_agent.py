@@ -10,6 +10,7 @@ import pytest
 from tests.e2e.command import hold_training, processes_of, refusal, running, wait_until
 from tests.e2e.forked import forked
 from tests.monitor_process import MonitorProcess
+from tests.patience import PATIENCE_SECONDS
 
 
 @pytest.fixture
@@ -46,7 +47,7 @@ def test_a_request_is_carried_out_stopped_and_resumed_to_the_model_of_a_run_by_h
             family = [each for each in processes_of(agent.pid) if each.pid != agent.pid]
             assert forked("stop", "asked", "--monitor", monitor.url).code == 0
             wait_until(lambda: shown()["state"] == "stopped", "the stop")
-            _, alive = psutil.wait_procs(family, timeout=60)
+            _, alive = psutil.wait_procs(family, timeout=PATIENCE_SECONDS)
             assert alive == []
 
             body = {"command": "resume", "given_by": "a test"}
@@ -67,9 +68,9 @@ def test_an_agent_that_is_told_to_end_ends_its_run_and_its_hanging_worker(
             hold_training(log, 1)
             family = processes_of(agent.pid)
             agent.terminate()
-            assert agent.wait(timeout=120) == 0
+            assert agent.wait(timeout=PATIENCE_SECONDS) == 0
 
-        _, alive = psutil.wait_procs(family, timeout=60)
+        _, alive = psutil.wait_procs(family, timeout=PATIENCE_SECONDS)
         assert alive == []
         assert client.get("/api/runs/left").json()["state"] == "stopped"
 
@@ -80,7 +81,7 @@ def test_a_run_that_cannot_begin_fails_with_its_reason(home: Path, tmp_path: Pat
         request = {"phase": "blood", "overrides": {"dataset.source": str(nowhere)}}
         assert client.post("/api/runs", json={"run_id": "hopeless", "request": request}).is_success
         with running("agent", "--once", "--home", home, "--monitor", monitor.url) as agent:
-            assert agent.wait(timeout=120) == 0
+            assert agent.wait(timeout=PATIENCE_SECONDS) == 0
 
         view = client.get("/api/runs/hopeless").json()
         assert view["state"] == "failed"

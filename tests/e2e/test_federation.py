@@ -18,7 +18,6 @@ from fedforge_runtime.home import Home
 from monitor.schema import ClientTrainStarted
 from tests.e2e.command import (
     BARE,
-    LIMIT_SECONDS,
     fedforge,
     processes_of,
     refusal,
@@ -26,6 +25,7 @@ from tests.e2e.command import (
     wait_for_event,
 )
 from tests.e2e.forked import forked, forked_together
+from tests.patience import PATIENCE_SECONDS
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -86,7 +86,7 @@ def test_flwr_run_gives_the_same_model(
         env=os.environ | {"FLWR_HOME": federation["flower_home"], "FLWR_TELEMETRY_ENABLED": "0"},
         capture_output=True,
         text=True,
-        timeout=LIMIT_SECONDS,
+        timeout=PATIENCE_SECONDS,
         check=False,
     )
 
@@ -161,9 +161,9 @@ def test_ctrl_c_and_sigterm_leave_nothing_behind_and_the_run_resumes_in_another_
             wait_for_event(log, lambda event: isinstance(event, ClientTrainStarted), "training")
             family = processes_of(process.pid)
             process.send_signal(number)
-            process.wait(LIMIT_SECONDS)
+            process.wait(PATIENCE_SECONDS)
             assert process.returncode == 130
-            psutil.wait_procs(family, timeout=LIMIT_SECONDS)
+            psutil.wait_procs(family, timeout=PATIENCE_SECONDS)
             assert not any(each.is_running() for each in family)
             stopped.append(run_id)
     assert list(temporary_files.glob("fedforge-superlink-*")) == []
@@ -182,6 +182,6 @@ def test_down_ends_every_process(federation: dict[str, Any], home: Path) -> None
     outcome = fedforge("federation", "down", "--home", home, "--json")
 
     assert outcome.json == {"address": federation["address"], "ended": True}
-    psutil.wait_procs(family, timeout=LIMIT_SECONDS)
+    psutil.wait_procs(family, timeout=PATIENCE_SECONDS)
     assert not any(each.is_running() for each in family)
     assert "there is no federation in" in refusal(forked("federation", "status", "--home", home))

@@ -30,6 +30,7 @@ from tests.e2e.command import (
     wait_until,
 )
 from tests.e2e.forked import forked, forked_running, forked_together
+from tests.patience import PATIENCE_SECONDS
 
 
 @pytest.fixture
@@ -82,7 +83,7 @@ def test_ctrl_c_in_mid_round_stops_leaves_no_process_and_resumes_though_its_line
         hold_training(home / "runs" / "stopped" / "events.jsonl", 2)
         tree = processes_of(process.pid)
         process.send_signal(signal.SIGINT)
-        output, errors = process.communicate(timeout=30)
+        output, errors = process.communicate(timeout=PATIENCE_SECONDS)
     assert process.returncode == 130
     assert "fedforge resume stopped" in refusal(Outcome(process.returncode, output, errors))
     _assert_gone(tree)
@@ -141,7 +142,7 @@ def test_a_site_that_dies_is_left_out_and_its_round_can_be_replayed(
     with forked_running("run", "blood", *small, "--run-id", "lost-a-site", "--json") as command:
         worker, lost = hold_training(home / "runs" / "lost-a-site" / "events.jsonl", 2)
         worker.kill()
-        outcome = command.wait(120)
+        outcome = command.wait()
     assert outcome.code == 0, outcome.errors
     result = outcome.json
     assert "died" in result["rounds"][1]["failures"][str(lost)]
@@ -165,7 +166,7 @@ def test_too_few_sites_end_the_run_with_a_reason(small: list[str], home: Path) -
     with forked_running("run", "blood", *small, *options) as command:
         worker, lost = hold_training(home / "runs" / "too-few" / "events.jsonl", 1)
         worker.kill()
-        outcome = command.wait(120)
+        outcome = command.wait()
     reason = f"round 1: only 2 of the 3 clients needed gave a usable answer (client {lost}: train: the client's process"
     assert reason in refusal(outcome)
     shown = forked("show", "too-few", "--home", home, "--json").json
@@ -200,7 +201,7 @@ def test_a_worker_that_dies_over_features_ends_the_run_with_a_reason(fresh: list
         worker = command.workers()[0]
         worker.suspend()
         worker.kill()
-        outcome = command.wait(60)
+        outcome = command.wait()
     reason = refusal(outcome)
     assert "a worker process ended before its task did" in reason
     assert "fedforge resume lost" in reason
@@ -212,7 +213,7 @@ def test_ctrl_c_while_it_starts_ends_the_whole_group_at_once(fresh: list[str], t
         template_of(process.pid)
         tree = processes_of(process.pid)
         os.killpg(process.pid, signal.SIGINT)
-        _, errors = process.communicate(timeout=30)
+        _, errors = process.communicate(timeout=PATIENCE_SECONDS)
     assert process.returncode == 130
     assert "Traceback" not in errors
     _assert_gone(tree)

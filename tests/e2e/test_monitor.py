@@ -20,6 +20,7 @@ from tests.e2e.event_figures import (
 from tests.e2e.forked import forked, forked_running
 from tests.engines import RAY_TOO
 from tests.monitor_process import MonitorProcess
+from tests.patience import PATIENCE_SECONDS
 
 
 def state(client: httpx.Client, run_id: str) -> str | None:
@@ -127,7 +128,7 @@ def operate(
 
     assert stopped.code == 130
     assert "the run was stopped" in stopped.errors
-    _, alive = psutil.wait_procs(family, timeout=60)
+    _, alive = psutil.wait_procs(family, timeout=PATIENCE_SECONDS)
     assert alive == []
     wait_for_state(client, run_id, "stopped")
     history = commands(client, run_id)

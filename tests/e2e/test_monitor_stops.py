@@ -18,6 +18,7 @@ from tests.e2e.command import BARE, Outcome, processes_of, running, template_of,
 from tests.e2e.forked import forked, forked_running
 from tests.engines import RAY_TOO
 from tests.monitor_process import MonitorProcess
+from tests.patience import PATIENCE_SECONDS
 
 
 def hold_evaluation(log: Path) -> None:
@@ -50,7 +51,7 @@ def order_stop(client: httpx.Client, run_id: str) -> None:
 def assert_nothing_is_left(client: httpx.Client, run_id: str, stopped: Outcome, family: list[psutil.Process]) -> None:
     assert stopped.code == 130, stopped.errors
     assert "Traceback" not in stopped.errors
-    _, alive = psutil.wait_procs(family, timeout=60)
+    _, alive = psutil.wait_procs(family, timeout=PATIENCE_SECONDS)
     assert alive == []
     wait_until(lambda: client.get(f"/api/runs/{run_id}").json()["state"] == "stopped", "stopped")
 
@@ -70,7 +71,7 @@ def test_a_run_is_stopped_although_its_workers_never_come(
             order_stop(client, run_id)
         else:
             process.send_signal(signal.SIGINT)
-        output, errors = process.communicate(timeout=60)
+        output, errors = process.communicate(timeout=PATIENCE_SECONDS)
         assert_nothing_is_left(client, run_id, Outcome(process.returncode, output, errors), family)
 
 
@@ -118,7 +119,7 @@ def test_a_request_is_stopped_before_its_process_has_said_anything(
     with running("agent", "--once", "--home", tmp_path, "--monitor", monitor.url) as agent:
         wait_until(lambda: client.get("/api/runs/early").json()["state"] == "starting", "the claim")
         order_stop(client, "early")
-        assert agent.wait(timeout=120) == 0
+        assert agent.wait(timeout=PATIENCE_SECONDS) == 0
 
     assert client.get("/api/runs/early").json()["state"] == "stopped"
     assert not (tmp_path / "runs").exists()

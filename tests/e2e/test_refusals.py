@@ -6,7 +6,6 @@ import io
 import json
 import shutil
 import socket
-import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,10 +15,12 @@ import pytest
 
 from fedforge_runtime.artifacts import MANIFEST
 from fedforge_runtime.data.phantom import generate
+from tests.bad_link import BadLink
 from tests.e2e.command import fedforge, hold_training, refusal, tree_of
 from tests.e2e.forked import forked, forked_running
 
-NETWORK_LIMIT_SECONDS = 30.0
+A_FEW = 3
+"""Connections to who does not answer: more would keep a user waiting."""
 
 Arrays = dict[str, Any]
 
@@ -211,27 +212,28 @@ def test_more_clients_than_rows_are_refused(asset_home: Path, tiny_backbone: Pat
 # The network
 
 
-def test_an_archive_that_cannot_be_reached_is_refused_in_good_time(empty_home: Path, closed_port: int) -> None:
-    proxy = f"http://127.0.0.1:{closed_port}"
-    started = time.monotonic()
-    outcome = fedforge(
-        *("run", "blood", "--data", "official", "--backbone", "untrained", "--home", empty_home),
-        environment={"https_proxy": proxy, "http_proxy": proxy, "no_proxy": ""},
-    )
-    assert time.monotonic() - started < NETWORK_LIMIT_SECONDS
+def test_an_archive_that_cannot_be_reached_is_tried_a_few_times_and_refused(empty_home: Path, closed_port: int) -> None:
+    with BadLink(closed_port) as proxy:
+        proxy.reset()
+        outcome = fedforge(
+            *("run", "blood", "--data", "official", "--backbone", "untrained", "--home", empty_home),
+            environment={"https_proxy": proxy.url, "http_proxy": proxy.url, "no_proxy": ""},
+        )
+    assert 0 < proxy.connections <= A_FEW
     reason = refusal(outcome)
     assert "BloodMNIST cannot be downloaded" in reason
     assert "--data phantom" in reason
 
 
-def test_a_hub_that_cannot_be_reached_is_refused_in_good_time(asset_home: Path, closed_port: int) -> None:
+def test_a_hub_that_cannot_be_reached_is_tried_a_few_times_and_refused(asset_home: Path, closed_port: int) -> None:
     options = ["--data", "phantom", "--set", "dataset.limit=120", "--clients", 3, "--home", asset_home]
-    started = time.monotonic()
-    outcome = fedforge(
-        *("run", "blood", *options, "--backbone", "facebook/deit-tiny-patch16-224"),
-        environment={"HF_ENDPOINT": f"http://127.0.0.1:{closed_port}", "HF_HUB_OFFLINE": "0", "no_proxy": "127.0.0.1"},
-    )
-    assert time.monotonic() - started < NETWORK_LIMIT_SECONDS
+    with BadLink(closed_port) as hub:
+        hub.reset()
+        outcome = fedforge(
+            *("run", "blood", *options, "--backbone", "facebook/deit-tiny-patch16-224"),
+            environment={"HF_ENDPOINT": hub.url, "HF_HUB_OFFLINE": "0", "no_proxy": "127.0.0.1"},
+        )
+    assert 0 < hub.connections <= A_FEW
     reason = refusal(outcome)
     assert "'facebook/deit-tiny-patch16-224' cannot be downloaded" in reason
     assert "untrained" in reason
@@ -324,7 +326,7 @@ def test_a_running_run_is_left_alone_by_others(
         assert forked("show", "busy", "--home", home, "--json").json["state"] == "running"
 
         worker.resume()
-        outcome = command.wait(60)
+        outcome = command.wait()
     assert outcome.code == 0, outcome.errors
     assert outcome.json["model_sha256"] == undisturbed["model_sha256"]
     assert not (tmp_path / "model").exists()

@@ -28,6 +28,7 @@ from fedforge_runtime.home import Home, RunFolder
 from tests.e2e.command import BARE, fedforge, running, wait_until
 from tests.e2e.conftest import ROWS
 from tests.monitor_process import MonitorProcess
+from tests.patience import PATIENCE_SECONDS
 
 ELSEWHERE = {"run", "demo", "hardware-check", "up", "down", "agent", "monitor", "federation down"}
 """Commands whose own tests start them so."""
@@ -153,9 +154,9 @@ def test_a_federation_is_certified_started_in_the_foreground_joined_and_ended(tm
             wait_until(lambda: describe_federation(require_federation(opened), opened)["nodes_online"] == 1, "the node")
             assert answer("federation", "status", *home)["nodes_online"] == 1
             joined.send_signal(signal.SIGINT)
-            joined.communicate(timeout=60)
+            joined.communicate(timeout=PATIENCE_SECONDS)
         federation.send_signal(signal.SIGINT)
-        assert federation.communicate(timeout=60)[0] == ""
+        assert federation.communicate(timeout=PATIENCE_SECONDS)[0] == ""
         assert federation.returncode == 0
 
 

@@ -179,4 +179,4 @@ def _fill_while_it_stands_still(disk: Disk, command: ForkedCommand) -> Outcome:
     disk.fill()
     for each in family:
         each.resume()
-    return command.wait(60)
+    return command.wait()

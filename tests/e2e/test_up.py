@@ -16,6 +16,7 @@ from monitor.schema import ClientTrainStarted
 from tests.e2e.command import fedforge, hold_training, processes_of, refusal, wait_for_event, wait_until
 from tests.engines import RAY_TOO
 from tests.monitor_process import MonitorProcess
+from tests.patience import PATIENCE_SECONDS
 
 JOB = {"repositoryLocationName": "fedforge", "repositoryName": "__repository__", "jobName": "blood_phase"}
 LAUNCH = """mutation($params: ExecutionParams!) { launchRun(executionParams: $params) {
@@ -24,7 +25,6 @@ LAUNCH = """mutation($params: ExecutionParams!) { launchRun(executionParams: $pa
 TERMINATE = """mutation($run: String!) { terminateRun(runId: $run) {
   __typename ... on TerminateRunFailure { message } ... on PythonError { message } } }"""
 RUN = "query($run: ID!) { runOrError(runId: $run) { ... on Run { status tags { key value } } } }"
-PATIENCE_SECONDS = 400.0
 """A guard: six steps and a federated run, beside whatever else the machine does."""
 RUNS = "{ runsOrError { ... on Runs { results { runId status tags { key value } } } } }"
 
@@ -57,7 +57,7 @@ class Up:
         return view
 
     def wait_for_state(self, run_id: str, state: str) -> None:
-        wait_until(lambda: self.shown(run_id).get("state") == state, f"{state} of {run_id}", PATIENCE_SECONDS)
+        wait_until(lambda: self.shown(run_id).get("state") == state, f"{state} of {run_id}")
 
     def log(self, run_id: str) -> Path:
         return self.home / "runs" / run_id / "events.jsonl"
@@ -103,12 +103,12 @@ def up(tmp_path_factory: pytest.TempPathFactory, overrides: dict[str, Any]) -> I
     family = processes_of(state["process_id"])
     try:
         with (
-            httpx.Client(base_url=state["monitor"], trust_env=False, timeout=60) as monitor,
-            httpx.Client(base_url=state["dagster"], trust_env=False, timeout=60) as dagster,
+            httpx.Client(base_url=state["monitor"], trust_env=False, timeout=PATIENCE_SECONDS) as monitor,
+            httpx.Client(base_url=state["dagster"], trust_env=False, timeout=PATIENCE_SECONDS) as dagster,
         ):
             yield Up(home, state["process_id"], monitor, dagster)
         assert fedforge("down", "--home", home).code == 0
-        _, alive = psutil.wait_procs(family, timeout=60)
+        _, alive = psutil.wait_procs(family, timeout=PATIENCE_SECONDS)
         assert alive == []
         assert "nothing" in refusal(fedforge("down", "--home", home))
     finally:
@@ -165,7 +165,7 @@ def test_terminating_in_dagster_ends_every_process_and_is_a_stop_in_the_monitor(
     assert family
     assert up.ask(TERMINATE, run=run)["__typename"] == "TerminateRunSuccess"
 
-    _, alive = psutil.wait_procs(family, timeout=60)
+    _, alive = psutil.wait_procs(family, timeout=PATIENCE_SECONDS)
     assert alive == []
     up.wait_for_state(run_id, "stopped")
     wait_until(lambda: up.ask(RUN, run=run)["status"] == "CANCELED", "the end of the Dagster run")

@@ -24,9 +24,10 @@ from fedforge_runtime.federation.superlink.standing import (
     require_federation,
 )
 from fedforge_runtime.home import Home
-from fedforge_runtime.processes import ProcessIdentity
+from fedforge_runtime.processes import ProcessIdentity, Progress
 
-_READY_SECONDS = 90.0
+_STALLED_SECONDS = 90.0
+"""A start of which nothing more comes to pass for so long is given up."""
 _END_SECONDS = 20.0
 _POLL_SECONDS = 0.1
 
@@ -57,7 +58,7 @@ def serve_in_background(spec: StandingSpec, home: Home, certificates: Path | Non
 
     Raises:
         RunError: this home has a federation already.
-        RunFailedError: it ended instead; names its log.
+        RunFailedError: it ended instead, or does not get on; names its log.
     """
     if read_federation(home):
         raise RunError(
@@ -83,8 +84,8 @@ def serve_in_background(spec: StandingSpec, home: Home, certificates: Path | Non
             start_new_session=True,
         )
     owner = ProcessIdentity.of(process.pid)  # a child that nobody has waited for
-    deadline = monotonic() + _READY_SECONDS
-    while monotonic() < deadline:
+    progress, reached, since = Progress(process.pid, _STALLED_SECONDS), -1, monotonic()
+    while monotonic() - since < _STALLED_SECONDS or (reached < 0 and not progress.has_stopped()):
         code = process.poll()
         if code is not None:
             said = log.read_bytes()[begin:].decode(errors="replace").strip()
@@ -92,11 +93,18 @@ def serve_in_background(spec: StandingSpec, home: Home, certificates: Path | Non
         state = read_federation(home)
         if state and state.ready and state.owner == owner:
             with suppress(RunFailedError):
-                if len(online_nodes(node_states(state.link_address()))) >= spec.nodes:
+                online = len(online_nodes(node_states(state.link_address())))
+                if online >= spec.nodes:
                     return state
+                if online > reached:
+                    reached, since = online, monotonic()
         time.sleep(_POLL_SECONDS)
     _end(owner)
-    raise RunFailedError(f"the federation was not ready within {_READY_SECONDS:.0f} s.", remedy=f"See {log}.")
+    raise RunFailedError(
+        f"the federation is not ready, {max(reached, 0)} of {spec.nodes} nodes are there, and nothing has changed for "
+        f"{_STALLED_SECONDS:g} s.",
+        remedy=f"See {log}.",
+    )
 
 
 def end_federation(home: Home) -> FederationState:

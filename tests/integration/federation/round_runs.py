@@ -27,9 +27,9 @@ from fedforge_runtime.learning.ridge import FeatureMoments
 from fedforge_runtime.learning.standardisation import Standardisation
 from fedforge_runtime.telemetry.emitter import Emitter, read_events
 from monitor.schema import Event
+from tests.patience import PATIENCE_SECONDS
 
 SEED = 17
-PATIENCE_SECONDS = 60.0
 
 ResultT = TypeVar("ResultT")
 
@@ -43,7 +43,6 @@ class RoundRun:
     clients: int = 5
     clients_per_round: int | None = None
     minimum_clients: int = 2
-    timeout_seconds: float = PATIENCE_SECONDS
     behaviours: Mapping[str, str] = field(default_factory=dict)
     """See `round_client`."""
     selection: Selection | None = None
@@ -102,7 +101,7 @@ class RoundRun:
         return results[0]
 
     def _rules(self, rounds: int) -> RoundRules:
-        return RoundRules(SEED, rounds, self.minimum_clients, self.timeout_seconds)
+        return RoundRules(SEED, rounds, self.minimum_clients, PATIENCE_SECONDS)
 
     def _rounds(self, last: int, grid: RunGrid, emitter: Emitter) -> Checkpoint:
         start = self.checkpoints.latest()

@@ -21,11 +21,11 @@ from fedforge_runtime.federation.engines.base import Federation
 from fedforge_runtime.federation.grid import Answer, RunGrid
 from fedforge_runtime.processes import start_template
 from fedforge_runtime.telemetry.emitter import Emitter
+from tests.hurried_clock import time_out_once
+from tests.patience import PATIENCE_SECONDS
 
 SITES = 3
 SETTING = "what the run was told"
-PATIENCE_SECONDS = 60.0
-"""A guard against hanging, far above what anything here takes."""
 
 ResultT = TypeVar("ResultT")
 
@@ -90,16 +90,15 @@ class ArrivalGrid(Grid):
 
 
 class Wish:
-    """A control that wants a stop once a condition holds, and knows since when."""
+    """A control that wants a stop once a condition holds."""
 
     def __init__(self) -> None:
         self.stop_when: Callable[[], bool] = lambda: False
-        self.stop_wanted_at: float | None = None
+        self._stop = False
 
     def desired(self) -> Desired:
-        if self.stop_wanted_at is None and self.stop_when():
-            self.stop_wanted_at = time.monotonic()
-        return "run" if self.stop_wanted_at is None else "stop"
+        self._stop = self._stop or self.stop_when()
+        return "stop" if self._stop else "run"
 
 
 @dataclass(frozen=True)
@@ -107,8 +106,6 @@ class Ending:
     """How `Engine.run` ended."""
 
     error: BaseException | None
-    ended_at: float
-    """On the monotonic clock."""
     processes_left: list[psutil.Process]
     """Alive when `run` returned, though they did not exist before it."""
 
@@ -133,9 +130,22 @@ class RunningEngine:
     def has_ended(self) -> bool:
         return self._ending.done()
 
-    def exchange(self, orders: list[dict[str, str]], *, timeout: float = PATIENCE_SECONDS) -> list[Answer]:
-        """Send an order to each site and return their answers."""
-        return self._ask(lambda: self._exchange(orders, timeout))
+    def exchange(self, orders: list[dict[str, str]], *, time_out: Callable[[], bool] = lambda: False) -> list[Answer]:
+        """Send an order to each site and return their answers.
+
+        Args:
+            time_out: who has not answered once this holds is not waited for any more.
+        """
+
+        def request() -> list[Answer]:
+            with time_out_once(time_out):
+                return self._exchange(orders)
+
+        return self._ask(request)
+
+    def have_answered(self, *sites: int) -> bool:
+        """Whether the answers of these sites have reached the ServerApp."""
+        return all(self.arrivals.arrival(site).exists() for site in sites)
 
     def exchange_until_all_answer(self) -> list[Answer]:
         """Ask every site again and again until all of them serve."""
@@ -159,26 +169,26 @@ class RunningEngine:
     def end_by_stop(self, orders: list[dict[str, str]], *, when: Callable[[], bool]) -> Ending:
         """Have the ServerApp begin an exchange in which the operator wants a stop once `when` holds."""
         self.wish.stop_when = when
-        return self._end_with(lambda: self._exchange(orders, PATIENCE_SECONDS))
+        return self._end_with(lambda: self._exchange(orders))
 
     def _ask(self, request: Callable[[], ResultT]) -> ResultT:
         assert not self.has_ended, self._ending.result()
         outcome: Future[ResultT] = Future()
         self._requests.put((request, outcome))
-        return outcome.result(timeout=2 * PATIENCE_SECONDS)
+        return outcome.result(timeout=PATIENCE_SECONDS)
 
     def _end_with(self, request: Callable[[], Any]) -> Ending:
         self._requests.put((request, None))
-        return self._ending.result(timeout=2 * PATIENCE_SECONDS)
+        return self._ending.result(timeout=PATIENCE_SECONDS)
 
-    def _exchange(self, orders: list[dict[str, str]], timeout: float) -> list[Answer]:
+    def _exchange(self, orders: list[dict[str, str]]) -> list[Answer]:
         nodes = list(self.grid.get_node_ids())
         self.arrivals.expect(nodes)
         messages = [
             Message(RecordDict({"config": ConfigRecord(dict(order))}), node, MessageType.QUERY)
             for node, order in zip(nodes, orders, strict=True)
         ]
-        return self.grid.exchange(messages, task="train", round_number=1, timeout=timeout)
+        return self.grid.exchange(messages, task="train", round_number=1, timeout=PATIENCE_SECONDS)
 
     def _run(self, name: str) -> None:
         error = None
@@ -194,9 +204,8 @@ class RunningEngine:
             )
         except BaseException as raised:
             error = raised
-        ended_at = time.monotonic()
         left = set(psutil.Process().children(recursive=True)) - self._before
-        self._ending.set_result(Ending(error, ended_at, [process for process in left if is_alive(process)]))
+        self._ending.set_result(Ending(error, [process for process in left if is_alive(process)]))
         while not self._requests.empty():
             _, outcome = self._requests.get()
             if outcome is not None:

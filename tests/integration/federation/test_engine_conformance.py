@@ -9,11 +9,13 @@ from pathlib import Path
 
 import psutil
 import pytest
-from running_engine import PATIENCE_SECONDS, SETTING, SITES, Ending, RunningEngine, is_alive
+from running_engine import SETTING, SITES, Ending, RunningEngine, is_alive
 
 from fedforge_runtime.errors import ConfigError, RunStoppedError
 from fedforge_runtime.federation.engines import ENGINES, open_engine
 from fedforge_runtime.federation.grid import Answer
+from tests.hurried_clock import NO_ANSWER
+from tests.patience import PATIENCE_SECONDS
 
 NEEDED_MODULE = {"ray": "ray"}
 
@@ -128,12 +130,12 @@ def test_a_site_that_hangs_is_left_out_at_the_time_out_and_the_others_go_on(engi
     release = engine.folder / "release"
     hanging = {"wait_for": str(release)}
 
-    failed, *others = engine.exchange([hanging, {}, {}], timeout=3)
+    failed, *others = engine.exchange([hanging, {}, {}], time_out=lambda: engine.have_answered(1, 2))
     answers = engine.exchange([{}] * SITES)
     release.touch()
 
     assert failed.message is None
-    assert failed.failure == "no answer within 3 s"
+    assert failed.failure == NO_ANSWER
     assert [config(answer)["partition-id"] for answer in others] == [1, 2]
     assert [config(answer)["partition-id"] for answer in answers] == [0, 1, 2]
 
@@ -141,7 +143,7 @@ def test_a_site_that_hangs_is_left_out_at_the_time_out_and_the_others_go_on(engi
 def test_a_late_answer_is_not_taken_for_the_answer_to_a_later_message(engine: RunningEngine) -> None:
     release = engine.folder / "release-late"
 
-    engine.exchange([{"wait_for": str(release), "echo": "late"}, {}, {}], timeout=1)
+    engine.exchange([{"wait_for": str(release), "echo": "late"}, {}, {}], time_out=lambda: engine.have_answered(1, 2))
     release.touch()
     answers = engine.exchange([{"echo": "present"}] * SITES)
 
@@ -153,10 +155,13 @@ def test_a_time_out_frees_the_workers_of_the_inprocess_engine(inprocess: Running
     started = [inprocess.folder / f"started-{site}" for site in range(SITES)]
     never = str(inprocess.folder / "never")
 
-    hung = inprocess.exchange([{"started": str(path), "wait_for": never} for path in started], timeout=1)
+    hung = inprocess.exchange(
+        [{"started": str(path), "wait_for": never} for path in started],
+        time_out=lambda: all(path.exists() for path in started),
+    )
     answers = inprocess.exchange([{}] * SITES)
 
-    assert [answer.failure for answer in hung] == ["no answer within 1 s"] * SITES
+    assert [answer.failure for answer in hung] == [NO_ANSWER] * SITES
     assert [config(answer)["partition-id"] for answer in answers] == list(range(SITES))
     replaced = {int(path.read_text()) for path in started}
     assert len(replaced) == SITES
@@ -173,7 +178,7 @@ def test_what_the_server_app_raises_is_raised_by_the_inprocess_engine(
     assert_none_is_left(ending)
 
 
-def test_a_stop_in_the_middle_of_work_is_raised_soon_and_leaves_no_process(engines: Engines) -> None:
+def test_a_stop_in_the_middle_of_work_that_never_ends_is_raised_and_leaves_no_process(engines: Engines) -> None:
     engine = engines.running()
     engine.exchange([{}] * SITES)
     started = [engine.folder / f"working-{site}" for site in range(SITES)]
@@ -185,10 +190,6 @@ def test_a_stop_in_the_middle_of_work_is_raised_soon_and_leaves_no_process(engin
     )
 
     assert isinstance(ending.error, RunStoppedError)  # raised by the ServerApp, and so by the engine
-    assert engine.wish.stop_wanted_at is not None
-    seconds = ending.ended_at - engine.wish.stop_wanted_at
-    print(f"{engines.name}: stopped in {seconds:.2f} s")
-    assert seconds < PATIENCE_SECONDS  # the sites' work never ends: only a guard against waiting for it
     assert_none_is_left(ending)
     workers = [int(path.read_text()) for path in started]
     assert not any(psutil.pid_exists(worker) and is_alive(psutil.Process(worker)) for worker in workers)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -21,13 +20,14 @@ from fedforge_runtime.following import follow
 from fedforge_runtime.home import Home
 from fedforge_runtime.remote_control import RemoteControl
 from fedforge_runtime.telemetry.emitter import Emitter
-from fedforge_runtime.telemetry.monitor_client import MonitorAddress
+from fedforge_runtime.telemetry.monitor_client import MonitorAddress, MonitorClient
 from fedforge_runtime.telemetry.outbox import Outbox, OutboxFiles
 from fedforge_runtime.telemetry.reach import MonitorReach
 from monitor.schema import NodeHeartbeat, RunStarted
 from tests.bad_link import BadLink
 from tests.e2e.command import wait_until
 from tests.monitor_process import MonitorProcess, of_server, started
+from tests.patience import PATIENCE_SECONDS
 
 PROBLEM = json.dumps({"error": "this monitor needs its token.", "state": None, "allowed": None}).encode()
 NOT_FOUND = json.dumps({"error": "there is no run here.", "state": None, "allowed": None}).encode()
@@ -92,6 +92,15 @@ def command(client: httpx.Client, run_id: str, name: str) -> None:
 
 def beat(emitter: Emitter) -> None:
     emitter.emit(NodeHeartbeat, round_number=0, node_id="client-0")
+
+
+@pytest.fixture
+def answers_may_take_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who waits for one that does not come does not end within a test's patience."""
+    defaults = MonitorClient.__init__.__kwdefaults__
+    assert defaults is not None
+    monkeypatch.setitem(defaults, "patience", 2 * PATIENCE_SECONDS)
+    monkeypatch.setattr("fedforge_runtime.remote_control._ANSWER_SECONDS", 2 * PATIENCE_SECONDS)
 
 
 def struck(link: BadLink, times: int) -> None:
@@ -222,6 +231,7 @@ def test_a_line_that_alone_is_too_big_is_kept_aside_and_said_and_the_rest_arrive
     assert said[-1].startswith(f"3 events were refused by the monitor and are kept in {files.refused}; the first")
 
 
+@pytest.mark.usefixtures("answers_may_take_for_ever")
 @pytest.mark.parametrize("strike", ["stall", "asked to wait"])
 def test_the_end_of_a_run_waits_for_no_answer(
     link: BadLink, reach: MonitorReach, said: list[str], files: OutboxFiles, strike: str
@@ -242,13 +252,12 @@ def test_the_end_of_a_run_waits_for_no_answer(
             struck(link, 2)
             raise RunStoppedError("stopped.")
 
-    ending = threading.Thread(target=stop)
+    ending = threading.Thread(target=stop, daemon=True)
     ending.start()
     struck(link, 2)
-    asked = time.monotonic()
-    ending.join(60)
+    ending.join(PATIENCE_SECONDS)
 
-    assert time.monotonic() - asked < 10  # an answer may take 30 s, and was to take an hour
+    assert not ending.is_alive()
     assert "fedforge events import left" in said[-1]
 
 
@@ -268,7 +277,7 @@ def test_an_agent_goes_on_after_a_request_of_its_was_refused(
     link.answer(421, {}, PROBLEM, content_type="application/json")
     struck(link, 1)
     link.pass_on()
-    serving.join(60)
+    serving.join(PATIENCE_SECONDS)
 
     assert not serving.is_alive()
     assert client.get("/api/runs/elsewhere").json()["state"] == "failed"
@@ -276,6 +285,7 @@ def test_an_agent_goes_on_after_a_request_of_its_was_refused(
     assert "unreachable since" in said[0]
 
 
+@pytest.mark.usefixtures("answers_may_take_for_ever")
 def test_an_agent_that_waits_for_an_answer_hears_that_it_shall_end(
     link: BadLink, said: list[str], tmp_path: Path
 ) -> None:
@@ -285,10 +295,9 @@ def test_an_agent_that_waits_for_an_answer_hears_that_it_shall_end(
     serving.start()
     struck(link, 1)
     claimant.stop.set()
-    asked = time.monotonic()
-    serving.join(60)
+    serving.join(PATIENCE_SECONDS)
 
-    assert time.monotonic() - asked < 10  # an answer may take 30 s
+    assert not serving.is_alive()
 
 
 def test_a_claim_outlasts_what_a_proxy_answers_so_that_no_second_attempt_is_claimed(
@@ -324,7 +333,7 @@ def test_a_claim_that_is_told_to_wait_waits(client: httpx.Client, link: BadLink)
     taking.start()
     struck(link, 1)
     link.pass_on()
-    taking.join(60)
+    taking.join(PATIENCE_SECONDS)
     claim.release("patient")
 
     assert [each.attempt for each in taken] == [1]
@@ -343,7 +352,7 @@ def test_who_watches_a_run_goes_on_after_an_outage(client: httpx.Client, link: B
     events = [of_server("watched", 2, "run_failed", reason="a test")]
     assert client.post("/api/events", json={"events": events}).is_success
     link.pass_on()
-    watching.join(60)
+    watching.join(PATIENCE_SECONDS)
 
     assert said[-1] == "watched is failed: a test"
     assert sum("run_failed" in text for text in said) == 1

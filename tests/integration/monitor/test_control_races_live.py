@@ -9,7 +9,8 @@ from typing import Any
 
 import httpx
 
-from tests.monitor_process import PATIENCE_SECONDS, MonitorProcess, of_server, started
+from tests.monitor_process import MonitorProcess, of_server, started
+from tests.patience import PATIENCE_SECONDS
 
 MANY = 8
 ROUNDS = 10

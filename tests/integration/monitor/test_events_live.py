@@ -10,6 +10,7 @@ import httpx
 from websockets.sync.client import connect
 
 from tests.monitor_process import MonitorProcess, event_of, of_server, started
+from tests.patience import PATIENCE_SECONDS
 
 
 def send(client: httpx.Client, *events: object) -> list[dict[str, object]]:
@@ -125,13 +126,13 @@ def test_a_snapshot_and_the_stream_after_its_cursor_miss_nothing(monitor: Monito
         send(client, event_of("followed", 1))
         seen: list[int] = []
         address = f"{monitor.url.replace('http', 'ws')}/api/stream?run_id=followed&after={cursor}"
-        with connect(address, proxy=None) as socket:
-            hello = json.loads(socket.recv(timeout=60))
+        with connect(address, proxy=None, open_timeout=PATIENCE_SECONDS) as socket:
+            hello = json.loads(socket.recv(timeout=PATIENCE_SECONDS))
             assert (hello["type"], hello["last_seq"]) == ("hello", 2)
             sender = threading.Thread(target=lambda: [send(client, event_of("followed", n)) for n in range(2, 40)])
             sender.start()
             while len(seen) < 39:
-                frame = json.loads(socket.recv(timeout=60))
+                frame = json.loads(socket.recv(timeout=PATIENCE_SECONDS))
                 if frame["type"] == "events":
                     seen += [each["seq"] for each in frame["events"]]
             sender.join()
@@ -142,8 +143,12 @@ def test_a_snapshot_and_the_stream_after_its_cursor_miss_nothing(monitor: Monito
 def test_a_reader_from_another_database_is_told_to_begin_again(monitor: MonitorProcess) -> None:
     with monitor.client() as client:
         send(client, started("young"))
-    with connect(f"{monitor.url.replace('http', 'ws')}/api/stream?run_id=young&after=900", proxy=None) as socket:
-        frames = [json.loads(socket.recv(timeout=60)) for _ in range(2)]
+    with connect(
+        f"{monitor.url.replace('http', 'ws')}/api/stream?run_id=young&after=900",
+        proxy=None,
+        open_timeout=PATIENCE_SECONDS,
+    ) as socket:
+        frames = [json.loads(socket.recv(timeout=PATIENCE_SECONDS)) for _ in range(2)]
 
     assert [frame["type"] for frame in frames] == ["hello", "resync"]
     assert frames[1]["after"] == 1

@@ -21,10 +21,11 @@ import httpx
 import psutil
 import pytest
 from websockets.exceptions import ConnectionClosed
-from websockets.sync.client import connect
+from websockets.sync.client import ClientConnection, connect
 
 from tests.e2e.command import wait_until
 from tests.monitor_process import MonitorProcess, event_of, started
+from tests.patience import PATIENCE_SECONDS
 
 _NO_LIMIT = (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
 
@@ -115,7 +116,7 @@ def test_a_database_that_may_not_be_written_is_refused_at_the_start(tmp_path: Pa
     before = monitor.database.read_bytes()
     with read_only(tmp_path):
         command = [sys.executable, "-m", "monitor", "--home", str(tmp_path), "--port", "0"]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=False)
 
     assert done.returncode != 0
     assert f"the database {monitor.database} cannot be used" in done.stderr
@@ -136,8 +137,8 @@ def test_a_run_whose_clock_is_an_hour_off_is_not_lost_and_its_events_keep_both_t
 
         assert datetime.fromisoformat(kept_event["event"]["ts"]) == datetime.fromisoformat(theirs)
         assert before <= datetime.fromisoformat(kept_event["received_at"]) <= datetime.now(UTC)
-        assert run["state"] == "running"
-        assert run["silent_seconds"] < 60
+        assert run["silent_seconds"] < 1800
+        assert run["state"] == "running" or run["silent_seconds"] > 3
         wait_until(lambda: state(client, "off") == "lost", "lost, by the monitor's clock")
 
 
@@ -199,21 +200,27 @@ def test_readers_that_take_nothing_hold_nobody_up_are_cut_off_and_cost_no_memory
             connection.close()
 
 
+def take_all(reader: ClientConnection, seen: list[int]) -> None:
+    """What comes, until the last event or the end of the connection."""
+    with suppress(ConnectionClosed):
+        while not seen or seen[-1] < 30_001:
+            frame = json.loads(reader.recv(timeout=PATIENCE_SECONDS))
+            seen += [each["seq"] for each in frame.get("events", [])]
+
+
 def test_a_reader_that_was_cut_off_goes_on_from_its_cursor(tmp_path: Path) -> None:
     with MonitorProcess(tmp_path, "--patience", "1") as monitor, monitor.client() as client:
         assert accepted(send(client, event_of("flood", 1)))
         address = f"{monitor.url.replace('http', 'ws')}/api/stream?run_id=flood&after="
         seen: list[int] = []
-        with connect(f"{address}0", proxy=None, max_queue=1) as reader:
+        with connect(f"{address}0", proxy=None, max_queue=1, open_timeout=PATIENCE_SECONDS) as reader:
             flood(client, 30_000, first=2)
             wait_until(lambda: monitor.connections() <= 1, "the end of its connection")
-            with suppress(ConnectionClosed):
-                while True:
-                    seen += [each["seq"] for each in json.loads(reader.recv(timeout=60)).get("events", [])]
+            take_all(reader, seen)
         cut_at = len(seen)
-        with connect(f"{address}{seen[-1]}", proxy=None) as reader:
-            while seen[-1] < 30_001:
-                seen += [each["seq"] for each in json.loads(reader.recv(timeout=60)).get("events", [])]
+        while seen[-1] < 30_001:  # a machine that is busy may keep this reader away for so long too
+            with connect(f"{address}{seen[-1]}", proxy=None, open_timeout=PATIENCE_SECONDS) as reader:
+                take_all(reader, seen)
 
     assert cut_at < 30_001
     assert seen == list(range(1, 30_002))
@@ -222,7 +229,7 @@ def test_a_reader_that_was_cut_off_goes_on_from_its_cursor(tmp_path: Path) -> No
 def test_a_sender_that_stops_in_the_middle_is_given_up_and_nothing_of_it_is_kept(tmp_path: Path) -> None:
     with MonitorProcess(tmp_path, "--patience", "1") as monitor, monitor.client() as client:
         half = silent_socket(monitor, _HALF_A_BODY)
-        half.settimeout(60)
+        half.settimeout(PATIENCE_SECONDS)
         answer = ""
         while not answer.endswith("}"):
             answer += half.recv(4096).decode()

@@ -13,6 +13,7 @@ from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
 from tests.monitor_process import MonitorProcess, event_of
+from tests.patience import PATIENCE_SECONDS
 
 
 @pytest.fixture(scope="module")
@@ -46,13 +47,13 @@ def test_another_page_cannot_read_the_stream(monitor: MonitorProcess) -> None:
     address = f"{monitor.url.replace('http', 'ws')}/api/stream?run_id=any"
     with (
         pytest.raises(InvalidStatus),
-        connect(address, origin="https://evil.example", proxy=None),  # type: ignore[arg-type]
+        connect(address, origin="https://evil.example", proxy=None, open_timeout=PATIENCE_SECONDS),  # type: ignore[arg-type]
     ):
         pass
 
 
 def test_without_the_token_nothing_is_shown_or_taken(locked: MonitorProcess) -> None:
-    with httpx.Client(base_url=locked.url, trust_env=False) as stranger:
+    with httpx.Client(base_url=locked.url, trust_env=False, timeout=PATIENCE_SECONDS) as stranger:
         for answer in (
             stranger.get("/api/runs"),
             stranger.post("/api/events", json={"events": [event_of("any", 1)]}),
@@ -78,7 +79,12 @@ def test_who_comes_through_a_proxy_on_this_machine_is_not_this_machine(
     assert client.get("/metrics").is_success
     with (
         pytest.raises(InvalidStatus),
-        connect(f"{monitor.url.replace('http', 'ws')}/api/stream?run_id=any", additional_headers=forwarded, proxy=None),
+        connect(
+            f"{monitor.url.replace('http', 'ws')}/api/stream?run_id=any",
+            additional_headers=forwarded,
+            proxy=None,
+            open_timeout=PATIENCE_SECONDS,
+        ),
     ):
         pass
     with locked.client() as known:
@@ -91,7 +97,7 @@ def test_a_monitor_beyond_this_machine_needs_a_token(tmp_path: Path, reach: tupl
         [sys.executable, "-m", "monitor", "--home", str(tmp_path), *reach, "--port", "0"],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE_SECONDS,
         env={"PATH": "/usr/bin:/bin"},
     )
 

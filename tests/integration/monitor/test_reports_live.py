@@ -8,6 +8,7 @@ import httpx
 import pytest
 
 from tests.monitor_process import MonitorProcess
+from tests.patience import PATIENCE_SECONDS
 
 KEY = "0123456789abcdef0123"
 
@@ -45,6 +46,7 @@ def test_nothing_else_of_the_home_is_reached(client: httpx.Client, path: str) ->
 def test_with_a_token_reports_need_it(tmp_path: Path) -> None:
     write_report(tmp_path / "runs" / "secret", "<p>secret")
     with MonitorProcess(tmp_path, token="a secret") as monitor:
-        assert httpx.get(f"{monitor.url}/api/runs/secret/report", trust_env=False).status_code == 401
+        answer = httpx.get(f"{monitor.url}/api/runs/secret/report", trust_env=False, timeout=PATIENCE_SECONDS)
+        assert answer.status_code == 401
         with monitor.client() as client:
             assert client.get("/api/runs/secret/report").is_success

@@ -12,13 +12,14 @@ import httpx
 from websockets.sync.client import connect
 
 from tests.monitor_process import MonitorProcess, event_of, of_server, started
+from tests.patience import PATIENCE_SECONDS
 
 _TABLES = ("run", "event", "emitter", "node", "command")
 
 
 def prune(home: Path, *options: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "monitor", "prune", "--home", str(home), *options]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=False)
 
 
 def take(client: httpx.Client, *events: object) -> None:
@@ -27,7 +28,7 @@ def take(client: httpx.Client, *events: object) -> None:
 
 
 def age(monitor: MonitorProcess, run_id: str, days: int) -> None:
-    with sqlite3.connect(monitor.database, timeout=30) as database:
+    with sqlite3.connect(monitor.database, timeout=PATIENCE_SECONDS) as database:
         database.execute(
             "UPDATE run SET last_event_at = strftime('%Y-%m-%dT%H:%M:%f000+00:00', 'now', ?) WHERE run_id = ?",
             (f"-{days} days", run_id),
@@ -35,7 +36,7 @@ def age(monitor: MonitorProcess, run_id: str, days: int) -> None:
 
 
 def runs_in(monitor: MonitorProcess, table: str) -> set[str]:
-    with sqlite3.connect(monitor.database, timeout=30) as database:
+    with sqlite3.connect(monitor.database, timeout=PATIENCE_SECONDS) as database:
         return {row[0] for row in database.execute(f"SELECT DISTINCT run_id FROM {table}")}
 
 
@@ -76,13 +77,13 @@ def test_a_forgotten_run_can_be_loaded_again_and_readers_begin_anew(tmp_path: Pa
         take(client, events[0])
 
         address = f"{monitor.url.replace('http', 'ws')}/api/stream?run_id=again&after=3"
-        with connect(address, proxy=None) as socket:
-            assert json.loads(socket.recv(timeout=60))["type"] == "hello"
-            assert json.loads(socket.recv(timeout=60))["type"] == "resync"
+        with connect(address, proxy=None, open_timeout=PATIENCE_SECONDS) as socket:
+            assert json.loads(socket.recv(timeout=PATIENCE_SECONDS))["type"] == "hello"
+            assert json.loads(socket.recv(timeout=PATIENCE_SECONDS))["type"] == "resync"
             take(client, *events[1:])
             received: list[int] = []
             while len(received) < 2:
-                frame = json.loads(socket.recv(timeout=60))
+                frame = json.loads(socket.recv(timeout=PATIENCE_SECONDS))
                 received += [each["seq"] for each in frame.get("events", [])]
         kept = [json.loads(line)["event_id"] for line in client.get("/api/runs/again/export").text.splitlines()]
 

@@ -15,6 +15,7 @@ from websockets.sync.client import connect
 
 from tests.chaos.monitor_trial import run_trial
 from tests.monitor_process import MonitorProcess, event_of
+from tests.patience import PATIENCE_SECONDS
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -28,7 +29,7 @@ def test_kill_9_loses_nothing_that_was_acknowledged_and_nothing_of_a_run(tmp_pat
 
 def run_monitor(home: Path) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "monitor", "--home", str(home), "--port", "0"]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=False)
 
 
 def test_a_second_monitor_of_the_same_home_is_refused(monitor: MonitorProcess) -> None:
@@ -85,11 +86,11 @@ def test_a_monitor_that_is_asked_to_end_says_good_bye_to_who_reads(tmp_path: Pat
         with monitor.client() as client:
             client.post("/api/events", json={"events": [event_of("followed", 1)]})
         address = f"{monitor.url.replace('http', 'ws')}/api/stream?run_id=followed&after=1"
-        with connect(address, proxy=None) as socket:
-            assert json.loads(socket.recv(timeout=60))["type"] == "hello"
+        with connect(address, proxy=None, open_timeout=PATIENCE_SECONDS) as socket:
+            assert json.loads(socket.recv(timeout=PATIENCE_SECONDS))["type"] == "hello"
             monitor.end()
             with pytest.raises(ConnectionClosed) as closed:
-                socket.recv(timeout=60)
+                socket.recv(timeout=PATIENCE_SECONDS)
 
     assert closed.value.rcvd is not None
     assert closed.value.rcvd.code == 1001

@@ -20,10 +20,7 @@ from fedforge_runtime.federation.superlink.fleet import FleetConnection, LinkAwa
 from fedforge_runtime.federation.superlink.identity import node_identity
 from fedforge_runtime.telemetry.emitter import Emitter
 from tests.bad_link import BadLink
-
-FLOWERS_OWN_SECONDS = 30.0
-"""What one of Flower's requests waits for an answer."""
-GUARD_SECONDS = 180.0
+from tests.patience import PATIENCE_SECONDS
 
 
 class Wish:
@@ -52,7 +49,7 @@ def test_a_stop_is_heard_by_a_run_whose_superlink_does_not_answer(when: str, lin
             ):
                 grid = RunGrid(inner, control=wish, emitter=emitter, sites=[0, 1])
                 connecting.set()
-                grid.discover(2, timeout=600)
+                grid.discover(2, timeout=PATIENCE_SECONDS)
         except BaseException as error:
             caught.append(error)
         finally:
@@ -64,16 +61,15 @@ def test_a_stop_is_heard_by_a_run_whose_superlink_does_not_answer(when: str, lin
         thread = threading.Thread(target=run, args=(LinkAddress("127.0.0.1", between.port),), daemon=True)
         thread.start()
         if when == "while its nodes connect":
-            assert connecting.wait(GUARD_SECONDS)
+            assert connecting.wait(PATIENCE_SECONDS)
             between.stall()
         struck(between)
+        asking = [each for each in threading.enumerate() if each.name == "call"]
         wish.wish = "stop"
-        told_at = time.monotonic()
-        assert ended.wait(GUARD_SECONDS)
-        heard = time.monotonic() - told_at
+        assert ended.wait(PATIENCE_SECONDS)
+        assert any(each.is_alive() for each in asking), "it has waited until Flower gave the request up"
 
     assert [type(error) for error in caught] == [RunStoppedError]
-    assert heard < FLOWERS_OWN_SECONDS / 2
 
 
 @pytest.fixture
@@ -128,7 +124,7 @@ def test_a_run_says_that_something_else_answers_in_its_superlinks_place(between:
 
 def struck(between: BadLink) -> None:
     """Wait until the run has met the fault."""
-    deadline = time.monotonic() + GUARD_SECONDS
+    deadline = time.monotonic() + PATIENCE_SECONDS
     while not between.struck:
         assert time.monotonic() < deadline
         time.sleep(0.01)

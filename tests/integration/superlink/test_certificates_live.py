@@ -23,9 +23,9 @@ from fedforge_runtime.clock import monotonic
 from fedforge_runtime.federation.superlink.address import free_port
 from fedforge_runtime.federation.superlink.certificates import CertificateFolder, make_certificates
 from fedforge_runtime.lifeline import TiedProcess
+from tests.patience import PATIENCE_SECONDS
 
 REGISTERED, UNREGISTERED = 0, 1
-DEADLINE_SECONDS = 60.0
 POLL_SECONDS = 0.05
 
 
@@ -47,7 +47,7 @@ class SecuredLink:
 
     def refusal(self, name: str) -> tuple[int, str]:
         """Exit code and log of a node that ended by itself."""
-        code = self.nodes[name].wait(DEADLINE_SECONDS)
+        code = self.nodes[name].wait(PATIENCE_SECONDS)
         return code, (self.folder / f"{name}.log").read_text()
 
 
@@ -117,8 +117,8 @@ def control_client(port: int, certificates: CertificateFolder) -> Any:
 def wait_until_healthy(superlink: TiedProcess, port: int, certificates: CertificateFolder) -> None:
     context = ssl.create_default_context(cafile=certificates.ca)
     context.verify_flags |= ssl.VERIFY_X509_STRICT
-    deadline = monotonic() + DEADLINE_SECONDS
-    with httpx.Client(verify=context) as client:
+    deadline = monotonic() + PATIENCE_SECONDS
+    with httpx.Client(verify=context, timeout=PATIENCE_SECONDS) as client:
         while True:
             assert superlink.poll() is None, "the SuperLink ended"
             try:
@@ -130,7 +130,7 @@ def wait_until_healthy(superlink: TiedProcess, port: int, certificates: Certific
 
 
 def test_a_node_with_a_registered_key_is_let_in(link: SecuredLink) -> None:
-    deadline = monotonic() + DEADLINE_SECONDS
+    deadline = monotonic() + PATIENCE_SECONDS
     while link.known_nodes()[link.node_id] != "online":
         assert link.nodes["registered"].poll() is None, "the node ended"
         assert monotonic() < deadline, "the node is not online in time"

@@ -15,7 +15,7 @@ import psutil
 import pytest
 
 from fedforge_runtime.errors import RunFailedError
-from fedforge_runtime.federation.superlink import flower
+from fedforge_runtime.federation.superlink import flower, link_process
 from fedforge_runtime.federation.superlink.address import LinkAddress, free_port
 from fedforge_runtime.federation.superlink.certificates import CertificateFolder, load_node_key, make_certificates
 from fedforge_runtime.federation.superlink.driver import control_client, node_states
@@ -23,8 +23,7 @@ from fedforge_runtime.federation.superlink.fleet import FleetConnection, LinkAwa
 from fedforge_runtime.federation.superlink.identity import node_identity
 from fedforge_runtime.federation.superlink.link_process import LinkProcess
 from fedforge_runtime.federation.superlink.registration import register_nodes
-
-PATIENCE_SECONDS = 30.0
+from tests.patience import PATIENCE_SECONDS
 
 
 @pytest.fixture(scope="module")
@@ -160,6 +159,30 @@ def test_a_superlink_ends_and_its_folder_goes_when_its_owner_is_killed(tmp_path:
     link.wait(PATIENCE_SECONDS)
 
     assert not folder.exists()
+
+
+@pytest.fixture
+def starting_link(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[LinkProcess]:
+    """A SuperLink that has just been started, and that hangs when it does nothing for a second."""
+    monkeypatch.setattr(link_process, "_STALLED_SECONDS", 1.0)
+    link = LinkProcess(LinkAddress("127.0.0.1", free_port()), tmp_path)
+    link.start()
+    yield link
+    link.end()
+
+
+def test_a_superlink_that_is_slow_to_start_is_waited_for(starting_link: LinkProcess) -> None:
+    starting_link.wait_until_ready()
+
+    assert starting_link.answers()
+
+
+def test_a_superlink_that_hangs_while_it_starts_is_given_up(starting_link: LinkProcess) -> None:
+    assert starting_link.process_id is not None
+    psutil.Process(starting_link.process_id).suspend()
+
+    with pytest.raises(RunFailedError, match="does not answer and has done nothing for"):
+        starting_link.wait_until_ready()
 
 
 def test_a_superlink_that_cannot_start_says_why(tmp_path: Path) -> None:

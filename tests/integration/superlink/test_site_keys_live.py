@@ -26,8 +26,8 @@ from fedforge_runtime.federation.superlink.fleet import FleetConnection, NodeRef
 from fedforge_runtime.federation.superlink.link_process import LinkProcess
 from fedforge_runtime.federation.superlink.registration import number_sites, register_nodes
 from fedforge_runtime.telemetry.emitter import Emitter, read_events
-
-CONNECT_SECONDS = 180.0
+from tests.hurried_clock import time_out_once
+from tests.patience import PATIENCE_SECONDS
 
 
 @pytest.fixture
@@ -98,10 +98,11 @@ def test_a_node_that_names_a_site_whose_key_it_has_not_is_refused(
         emitter = stack.enter_context(Emitter(log, run_id="run", role="server"))
         grid = RunGrid(inner, control=AlwaysRun(), emitter=emitter, sites=[0, 1])
 
-        grid.discover(2, timeout=CONNECT_SECONDS)
+        grid.discover(2, timeout=PATIENCE_SECONDS)
         nodes = list(grid.get_node_ids())
-        with pytest.raises(RunFailedError, match="missing: site 2"):
-            RunGrid(inner, control=AlwaysRun(), emitter=emitter, sites=[0, 2]).discover(2, timeout=3)
+        of_others = RunGrid(inner, control=AlwaysRun(), emitter=emitter, sites=[0, 2])
+        with time_out_once(lambda: of_others.clients == [0]), pytest.raises(RunFailedError, match="missing: site 2"):
+            of_others.discover(2, timeout=PATIENCE_SECONDS)
 
     assert nodes == [each.node_id for each in true]
     [told] = read_events(log)

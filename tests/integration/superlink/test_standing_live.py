@@ -22,8 +22,8 @@ from fedforge_runtime.federation.superlink.executor import ServerAppExecutor
 from fedforge_runtime.federation.superlink.link_process import LinkProcess
 from fedforge_runtime.federation.superlink.standing import FederationState, read_federation
 from fedforge_runtime.home import Home
+from tests.patience import PATIENCE_SECONDS
 
-GUARD_SECONDS = 180.0
 OWNER = """
 import signal, sys
 from pathlib import Path
@@ -33,7 +33,7 @@ from fedforge_runtime.home import Home
 
 if __name__ == "__main__":
     # What a start may take in one go, from then on.
-    signal.signal(signal.SIGUSR1, lambda *_: setattr(link_process, "_START_SECONDS", 1.0))
+    signal.signal(signal.SIGUSR1, lambda *_: setattr(link_process, "_STALLED_SECONDS", 1.0))
     home = Home(Path(sys.argv[1]))
     StandingFederation(StandingSpec("127.0.0.1", int(sys.argv[2]), nodes=0), home).serve()
 """
@@ -58,7 +58,7 @@ def owner(home: Home, tmp_path: Path) -> Iterator[psutil.Process]:
     finally:
         process.terminate()
         try:
-            process.wait(GUARD_SECONDS)
+            process.wait(PATIENCE_SECONDS)
         finally:
             process.kill()
 
@@ -149,10 +149,10 @@ def status_where(address: LinkAddress, run_id: int, wanted: Callable[[Any], bool
 
 
 def wait_until(condition: Callable[[], Any]) -> Any:
-    deadline = time.monotonic() + GUARD_SECONDS
+    deadline = time.monotonic() + PATIENCE_SECONDS
     while time.monotonic() < deadline:
         value = condition()
         if value:
             return value
         time.sleep(0.05)
-    raise AssertionError(f"it did not happen within {GUARD_SECONDS:g} s")
+    raise AssertionError(f"it did not happen within {PATIENCE_SECONDS:g} s")

@@ -21,6 +21,7 @@ from fedforge_runtime.data.catalogue import official_archive
 from fedforge_runtime.data.download import UnreachableError, official_file, part_of, refuse_if_altered
 from fedforge_runtime.errors import DataError, StorageError
 from fedforge_runtime.home import Home
+from tests.patience import PATIENCE_SECONDS
 
 
 def fetch(home: Home, notices: list[str] | None = None) -> Path:
@@ -173,7 +174,7 @@ def test_a_part_outlives_kill_9(publisher: Any, home: Home) -> None:
     def hold_the_second() -> None:
         if publisher.ranges[-1][0]:  # the first half is with the child then
             arrived.set()
-            go_on.wait(60)
+            go_on.wait(PATIENCE_SECONDS)
 
     publisher.on_transfer = hold_the_second
     code = (
@@ -187,7 +188,7 @@ def test_a_part_outlives_kill_9(publisher: Any, home: Home) -> None:
         [sys.executable, "-c", code, home.root, publisher.url, medmnist.INFO["bloodmnist"]["MD5"]],
         stdout=subprocess.DEVNULL,
     )
-    assert arrived.wait(60)
+    assert arrived.wait(PATIENCE_SECONDS)
     child.kill()
     child.wait()
     go_on.set()
@@ -201,7 +202,7 @@ def test_a_part_outlives_kill_9(publisher: Any, home: Home) -> None:
 
 def test_a_transfer_that_stands_still_is_given_up(publisher: Any, home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     released = threading.Event()
-    publisher.on_transfer = lambda: released.wait(30)
+    publisher.on_transfer = lambda: released.wait(PATIENCE_SECONDS)
     monkeypatch.setattr(download, "SILENCE_SECONDS", 0.2)
     with pytest.raises(UnreachableError, match="timed out"):
         fetch(home)
@@ -240,7 +241,7 @@ def test_an_interrupt_stays_an_interrupt(publisher: Any, home: Home) -> None:
 
     def interrupt() -> None:
         os.kill(os.getpid(), signal.SIGINT)
-        released.wait(30)  # so that it comes in the middle of the transfer
+        released.wait(PATIENCE_SECONDS)  # so that it comes in the middle of the transfer
 
     publisher.on_transfer = interrupt
     with pytest.raises(KeyboardInterrupt):

@@ -31,6 +31,7 @@ from fedforge_runtime.federation.superlink.certificates import (
     open_certificates,
     subject_names,
 )
+from tests.patience import PATIENCE_SECONDS
 
 LABELS = st.from_regex(r"\A[a-z0-9_]([a-z0-9_-]{0,20}[a-z0-9_])?\Z")
 DNS_NAMES = st.lists(LABELS, min_size=1, max_size=4).filter(lambda labels: not labels[-1].isdigit()).map(".".join)
@@ -86,7 +87,7 @@ def server_port(made: CertificateFolder) -> Iterator[int]:
             secured.sendall(b"hello")
 
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        listener.settimeout(10)
+        listener.settimeout(PATIENCE_SECONDS)
         thread = threading.Thread(target=serve, args=(listener,))
         thread.start()
         yield listener.getsockname()[1]
@@ -95,7 +96,7 @@ def server_port(made: CertificateFolder) -> Iterator[int]:
 
 def greeting(port: int, context: ssl.SSLContext, name: str) -> bytes:
     with (
-        socket.create_connection(("127.0.0.1", port), timeout=10) as connection,
+        socket.create_connection(("127.0.0.1", port), timeout=PATIENCE_SECONDS) as connection,
         context.wrap_socket(connection, server_hostname=name) as secured,
     ):
         return secured.recv(5)

@@ -62,18 +62,15 @@ def test_a_phase_waits_for_the_accepted_model_of_the_one_before() -> None:
         assert {key for key in parents if key.path[-1] == "global_model"} == accepted
 
 
-def test_loading_them_costs_little_and_loads_nothing_heavy() -> None:
+def test_loading_them_loads_nothing_heavy() -> None:
     code = (
-        "import time, sys; import fedforge_pipelines.definitions; "
-        "print(time.process_time(), *sorted({name.partition('.')[0] for name in sys.modules}))"
+        "import sys; import fedforge_pipelines.definitions; "
+        "print(*sorted({name.partition('.')[0] for name in sys.modules}))"
     )
-    seconds = []
-    for _ in range(3):
-        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-        cpu, *modules = done.stdout.split()
-        seconds.append(float(cpu))
-        assert set(modules).isdisjoint(HEAVY)
-    assert min(seconds) <= 1.2  # of the processor, which other work does not count in
+
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    assert set(done.stdout.split()).isdisjoint(HEAVY)
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ import pytest
 from fedforge_pipelines import up
 from fedforge_runtime.errors import FedForgeError
 from fedforge_runtime.processes.ownership import owning
+from tests.patience import PATIENCE_SECONDS
 
 WAITING = """
 import sys
@@ -59,7 +60,7 @@ def test_down_takes_a_process_that_is_gone_meanwhile_for_ended(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     gone = subprocess.Popen([sys.executable, "-c", ""])
-    gone.wait(60)
+    gone.wait(PATIENCE_SECONDS)
     write_state(tmp_path, gone.pid)
     with owning(tmp_path / "up" / ".lock"):
         up.down(tmp_path)

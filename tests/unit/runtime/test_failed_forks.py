@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
@@ -9,11 +10,13 @@ from pathlib import Path
 
 import pytest
 
+from fedforge_runtime.processes import ProcessStartError
+from fedforge_runtime.processes.template import starting
+from tests.patience import PATIENCE_SECONDS
 from tests.unit.runtime.failing_fork import EXHAUSTED
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only on Linux are workers forked from a template")
 
-_LIMIT_SECONDS = 180.0
 _BEGIN = """
 import sys, time
 from pathlib import Path
@@ -26,7 +29,7 @@ from fedforge_runtime.processes.template import _preloaded as template_modules
 
 def fails(outcome, kind):
     try:
-        outcome.result(timeout=60)
+        outcome.result()
     except kind as error:
         return str(error)
     raise AssertionError("it has not failed")
@@ -47,23 +50,23 @@ _ONE_IS_LEFT = """
         print(fails(pool.submit(pool_tasks.die), WorkerDiedError))
         queued = [pool.submit(pool_tasks.process_id) for _ in range(3)]
         (folder / "release").touch()
-        ours = busy.result(timeout=60)
-        assert {each.result(timeout=60) for each in queued} == {ours}, "the worker that is left takes them"
+        ours = busy.result()
+        assert {each.result() for each in queued} == {ours}, "the worker that is left takes them"
         exhausted.unlink()
         more = set()
         while len(more) < 2:
-            more |= {each.result(timeout=60) for each in [pool.submit(pool_tasks.process_id) for _ in range(2)]}
+            more |= {each.result() for each in [pool.submit(pool_tasks.process_id) for _ in range(2)]}
         assert forkserver._forkserver._forkserver_pid == template
     print("both workers are there again")
 """
 _NONE_IS_LEFT = """
     with WorkerPool(1) as pool:
-        assert pool.submit(pool_tasks.double, 2).result(timeout=60) == 4
+        assert pool.submit(pool_tasks.double, 2).result() == 4
         exhausted.touch()
         print(fails(pool.submit(pool_tasks.die), WorkerDiedError))
         print(fails(pool.submit(pool_tasks.double, 2), ProcessStartError))
         exhausted.unlink()
-        print(pool.submit(pool_tasks.double, 3).result(timeout=60))
+        print(pool.submit(pool_tasks.double, 3).result())
 """
 
 
@@ -73,6 +76,20 @@ def test_a_fork_that_fails_ends_the_task_of_the_dead_worker_and_the_others_go_on
     assert died.startswith("a worker process ended before its task did")
     assert "no worker process can be started: the system started none" in died
     assert again == "both workers are there again"
+
+
+@pytest.mark.parametrize(
+    "sight",
+    [
+        EOFError(),
+        BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE)),
+        ConnectionResetError(errno.ECONNRESET, os.strerror(errno.ECONNRESET)),
+    ],
+    ids=lambda sight: type(sight).__name__,
+)
+def test_whenever_a_template_hangs_up_that_cannot_fork_the_reason_is_the_same(sight: Exception) -> None:
+    with pytest.raises(ProcessStartError, match="the system started none, as when memory"), starting():
+        raise sight
 
 
 def test_without_any_worker_a_task_ends_with_the_reason_and_the_next_one_tries_again(tmp_path: Path) -> None:
@@ -93,7 +110,7 @@ def run(code: str, folder: Path) -> list[str]:
         env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[3]), EXHAUSTED: str(exhausted)},
         capture_output=True,
         text=True,
-        timeout=_LIMIT_SECONDS,
+        timeout=PATIENCE_SECONDS,
         check=False,
     )
     assert done.returncode == 0, done.stderr

@@ -11,6 +11,8 @@ import sys
 
 import pytest
 
+from tests.patience import PATIENCE_SECONDS
+
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only on Linux are workers forked from a template")
 
 
@@ -25,7 +27,7 @@ def test_the_fork_server_keeps_its_process_id_under_the_private_name_that_is_use
         "process = psutil.Process(server._forkserver_pid)\n"
         "assert process.ppid() == psutil.Process().pid\n"
         "process.kill()\n"
-        "print('ended', process.wait(timeout=30) is not None)\n"
+        "print('ended', process.wait() is not None)\n"
     )
 
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
@@ -48,7 +50,8 @@ def test_the_template_is_gone_as_soon_as_the_command_is() -> None:
 
     processes = [int(word) for word in done.stdout.split()]
     assert processes
-    _, alive = psutil.wait_procs([psutil.Process(each) for each in processes if psutil.pid_exists(each)], timeout=60)
+    left = [psutil.Process(each) for each in processes if psutil.pid_exists(each)]
+    _, alive = psutil.wait_procs(left, timeout=PATIENCE_SECONDS)
     assert alive == []
 
 

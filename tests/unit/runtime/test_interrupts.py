@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.patience import PATIENCE_SECONDS
+
 PROGRAM = """
 import signal, sys
 from fedforge_runtime.interrupts import raise_on_signals
@@ -42,9 +44,9 @@ def output_of(program: str, folder: Path, *, number: signal.Signals, more: str =
     (folder / "outer.py").write_text(OUTER)
     (folder / "inner.py").write_text(INNER.format(number=int(number), more=more))
     command = [sys.executable, "-c", program]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=60, check=True).stdout.split(
-        "\n"
-    )
+    return subprocess.run(
+        command, cwd=folder, capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=True
+    ).stdout.split("\n")
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)

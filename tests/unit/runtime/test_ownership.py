@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from fedforge_runtime.processes.ownership import OwnedError, is_owned, owning
+from tests.patience import PATIENCE_SECONDS
 
 LOOKING = """
 import sys
@@ -86,7 +87,7 @@ def test_looks_at_the_same_time_see_no_owner_in_each_other(lock: Path) -> None:
     together = threading.Barrier(4)
 
     def look(_: int) -> bool:
-        together.wait(60)
+        together.wait(PATIENCE_SECONDS)
         return any(is_owned(lock) for _ in range(2000))
 
     with ThreadPoolExecutor(4) as pool:

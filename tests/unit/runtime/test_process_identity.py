@@ -12,8 +12,7 @@ from dataclasses import replace
 import pytest
 
 from fedforge_runtime.processes import ProcessIdentity
-
-GUARD_SECONDS = 60.0
+from tests.patience import PATIENCE_SECONDS
 
 
 @pytest.fixture
@@ -27,7 +26,7 @@ def test_a_signal_reaches_the_process(process: subprocess.Popen[bytes]) -> None:
     identity = pickle.loads(pickle.dumps(ProcessIdentity.of(process.pid)))  # as a worker tells it
 
     assert identity.send(signal.SIGTERM)
-    assert process.wait(GUARD_SECONDS) == -signal.SIGTERM
+    assert process.wait(PATIENCE_SECONDS) == -signal.SIGTERM
 
 
 def test_another_process_with_the_same_number_is_left_alone(process: subprocess.Popen[bytes]) -> None:
@@ -36,14 +35,14 @@ def test_another_process_with_the_same_number_is_left_alone(process: subprocess.
 
     assert not former.send(signal.SIGKILL)
     assert process.poll() is None
-    process.communicate(b"\n", timeout=GUARD_SECONDS)
+    process.communicate(b"\n", timeout=PATIENCE_SECONDS)
     assert process.returncode == 0
 
 
 def test_a_process_that_has_ended_is_told_nothing(process: subprocess.Popen[bytes]) -> None:
     identity = ProcessIdentity.of(process.pid)
     process.kill()
-    process.wait(GUARD_SECONDS)
+    process.wait(PATIENCE_SECONDS)
 
     assert not identity.send(signal.SIGTERM)
     with pytest.raises(ProcessLookupError):

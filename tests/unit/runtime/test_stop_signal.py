@@ -4,6 +4,7 @@ import subprocess
 import sys
 
 from fedforge_runtime.stop_signal import StopSignal
+from tests.patience import PATIENCE_SECONDS
 
 A_SIGNAL_AT_ANY_MOMENT_OF_A_WAIT = """
 import random, signal
@@ -23,7 +24,10 @@ print("all came back")
 def test_a_signal_handler_may_set_it_at_any_moment_of_a_wait() -> None:
     """With `threading.Event` in its place the program deadlocks after some thousand rounds."""
     done = subprocess.run(
-        [sys.executable, "-c", A_SIGNAL_AT_ANY_MOMENT_OF_A_WAIT], capture_output=True, text=True, timeout=120
+        [sys.executable, "-c", A_SIGNAL_AT_ANY_MOMENT_OF_A_WAIT],
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_SECONDS,
     )
 
     assert done.stdout == "all came back\n", done.stderr

@@ -15,6 +15,7 @@ from pydantic import ValidationError
 
 from fedforge_runtime.telemetry.emitter import Emitter, EventLogReader, Heartbeat, read_events
 from monitor.schema import Event, NodeError, NodeHeartbeat, RunStopped
+from tests.patience import PATIENCE_SECONDS
 
 # Emits argv[2] events to argv[1], or events without end, and reports each number once `emit` has returned.
 EMITTING_PROGRAM = """
@@ -141,7 +142,7 @@ def test_a_torn_last_line_stays_a_line_of_its_own(log: Path) -> None:
 def test_many_processes_append_at_once_and_every_line_is_whole(log: Path) -> None:
     programs = [start_emitting(log, 60) for _ in range(4)]
     for program in programs:
-        program.communicate(timeout=60)
+        program.communicate(timeout=PATIENCE_SECONDS)
 
     reader = EventLogReader(log)
     sequences = by_emitter(list(reader.read_new()))
