@@ -23,6 +23,7 @@ from fedforge_runtime import __version__
 from fedforge_runtime.control import AlwaysRun, await_call, present_control
 from fedforge_runtime.errors import RunFailedError, RunStoppedError
 from fedforge_runtime.federation.engines.base import Federation
+from fedforge_runtime.federation.roster import Registration
 from fedforge_runtime.federation.superlink import flower, flower_grid
 from fedforge_runtime.federation.superlink.address import LinkAddress
 from fedforge_runtime.federation.superlink.guarded_link import REFUSAL
@@ -149,7 +150,12 @@ def driven_run(
         context = flower.context_from_proto(inputs.context)
         context.run_config = federation.whole_config
         threading.Thread(target=_beat, args=(address, task, done), name="task-heartbeat", daemon=True).start()
-        yield PackingGrid(LinkGrid(grid, address, link), lambda: registrations(node_states(address))), context
+        yield (
+            PackingGrid(
+                LinkGrid(grid, address, link), lambda: registrations(node_states(address), secured=not address.insecure)
+            ),
+            context,
+        )
         outcome = flower.SubStatus.COMPLETED
     except BaseException as error:
         stopped = isinstance(error, (RunStoppedError, KeyboardInterrupt))
@@ -331,3 +337,8 @@ def node_states(address: LinkAddress) -> Sequence[Any]:
     """Flower's `NodeInfo` of every node that a SuperLink knows."""
     with _translated(address, None), control_client(address) as control:
         return list(control.ListNodes(flower.ListNodesRequest()).nodes_info)
+
+
+def node_registrations(address: LinkAddress) -> dict[int, Registration]:
+    """What a SuperLink knows of its nodes' keys, by node id."""
+    return registrations(node_states(address), secured=not address.insecure)

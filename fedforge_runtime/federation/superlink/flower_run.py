@@ -98,4 +98,4 @@ class GivenGridEngine:
         # Where the SuperLink is, which Flower gives its own ServerApp process alone.
         grid: Any = self._grid
         with control_client_at(grid._addr, grid._insecure, grid._cert) as control:
-            return registrations(control.ListNodes(flower.ListNodesRequest()).nodes_info)
+            return registrations(control.ListNodes(flower.ListNodesRequest()).nodes_info, secured=not grid._insecure)

@@ -31,21 +31,23 @@ def site_of(name: str) -> int | None:
     return int(match["site"]) if match else None
 
 
-def registrations(infos: Iterable[Any]) -> dict[int, Registration]:
+def registrations(infos: Iterable[Any], *, secured: bool) -> dict[int, Registration]:
     """What a SuperLink says of its nodes' keys, by node id.
 
     Args:
         infos: Flower's `NodeInfo` of each.
+        secured: it takes registered keys only. Where it does not, nodes come with keys of their own, and what it
+            remembers of other times, when it did, binds nobody.
     """
     found = {}
     for info in _valid(infos):
         fingerprint = hashlib.sha256(info.public_key).hexdigest()
-        found[int(info.node_id)] = Registration(fingerprint, site_of(info.name))
+        found[int(info.node_id)] = Registration(fingerprint, site_of(info.name) if secured else None)
     return found
 
 
 def site_numbers(infos: Iterable[Any]) -> dict[str, int]:
-    """The numbers of the sites that keys are bound to, by the sites' names; arguments as `registrations`."""
+    """The numbers of the sites that keys are bound to, by the sites' names; `infos` as for `registrations`."""
     matches = filter(None, (_KEY_NAME.fullmatch(info.name) for info in _valid(infos)))
     return {match["name"] or default_name(int(match["site"])): int(match["site"]) for match in matches}
 

@@ -42,10 +42,11 @@ def test_a_superlink_tells_number_name_and_key_again(named: CertificateFolder) -
     infos = [Info(70 + each.site, key_name(each), each.public_key_pem) for each in named.sites]
     infos += [Info(90, "", b"own"), Info(91, "somebody's", b"another"), Info(92, "site-7", b"old", "unregistered")]
 
-    found = registrations(infos)
+    found = registrations(infos, secured=True)
 
     assert {node: each.site for node, each in found.items()} == {70: 0, 71: 1, 72: 2, 90: None, 91: None}
     assert len({each.fingerprint for each in found.values()}) == 5
+    assert {each.site for each in registrations(infos, secured=False).values()} == {None}
     assert site_numbers(infos) == {"berlin": 0, "site-1": 1, "site-2": 2}
 
 
