@@ -18,7 +18,6 @@ from fedforge_runtime.processes.ownership import owning
 from fedforge_runtime.telemetry.emitter import read_events
 from tests.e2e.command import (
     BARE,
-    LIMIT_SECONDS,
     Outcome,
     hold_training,
     kill_tree,
@@ -282,7 +281,7 @@ def test_a_resume_whose_run_is_completed_before_its_turn_does_not_repeat_it(smal
             with owning(lock):
                 wait_until(lambda pid=process.pid: has_open(pid, lock), "the resume at the lock")
                 log.write_bytes(whole)
-            output, errors = process.communicate(timeout=LIMIT_SECONDS)
+            output, errors = process.communicate(timeout=PATIENCE_SECONDS)
         said = refusal(Outcome(process.returncode, output, errors))
 
     assert "is finished" in said

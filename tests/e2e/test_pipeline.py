@@ -271,7 +271,10 @@ def test_the_command_lines_of_baselines(
     assert "no baseline" in none["explanation"]
     assert document["model_sha256"] == undisturbed["model_sha256"]
     assert same["passed"]
-    assert {each["subject"] for each in same["differences"]} <= {"config.learning.learning_rate"}
+    assert {each["subject"] for each in same["differences"]} <= {
+        "config.federation.connect_timeout_seconds",
+        "config.learning.learning_rate",
+    }
     assert worse.code == 1
     assert "test.macro_f1" in worse.errors
     assert damaged.code == 1

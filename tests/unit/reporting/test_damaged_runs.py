@@ -119,7 +119,7 @@ def test_a_damaged_round_is_left_out_of_the_records(run: RunFolder) -> None:
     assert summary["damaged"] == [f"{run.rounds}: line 1 is damaged, and left out."]
 
 
-@pytest.mark.parametrize("kind", ["empty", "zeros", "not-utf-8", "null", "list", "other-object", "half"])
+@pytest.mark.parametrize("kind", ["empty", "zeros", "not-utf-8", "null", "list", "other-object"])
 def test_a_run_with_a_damaged_configuration_is_left_out_of_the_list(kind: str, run: RunFolder) -> None:
     run.config.write_bytes(SPOILT[kind](run.config.read_bytes()))
 
