@@ -20,7 +20,7 @@ from fedforge_runtime.federation.summary import provenance
 from fedforge_runtime.home import RunFolder
 from fedforge_runtime.learning.metric_names import METRIC_NAMES
 from fedforge_runtime.telemetry.emitter import EventLogReader
-from monitor.schema import Event, NodeError, RoundCompleted, RoundStarted
+from monitor.schema import Event, NodeError, RoundCompleted, RoundStarted, SitesAwaited
 
 _FOLLOW_SECONDS = 0.2
 
@@ -104,6 +104,10 @@ class ConsoleNarrator:
         elif isinstance(event, RoundCompleted):
             accuracy = event.metrics.get("accuracy", float("nan"))
             progress.update(task, completed=event.round, description=f"accuracy {accuracy:.3f}")
+        elif isinstance(event, SitesAwaited):
+            more = event.missing - len(event.missing_nodes)
+            named = ", ".join(event.missing_nodes) + (f" and {more} more" if more else "")
+            progress.console.print(f"waiting for {named}: {event.connected} connected", highlight=False)
         elif isinstance(event, NodeError):
             progress.console.print(f"[yellow]{event.node_id}[/yellow], round {event.round}: {event.reason}")
 

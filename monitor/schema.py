@@ -66,6 +66,17 @@ class RunStarted(EventBase):
     clients: int = Field(ge=1, le=LARGEST)
 
 
+class SitesAwaited(EventBase):
+    """Too few sites are connected to go on; said again every few seconds while that lasts."""
+
+    type: Literal["sites_awaited"] = "sites_awaited"
+    status: Literal["waiting"] = "waiting"
+    connected: int = Field(ge=0, le=LARGEST)
+    missing: int = Field(ge=1, le=LARGEST)
+    missing_nodes: list[Identifier] = Field(max_length=100)
+    """The first of them."""
+
+
 class RunPaused(EventBase):
     type: Literal["run_paused"] = "run_paused"
     status: Literal["paused"] = "paused"
@@ -166,6 +177,7 @@ class RoundCompleted(EventBase):
 Event = Annotated[
     RunRequested
     | RunStarted
+    | SitesAwaited
     | RunPaused
     | RunResumed
     | RunStopped

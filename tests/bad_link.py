@@ -4,6 +4,7 @@
         client_of(link.port)                # or `link.address`, `link.url`
         link.reset()                        # cuts what is open, and whatever comes, with RST
         link.cut_answers(after=20)          # requests arrive; each answer is cut with RST after so many bytes
+        link.cut_once(after=700, way="up")  # cuts everything, once, when so many more bytes have gone that way
         link.stall()                        # takes connections and requests and moves no byte, until the next change
         link.refuse()                       # nobody listens
         link.answer(429, {"Retry-After": "1"})   # HTTP only: a page of HTML, or what `body` says, for every request
@@ -35,6 +36,8 @@ _RST = struct.pack("ii", 1, 0)
 """SO_LINGER of no time: a close is a reset."""
 
 Kind = Literal["pass", "reset", "cut", "stall", "refuse", "answer"]
+Way = Literal["up", "down"]
+"""To the server, or from it."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +62,11 @@ class BadLink:
         self.struck = 0
         """Connections that were disturbed since the last change."""
         self._target = (host, target)
+        self.cuts = 0
+        """That `cut_once` has come to."""
         self._mode = _Mode("pass")
+        self._left: dict[Way, int] = {}
+        """Bytes until everything is cut once, by the way that they go."""
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="bad-link", daemon=True)
         self._server: asyncio.Server | None = None
@@ -87,6 +94,14 @@ class BadLink:
     def cut_answers(self, after: int = 0) -> None:
         """Let requests arrive; cut each answer after so many bytes, also those of connections that are open."""
         self._change(_Mode("cut", after=after))
+
+    def cut_once(self, after: int, way: Way) -> None:
+        """Cut every connection once `after` more bytes have gone that way; the last of them arrives."""
+
+        async def begin() -> None:
+            self._left = {way: after}
+
+        self._run(begin())
 
     def stall(self) -> None:
         """Move nothing: connections are taken and stay open."""
@@ -191,8 +206,8 @@ class BadLink:
         self._behind.add(far_writer)
         try:
             async with asyncio.TaskGroup() as pumps:
-                pumps.create_task(self._pump(reader, far_writer))
-                pumps.create_task(self._pump(far_reader, writer, answers_to=far_writer))
+                pumps.create_task(self._pump(reader, far_writer, "up"))
+                pumps.create_task(self._pump(far_reader, writer, "down", answers_to=far_writer))
         except* OSError:
             self._cut(writer)
         finally:
@@ -200,7 +215,11 @@ class BadLink:
             far_writer.close()
 
     async def _pump(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, answers_to: asyncio.StreamWriter | None = None
+        self,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        way: Way,
+        answers_to: asyncio.StreamWriter | None = None,
     ) -> None:
         passed, cutting = 0, self._mode
         while data := await reader.read(_AT_ONCE):
@@ -213,13 +232,26 @@ class BadLink:
             if mode.kind == "cut" and answers_to is not None:
                 data = data[: mode.after - passed]
                 passed += len(data)
-            writer.write(data)
+            left = self._left.get(way)
+            writer.write(data if left is None else data[:left])
             await writer.drain()
+            if left is not None:
+                self._count(way, len(data))
             if mode.kind == "cut" and answers_to is not None and passed >= mode.after:
                 self._cut(writer)
                 self._cut(answers_to)
         with suppress(OSError, RuntimeError):
             writer.write_eof()
+
+    def _count(self, way: Way, size: int) -> None:
+        if way not in self._left:  # another connection has come to the cut meanwhile
+            return
+        self._left[way] -= size
+        if self._left[way] <= 0:
+            self._left = {}
+            self.cuts += 1
+            for writer in [*self._open, *self._behind]:
+                self._cut(writer)
 
     def _cut(self, writer: asyncio.StreamWriter) -> None:
         if writer.transport.is_closing():

@@ -40,6 +40,7 @@ def up(
 ) -> None:
     """Start a SuperLink and nodes, and return when they are ready."""
     with command(as_json=as_json) as emit:
+        from fedforge_runtime.federation.superlink.address import host_of_address
         from fedforge_runtime.federation.superlink.certificates import open_certificates
         from fedforge_runtime.federation.superlink.daemon import require_place, serve_in_background
         from fedforge_runtime.federation.superlink.display import describe_federation, print_federation
@@ -51,7 +52,8 @@ def up(
         )
 
         certificates = open_certificates(certs.absolute()) if certs else None
-        if certificates is None and host not in ("127.0.0.1", "localhost", "::1"):
+        host = host_of_address(host.strip())
+        if certificates is None and host not in ("127.0.0.1", "localhost", "[::1]"):
             raise ConfigError(
                 f"--host {host} would be open to whoever reaches this machine, without a key.",
                 remedy="Make certificates with `fedforge federation certs DIR --host …` and give them by --certs DIR.",

@@ -18,7 +18,7 @@ from fedforge_runtime.federation.messages import CONFIG, MISFIT, PARTITION_ID, p
 from fedforge_runtime.federation.roster import KnowsRegistrations, Registration, Roster
 from fedforge_runtime.federation.settings import SETTINGS
 from fedforge_runtime.telemetry.emitter import Emitter
-from monitor.schema import ClientUpdateUploaded, ModelDispatched, NodeError, RunPaused, RunResumed, Task
+from monitor.schema import ClientUpdateUploaded, ModelDispatched, NodeError, RunPaused, RunResumed, SitesAwaited, Task
 
 _SHORTEST_POLL_SECONDS = 0.001
 _LONGEST_POLL_SECONDS = 0.05
@@ -29,6 +29,9 @@ _PAUSE_POLL_SECONDS = 0.2
 _LONGEST_REASON = 2000
 _ANSWER_SECONDS = 60.0
 """What the engine's Grid may take for one answer of its own."""
+_SAY_SECONDS = 5.0
+"""How often it is said who is waited for."""
+_MOST_NAMED = 20
 _RETURN_SECONDS = 5.0
 """What a client that was lost in the last round is waited for before the next."""
 
@@ -150,6 +153,7 @@ class RunGrid(Grid):
                 others are not enough; or none can run the ClientApp.
         """
         deadline, patience_ends = monotonic() + timeout, monotonic() + min(_RETURN_SECONDS, timeout)
+        say_at = monotonic() + _SAY_SECONDS
         self._unfit = {}
         pause = _SHORTEST_POLL_SECONDS
         while True:
@@ -164,9 +168,23 @@ class RunGrid(Grid):
             else:
                 everybody_spoke = not self._questions or monotonic() >= patience_ends
                 self._raise_if_hopeless(connected, expected, timeout, deadline, everybody_spoke)
+                if monotonic() >= say_at:
+                    say_at = monotonic() + _SAY_SECONDS
+                    self._say_who_is_awaited(clients, round_number)
             raise_if_stopped(self.control)
             pause = min(pause * 1.5, _LONGEST_POLL_SECONDS if self._questions else _DISCOVERY_POLL_SECONDS)
             time.sleep(pause)
+
+    def _say_who_is_awaited(self, clients: Collection[int], round_number: int) -> None:
+        missing = [node_name(site) for site in self._roster.sites if site not in clients]
+        self._emitter.emit(
+            SitesAwaited,
+            round_number=round_number,
+            node_id="server",
+            connected=len(clients),
+            missing=len(missing),
+            missing_nodes=missing[:_MOST_NAMED],
+        )
 
     def _raise_if_hopeless(
         self, connected: set[int], expected: int, timeout: float, deadline: float, everybody_spoke: bool

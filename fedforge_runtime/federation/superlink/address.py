@@ -61,6 +61,16 @@ class LinkAddress:
         return self.root_certificates.read_bytes() if self.root_certificates else None
 
 
+def host_of_address(host: str) -> str:
+    """A name or number of a machine as it stands in an address: an IPv6 number in brackets."""
+    return f"[{host}]" if ":" in host and not host.startswith("[") else host
+
+
+def own_host(host: str) -> str:
+    """How this machine reaches what listens at `host`, which may stand for all of its addresses."""
+    return {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}.get(host, host)  # noqa: S104
+
+
 def free_port() -> int:
     """A port of the loopback interface that nobody listens on now."""
     with socket.socket() as probe:

@@ -2,25 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 import psutil
 from rich.console import Console
 from rich.table import Table
 
+from fedforge_runtime.clock import utc_now
 from fedforge_runtime.errors import RunFailedError
 from fedforge_runtime.federation.superlink.driver import node_states
+from fedforge_runtime.federation.superlink.key_names import TAKEN_BACK
 from fedforge_runtime.federation.superlink.standing import FederationState, online_nodes
+from fedforge_runtime.federation.superlink.visitors import Visitor, key_fingerprint, read_visitors
 from fedforge_runtime.home import Home
+
+_UNITS = ((86_400, "days"), (3600, "h"), (60, "min"))
 
 
 def describe_federation(state: FederationState, home: Home) -> dict[str, Any]:
     """State, what the SuperLink says of its nodes, and memory by process; for `--json`."""
     try:
-        infos = node_states(state.link_address())
-        reachable, online, known = True, len(online_nodes(infos)), len(infos)
+        infos = [info for info in node_states(state.link_address()) if info.status != TAKEN_BACK]
+        reachable, online = True, len(online_nodes(infos))
     except RunFailedError:
-        reachable, online, known = False, 0, 0
+        infos, reachable, online = [], False, 0
     nodes = [
         node.model_dump() | {"alive": _is_alive(node.process_id), "memory_mb": _memory(node.process_id)}
         for node in state.nodes
@@ -41,8 +48,36 @@ def describe_federation(state: FederationState, home: Home) -> dict[str, Any]:
         },
         "nodes": nodes,
         "nodes_online": online,
-        "nodes_known": known,
+        "nodes_known": len(infos),
+        "sites": known_sites(infos, read_visitors(home.federation)),
     }
+
+
+def known_sites(infos: Sequence[Any], visitors: Mapping[str, Visitor]) -> list[dict[str, Any]]:
+    """The nodes that a SuperLink knows, and the keys that it does not know and refused, those first that have a name.
+
+    Args:
+        infos: Flower's `NodeInfo` of each.
+        visitors: by the fingerprint of their key.
+    """
+    named = sorted(infos, key=lambda info: (info.name == "", info.name))
+    known = {key_fingerprint(bytes(info.public_key)): info for info in named}
+    strangers = [key for key, visitor in visitors.items() if key not in known and visitor.refusal]
+    rows = []
+    for key in [*known, *strangers]:
+        visitor, info = visitors.get(key), known.get(key)
+        refused = visitor is not None and visitor.refused_at is not None
+        rows.append(
+            {
+                "name": (info.name or f"node {info.node_id}") if info else f"unknown key {key[:12]}…",
+                "online": info is not None and info.status == "online",
+                "last_seen": visitor.last_seen.isoformat() if visitor else None,
+                "address": visitor.address if visitor else None,
+                "refused_at": visitor.refused_at.isoformat() if visitor and visitor.refused_at else None,
+                "refusal": visitor.refusal if visitor and refused else None,
+            }
+        )
+    return rows
 
 
 def print_federation(value: dict[str, Any]) -> None:
@@ -67,12 +102,31 @@ def print_federation(value: dict[str, Any]) -> None:
         )
     if value["nodes"]:
         console.print(table)
+    if value["sites"]:
+        console.print(_table_of_sites(value["sites"]))
     certificates = f" --root-certificates {value['root_certificates']}" if value["root_certificates"] else ""
     for line in (
         f"fedforge run blood --superlink {value['address']}{certificates}",
         f"FLWR_HOME={value['flower_home']} flwr run flower_app",
     ):
         console.print(line, highlight=False, soft_wrap=True)
+
+
+def _table_of_sites(sites: Sequence[Mapping[str, Any]]) -> Table:
+    table = Table("site", "connection", "last seen", "from", "last refusal")
+    for site in sites:
+        refusal = f"{site['refusal']} ({_ago(site['refused_at'])})" if site["refusal"] else ""
+        state = "online" if site["online"] else "[red]offline[/red]"
+        table.add_row(site["name"], state, _ago(site["last_seen"]), site["address"] or "", refusal)
+    return table
+
+
+def _ago(moment: str | None) -> str:
+    if moment is None:
+        return "never"
+    seconds = max((utc_now() - datetime.fromisoformat(moment)).total_seconds(), 0)
+    size, unit = next((each for each in _UNITS if seconds >= 2 * each[0]), (1, "s"))
+    return f"{seconds / size:.0f} {unit} ago"
 
 
 def _is_alive(process_id: int | None) -> bool:

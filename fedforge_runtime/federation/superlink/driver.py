@@ -29,8 +29,9 @@ from fedforge_runtime.federation.superlink.address import LinkAddress
 from fedforge_runtime.federation.superlink.guarded_link import REFUSAL
 from fedforge_runtime.federation.superlink.key_names import registrations
 from fedforge_runtime.federation.superlink.link_process import LinkProcess
+from fedforge_runtime.federation.superlink.objects import Outgoing
 from fedforge_runtime.federation.superlink.packing import PackingGrid
-from fedforge_runtime.federation.superlink.replies import ReplyCollector
+from fedforge_runtime.federation.superlink.replies import ReplyCollector, object_line
 
 BUNDLE_NAME = "fedforge-run"
 """Name of the bundle of a run that is driven by the process that submitted it."""
@@ -42,7 +43,7 @@ _TAKE_LOOKS = 200
 _AWAY_SECONDS = 10.0
 """How long a SuperLink may be unreachable before the run ends."""
 _BROKEN_OFF_SECONDS = 20.0
-"""A reply that has begun to arrive and makes no progress for as long is given up."""
+"""A reply that has begun to arrive is given up so long after its node went away, unless more of it has come."""
 _RETRY_SECONDS = 0.25
 _HEARTBEAT_SECONDS = 10.0
 _END_SECONDS = 1.0
@@ -178,7 +179,7 @@ class LinkGrid(Grid):
         self._inner = inner
         self._address = address
         self._link = link
-        self._replies = ReplyCollector(inner, patience=_BROKEN_OFF_SECONDS)
+        self._replies = ReplyCollector(inner, lambda: list(inner.get_node_ids()), patience=_BROKEN_OFF_SECONDS)
 
     def get_node_ids(self) -> Iterable[int]:
         with _translated(self._address, self._link):
@@ -186,7 +187,21 @@ class LinkGrid(Grid):
 
     def push_messages(self, messages: Iterable[Message]) -> Iterable[str]:
         with _translated(self._address, self._link):
-            return list(self._inner.push_messages(list(messages)))
+            return self._push(Outgoing(list(messages)))
+
+    def _push(self, outgoing: Outgoing) -> Sequence[str]:
+        ids: list[str] = []
+
+        def announce(
+            messages: Sequence[flower.MessageProto], trees: Sequence[flower.ObjectTree]
+        ) -> tuple[str, Sequence[str]]:
+            request = flower.PushAppMessagesRequest(messages_list=messages, message_object_trees=trees)
+            response = self._inner._runtime_client.PushMessages(request)
+            ids[:] = response.message_ids
+            return response.session_id, response.objects_to_push
+
+        outgoing.send(announce, object_line(self._inner, self._inner.run.run_id))
+        return ids
 
     def pull_messages(self, message_ids: Iterable[str]) -> Iterable[Message]:
         with _translated(self._address, self._link):

@@ -3,39 +3,37 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 import httpx
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey, EllipticCurvePublicKey
 from flwr.app import Message
-from flwr.app.message import remove_content_from_message
 
+from fedforge_runtime.clock import monotonic
 from fedforge_runtime.errors import FedForgeError
 from fedforge_runtime.federation.superlink import flower
 from fedforge_runtime.federation.superlink.address import LinkAddress
+from fedforge_runtime.federation.superlink.link_answers import (
+    LinkAwayError,
+    LinkForgotError,
+    RunOverError,
+    flower_code,
+    understood,
+)
 from fedforge_runtime.federation.superlink.log import say
+from fedforge_runtime.federation.superlink.objects import ContentGoneError, Incoming, ObjectLine, Outgoing
 
 HEARTBEAT_SECONDS = 10.0
 """The shortest that a SuperLink takes; a node that is silent for twice as long counts as gone."""
 _BEAT_EVERY_SECONDS = 4.0
-_CONTENT_SECONDS = 60.0
-"""How long a message's content may take to arrive after the message was announced."""
-_CONTENT_POLL_SECONDS = 0.02
-_AWAY = (502, 503, 504)
+_STALLED_SECONDS = 5.0
+"""Without more of a message's content: its sender may have given it up and have sent another."""
 
 NodeKeys = tuple[EllipticCurvePrivateKey, EllipticCurvePublicKey]
 T = TypeVar("T")
-
-
-class LinkAwayError(Exception):
-    """The SuperLink cannot be reached now; trying again makes sense."""
-
-
-class LinkForgotError(Exception):
-    """The SuperLink answers and does not know this node: it was restarted without its database."""
 
 
 class NodeRefusedError(FedForgeError):
@@ -44,12 +42,12 @@ class NodeRefusedError(FedForgeError):
     exit_code = 4
 
 
-class RunOverError(Exception):
-    """The run that a message belongs to is no longer running."""
-
-
 class BrokenOffError(Exception):
-    """A message was announced, and its content does not come: its sender died while it was sent."""
+    """A message was announced, and its content will not come: its sender gave it up while it was sent."""
+
+    def __init__(self, announced: Message) -> None:
+        super().__init__(announced)
+        self.announced = announced
 
 
 class FleetConnection:
@@ -74,6 +72,8 @@ class FleetConnection:
             ],
         )
         self.node_id = 0
+        self._incoming: Incoming | None = None
+        self._stalled_at = 0.0
         self._active = False
         self._closed = threading.Event()
         self._beating: threading.Thread | None = None
@@ -138,7 +138,7 @@ class FleetConnection:
             try:
                 self._call(self._client.RegisterNode, flower.RegisterNodeFleetRequest(public_key=self._public_key))
             except httpx.HTTPStatusError as error:
-                code = _flower_code(error)
+                code = flower_code(error)
                 if code == flower.ApiErrorCode.FLEET_SUPERNODE_REGISTRATION_DISABLED:
                     raise NodeRefusedError(
                         f"the SuperLink at {self._address} takes registered nodes only.",
@@ -152,7 +152,7 @@ class FleetConnection:
                 flower.ActivateNodeRequest(public_key=self._public_key, heartbeat_interval=HEARTBEAT_SECONDS),
             )
         except httpx.HTTPStatusError as error:
-            if not self._registered and _flower_code(error) == flower.ApiErrorCode.FLEET_NODE_ACTIVATION_FAILED:
+            if not self._registered and flower_code(error) == flower.ApiErrorCode.FLEET_NODE_ACTIVATION_FAILED:
                 raise LinkAwayError("another process is connected with this node's key, or was a moment ago") from error
             raise _refusal(self._address, error) from error
         self.node_id = response.node_id
@@ -165,75 +165,86 @@ class FleetConnection:
                     flower.SendNodeHeartbeatRequest(node=self._node, heartbeat_interval=HEARTBEAT_SECONDS)
                 )
 
-    def receive(self, handed_out: Callable[[Message], None] = lambda message: None) -> Message | None:
-        """The next message for this node with its content; `None` when there is none.
+    def receive(self) -> Message | None:
+        """The next message for this node once all of its content is there; `None` until then.
 
-        Args:
-            handed_out: called with the message before its content is taken: from there on nobody else gets it.
+        What broke off goes on with the next call. A message of which nothing comes is left for a later one.
 
         Raises:
             LinkAwayError, LinkForgotError: see there.
-            BrokenOffError: its content does not come.
+            BrokenOffError: its content will not come.
         """
-        response = self._call(self._client.PullMessages, flower.PullMessagesRequest(node=self._node))
-        if not response.messages_list:
+        now = monotonic()
+        if self._incoming is None or now >= self._stalled_at:
+            self._look(now)
+        coming = self._incoming
+        if coming is None:
             return None
-        announced = flower.message_from_proto(response.messages_list[0])
-        handed_out(announced)
+        before = coming.received_bytes
         try:
-            return self._pull_content(announced.metadata, response.message_object_trees[0])
-        except flower.ObjectPullError as error:
-            raise BrokenOffError from error
+            complete = coming.take(self._line(coming.announced.metadata.run_id))
+        except ContentGoneError as error:
+            self._incoming = None
+            raise BrokenOffError(coming.announced) from error
         except RunOverError:
+            self._incoming = None
             return None
+        finally:
+            if coming.received_bytes > before:
+                self._stalled_at = monotonic() + _STALLED_SECONDS
+        if not complete:
+            return None
+        self._incoming = None
+        return coming.message()
 
-    def _pull_content(self, metadata: Any, tree: flower.ObjectTree) -> Message:
-        pull = flower.make_pull_object_fn_protobuf(
-            lambda request: self._call(self._client.PullObject, request), self._node, metadata.run_id
-        )
-        contents = flower.pull_objects(
-            [part.object_id for part in flower.iterate_object_tree(tree)],
-            pull,
-            max_time=_CONTENT_SECONDS,
-            initial_backoff=_CONTENT_POLL_SECONDS,
-            backoff_cap=_CONTENT_POLL_SECONDS * 10,
-        )
-        confirm = flower.make_confirm_message_received_fn_protobuf(
-            lambda request: self._call(self._client.ConfirmMessageReceived, request), self._node, metadata.run_id
-        )
-        confirm(metadata.message_id)
-        message = cast(Message, flower.inflate_object_from_contents(metadata.message_id, contents))
-        message.metadata.__dict__["_message_id"] = metadata.message_id
-        return message
+    def _look(self, now: float) -> None:
+        response = self._call(self._client.PullMessages, flower.PullMessagesRequest(node=self._node))
+        self._stalled_at = now + _STALLED_SECONDS
+        for proto, tree in zip(response.messages_list, response.message_object_trees, strict=True):
+            known = self._incoming and self._incoming.announced.metadata.message_id
+            if proto.metadata.message_id != known:
+                self._incoming = Incoming(flower.message_from_proto(proto), tree)
 
-    def send(self, reply: Message) -> None:
-        """Give an answer.
+    def forget_incoming(self) -> None:
+        """Give up a message of which only a part has come: whoever sent it is gone."""
+        self._incoming = None
+
+    @property
+    def receiving_bytes(self) -> int | None:
+        """How much has come of a message that is on its way; `None` while there is none."""
+        return self._incoming.received_bytes if self._incoming else None
+
+    def send(self, reply: Outgoing, run_id: int) -> None:
+        """Give an answer; after an error, what is missing of it.
 
         Raises:
             LinkAwayError, LinkForgotError: see there.
             RunOverError: nobody waits for it any more.
         """
-        reply.metadata.__dict__["_message_id"] = reply.object_id
-        run_id = reply.metadata.run_id
-        with flower.no_object_id_recompute():
-            response = self._call(
-                self._client.PushMessages,
-                flower.PushMessagesRequest(
-                    node=self._node,
-                    messages_list=[flower.message_to_proto(remove_content_from_message(reply))],
-                    message_object_trees=[flower.get_object_tree(reply)],
-                    clientapp_runtime_list=[0.0],
-                ),
-            )
-            push = flower.make_push_object_fn_protobuf(
-                lambda request: self._call(self._client.PushObject, request),
-                self._node,
-                run_id,
-                response.session_id,
-            )
-            flower.push_objects(
-                flower.get_all_nested_objects(reply), push, object_ids_to_push=set(response.objects_to_push)
-            )
+        try:
+            reply.send(self._announce, self._line(run_id))
+        except ContentGoneError as error:
+            raise RunOverError from error
+
+    def _announce(
+        self, messages: Sequence[flower.MessageProto], trees: Sequence[flower.ObjectTree]
+    ) -> tuple[str, Sequence[str]]:
+        response = self._call(
+            self._client.PushMessages,
+            flower.PushMessagesRequest(
+                node=self._node, messages_list=messages, message_object_trees=trees, clientapp_runtime_list=[0.0]
+            ),
+        )
+        return response.session_id, response.objects_to_push
+
+    def _line(self, run_id: int) -> ObjectLine:
+        return ObjectLine(
+            self._node,
+            run_id,
+            push=lambda request: self._call(self._client.PushObject, request),
+            pull=lambda request: self._call(self._client.PullObject, request),
+            confirm_received=lambda request: self._call(self._client.ConfirmMessageReceived, request),
+        )
 
     def run_config(self, run_id: int) -> dict[str, Any]:
         """What the run was started with.
@@ -253,54 +264,7 @@ class FleetConnection:
             self._client.close()
 
     def _call(self, method: Callable[[Any], T], request: Any) -> T:
-        try:
-            return method(request)
-        except httpx.ConnectError as error:
-            if "certificate" in str(error).lower():
-                raise NodeRefusedError(
-                    f"the certificate of the SuperLink at {self._address} is not trusted: {error}.",
-                    remedy="Give the ca.pem that its certificate was made with by --root-certificates.",
-                ) from error
-            raise LinkAwayError(str(error)) from error
-        except httpx.RemoteProtocolError as error:
-            if self._address.insecure and not self.node_id:
-                raise NodeRefusedError(
-                    f"the SuperLink at {self._address} does not talk in plain text.",
-                    remedy="Give the ca.pem that its certificate was made with by --root-certificates.",
-                ) from error
-            raise LinkAwayError(f"{type(error).__name__}: {error}") from error
-        except httpx.RequestError as error:
-            raise LinkAwayError(f"{type(error).__name__}: {error}") from error
-        except ValueError as error:  # a page where a message should be
-            raise LinkAwayError(f"something else answers there: {error}") from error
-        except httpx.HTTPStatusError as error:
-            status, code = error.response.status_code, _flower_code(error)
-            if status in _AWAY or not _is_superlinks(error.response):
-                raise LinkAwayError(f"HTTP {status}") from error
-            if code == flower.ApiErrorCode.FLEET_RUN_STATUS_NOT_ALLOWED or status == httpx.codes.FORBIDDEN:
-                raise RunOverError from error
-            if status == httpx.codes.UNAUTHORIZED:
-                if self._active:
-                    raise LinkForgotError from error
-                raise LinkAwayError(
-                    "it does not accept this node's signature, as when the clocks of the two machines are apart: "
-                    "it takes 5 s ahead to 5 minutes behind"
-                ) from error
-            raise
-
-
-def _is_superlinks(response: httpx.Response) -> bool:
-    """Whether a refusal is a SuperLink's own: a proxy's would say something else the next time."""
-    try:
-        described = response.json()
-    except ValueError:
-        return False
-    return isinstance(described, dict) and "detail" in described
-
-
-def _flower_code(error: httpx.HTTPStatusError) -> int | None:
-    described = flower.FlowerError.from_json(error.response.text)
-    return described.code if described else None
+        return understood(lambda: method(request), self._address, active=self._active)
 
 
 def _refusal(address: LinkAddress, error: httpx.HTTPStatusError) -> NodeRefusedError:

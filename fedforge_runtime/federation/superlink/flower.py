@@ -6,7 +6,7 @@ takes is internal to Flower: `tests/unit/federation/test_superlink_contract.py` 
 and `flwr run flower_app` with Flower's own processes remains. `flower_grid` has what only the run's side needs.
 """
 
-from flwr.common.constant import SUPERLINK_NODE_ID, ErrorCode, Status, SubStatus
+from flwr.common.constant import SUPERLINK_NODE_ID, TIMESTAMP_HEADER, ErrorCode, Status, SubStatus
 from flwr.common.serde import (
     context_from_proto,
     fab_to_proto,
@@ -27,22 +27,33 @@ from flwr.proto.fleet_pb2 import (
     ActivateNodeRequest,
     DeactivateNodeRequest,
     PullMessagesRequest,
+    PullMessagesResponse,
     PushMessagesRequest,
     RegisterNodeFleetRequest,
 )
 from flwr.proto.heartbeat_pb2 import SendNodeHeartbeatRequest
+from flwr.proto.message_pb2 import (
+    ConfirmMessageReceivedRequest,
+    ObjectTree,
+    PullObjectRequest,
+    PullObjectResponse,
+    PushObjectRequest,
+    PushObjectResponse,
+)
 from flwr.proto.message_pb2 import Message as MessageProto
-from flwr.proto.message_pb2 import ObjectTree
 from flwr.proto.node_pb2 import Node as NodeProto
 from flwr.proto.run_pb2 import GetRunRequest
 from flwr.proto.runtime_pb2 import (
     AcquireTaskRequest,
     PullAppMessagesRequest,
+    PullAppMessagesResponse,
     PullTaskInputRequest,
+    PushAppMessagesRequest,
     PushTaskOutputRequest,
     SendTaskHeartbeatRequest,
 )
-from flwr.supercore.constant import TaskType
+from flwr.supercore.constant import FLEET_HTTP_PUBLIC_KEY_HEADER as NODE_KEY_HEADER
+from flwr.supercore.constant import TASK_TOKEN_HEADER, TaskType
 from flwr.supercore.control import ControlHttpClient
 from flwr.supercore.error import ApiErrorCode, FlowerError
 from flwr.supercore.fab import Fab
@@ -52,18 +63,7 @@ from flwr.supercore.inflatable.inflatable_object import (
     iterate_object_tree,
     no_object_id_recompute,
 )
-from flwr.supercore.inflatable.inflatable_protobuf_utils import (
-    make_confirm_message_received_fn_protobuf,
-    make_pull_object_fn_protobuf,
-    make_push_object_fn_protobuf,
-)
-from flwr.supercore.inflatable.inflatable_utils import (
-    ObjectPullError,
-    ObjectUnavailableError,
-    inflate_object_from_contents,
-    pull_objects,
-    push_objects,
-)
+from flwr.supercore.inflatable.inflatable_utils import inflate_object_from_contents
 from flwr.supercore.interceptors import RuntimeTokenHttpInterceptor, RuntimeVersionHttpInterceptor
 from flwr.supercore.primitives.asymmetric import public_key_to_bytes
 from flwr.supercore.retry import RetryInvoker, constant
@@ -76,12 +76,20 @@ from flwr.supernode.node_auth_http_interceptor import NodeAuthHttpInterceptor
 NO_MESSAGE = "Invalid protobuf response payload"
 """What Flower's clients raise as `ValueError` where an answer is no message of theirs."""
 
+NOT_AUTHENTIC = "Invalid SuperNode authentication"
+"""What a SuperLink says of a request that it does not take for the node's."""
+
 __all__ = [
+    "NODE_KEY_HEADER",
+    "NOT_AUTHENTIC",
     "NO_MESSAGE",
     "SUPERLINK_NODE_ID",
+    "TASK_TOKEN_HEADER",
+    "TIMESTAMP_HEADER",
     "AcquireTaskRequest",
     "ActivateNodeRequest",
     "ApiErrorCode",
+    "ConfirmMessageReceivedRequest",
     "ControlHttpClient",
     "DeactivateNodeRequest",
     "ErrorCode",
@@ -94,13 +102,18 @@ __all__ = [
     "MessageProto",
     "NodeAuthHttpInterceptor",
     "NodeProto",
-    "ObjectPullError",
     "ObjectTree",
-    "ObjectUnavailableError",
     "PullAppMessagesRequest",
+    "PullAppMessagesResponse",
     "PullMessagesRequest",
+    "PullMessagesResponse",
+    "PullObjectRequest",
+    "PullObjectResponse",
     "PullTaskInputRequest",
+    "PushAppMessagesRequest",
     "PushMessagesRequest",
+    "PushObjectRequest",
+    "PushObjectResponse",
     "PushTaskOutputRequest",
     "RegisterNodeFleetRequest",
     "RegisterNodeRequest",
@@ -125,15 +138,10 @@ __all__ = [
     "get_object_tree",
     "inflate_object_from_contents",
     "iterate_object_tree",
-    "make_confirm_message_received_fn_protobuf",
-    "make_pull_object_fn_protobuf",
-    "make_push_object_fn_protobuf",
     "message_from_proto",
     "message_to_proto",
     "no_object_id_recompute",
     "public_key_to_bytes",
-    "pull_objects",
-    "push_objects",
     "run_from_proto",
     "user_config_to_proto",
 ]

@@ -10,25 +10,25 @@ from __future__ import annotations
 import ipaddress
 import json
 import os
-from collections.abc import Awaitable, Callable, MutableMapping, Sequence
-from typing import Any
+import sys
+from collections.abc import Sequence
+from pathlib import Path
 
 from starlette.middleware import Middleware
 
 from fedforge_runtime.errors import ConfigError
+from fedforge_runtime.federation.superlink.asgi import AsgiApp, Receive, Scope, Send
 
 TRUSTED_NETWORKS = "FEDFORGE_TRUSTED_NETWORKS"
 """Environment variable: networks, separated by commas, whose machines may start and drive runs."""
+VISITORS_FOLDER = "FEDFORGE_VISITORS_FOLDER"
+"""Environment variable: where the file of `visitors` is kept; by default there is none."""
 REFUSAL = "this machine may have a node here, and nothing else; see FedForge's docs/deployment.md"
 LOOPBACK = ("127.0.0.0/8", "::1/128")
 _FOR_NODES = ("/v1/fleet/", "/health")
 _FORWARDED = (b"forwarded", b"x-real-ip", b"via")
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
-Scope = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
-Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
-AsgiApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
 def parse_networks(texts: Sequence[str]) -> list[Network]:
@@ -87,10 +87,21 @@ def _is_forwarded(scope: Scope) -> bool:
 
 def main() -> None:
     """Run `flower-superlink` with its own options, guarded."""
+    from flwr.supercore.logger import update_console_handler
     from flwr.superlink import extensions
     from flwr.superlink.cli import flower_superlink
 
+    from fedforge_runtime.federation.superlink.redelivery import Redelivery
+    from fedforge_runtime.federation.superlink.visitors import VisitorBook
+
     networks = parse_networks([text for text in os.environ.get(TRUSTED_NETWORKS, "").split(",") if text.strip()])
+    folder = os.environ.get(VISITORS_FOLDER)
+    update_console_handler(timestamps=True, colored=sys.stderr.isatty())
     unguarded = extensions.get_middleware
-    extensions.get_middleware = lambda: (Middleware(Guard, networks), *unguarded())
+    extensions.get_middleware = lambda: (
+        Middleware(Guard, networks),
+        *([Middleware(VisitorBook, Path(folder))] if folder else []),
+        Middleware(Redelivery),
+        *unguarded(),
+    )
     flower_superlink()

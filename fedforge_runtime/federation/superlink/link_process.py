@@ -12,8 +12,8 @@ from pathlib import Path
 import httpx
 
 from fedforge_runtime.errors import RunFailedError
-from fedforge_runtime.federation.superlink.address import LinkAddress
-from fedforge_runtime.federation.superlink.guarded_link import TRUSTED_NETWORKS
+from fedforge_runtime.federation.superlink.address import LinkAddress, own_host
+from fedforge_runtime.federation.superlink.guarded_link import TRUSTED_NETWORKS, VISITORS_FOLDER
 from fedforge_runtime.lifeline import TiedProcess, describe_exit
 from fedforge_runtime.processes import Progress
 
@@ -71,7 +71,11 @@ class LinkProcess:
                 "--disable-runtime-dependency-installation",
                 *self.options,
             ],
-            environment=flower_environment(self.folder) | {TRUSTED_NETWORKS: ",".join(self.trusted_networks)},
+            environment=flower_environment(self.folder)
+            | {
+                TRUSTED_NETWORKS: ",".join(self.trusted_networks),
+                VISITORS_FOLDER: str(self.folder),
+            },
             log=self.log,
             remove=self.folder if self.remove_folder else None,
         )
@@ -110,9 +114,7 @@ class LinkProcess:
 
     @property
     def _own_url(self) -> str:
-        wildcard = self.address.host in ("0.0.0.0", "[::]")  # noqa: S104
-        host = "127.0.0.1" if wildcard else self.address.host
-        return f"{'http' if self.address.insecure else 'https'}://{host}:{self.address.port}"
+        return f"{'http' if self.address.insecure else 'https'}://{own_host(self.address.host)}:{self.address.port}"
 
     def ended(self) -> str | None:
         """How it ended; `None` while it runs."""

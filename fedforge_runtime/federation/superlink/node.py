@@ -25,16 +25,11 @@ from fedforge_runtime.federation.engines.inprocess import handle_message
 from fedforge_runtime.federation.messages import PARTITION_ID
 from fedforge_runtime.federation.superlink import flower
 from fedforge_runtime.federation.superlink.address import LinkAddress
-from fedforge_runtime.federation.superlink.fleet import (
-    BrokenOffError,
-    FleetConnection,
-    LinkAwayError,
-    LinkForgotError,
-    NodeRefusedError,
-    RunOverError,
-)
+from fedforge_runtime.federation.superlink.fleet import BrokenOffError, FleetConnection, NodeRefusedError
 from fedforge_runtime.federation.superlink.identity import node_identity
+from fedforge_runtime.federation.superlink.link_answers import LinkAwayError, LinkForgotError, RunOverError
 from fedforge_runtime.federation.superlink.log import say
+from fedforge_runtime.federation.superlink.objects import Outgoing
 from fedforge_runtime.federation.superlink.packing import packing_mod
 from fedforge_runtime.federation.superlink.presence import Presence
 from fedforge_runtime.processes import (
@@ -45,6 +40,7 @@ from fedforge_runtime.processes import (
     share_template,
 )
 from fedforge_runtime.stop_signal import StopSignal
+from fedforge_runtime.telemetry.backoff import Backoff
 
 _SHORTEST_POLL_SECONDS = 0.02
 _LONGEST_POLL_SECONDS = 0.25
@@ -54,7 +50,9 @@ _IDLE_POLL_SECONDS = 2.0
 _ACTIVE_SECONDS = 60.0
 """A run that has sent nothing for as long is asked for less often."""
 _RUN_CHECK_SECONDS = 1.0
-_RECONNECT_SECONDS = 1.0
+_RECONNECT_SECONDS = 0.05
+"""After the first failure, as where a line was cut."""
+_LONGEST_RECONNECT_SECONDS = 1.0
 _MISSED_SECONDS = 1.0
 """Long enough for a run to ask for answers, and to learn that an earlier process of the node will give none."""
 
@@ -123,7 +121,7 @@ class _Work:
     message: Message
     outcome: Future[tuple[Message, Context]]
     next_check: float
-    reply: Message | None = None
+    reply: Outgoing | None = None
 
 
 class Node:
@@ -141,8 +139,6 @@ class Node:
         self._contexts: dict[int, Context] = {}
         self._waiting: deque[Message] = deque()
         self._work: _Work | None = None
-        self._handed_out: Message | None = None
-        """Announced by the SuperLink; its content is still to come."""
         self._workerless: ProcessStartError | None = None
         """Why no worker can be started: this process ends, and another may find a template again."""
         self._stop = StopSignal()
@@ -150,6 +146,7 @@ class Node:
         self._presence = Presence(self._node_config)
         self._last_message = float("-inf")
         self._said = ""
+        self._away = Backoff(_RECONNECT_SECONDS, _LONGEST_RECONNECT_SECONDS)
         self._pause = _SHORTEST_POLL_SECONDS
 
     def stop(self, number: int, frame: FrameType | None) -> None:
@@ -170,15 +167,14 @@ class Node:
             while not self._stop.is_set():
                 try:
                     self._step()
-                except BrokenOffError:
-                    say("the content of a message does not come: giving it up")
-                    self._answer_handed_out()
+                    self._away.reset()
                 except LinkAwayError as error:
-                    say(f"the SuperLink at {self._spec.link} is away: {error}")
-                    self._stop.wait(_RECONNECT_SECONDS)
+                    self._say_of_link(f"the SuperLink at {self._spec.link} is away: {error}")
+                    self._stop.wait(self._away.after_failure())
                     self._connect()
                 except LinkForgotError:
                     say("the SuperLink has forgotten this node: introducing it again")
+                    self._fleet.forget_incoming()
                     self._connect()
         self._fleet.close()
 
@@ -187,18 +183,22 @@ class Node:
             try:
                 self._fleet.connect()
                 self._last_message = monotonic()  # somebody started it to use it
-                say(f"connected to {self._spec.link} as site {self._spec.site}, node {self._fleet.node_id}")
+                self._say_of_link(
+                    f"connected to {self._spec.link} as site {self._spec.site}, node {self._fleet.node_id}"
+                )
                 return
             except LinkAwayError as error:
-                if str(error) != self._said:
-                    self._said = str(error)
-                    say(f"the SuperLink at {self._spec.link} cannot be reached: {error}")
-                self._stop.wait(_RECONNECT_SECONDS)
+                self._say_of_link(f"the SuperLink at {self._spec.link} cannot be reached: {error}")
+                self._stop.wait(self._away.after_failure())
+
+    def _say_of_link(self, text: str) -> None:
+        """Say how the connection is, whenever that changes."""
+        if text != self._said:
+            self._said = text
+            say(text)
 
     def _step(self) -> None:
-        self._answer_handed_out()
-        message = self._fleet.receive(self._note_handed_out)
-        self._handed_out = None
+        message = self._receive()
         if message is not None:
             self._last_message, self._pause = monotonic(), _SHORTEST_POLL_SECONDS
             self._accept(message)
@@ -209,6 +209,17 @@ class Node:
         else:
             self._be_present()
             self._stop.wait(self._next_pause())
+
+    def _receive(self) -> Message | None:
+        try:
+            return self._fleet.receive()
+        except BrokenOffError as error:
+            say("the content of a message does not come: its sender gave it up")
+            reason = "the run's message did not come whole to the site's node"
+            answer = Message(Error(flower.ErrorCode.CLIENT_APP_CRASHED, reason), reply_to=error.announced)
+            with suppress(RunOverError):
+                self._fleet.send(Outgoing([answer]), answer.metadata.run_id)
+            return None
 
     def _be_present(self) -> None:
         """Say in the run's events that this node waits, for as long as the run goes on."""
@@ -238,11 +249,13 @@ class Node:
     def _begin_next(self) -> None:
         if self._work or not self._waiting:
             return
-        message = self._waiting.popleft()
+        message = self._waiting[0]  # it stays there until the run's settings have come
         try:
             context = self._context(message.metadata.run_id)
         except RunOverError:
+            self._waiting.popleft()
             return
+        self._waiting.popleft()
         outcome = self._pool.submit(answer, self._spec.client_app, message, context)
         self._work = _Work(message, outcome, monotonic() + _RUN_CHECK_SECONDS)
 
@@ -261,9 +274,9 @@ class Node:
     def _follow(self, work: _Work) -> None:
         """Send the answer once it is there; give the work up once nobody waits for it."""
         if work.outcome.done():
-            work.reply = work.reply or self._reply(work)  # the same again where it could not be sent
+            work.reply = work.reply or Outgoing([self._reply(work)])  # goes on where it broke off
             with suppress(RunOverError):
-                self._fleet.send(work.reply)
+                self._fleet.send(work.reply, work.message.metadata.run_id)
             self._work = None
             if self._workerless:
                 raise self._workerless
@@ -292,15 +305,3 @@ class Node:
         say(f"giving up what was at work: {reason}")
         self._pool.abandon(self._work.outcome)
         self._work = None
-
-    def _note_handed_out(self, message: Message) -> None:
-        self._handed_out = message
-
-    def _answer_handed_out(self) -> None:
-        """Say of a message whose content did not come that no answer will."""
-        if self._handed_out:
-            reason = "the site's node was handed the message and could not take it"
-            error = Error(flower.ErrorCode.CLIENT_APP_CRASHED, reason)
-            with suppress(RunOverError):
-                self._fleet.send(Message(error, reply_to=self._handed_out))
-            self._handed_out = None

@@ -1,4 +1,4 @@
-"""Replies on their way to the ServerApp: taken object by object as they arrive, given up when they break off.
+"""Replies on their way to the ServerApp: taken object by object as they arrive, given up where nobody sends any more.
 
 A SuperLink announces a reply before its content is there. Flower's Grid then waits for the content, for minutes where
 the sender has died, and neither a time-out nor a stop is looked at meanwhile.
@@ -6,47 +6,63 @@ the sender has died, and neither a time-out nor a stop is looked at meanwhile.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
-from typing import cast
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass
 
 from flwr.app import Error, Message
 from flwr.app.message import make_message
 
 from fedforge_runtime.clock import monotonic
 from fedforge_runtime.federation.superlink import flower, flower_grid
+from fedforge_runtime.federation.superlink.objects import ContentGoneError, Incoming, ObjectLine
 from fedforge_runtime.federation.superlink.packing import unreadable
 
-BROKEN_OFF = "the answer broke off: its sender or the SuperLink died while it was sent"
+BROKEN_OFF = "the answer broke off: its node went away while it was sent"
+_LOOK_SECONDS = 1.0
+"""How often a reply's sender is looked for while nothing comes of it."""
+
+
+def object_line(grid: flower_grid.HttpGrid, run_id: int) -> ObjectLine:
+    """The way of a run's objects between its ServerApp and the SuperLink."""
+    client = grid._runtime_client
+    return ObjectLine(grid.node, run_id, client.PushObject, client.PullObject, client.ConfirmMessageReceived)
 
 
 @dataclass
 class _Reply:
     """A reply of which something may be missing."""
 
-    announced: Message
-    missing: list[str]
-    progress_at: float
-    contents: dict[str, bytes] = field(default_factory=dict)
+    coming: Incoming
+    look_at: float
+    """When its sender is looked for, unless more has come."""
+    received: int = 0
+    away_since: float | None = None
+    """Since when its sender has sent nothing, and was not connected at least once."""
 
 
 class ReplyCollector:
-    """Asks for replies without waiting for any.
+    """Asks for replies without waiting for any. A node that is heard of may take as long as it needs.
 
     Args:
         grid: a connected Grid of Flower's.
-        patience: seconds without progress after which a reply is given up.
+        connected: the nodes that the SuperLink has heard of lately.
+        patience: seconds after which a reply is given up whose sender went away, and of which nothing has come since.
     """
 
-    def __init__(self, grid: flower_grid.HttpGrid, *, patience: float) -> None:
+    def __init__(
+        self, grid: flower_grid.HttpGrid, connected: Callable[[], Collection[int]], *, patience: float
+    ) -> None:
         self._grid = grid
+        self._connected = connected
         self._patience = patience
         self._coming: dict[str, _Reply] = {}
         """By the message that is replied to."""
 
     def collect(self, message_ids: Iterable[str]) -> list[Message]:
         """The replies to these messages that are complete now; an error for one that will never be."""
-        self._learn([each for each in message_ids if each not in self._coming])
+        unknown = [each for each in message_ids if each not in self._coming]
+        if unknown:
+            self._learn(unknown)
         messages = []
         for asked, reply in list(self._coming.items()):
             message = self._advance(reply)
@@ -55,45 +71,43 @@ class ReplyCollector:
                 messages.append(message)
         return messages
 
+    def received_bytes(self) -> dict[int, int]:
+        """What has come of the replies that are on their way, by node."""
+        return {each.coming.announced.metadata.src_node_id: each.received for each in self._coming.values()}
+
     def _learn(self, message_ids: Sequence[str]) -> None:
         request = flower.PullAppMessagesRequest(message_ids=message_ids)
         response = self._grid._runtime_client.PullMessages(request)
         for proto, tree in zip(response.messages_list, response.message_object_trees, strict=True):
             announced = flower.message_from_proto(proto)
-            objects = [part.object_id for part in flower.iterate_object_tree(tree)]
             asked = announced.metadata.reply_to_message_id
-            self._coming[asked] = _Reply(announced, objects, monotonic())
+            self._coming[asked] = _Reply(Incoming(announced, tree), monotonic() + _LOOK_SECONDS)
 
     def _advance(self, reply: _Reply) -> Message | None:
         """Take what is there of a reply; the message once that is everything."""
-        metadata = reply.announced.metadata
-        pull = flower.make_pull_object_fn_protobuf(
-            self._grid._runtime_client.PullObject, self._grid.node, metadata.run_id
-        )
+        metadata = reply.coming.announced.metadata
         try:
-            while reply.missing:
-                reply.contents[reply.missing[0]] = pull(reply.missing[0])
-                reply.missing.pop(0)
-                reply.progress_at = monotonic()
-        except flower.ObjectUnavailableError:
-            reply.missing.append(reply.missing.pop(0))  # the next time another is asked for: they come in any order
-            if monotonic() - reply.progress_at <= self._patience:
-                return None
+            complete = reply.coming.take(object_line(self._grid, metadata.run_id))
+        except ContentGoneError:
             return _broken_off(reply)
-        except flower.ObjectPullError:
-            return _broken_off(reply)
-        confirm = flower.make_confirm_message_received_fn_protobuf(
-            self._grid._runtime_client.ConfirmMessageReceived, self._grid.node, metadata.run_id
-        )
-        confirm(metadata.message_id)
+        if not complete:
+            return _broken_off(reply) if self._is_given_up(reply) else None
         try:
-            message = cast(Message, flower.inflate_object_from_contents(metadata.message_id, reply.contents))
+            return reply.coming.message()
         except Exception as error:  # whatever the decoders make of bytes that somebody else has chosen
             return unreadable(metadata, error)
-        message.metadata.__dict__["_message_id"] = metadata.message_id
-        return message
+
+    def _is_given_up(self, reply: _Reply) -> bool:
+        now, received = monotonic(), reply.coming.received_bytes
+        if received > reply.received:
+            reply.received, reply.away_since, reply.look_at = received, None, now + _LOOK_SECONDS
+        elif now >= reply.look_at:
+            reply.look_at = now + _LOOK_SECONDS
+            if reply.away_since is None and reply.coming.announced.metadata.src_node_id not in self._connected():
+                reply.away_since = now
+        return reply.away_since is not None and now - reply.away_since > self._patience
 
 
 def _broken_off(reply: _Reply) -> Message:
     error = Error(flower.ErrorCode.MESSAGE_UNAVAILABLE, BROKEN_OFF)
-    return make_message(metadata=reply.announced.metadata, error=error)
+    return make_message(metadata=reply.coming.announced.metadata, error=error)

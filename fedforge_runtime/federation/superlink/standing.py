@@ -22,7 +22,7 @@ from fedforge_runtime.errors import RunError, RunStoppedError
 from fedforge_runtime.federation.engines import TEMPLATE_MODULES
 from fedforge_runtime.federation.engines.base import CLIENT_APP
 from fedforge_runtime.federation.holdings import HOME, SHARDS
-from fedforge_runtime.federation.superlink.address import LinkAddress
+from fedforge_runtime.federation.superlink.address import LinkAddress, own_host
 from fedforge_runtime.federation.superlink.certificates import CertificateFolder
 from fedforge_runtime.federation.superlink.executor import ServerAppExecutor
 from fedforge_runtime.federation.superlink.link_process import LinkProcess
@@ -85,7 +85,7 @@ class StandingSpec:
     """What a standing federation consists of.
 
     Args:
-        host, port: where the SuperLink listens.
+        host, port: where the SuperLink listens; an IPv6 host in brackets.
         nodes: how many sites have their node on this machine.
         certificates: TLS and registered node keys; by default plain text, for the loopback interface only.
         trusted_networks: whose machines may start and drive runs, beside this one.
@@ -100,8 +100,7 @@ class StandingSpec:
     @property
     def reach(self) -> LinkAddress:
         """How this machine reaches the SuperLink."""
-        host = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]", "::": "[::1]"}.get(self.host, self.host)  # noqa: S104
-        return LinkAddress(host, self.port, self.certificates.ca if self.certificates else None)
+        return LinkAddress(own_host(self.host), self.port, self.certificates.ca if self.certificates else None)
 
 
 @dataclass

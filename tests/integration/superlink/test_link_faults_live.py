@@ -16,8 +16,9 @@ from fedforge_runtime.federation.engines.base import Federation
 from fedforge_runtime.federation.grid import RunGrid
 from fedforge_runtime.federation.superlink.address import LinkAddress
 from fedforge_runtime.federation.superlink.driver import driven_run, node_states
-from fedforge_runtime.federation.superlink.fleet import FleetConnection, LinkAwayError
+from fedforge_runtime.federation.superlink.fleet import FleetConnection
 from fedforge_runtime.federation.superlink.identity import node_identity
+from fedforge_runtime.federation.superlink.link_answers import LinkAwayError
 from fedforge_runtime.telemetry.emitter import Emitter
 from tests.bad_link import BadLink
 from tests.patience import PATIENCE_SECONDS

@@ -19,8 +19,9 @@ from fedforge_runtime.federation.superlink import flower, link_process
 from fedforge_runtime.federation.superlink.address import LinkAddress, free_port
 from fedforge_runtime.federation.superlink.certificates import CertificateFolder, load_node_key, make_certificates
 from fedforge_runtime.federation.superlink.driver import control_client, node_states
-from fedforge_runtime.federation.superlink.fleet import FleetConnection, LinkAwayError, NodeRefusedError
+from fedforge_runtime.federation.superlink.fleet import FleetConnection, NodeRefusedError
 from fedforge_runtime.federation.superlink.identity import node_identity
+from fedforge_runtime.federation.superlink.link_answers import LinkAwayError
 from fedforge_runtime.federation.superlink.link_process import LinkProcess
 from fedforge_runtime.federation.superlink.registration import register_nodes
 from tests.patience import PATIENCE_SECONDS
@@ -90,21 +91,21 @@ def test_a_node_cannot_register_itself(link: LinkAddress, tmp_path: Path) -> Non
         node.connect()
 
 
-def test_a_node_that_trusts_another_authority_is_refused(
+def test_a_node_that_trusts_another_authority_says_so_and_tries_again(
     link: LinkAddress, certificates: CertificateFolder, tmp_path: Path
 ) -> None:
     other = make_certificates(tmp_path / "other", hosts=[], nodes=0)
     address = LinkAddress(link.host, link.port, other.ca)
     node = FleetConnection(address, load_node_key(certificates.node_key(0)), registered=True)
 
-    with pytest.raises(NodeRefusedError, match=r"certificate .* is not trusted.*--root-certificates"):
+    with pytest.raises(LinkAwayError, match=r"certificate is not trusted.*--root-certificates"):
         node.connect()
 
 
-def test_a_plain_text_client_is_refused(link: LinkAddress, certificates: CertificateFolder) -> None:
+def test_a_plain_text_client_says_what_it_may_lack(link: LinkAddress, certificates: CertificateFolder) -> None:
     node = FleetConnection(LinkAddress(link.host, link.port), load_node_key(certificates.node_key(0)), registered=True)
 
-    with pytest.raises(NodeRefusedError, match="does not talk in plain text"):
+    with pytest.raises(LinkAwayError, match="or it talks TLS, and needs"):
         node.connect()
 
 

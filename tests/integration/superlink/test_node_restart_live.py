@@ -11,8 +11,9 @@ from flwr.serverapp import ServerApp
 from fedforge_runtime.federation.engines.base import Federation
 from fedforge_runtime.federation.superlink.address import LinkAddress
 from fedforge_runtime.federation.superlink.driver import driven_run, node_states
-from fedforge_runtime.federation.superlink.fleet import FleetConnection, LinkAwayError
+from fedforge_runtime.federation.superlink.fleet import FleetConnection
 from fedforge_runtime.federation.superlink.identity import node_identity
+from fedforge_runtime.federation.superlink.link_answers import LinkAwayError
 
 
 def process_of_a_node(link: LinkAddress, folder: Path, *, noted: bool = True) -> FleetConnection:

@@ -24,6 +24,7 @@ from fedforge_runtime.federation.superlink.certificates import CertificateFolder
 from fedforge_runtime.federation.superlink.driver import driven_run, node_states
 from fedforge_runtime.federation.superlink.fleet import FleetConnection, NodeRefusedError
 from fedforge_runtime.federation.superlink.link_process import LinkProcess
+from fedforge_runtime.federation.superlink.objects import Outgoing
 from fedforge_runtime.federation.superlink.registration import number_sites, register_nodes
 from fedforge_runtime.telemetry.emitter import Emitter, read_events
 from tests.hurried_clock import time_out_once
@@ -83,7 +84,8 @@ class Claimant:
         while not self._ending.wait(0.05):
             message = self._fleet.receive()
             if message is not None:
-                self._fleet.send(Message(RecordDict({messages.CONFIG: identity}), reply_to=message))
+                answer = Message(RecordDict({messages.CONFIG: identity}), reply_to=message)
+                self._fleet.send(Outgoing([answer]), message.metadata.run_id)
 
 
 def test_a_node_that_names_a_site_whose_key_it_has_not_is_refused(

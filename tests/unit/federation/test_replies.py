@@ -37,6 +37,7 @@ class Link:
         self.objects: dict[str, bytes] = {}
         self.confirmed: list[str] = []
         self.expired = False
+        self.connected = {7}
         self.node = Node(node_id=1)
         self._runtime_client = self
 
@@ -70,6 +71,10 @@ def now(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     return hand
 
 
+def collector_of(link: Link) -> ReplyCollector:
+    return ReplyCollector(link, lambda: link.connected, patience=PATIENCE)  # type: ignore[arg-type]
+
+
 def reply_to(question: str) -> Message:
     asked = Message(RecordDict(), 7, "train")
     asked.metadata.__dict__["_message_id"] = question
@@ -79,7 +84,7 @@ def reply_to(question: str) -> Message:
 
 def test_a_reply_is_given_once_all_of_it_is_there(now: SimpleNamespace) -> None:
     link = Link()
-    collector = ReplyCollector(link, patience=PATIENCE)  # type: ignore[arg-type]
+    collector = collector_of(link)
     objects = link.announce("question", reply_to("question"))
     assert collector.collect(["question"]) == []
 
@@ -94,7 +99,7 @@ def test_a_reply_is_given_once_all_of_it_is_there(now: SimpleNamespace) -> None:
 
 def test_one_that_is_late_does_not_hold_up_another(now: SimpleNamespace) -> None:
     link = Link()
-    collector = ReplyCollector(link, patience=PATIENCE)  # type: ignore[arg-type]
+    collector = collector_of(link)
     link.announce("late", reply_to("late"))
     link.objects = link.announce("prompt", reply_to("prompt"))
 
@@ -103,12 +108,15 @@ def test_one_that_is_late_does_not_hold_up_another(now: SimpleNamespace) -> None
     assert given == ["prompt"]
 
 
-def test_one_that_makes_no_progress_becomes_an_error(now: SimpleNamespace) -> None:
+def test_one_whose_sender_went_away_becomes_an_error(now: SimpleNamespace) -> None:
     link = Link()
-    collector = ReplyCollector(link, patience=PATIENCE)  # type: ignore[arg-type]
+    collector = collector_of(link)
     link.announce("question", reply_to("question"))
+    link.connected.clear()
+    now.seconds = 2.0
     assert collector.collect(["question"]) == []
-    now.seconds = PATIENCE + 1
+    link.connected.add(7)  # a new process, which knows nothing of it
+    now.seconds += PATIENCE + 1
 
     (reply,) = collector.collect(["question"])
 
@@ -117,9 +125,18 @@ def test_one_that_makes_no_progress_becomes_an_error(now: SimpleNamespace) -> No
     assert reply.metadata.reply_to_message_id == "question"
 
 
+def test_one_whose_sender_is_heard_of_is_waited_for_however_slow_it_is(now: SimpleNamespace) -> None:
+    link = Link()
+    collector = collector_of(link)
+    link.announce("question", reply_to("question"))
+    for _ in range(100):
+        assert collector.collect(["question"]) == []
+        now.seconds += PATIENCE
+
+
 def test_one_that_arrives_bit_by_bit_is_waited_for(now: SimpleNamespace) -> None:
     link = Link()
-    collector = ReplyCollector(link, patience=PATIENCE)  # type: ignore[arg-type]
+    collector = collector_of(link)
     objects = link.announce("question", reply_to("question"))
     given: list[Message] = []
     for name, content in reversed(objects.items()):  # in another order than they are asked for
@@ -133,7 +150,7 @@ def test_one_that_arrives_bit_by_bit_is_waited_for(now: SimpleNamespace) -> None
 
 def test_one_that_the_superlink_has_thrown_away_becomes_an_error_at_once(now: SimpleNamespace) -> None:
     link = Link()
-    collector = ReplyCollector(link, patience=PATIENCE)  # type: ignore[arg-type]
+    collector = collector_of(link)
     link.announce("question", reply_to("question"))
     link.expired = True
 

@@ -1,0 +1,165 @@
+"""Who comes to a SuperLink as a node: when, from where, and why it was not let in the last time.
+
+Flower says of a node that it is online or not. Why one that should be there is not, its operator learns here: the
+SuperLink's process keeps it in a file beside its log, for `fedforge federation status`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from base64 import b64decode
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+from starlette.concurrency import run_in_threadpool
+
+from fedforge_runtime.artifacts import write_atomically
+from fedforge_runtime.clock import monotonic, utc_now
+from fedforge_runtime.federation.superlink import flower
+from fedforge_runtime.federation.superlink.asgi import AsgiApp, Receive, Scope, Send, header_of
+
+VISITORS_FILE = "visitors.json"
+_FLEET = "/v1/fleet/"
+_REFUSED = 400
+_RUN_OVER = 403
+_WRITE_SECONDS = 1.0
+_REPEAT_SECONDS = 60.0
+"""The same refusal of the same key is a line of the log at most so often."""
+_MOST = 1000
+"""Keys that are remembered: those that were here last."""
+_AHEAD_SECONDS, _BEHIND_SECONDS = 5.0, 300.0
+"""What Flower allows a node's clock."""
+
+log = logging.getLogger("flwr")
+
+
+class Visitor(BaseModel):
+    """What is known of one key."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    last_seen: datetime
+    address: str
+    refused_at: datetime | None = None
+    """Of the last refusal, whatever came since."""
+    refusal: str = ""
+
+
+class Visitors(BaseModel):
+    """The whole file: visitors by the SHA-256 of their public key in PEM."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    visitors: dict[str, Visitor] = {}
+
+
+def key_fingerprint(public_key: bytes) -> str:
+    """How the file names a public key, given in PEM."""
+    return hashlib.sha256(public_key).hexdigest()
+
+
+def read_visitors(folder: Path) -> dict[str, Visitor]:
+    """Those of the SuperLink whose files are in `folder`; none where it has not written any, or not whole."""
+    try:
+        return Visitors.model_validate_json((folder / VISITORS_FILE).read_bytes()).visitors
+    except (OSError, ValidationError):
+        return {}
+
+
+class VisitorBook:
+    """ASGI middleware around a SuperLink: writes down who comes, and says in the log whom it did not let in."""
+
+    def __init__(self, app: AsgiApp, folder: Path) -> None:
+        self._app = app
+        self._folder = folder
+        self._visitors = read_visitors(folder)
+        self._said: dict[str, tuple[str, float]] = {}
+        self._write_at = 0.0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or not scope["path"].startswith(_FLEET):
+            await self._app(scope, receive, send)
+            return
+        status, body = 0, b""
+
+        async def hear(message: Any) -> None:
+            nonlocal status, body
+            status = message.get("status", status)
+            if status >= _REFUSED:
+                body += message.get("body", b"")
+            await send(message)
+
+        await self._app(scope, receive, hear)
+        if self._note(scope, _refusal(scope, status, body)):
+            await run_in_threadpool(self._write)
+
+    def _note(self, scope: Scope, refusal: str) -> bool:
+        """Whether the file is to be written again."""
+        try:
+            key = key_fingerprint(b64decode(header_of(scope, flower.NODE_KEY_HEADER), validate=True))
+        except ValueError:
+            key = ""
+        address = str((scope.get("client") or ["?"])[0])
+        if refusal:
+            self._say(key, address, refusal)
+        if not key:
+            return False
+        now, before = utc_now(), self._visitors.get(key)
+        kept = (before.refused_at, before.refusal) if before else (None, "")
+        refused_at, reason = (now, refusal) if refusal else kept
+        self._visitors.pop(key, None)  # the last one is the one that came last
+        self._visitors[key] = Visitor(last_seen=now, address=address, refused_at=refused_at, refusal=reason)
+        while len(self._visitors) > _MOST:
+            del self._visitors[next(iter(self._visitors))]
+        return bool(refusal) or monotonic() >= self._write_at
+
+    def _say(self, key: str, address: str, refusal: str) -> None:
+        reason, until = self._said.get(key, ("", 0.0))
+        if reason == refusal and monotonic() < until:
+            return
+        if len(self._said) > _MOST:
+            self._said.clear()
+        self._said[key] = (refusal, monotonic() + _REPEAT_SECONDS)
+        log.warning("node at %s, key %s…, is not let in: %s", address, key[:12] or "none", refusal)
+
+    def _write(self) -> None:
+        self._write_at = monotonic() + _WRITE_SECONDS
+        content = Visitors(visitors=dict(self._visitors)).model_dump_json(indent=2)
+        try:
+            write_atomically(self._folder / VISITORS_FILE, content.encode())
+        except OSError as error:
+            self._write_at = monotonic() + _REPEAT_SECONDS
+            log.warning("who comes here cannot be written down: %s", error)
+
+
+def _refusal(scope: Scope, status: int, body: bytes) -> str:
+    """Why a node was not let in; empty where it was, or where its run is over."""
+    if status < _REFUSED or status == _RUN_OVER:
+        return ""
+    text = body.decode(errors="replace")
+    if flower.NOT_AUTHENTIC in text:
+        return _signature_refusal(scope)
+    described = flower.FlowerError.from_json(text)
+    if described is None:
+        return f"HTTP {status}"
+    if described.code == flower.ApiErrorCode.FLEET_NODE_ACTIVATION_FAILED:
+        return "nobody has registered its key, or another process is connected with it, or was a moment ago"
+    if described.code == flower.ApiErrorCode.FLEET_SUPERNODE_REGISTRATION_DISABLED:
+        return "it has no registered key, and would register itself"
+    if described.code == flower.ApiErrorCode.PUBLIC_KEY_ALREADY_IN_USE:
+        return ""  # a node that was here before says its key again
+    return str(described.message)
+
+
+def _signature_refusal(scope: Scope) -> str:
+    try:
+        signed_at = datetime.fromisoformat(header_of(scope, flower.TIMESTAMP_HEADER).decode("ascii"))
+        age = (utc_now() - signed_at).total_seconds()
+    except (ValueError, TypeError):
+        return "it does not sign its requests as a node does"
+    if -_AHEAD_SECONDS <= age <= _BEHIND_SECONDS:
+        return "its key is not known here, or is not the one that it had"
+    return f"its clock is {abs(age):,.0f} s {'behind' if age > 0 else 'ahead'}"
