@@ -140,6 +140,16 @@ class ClientTrainCompleted(EventBase):
     status: Literal["completed"] = "completed"
 
 
+class ClientUpdateArriving(EventBase):
+    """A part of a client's answer is here: `payload_bytes` so far. Said every few seconds of one that takes long."""
+
+    type: Literal["client_update_arriving"] = "client_update_arriving"
+    status: Literal["running"] = "running"
+    task: Task
+    parts: int = Field(ge=0, le=LARGEST)
+    parts_total: int = Field(ge=1, le=LARGEST)
+
+
 class ClientUpdateUploaded(EventBase):
     """A client's update has reached the server; `latency_ms` is the round trip on the server's clock."""
 
@@ -189,6 +199,7 @@ Event = Annotated[
     | ModelDispatched
     | ClientTrainStarted
     | ClientTrainCompleted
+    | ClientUpdateArriving
     | ClientUpdateUploaded
     | ClientEvaluated
     | AggregationStarted

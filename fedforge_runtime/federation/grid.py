@@ -14,11 +14,21 @@ from flwr.serverapp import Grid
 from fedforge_runtime.clock import monotonic
 from fedforge_runtime.control import Control, await_call, raise_if_stopped
 from fedforge_runtime.errors import RunFailedError
+from fedforge_runtime.federation.arrivals import Arrival, KnowsArrivals
 from fedforge_runtime.federation.messages import CONFIG, MISFIT, PARTITION_ID, payload_bytes
 from fedforge_runtime.federation.roster import KnowsRegistrations, Registration, Roster
 from fedforge_runtime.federation.settings import SETTINGS
 from fedforge_runtime.telemetry.emitter import Emitter
-from monitor.schema import ClientUpdateUploaded, ModelDispatched, NodeError, RunPaused, RunResumed, SitesAwaited, Task
+from monitor.schema import (
+    ClientUpdateArriving,
+    ClientUpdateUploaded,
+    ModelDispatched,
+    NodeError,
+    RunPaused,
+    RunResumed,
+    SitesAwaited,
+    Task,
+)
 
 _SHORTEST_POLL_SECONDS = 0.001
 _LONGEST_POLL_SECONDS = 0.05
@@ -110,6 +120,8 @@ class RunGrid(Grid):
         """Nodes that have not said yet who they are, by message."""
         self._told: set[tuple[int, str]] = set()
         self._shown: list[int] | None = None
+        self._arrivals: dict[int, Arrival] = {}
+        """What was last said of answers on their way, by node."""
 
     def _ask(self, call: Callable[[], T], timeout: float = _ANSWER_SECONDS) -> T:
         """A call into the engine's Grid, which may block: a stop is heard meanwhile.
@@ -303,7 +315,7 @@ class RunGrid(Grid):
         """
         sent = self._with_settings(requests)
         sizes = {message.metadata.dst_node_id: payload_bytes(message) for message in sent}
-        started = monotonic()
+        started, self._arrivals = monotonic(), {}
         for message in sent:
             client = self._roster.site_of(message.metadata.dst_node_id)
             self._emitter.emit(
@@ -314,7 +326,7 @@ class RunGrid(Grid):
                 payload_bytes=sizes[message.metadata.dst_node_id],
             )
         answers = []
-        for node, reply in self._round_trip(sent, timeout):
+        for node, reply in self._round_trip(sent, timeout, lambda: self._say_what_arrives(sizes, task, round_number)):
             seconds = monotonic() - started
             client = self._roster.site_of(node)
             answer = self._answer(client, reply, seconds, sizes[node], timeout)
@@ -355,13 +367,36 @@ class RunGrid(Grid):
             NodeError, round_number=round_number, node_id=node_name(client), task=task, reason=reason[:_LONGEST_REASON]
         )
 
-    def _round_trip(self, sent: Sequence[Message], timeout: float) -> Iterable[tuple[int, Message | None]]:
-        """Yield (node, reply) as replies arrive, then (node, None) for each that is missing at the time-out."""
+    def _say_what_arrives(self, asked: Collection[int], task: Task, round_number: int) -> None:
+        if not isinstance(self._inner, KnowsArrivals):
+            return
+        for node, arrival in self._inner.arrivals().items():
+            if node not in asked or self._arrivals.get(node) == arrival:
+                continue
+            self._arrivals[node] = arrival
+            self._emitter.emit(
+                ClientUpdateArriving,
+                round_number=round_number,
+                node_id=node_name(self._roster.site_of(node)),
+                task=task,
+                payload_bytes=arrival.bytes,
+                parts=arrival.parts,
+                parts_total=arrival.parts_total,
+            )
+
+    def _round_trip(
+        self, sent: Sequence[Message], timeout: float, say: Callable[[], None]
+    ) -> Iterable[tuple[int, Message | None]]:
+        """Yield (node, reply) as replies arrive, then (node, None) for each that is missing at the time-out.
+
+        Args:
+            say: called every few seconds meanwhile.
+        """
         if not sent:
             return
         deadline = monotonic() + timeout
         waiting = self._push(sent, timeout)
-        pause = _SHORTEST_POLL_SECONDS
+        pause, say_at = _SHORTEST_POLL_SECONDS, monotonic() + _SAY_SECONDS
         try:
             while waiting and monotonic() < deadline:
                 asked = monotonic()
@@ -374,6 +409,9 @@ class RunGrid(Grid):
                 if not waiting:
                     return
                 raise_if_stopped(self.control)
+                if monotonic() >= say_at:
+                    say_at = monotonic() + _SAY_SECONDS
+                    say()
                 pause = _SHORTEST_POLL_SECONDS if replies else min(pause * 1.5, _LONGEST_POLL_SECONDS)
                 time.sleep(max(pause, _POLL_SHARE * cost))
         finally:

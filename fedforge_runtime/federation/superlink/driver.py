@@ -22,6 +22,7 @@ from flwr.serverapp import Grid
 from fedforge_runtime import __version__
 from fedforge_runtime.control import AlwaysRun, await_call, present_control
 from fedforge_runtime.errors import RunFailedError, RunStoppedError
+from fedforge_runtime.federation.arrivals import Arrival
 from fedforge_runtime.federation.engines.base import Federation
 from fedforge_runtime.federation.roster import Registration
 from fedforge_runtime.federation.superlink import flower, flower_grid
@@ -29,7 +30,7 @@ from fedforge_runtime.federation.superlink.address import LinkAddress
 from fedforge_runtime.federation.superlink.guarded_link import REFUSAL
 from fedforge_runtime.federation.superlink.key_names import registrations
 from fedforge_runtime.federation.superlink.link_process import LinkProcess
-from fedforge_runtime.federation.superlink.objects import Outgoing
+from fedforge_runtime.federation.superlink.objects import ContentGoneError, Outgoing
 from fedforge_runtime.federation.superlink.packing import PackingGrid
 from fedforge_runtime.federation.superlink.replies import ReplyCollector, object_line
 
@@ -200,12 +201,21 @@ class LinkGrid(Grid):
             ids[:] = response.message_ids
             return response.session_id, response.objects_to_push
 
-        outgoing.send(announce, object_line(self._inner, self._inner.run.run_id))
+        try:
+            outgoing.send(announce, object_line(self._inner, self._inner.run.run_id))
+        except ContentGoneError as error:
+            raise RunFailedError(
+                f"the SuperLink at {self._address} gave up what was sent to it, again and again."
+            ) from error
         return ids
 
     def pull_messages(self, message_ids: Iterable[str]) -> Iterable[Message]:
         with _translated(self._address, self._link):
             return [_explained(reply) for reply in self._replies.collect(message_ids)]
+
+    def arrivals(self) -> Mapping[int, Arrival]:
+        """See `KnowsArrivals`."""
+        return self._replies.arrivals()
 
     def send_and_receive(self, messages: Iterable[Message], *, timeout: float | None = None) -> Iterable[Message]:
         with _translated(self._address, self._link):

@@ -14,6 +14,7 @@ from flwr.app import Message
 
 from fedforge_runtime.clock import monotonic
 from fedforge_runtime.errors import FedForgeError
+from fedforge_runtime.federation.arrivals import Arrival
 from fedforge_runtime.federation.superlink import flower
 from fedforge_runtime.federation.superlink.address import LinkAddress
 from fedforge_runtime.federation.superlink.link_answers import (
@@ -180,7 +181,7 @@ class FleetConnection:
         coming = self._incoming
         if coming is None:
             return None
-        before = coming.received_bytes
+        before = coming.arrival
         try:
             complete = coming.take(self._line(coming.announced.metadata.run_id))
         except ContentGoneError as error:
@@ -190,7 +191,7 @@ class FleetConnection:
             self._incoming = None
             return None
         finally:
-            if coming.received_bytes > before:
+            if coming.arrival != before:
                 self._stalled_at = monotonic() + _STALLED_SECONDS
         if not complete:
             return None
@@ -210,19 +211,22 @@ class FleetConnection:
         self._incoming = None
 
     @property
-    def receiving_bytes(self) -> int | None:
+    def receiving(self) -> Arrival | None:
         """How much has come of a message that is on its way; `None` while there is none."""
-        return self._incoming.received_bytes if self._incoming else None
+        return self._incoming.arrival if self._incoming else None
 
-    def send(self, reply: Outgoing, run_id: int) -> None:
+    def send(self, reply: Outgoing, run_id: int, progress: Callable[[Arrival], None] = lambda sent: None) -> None:
         """Give an answer; after an error, what is missing of it.
+
+        Args:
+            progress: told how much has gone, again and again.
 
         Raises:
             LinkAwayError, LinkForgotError: see there.
             RunOverError: nobody waits for it any more.
         """
         try:
-            reply.send(self._announce, self._line(run_id))
+            reply.send(self._announce, self._line(run_id), progress)
         except ContentGoneError as error:
             raise RunOverError from error
 

@@ -21,6 +21,7 @@ from flwr.app import Context, Error, Message, RecordDict
 
 from fedforge_runtime.clock import monotonic
 from fedforge_runtime.errors import FedForgeError
+from fedforge_runtime.federation.arrivals import Arrival
 from fedforge_runtime.federation.engines.inprocess import handle_message
 from fedforge_runtime.federation.messages import PARTITION_ID
 from fedforge_runtime.federation.superlink import flower
@@ -53,6 +54,8 @@ _RUN_CHECK_SECONDS = 1.0
 _RECONNECT_SECONDS = 0.05
 """After the first failure, as where a line was cut."""
 _LONGEST_RECONNECT_SECONDS = 1.0
+_TRANSFER_SAY_SECONDS = 5.0
+"""How often it is said how far a message is on its way."""
 _MISSED_SECONDS = 1.0
 """Long enough for a run to ask for answers, and to learn that an earlier process of the node will give none."""
 
@@ -146,6 +149,7 @@ class Node:
         self._presence = Presence(self._node_config)
         self._last_message = float("-inf")
         self._said = ""
+        self._transfer_said_at = monotonic()
         self._away = Backoff(_RECONNECT_SECONDS, _LONGEST_RECONNECT_SECONDS)
         self._pause = _SHORTEST_POLL_SECONDS
 
@@ -191,6 +195,18 @@ class Node:
                 self._say_of_link(f"the SuperLink at {self._spec.link} cannot be reached: {error}")
                 self._stop.wait(self._away.after_failure())
 
+    def _say_sent(self, sent: Arrival) -> None:
+        self._say_of_transfer("sending an answer", sent)
+
+    def _say_of_transfer(self, what: str, arrival: Arrival | None) -> None:
+        """Say how far a message is that takes long."""
+        now = monotonic()
+        if arrival is None or arrival.parts == arrival.parts_total:
+            self._transfer_said_at = now
+        elif now >= self._transfer_said_at + _TRANSFER_SAY_SECONDS:
+            self._transfer_said_at = now
+            say(f"{what}: {arrival}")
+
     def _say_of_link(self, text: str) -> None:
         """Say how the connection is, whenever that changes."""
         if text != self._said:
@@ -199,6 +215,7 @@ class Node:
 
     def _step(self) -> None:
         message = self._receive()
+        self._say_of_transfer("receiving a message", self._fleet.receiving)
         if message is not None:
             self._last_message, self._pause = monotonic(), _SHORTEST_POLL_SECONDS
             self._accept(message)
@@ -276,7 +293,7 @@ class Node:
         if work.outcome.done():
             work.reply = work.reply or Outgoing([self._reply(work)])  # goes on where it broke off
             with suppress(RunOverError):
-                self._fleet.send(work.reply, work.message.metadata.run_id)
+                self._fleet.send(work.reply, work.message.metadata.run_id, self._say_sent)
             self._work = None
             if self._workerless:
                 raise self._workerless

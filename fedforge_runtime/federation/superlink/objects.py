@@ -14,6 +14,7 @@ from typing import TypeVar, cast
 from flwr.app import Message
 from flwr.app.message import remove_content_from_message
 
+from fedforge_runtime.federation.arrivals import Arrival
 from fedforge_runtime.federation.superlink import flower
 
 _AT_ONCE = 4
@@ -75,8 +76,10 @@ class Incoming:
         self._contents: dict[str, bytes] = {}
 
     @property
-    def received_bytes(self) -> int:
-        return sum(map(len, self._contents.values()))
+    def arrival(self) -> Arrival:
+        """How much of it has come."""
+        received = list(self._contents.values())
+        return Arrival(sum(map(len, received)), len(received), len(received) + len(self._missing))
 
     def take(self, line: ObjectLine) -> bool:
         """Take what is there and has not come yet; whether that is all, and confirmed.
@@ -126,7 +129,6 @@ class Outgoing:
                 self._trees.append(flower.get_object_tree(message))
                 parts = flower.get_all_nested_objects(message)
                 self._contents |= {name: part.deflate() for name, part in parts.items()}
-        self.total_bytes = sum(map(len, self._contents.values()))
         self._pending: set[str] | None = None
         """Objects that the SuperLink lacks; `None` while nobody can say."""
         self._session = ""
@@ -137,12 +139,19 @@ class Outgoing:
         self._given_up = 0
 
     @property
-    def sent_bytes(self) -> int:
+    def departure(self) -> Arrival:
+        """How much of it the SuperLink has."""
         left = self._contents if self._pending is None else self._pending
-        return self.total_bytes - sum(len(self._contents[name]) for name in list(left))
+        sent = [content for name, content in self._contents.items() if name not in left]
+        return Arrival(sum(map(len, sent)), len(sent), len(self._contents))
 
-    def send(self, announce: Announce, line: ObjectLine) -> None:
+    def send(
+        self, announce: Announce, line: ObjectLine, progress: Callable[[Arrival], None] = lambda sent: None
+    ) -> None:
         """Send what was not sent yet; call it again after an error.
+
+        Args:
+            progress: told what the SuperLink has, again and again.
 
         Raises:
             ContentGoneError: the SuperLink gives it up again and again.
@@ -151,7 +160,10 @@ class Outgoing:
             if self._pending is None:
                 self._announce(announce)
             self._expired = False
-            _in_parallel(lambda name: self._put(line, name), [name for name in self._contents if self._lacks(name)])
+            lacking = [name for name in self._contents if self._lacks(name)]
+            for first in range(0, len(lacking), _AT_ONCE):
+                _in_parallel(lambda name: self._put(line, name), lacking[first : first + _AT_ONCE])
+                progress(self.departure)
             if self._expired:
                 self._given_up += 1
                 if self._given_up == _ANNOUNCEMENTS:

@@ -18,6 +18,7 @@ from flwr.common.serde import recorddict_from_proto, recorddict_to_proto
 from flwr.proto.recorddict_pb2 import RecordDict as RecordDictProto
 from flwr.serverapp import Grid
 
+from fedforge_runtime.federation.arrivals import Arrival, KnowsArrivals
 from fedforge_runtime.federation.roster import Registration
 
 PACKED = "fedforge-packed"
@@ -94,6 +95,10 @@ class PackingGrid(Grid):
 
     def pull_messages(self, message_ids: Iterable[str]) -> Iterable[Message]:
         return [_unpack_answer(message) for message in self._inner.pull_messages(message_ids)]
+
+    def arrivals(self) -> Mapping[int, Arrival]:
+        """See `KnowsArrivals`."""
+        return self._inner.arrivals() if isinstance(self._inner, KnowsArrivals) else {}
 
     def registrations(self) -> Mapping[int, Registration]:
         """See `KnowsRegistrations`."""

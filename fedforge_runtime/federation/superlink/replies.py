@@ -13,6 +13,7 @@ from flwr.app import Error, Message
 from flwr.app.message import make_message
 
 from fedforge_runtime.clock import monotonic
+from fedforge_runtime.federation.arrivals import Arrival
 from fedforge_runtime.federation.superlink import flower, flower_grid
 from fedforge_runtime.federation.superlink.objects import ContentGoneError, Incoming, ObjectLine
 from fedforge_runtime.federation.superlink.packing import unreadable
@@ -33,9 +34,9 @@ class _Reply:
     """A reply of which something may be missing."""
 
     coming: Incoming
+    received: Arrival
     look_at: float
     """When its sender is looked for, unless more has come."""
-    received: int = 0
     away_since: float | None = None
     """Since when its sender has sent nothing, and was not connected at least once."""
 
@@ -71,8 +72,8 @@ class ReplyCollector:
                 messages.append(message)
         return messages
 
-    def received_bytes(self) -> dict[int, int]:
-        """What has come of the replies that are on their way, by node."""
+    def arrivals(self) -> dict[int, Arrival]:
+        """See `KnowsArrivals`."""
         return {each.coming.announced.metadata.src_node_id: each.received for each in self._coming.values()}
 
     def _learn(self, message_ids: Sequence[str]) -> None:
@@ -81,7 +82,8 @@ class ReplyCollector:
         for proto, tree in zip(response.messages_list, response.message_object_trees, strict=True):
             announced = flower.message_from_proto(proto)
             asked = announced.metadata.reply_to_message_id
-            self._coming[asked] = _Reply(Incoming(announced, tree), monotonic() + _LOOK_SECONDS)
+            coming = Incoming(announced, tree)
+            self._coming[asked] = _Reply(coming, coming.arrival, monotonic() + _LOOK_SECONDS)
 
     def _advance(self, reply: _Reply) -> Message | None:
         """Take what is there of a reply; the message once that is everything."""
@@ -98,8 +100,8 @@ class ReplyCollector:
             return unreadable(metadata, error)
 
     def _is_given_up(self, reply: _Reply) -> bool:
-        now, received = monotonic(), reply.coming.received_bytes
-        if received > reply.received:
+        now, received = monotonic(), reply.coming.arrival
+        if received != reply.received:
             reply.received, reply.away_since, reply.look_at = received, None, now + _LOOK_SECONDS
         elif now >= reply.look_at:
             reply.look_at = now + _LOOK_SECONDS

@@ -14,6 +14,7 @@ from fedforge_runtime.federation.holdings import HOME, SHARDS
 from fedforge_runtime.federation.superlink.address import LinkAddress
 from fedforge_runtime.federation.superlink.fleet import NodeRefusedError
 from fedforge_runtime.federation.superlink.identity import node_identity
+from fedforge_runtime.federation.superlink.log import LogReader
 from fedforge_runtime.federation.superlink.node import NodeSpec
 from fedforge_runtime.federation.superlink.node_supervisor import NodeSupervisor
 from fedforge_runtime.home import Home
@@ -85,9 +86,12 @@ def serve_node(
         changed=report,
     )
     say(f"site {site}: connecting to {link}; log {supervisor.spec.log}")
+    said = LogReader(supervisor.spec.log)
     supervisor.start()
     try:
         while not stop.wait(_WATCH_SECONDS):
+            for text in said.read_new():
+                say(f"site {site}: {text}")
             if supervisor.refusal is not None:
                 raise NodeRefusedError(supervisor.refusal)
     finally:

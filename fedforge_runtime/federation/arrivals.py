@@ -1,0 +1,28 @@
+"""How much of an answer that is on its way has come."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+
+@dataclass(frozen=True)
+class Arrival:
+    """What there is of one message."""
+
+    bytes: int
+    parts: int
+    parts_total: int
+
+    def __str__(self) -> str:
+        return f"{self.bytes / 1e6:.1f} MB, {self.parts} of {self.parts_total} parts"
+
+
+@runtime_checkable
+class KnowsArrivals(Protocol):
+    """A Grid whose answers may take long to arrive."""
+
+    def arrivals(self) -> Mapping[int, Arrival]:
+        """The answers that have begun to arrive and are not whole, by node."""
+        ...
