@@ -53,18 +53,25 @@ MISTAKEN = "taken by another fedforge process by mistake"
 """Why a task that was taken is given back: its owner starts again."""
 
 
-def control_client(address: LinkAddress) -> flower.ControlHttpClient:
-    """Flower's control API: runs and nodes of a SuperLink."""
-    return control_client_at(str(address), address.insecure, address.root_certificate_bytes())
+def control_client(address: LinkAddress, retry: flower.RetryInvoker | None = None) -> flower.ControlHttpClient:
+    """Flower's control API: runs and nodes of a SuperLink.
+
+    Args:
+        retry: of requests that may be made twice; by default each is made once.
+    """
+    return control_client_at(str(address), address.insecure, address.root_certificate_bytes(), retry)
 
 
-def control_client_at(address: str, insecure: bool, root_certificates: bytes | None) -> flower.ControlHttpClient:
+def control_client_at(
+    address: str, insecure: bool, root_certificates: bytes | None, retry: flower.RetryInvoker | None = None
+) -> flower.ControlHttpClient:
     """As `control_client`, of an address as Flower's own processes are given it."""
     return flower.ControlHttpClient.from_server_address(
         address,
         insecure,
         root_certificates,
         interceptors=[flower.RuntimeVersionHttpInterceptor(component_name="fedforge")],
+        retry_invoker=retry,
     )
 
 
@@ -153,9 +160,7 @@ def driven_run(
         context.run_config = federation.whole_config
         threading.Thread(target=_beat, args=(address, task, done), name="task-heartbeat", daemon=True).start()
         yield (
-            PackingGrid(
-                LinkGrid(grid, address, link), lambda: registrations(node_states(address), secured=not address.insecure)
-            ),
+            PackingGrid(LinkGrid(grid, address, link), lambda: node_registrations(address, _patience(link))),
             context,
         )
         outcome = flower.SubStatus.COMPLETED
@@ -358,12 +363,12 @@ def _translated(address: LinkAddress, link: LinkProcess | None) -> Iterator[None
         ) from error
 
 
-def node_states(address: LinkAddress) -> Sequence[Any]:
+def node_states(address: LinkAddress, retry: flower.RetryInvoker | None = None) -> Sequence[Any]:
     """Flower's `NodeInfo` of every node that a SuperLink knows."""
-    with _translated(address, None), control_client(address) as control:
+    with _translated(address, None), control_client(address, retry) as control:
         return list(control.ListNodes(flower.ListNodesRequest()).nodes_info)
 
 
-def node_registrations(address: LinkAddress) -> dict[int, Registration]:
+def node_registrations(address: LinkAddress, retry: flower.RetryInvoker | None = None) -> dict[int, Registration]:
     """What a SuperLink knows of its nodes' keys, by node id."""
-    return registrations(node_states(address), secured=not address.insecure)
+    return registrations(node_states(address, retry), secured=not address.insecure)

@@ -28,6 +28,7 @@ METHODS = {
 }  # fmt: skip
 PARAMETERS = {
     flower.FleetHttpClient.from_server_address: ["server_address", "insecure", "root_certificates", "interceptors"],
+    flower.ControlHttpClient.from_server_address: ["server_address", "insecure", "root_certificates", "retry_invoker"],
     flower_grid.HttpGrid.__init__: ["runtime_api_address", "insecure", "root_certificates", "token"],
     flower.RetryInvoker.__init__: [
         "wait_gen_factory", "recoverable_exceptions", "max_tries", "max_time", "jitter", "should_giveup",
