@@ -5,6 +5,7 @@
         link.reset()                        # cuts what is open, and whatever comes, with RST
         link.cut_answers(after=20)          # requests arrive; each answer is cut with RST after so many bytes
         link.cut_once(after=700, way="up")  # cuts everything, once, when so many more bytes have gone that way
+        link.slow(20_000)                   # moves so many bytes a second each way, of all connections together
         link.stall()                        # takes connections and requests and moves no byte, until the next change
         link.refuse()                       # nobody listens
         link.answer(429, {"Retry-After": "1"})   # HTTP only: a page of HTML, or what `body` says, for every request
@@ -32,10 +33,11 @@ from tests.patience import PATIENCE_SECONDS
 
 HTML = b"<!doctype html><html><head><title>Sign in</title></head><body><h1>Hospital proxy</h1></body></html>"
 _AT_ONCE = 65536
+_AT_ONCE_WHERE_SLOW = 2048
 _RST = struct.pack("ii", 1, 0)
 """SO_LINGER of no time: a close is a reset."""
 
-Kind = Literal["pass", "reset", "cut", "stall", "refuse", "answer"]
+Kind = Literal["pass", "reset", "cut", "stall", "slow", "refuse", "answer"]
 Way = Literal["up", "down"]
 """To the server, or from it."""
 
@@ -44,6 +46,7 @@ Way = Literal["up", "down"]
 class _Mode:
     kind: Kind
     after: int = 0
+    bytes_a_second: int = 0
     answer: bytes = b""
 
 
@@ -65,6 +68,8 @@ class BadLink:
         self.cuts = 0
         """That `cut_once` has come to."""
         self._mode = _Mode("pass")
+        self._free_at: dict[Way, float] = {"up": 0.0, "down": 0.0}
+        """When the line has moved what it took so far."""
         self._left: dict[Way, int] = {}
         """Bytes until everything is cut once, by the way that they go."""
         self._loop = asyncio.new_event_loop()
@@ -102,6 +107,10 @@ class BadLink:
             self._left = {way: after}
 
         self._run(begin())
+
+    def slow(self, bytes_a_second: int) -> None:
+        """Move no more than that each way, of all connections together."""
+        self._change(_Mode("slow", bytes_a_second=bytes_a_second))
 
     def stall(self) -> None:
         """Move nothing: connections are taken and stay open."""
@@ -222,7 +231,7 @@ class BadLink:
         answers_to: asyncio.StreamWriter | None = None,
     ) -> None:
         passed, cutting = 0, self._mode
-        while data := await reader.read(_AT_ONCE):
+        while data := await reader.read(_AT_ONCE if self._mode.kind != "slow" else _AT_ONCE_WHERE_SLOW):
             if not self._moving.is_set():
                 self.struck += 1
                 await self._moving.wait()
@@ -232,6 +241,8 @@ class BadLink:
             if mode.kind == "cut" and answers_to is not None:
                 data = data[: mode.after - passed]
                 passed += len(data)
+            if mode.kind == "slow":
+                await self._take_time(way, len(data) / mode.bytes_a_second)
             left = self._left.get(way)
             writer.write(data if left is None else data[:left])
             await writer.drain()
@@ -242,6 +253,11 @@ class BadLink:
                 self._cut(answers_to)
         with suppress(OSError, RuntimeError):
             writer.write_eof()
+
+    async def _take_time(self, way: Way, seconds: float) -> None:
+        now = self._loop.time()
+        self._free_at[way] = max(self._free_at[way], now) + seconds
+        await asyncio.sleep(self._free_at[way] - now)
 
     def _count(self, way: Way, size: int) -> None:
         if way not in self._left:  # another connection has come to the cut meanwhile

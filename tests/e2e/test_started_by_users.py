@@ -152,9 +152,14 @@ def test_a_federation_is_certified_started_in_the_foreground_joined_and_ended(tm
         )
         with running(*node) as joined:
             wait_until(lambda: describe_federation(require_federation(opened), opened)["nodes_online"] == 1, "the node")
-            assert answer("federation", "status", *home)["nodes_online"] == 1
+            status = answer("federation", "status", *home)
+            assert status["nodes_online"] == 1
+            assert [(site["name"], site["online"], site["refusal"]) for site in status["sites"]] == [
+                ("site-0", True, None)
+            ]
             joined.send_signal(signal.SIGINT)
-            joined.communicate(timeout=PATIENCE_SECONDS)
+            output, _ = joined.communicate(timeout=PATIENCE_SECONDS)
+            assert f"site 0: connected to {begun['address']} as site 0" in output
         federation.send_signal(signal.SIGINT)
         assert federation.communicate(timeout=PATIENCE_SECONDS)[0] == ""
         assert federation.returncode == 0

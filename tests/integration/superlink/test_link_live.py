@@ -130,6 +130,27 @@ def test_a_stranger_with_the_certificate_can_neither_register_a_key_nor_start_or
     assert node_states(link)
 
 
+@pytest.mark.parametrize("host", ["[::1]", "[::]"])
+def test_a_superlink_listens_at_an_ipv6_address(host: str, tmp_path: Path) -> None:
+    with socket.socket(socket.AF_INET6) as probe:
+        try:
+            probe.bind(("::1", 0))
+        except OSError:
+            pytest.skip("this machine has no IPv6")
+        port = probe.getsockname()[1]
+    process = LinkProcess(LinkAddress(host, port), tmp_path)
+    process.start()
+    try:
+        process.wait_until_ready()
+        address = LinkAddress.parse(f"[::1]:{port}")
+        node = FleetConnection(address, node_identity(None, tmp_path / "a.key"), registered=False)
+        node.connect()
+        assert [info.status for info in node_states(address)] == ["online"]
+        node.close()
+    finally:
+        process.end()
+
+
 def test_a_node_whose_superlink_is_away_is_told_so(tmp_path: Path) -> None:
     node = FleetConnection(
         LinkAddress("127.0.0.1", free_port()), node_identity(None, tmp_path / "a.key"), registered=False

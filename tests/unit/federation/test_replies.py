@@ -18,6 +18,7 @@ from fedforge_runtime.federation.superlink import flower, replies
 from fedforge_runtime.federation.superlink.replies import BROKEN_OFF, ReplyCollector
 
 PATIENCE = 20.0
+SENDER = 7
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -37,7 +38,7 @@ class Link:
         self.objects: dict[str, bytes] = {}
         self.confirmed: list[str] = []
         self.expired = False
-        self.connected = {7}
+        self.connected = {SENDER}
         self.node = Node(node_id=1)
         self._runtime_client = self
 
@@ -57,6 +58,9 @@ class Link:
     def PullObject(self, request: PullObjectRequest) -> PullObjectResponse:  # noqa: N802
         content = self.objects.get(request.object_id, b"")
         return PullObjectResponse(object_found=not self.expired, object_available=bool(content), object_content=content)
+
+    def PushObject(self, request: Any) -> Any:  # noqa: N802
+        raise AssertionError("nobody sends here")
 
     def ConfirmMessageReceived(self, request: Any) -> ConfirmMessageReceivedResponse:  # noqa: N802
         self.confirmed.append(request.message_object_id)
@@ -112,10 +116,11 @@ def test_one_whose_sender_went_away_becomes_an_error(now: SimpleNamespace) -> No
     link = Link()
     collector = collector_of(link)
     link.announce("question", reply_to("question"))
+    assert collector.collect(["question"]) == []
     link.connected.clear()
     now.seconds = 2.0
     assert collector.collect(["question"]) == []
-    link.connected.add(7)  # a new process, which knows nothing of it
+    link.connected.add(SENDER)  # a new process, which knows nothing of it
     now.seconds += PATIENCE + 1
 
     (reply,) = collector.collect(["question"])

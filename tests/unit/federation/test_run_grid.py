@@ -15,9 +15,11 @@ from flwr.supercore.task_identity import TaskIdentity
 
 from fedforge_runtime.control import AlwaysRun, Control, Desired
 from fedforge_runtime.errors import RunFailedError, RunStoppedError
+from fedforge_runtime.federation import grid as grid_module
 from fedforge_runtime.federation.grid import RunGrid, node_name
 from fedforge_runtime.federation.roster import Registration
 from fedforge_runtime.telemetry.emitter import Emitter, read_events
+from monitor.schema import SitesAwaited
 from tests.hurried_clock import NO_ANSWER, time_out_once
 from tests.patience import PATIENCE_SECONDS
 
@@ -115,6 +117,28 @@ def questions(grid: RunGrid) -> list[Message]:
 
 
 # Clients
+
+
+def test_who_is_missing_is_said_while_it_is_waited_for(
+    open_grid: Callable[[Control], RunGrid], inner: ObjectGrid, log: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(grid_module, "_SAY_SECONDS", 0.01)
+    inner.connected = [17]
+
+    class ComesLater:
+        """The others come once somebody has said twice that they are missing."""
+
+        def desired(self) -> Desired:
+            if sum(isinstance(event, SitesAwaited) for event in read_events(log)) > 1:
+                inner.connected = list(PARTITION_OF_NODE)
+            return "run"
+
+    open_grid(ComesLater()).discover(3, timeout=PATIENCE_SECONDS)
+
+    said = [event for event in read_events(log) if isinstance(event, SitesAwaited)]
+    assert {(event.connected, event.missing, *event.missing_nodes) for event in said} == {
+        (1, 2, "client-1", "client-2")
+    }
 
 
 def test_nodes_are_known_and_ordered_by_the_partition_they_hold(grid: RunGrid) -> None:
