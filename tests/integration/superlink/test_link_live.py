@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import httpx
 import psutil
 import pytest
 
+from fedforge_runtime.clock import utc_now
 from fedforge_runtime.errors import RunFailedError
 from fedforge_runtime.federation.superlink import flower, link_process
 from fedforge_runtime.federation.superlink.address import LinkAddress, free_port
@@ -24,6 +27,7 @@ from fedforge_runtime.federation.superlink.identity import node_identity
 from fedforge_runtime.federation.superlink.link_answers import LinkAwayError
 from fedforge_runtime.federation.superlink.link_process import LinkProcess
 from fedforge_runtime.federation.superlink.registration import register_nodes
+from fedforge_runtime.federation.superlink.visitors import key_fingerprint, read_visitors
 from tests.patience import PATIENCE_SECONDS
 
 
@@ -33,9 +37,15 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> CertificateFolder:
 
 
 @pytest.fixture(scope="module")
-def link(certificates: CertificateFolder, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LinkAddress]:
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Of the SuperLink's files."""
+    return tmp_path_factory.mktemp("link")
+
+
+@pytest.fixture(scope="module")
+def link(certificates: CertificateFolder, folder: Path) -> Iterator[LinkAddress]:
     """A SuperLink with TLS that takes registered nodes only and listens everywhere; site 0 is registered."""
-    folder, port = tmp_path_factory.mktemp("link"), free_port()
+    port = free_port()
     options = [
         *("--ssl-ca-certfile", str(certificates.ca), "--ssl-certfile", str(certificates.server_certificate)),
         *("--ssl-keyfile", str(certificates.server_key), "--enable-supernode-auth"),
@@ -82,6 +92,28 @@ def test_an_unregistered_node_is_refused(link: LinkAddress, tmp_path: Path) -> N
 
     with pytest.raises(NodeRefusedError, match=r"refused this node.*register this node's public key"):
         node.connect()
+
+
+def test_who_is_not_let_in_is_written_down_with_the_reason(
+    link: LinkAddress, certificates: CertificateFolder, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys = {"unknown": node_identity(None, tmp_path / "unknown.key"), "site": load_node_key(certificates.node_key(0))}
+    for name in keys:
+        with monkeypatch.context() as patch, pytest.raises((NodeRefusedError, LinkAwayError)) as refused:
+            if name == "site":
+                patch.setattr("flwr.supernode.node_auth_http_interceptor.now", lambda: utc_now() - timedelta(hours=1))
+            FleetConnection(link, keys[name], registered=True).connect()
+    assert "the clocks of the two machines are apart: it says 2" in str(refused.value)
+
+    visitors = read_visitors(folder)
+    found = {name: visitors[key_fingerprint(flower.public_key_to_bytes(key[1]))] for name, key in keys.items()}
+
+    assert found["unknown"].refusal.startswith("nobody has registered its key")
+    assert found["site"].refusal == "its clock is 3,600 s behind"
+    assert {visitor.address for visitor in found.values()} == {"127.0.0.1"}
+    lines = [line for line in (folder / "superlink.log").read_text().splitlines() if "is not let in" in line]
+    assert lines[-1].endswith("is not let in: its clock is 3,600 s behind")
+    assert re.match(r"WARNING \d{4}-\d\d-\d\d \d\d:\d\d:\d\d", lines[-1])
 
 
 def test_a_node_cannot_register_itself(link: LinkAddress, tmp_path: Path) -> None:
