@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator
+import threading
+import time
+from collections.abc import Callable, Iterator
 
 import pytest
 
 from fedforge_runtime.control import AlwaysRun, SignalControl, obey, present_control
 from fedforge_runtime.errors import RunStoppedError
+from tests.patience import PATIENCE_SECONDS
 
 
 @pytest.fixture(autouse=True)
@@ -66,3 +69,30 @@ def test_the_present_control_is_obeyed_within_its_block_only() -> None:
         assert present_control() is control
 
     assert present_control() is not control
+
+
+def test_a_signal_is_heard_although_the_main_thread_waits_for_a_lock_and_another_thread_has_taken_it() -> None:
+    waits, heard = threading.Lock(), threading.Event()
+    with SignalControl().installed() as control, waits:
+
+        def other() -> None:
+            try:
+                signal.pthread_kill(threading.get_ident(), signal.SIGINT)
+                if until(lambda: control.desired() == "stop"):
+                    heard.set()
+            finally:
+                waits.release()
+
+        threading.Thread(target=other).start()
+        waits.acquire()  # as in the join of a thread: the handler runs once this has ended
+
+    assert heard.is_set()
+    assert control.reason == "SIGINT received"
+
+
+def until(condition: Callable[[], bool]) -> bool:
+    """Whether it has come true in good time."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not condition() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return condition()
