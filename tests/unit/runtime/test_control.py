@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -72,11 +73,17 @@ def test_the_present_control_is_obeyed_within_its_block_only() -> None:
 
 
 def test_a_signal_is_heard_although_the_main_thread_waits_for_a_lock_and_another_thread_has_taken_it() -> None:
-    waits, heard = threading.Lock(), threading.Event()
+    waits, heard, places = threading.Lock(), threading.Event(), [0, 1]
+
+    def is_waiting() -> bool:
+        places.append(sys._current_frames()[threading.main_thread().ident or 0].f_lasti)
+        return places[-1] == places[-2] == places[-3]
+
     with SignalControl().installed() as control, waits:
 
         def other() -> None:
             try:
+                until(is_waiting)
                 signal.pthread_kill(threading.get_ident(), signal.SIGINT)
                 if until(lambda: control.desired() == "stop"):
                     heard.set()
