@@ -12,6 +12,7 @@ from benchmarks import (
     audit,
     caching,
     last_block,
+    lines,
     memory,
     monitor,
     overhead,
@@ -42,6 +43,7 @@ MEASUREMENTS: Mapping[str, Callable[[Subject], Results]] = {
     "caching": caching.measure,
     "audit": audit.measure,
     "last_block": last_block.measure,
+    "lines": lines.measure,
     "monitor": monitor.measure,
     "pipelines": pipelines.measure,
 }
