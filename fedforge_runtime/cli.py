@@ -6,7 +6,7 @@ import atexit
 import gc
 
 from fedforge_runtime.commands.output import run_guarded
-from fedforge_runtime.environment import configure_third_parties
+from fedforge_runtime.environment import configure_third_parties, keep_compiled_files
 from fedforge_runtime.interrupts import raise_on_signals
 
 
@@ -14,6 +14,7 @@ def main() -> None:
     """Carry out one command."""
     raise_on_signals()
     configure_third_parties()
+    keep_compiled_files()
     atexit.register(gc.freeze)  # at the end Python would search all of torch for cycles, which takes up to a second
     run_guarded(_commands)
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
+import sys
 
 ATTEMPT = "FEDFORGE_ATTEMPT"
 """The number that a monitor has given to the attempt that a process is started for."""
 MPS_FALLBACK = "PYTORCH_ENABLE_MPS_FALLBACK"
 
+_LARGEST_PACKAGE = "torch"
 _SETTINGS = {
     "FLWR_TELEMETRY_ENABLED": "0",
     "FLWR_DISABLE_UPDATE_CHECK": "1",
@@ -27,6 +30,33 @@ def configure_third_parties() -> None:
     """No telemetry, no update checks, no chatter; what the user has set already stays."""
     for name, value in _SETTINGS.items():
         os.environ.setdefault(name, value)
+
+
+def keep_compiled_files() -> None:
+    """Where nobody keeps what Python compiles, keep it in a cache of our own, for this process and those it starts.
+
+    `PYTHONDONTWRITEBYTECODE`, which many images and CI systems set, means that nothing is written beside the sources.
+    Without more, torch and all that it takes would be compiled anew at every start, for ten seconds. Packages that
+    were compiled when they were installed stay as they are, and so does a prefix that the user has chosen.
+    """
+    if not sys.dont_write_bytecode or sys.pycache_prefix or _is_compiled(_LARGEST_PACKAGE):
+        return
+    root = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
+    folder = os.path.join(root, "fedforge", "compiled")
+    try:
+        os.makedirs(folder, mode=0o700, exist_ok=True)
+    except OSError:  # as in a container of which nothing can be written: every start compiles
+        return
+    if not os.access(folder, os.W_OK) or os.stat(folder).st_uid != os.geteuid():
+        return
+    sys.pycache_prefix, sys.dont_write_bytecode = folder, False
+    os.environ["PYTHONPYCACHEPREFIX"] = folder
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
+
+def _is_compiled(package: str) -> bool:
+    found = importlib.util.find_spec(package)
+    return found is None or found.origin is None or os.path.exists(importlib.util.cache_from_source(found.origin))
 
 
 def given_attempt() -> int:
