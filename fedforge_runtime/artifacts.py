@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 import shutil
+import stat
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -85,11 +86,30 @@ def require_unused_folder(folder: Path, *, remedy: str) -> None:
         raise StorageError(f"{folder} exists and is not an empty folder.", remedy=remedy)
 
 
-def publish_folder(temporary: Path, final: Path) -> None:
-    """Flush every file below `temporary` to disk and rename it to `final`."""
+def publish_folder(temporary: Path, final: Path, *, private: bool = False) -> None:
+    """Flush every file below `temporary` to disk and rename it to `final`.
+
+    Args:
+        private: leave the files' rights as they are; else others may read them as they may any new file.
+    """
+    if not private:
+        _follow_umask(temporary)
     _sync_tree(temporary)
     temporary.rename(final)
     _sync_folder(final.parent)
+
+
+def _follow_umask(folder: Path) -> None:
+    """Some libraries make files that their user alone may read, safetensors for one."""
+    probe = folder / f".{uuid.uuid4().hex}.tmp"
+    probe.touch()
+    rights = stat.S_IMODE(probe.stat().st_mode)
+    probe.unlink()
+    for path in folder.rglob("*"):
+        if path.is_file() and not path.is_symlink():
+            present = stat.S_IMODE(path.stat().st_mode)
+            if present | rights != present:
+                path.chmod(present | rights)
 
 
 def _sync_tree(folder: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import pwd
 import re
 import shutil
 import socket
@@ -22,7 +23,7 @@ class _Kind:
     """What is said of some error numbers.
 
     Args:
-        message: with `{file}`, the file or `below` its folder, and `{why}`, the system's own words.
+        message: with `{file}`, the file or `below` its folder, `{why}`, the system's own words, and `{user}`.
     """
 
     error: type[FedForgeError]
@@ -32,7 +33,9 @@ class _Kind:
 
 _FULL = _Kind(StorageError, "cannot write {file}: {why}.", f"Free some space, or {_ELSEWHERE}.")
 _READ_ONLY = _Kind(StorageError, "cannot write {file}: {why}.", f"Mount that disk writable, or {_ELSEWHERE}.")
-_FORBIDDEN = _Kind(StorageError, "cannot open {file}: {why}.", f"Give this user the right to it, or {_ELSEWHERE}.")
+_FORBIDDEN = _Kind(
+    StorageError, "the user {user} may not open {file}: {why}.", f"Give this user the right to it, or {_ELSEWHERE}."
+)
 _UNSOUND = _Kind(StorageError, "cannot use {file}: {why}.", f"See whether the disk is sound, or {_ELSEWHERE}.")
 _MISSING = _Kind(StorageError, "cannot find {file}: {why}.", "Restore it, or name another.")
 _MISPLACED = _Kind(StorageError, "cannot open {file}: {why}.", f"Move away what is in the way, or {_ELSEWHERE}.")
@@ -132,10 +135,17 @@ def _is_of_http_client(error: BaseException) -> bool:
 
 
 def _said(kind: _Kind, error: BaseException, place: Path | None) -> FedForgeError:
-    text = kind.message.format(file=_file_of(error, place), why=_reason(error)).replace(" :", ":")
+    text = kind.message.format(file=_file_of(error, place), why=_reason(error), user=_user()).replace(" :", ":")
     if kind in (_NOT_REACHED, _PORT_TAKEN) and (address := _address_of(error)):
         text = f"{text[:-1]} ({address})."
     return kind.error(text, remedy=kind.remedy)
+
+
+def _user() -> str:
+    try:
+        return pwd.getpwuid(os.geteuid()).pw_name
+    except KeyError:  # a number without a name, as in a container
+        return str(os.geteuid())
 
 
 def _file_of(error: BaseException, place: Path | None) -> str:

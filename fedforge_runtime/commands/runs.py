@@ -174,7 +174,7 @@ def export(
             raise RunError(f"the run {run_id!r} has no model yet.", remedy=f"Finish it with: fedforge resume {run_id}")
         require_unused_folder(folder, remedy="Choose another DIR.")
         try:
-            shutil.copytree(source.model, folder, dirs_exist_ok=True)
+            shutil.copytree(source.model, folder, dirs_exist_ok=True, copy_function=shutil.copyfile)
         except OSError as error:
             raise explain(error, folder) from error
         emit({"run_id": run_id, "model": str(folder)}, lambda value: typer.echo(value["model"]))

@@ -14,6 +14,7 @@ from fedforge_runtime.artifacts import ArtifactStore, sha256_file
 from fedforge_runtime.errors import BackboneError
 from fedforge_runtime.home import Home
 from fedforge_runtime.processes import WorkerPool
+from fedforge_runtime.system_errors import explain
 
 UNTRAINED = "untrained"
 _AUTO = "auto:"
@@ -172,8 +173,11 @@ def _tensor_names(path: Path, remedy: str) -> list[str]:
     from safetensors import SafetensorError, safe_open
 
     try:
+        path.open("rb").close()  # safetensors says of every file that it cannot open that there is none
         with safe_open(path, framework="np") as tensors:
             return list(tensors.keys())
+    except PermissionError as error:
+        raise explain(error) from error
     except (SafetensorError, OSError) as error:
         raise BackboneError(f"{path} cannot be read as safetensors: {error}.", remedy=remedy) from error
 

@@ -355,7 +355,7 @@ def export_shards(artifact: Artifact, folder: Path) -> list[Shard]:
         temporary.mkdir(parents=True)
         _require_room(temporary, folder_bytes(artifact.path))
         for shard in sorted(artifact.path.glob("site-*")):
-            shutil.copytree(shard, temporary / shard.name)
+            shutil.copytree(shard, temporary / shard.name, copy_function=shutil.copyfile)
         if folder.exists():
             folder.rmdir()
         publish_folder(temporary, folder)

@@ -47,6 +47,7 @@ def read_predictions(path: Path) -> Predictions:
     from safetensors.numpy import load_file
 
     try:
+        path.open("rb").close()  # safetensors says of every file that it cannot open that there is none
         tensors = load_file(path)
         predictions = Predictions(tensors["logits"], tensors["labels"])
     except (FileNotFoundError, SafetensorError, KeyError, ValueError) as error:

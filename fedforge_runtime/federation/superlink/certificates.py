@@ -346,7 +346,7 @@ def _write_folder(folder: Path, files: Mapping[str, bytes]) -> None:
             descriptor = os.open(temporary / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
             with os.fdopen(descriptor, "wb") as stream:
                 stream.write(content)
-        publish_folder(temporary, folder)
+        publish_folder(temporary, folder, private=True)
     except OSError as error:
         raise StorageError(
             f"cannot write the certificates to {folder}: {error.strerror or error}.",
