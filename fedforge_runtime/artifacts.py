@@ -80,6 +80,18 @@ def read_object(path: Path, *, remedy: str) -> dict[str, Any]:
     return value
 
 
+def children(folder: Path) -> list[Path]:
+    """What a folder holds, by name; nothing where there is no folder.
+
+    Raises:
+        OSError: it cannot be read; `Path.glob` would say that there is nothing.
+    """
+    try:
+        return sorted(folder.iterdir())
+    except FileNotFoundError:
+        return []
+
+
 def require_unused_folder(folder: Path, *, remedy: str) -> None:
     """Raise `StorageError` when there is something at `folder` other than an empty folder."""
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):

@@ -52,6 +52,10 @@ class StorageError(FedForgeError):
     """A file or folder, most often the home, cannot be written or reached: read-only, full, or not a folder."""
 
 
+class OutputError(FedForgeError):
+    """What a command has to say cannot be written to standard output; what it was to do is done."""
+
+
 class NetworkError(FedForgeError):
     """Another program, here or elsewhere, cannot be reached, or nobody can be served where one should."""
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, NoReturn
 
-from fedforge_runtime.errors import FedForgeError
+from fedforge_runtime.errors import FedForgeError, OutputError
 from fedforge_runtime.system_errors import explained
 
 _tracebacks = False
@@ -23,14 +23,14 @@ def command(*, as_json: bool) -> Iterator[Callable[[Any, Callable[[Any], None]],
     With `--json`, whatever anything else writes to standard output goes to standard error.
     """
     if not as_json:
-        yield lambda value, draw: draw(value)
+        yield _for_people
         return
     sys.stdout.flush()
     real_output = os.dup(1)
     os.dup2(2, 1)
 
     def emit(value: Any, draw: Callable[[Any], None]) -> None:
-        with os.fdopen(os.dup(real_output), "w") as stream:
+        with _taken_by_output(), os.fdopen(os.dup(real_output), "w") as stream:
             stream.write(json.dumps(value, indent=2, allow_nan=False) + "\n")
 
     try:
@@ -39,6 +39,29 @@ def command(*, as_json: bool) -> Iterator[Callable[[Any, Callable[[Any], None]],
         sys.stdout.flush()
         os.dup2(real_output, 1)
         os.close(real_output)
+
+
+def _for_people(value: Any, draw: Callable[[Any], None]) -> None:
+    with _taken_by_output():
+        draw(value)
+        sys.stdout.flush()
+
+
+@contextmanager
+def _taken_by_output() -> Iterator[None]:
+    """Tell a refusal of the output from one of what the command has done, which is done."""
+    try:
+        yield
+    except BrokenPipeError:  # whoever read it has seen enough
+        raise
+    except OSError as error:
+        if error.filename is not None:
+            raise
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what is left of it would fail again at the end
+        raise OutputError(
+            f"the result cannot be written to standard output: {error.strerror or error}.",
+            remedy="What the command was asked to do is done; see it with fedforge show, runs or status.",
+        ) from error
 
 
 def show_tracebacks(wanted: bool) -> bool:

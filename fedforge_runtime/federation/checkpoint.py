@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel
 from safetensors.numpy import load_file, save
 
-from fedforge_runtime.artifacts import publish_folder, sha256_file, write_json
+from fedforge_runtime.artifacts import children, publish_folder, sha256_file, write_json
 from fedforge_runtime.errors import RunError
 from fedforge_runtime.federation.records import RoundRecord
 from fedforge_runtime.learning.parameters import Parameters, model_sha256
@@ -76,7 +76,8 @@ class CheckpointStore:
         Raises:
             RunError: a file is missing, cannot be read, or is not the one that the manifest names.
         """
-        numbers = [path.name.removeprefix("round-") for path in self._folder.glob("round-*")]
+        names = [path.name for path in children(self._folder)]
+        numbers = [name.removeprefix("round-") for name in names if name.startswith("round-")]
         rounds = sorted(int(number) for number in numbers if number.isdecimal())
         if not rounds:
             return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 
+from fedforge_runtime.artifacts import children
 from fedforge_runtime.clock import utc_now
 from fedforge_runtime.config import suggest
 from fedforge_runtime.errors import RunError
@@ -26,6 +27,10 @@ def find_run(run_id: str, home: Home) -> RunFolder:
 
 
 def list_runs(home: Home) -> list[RunFolder]:
-    """The runs of a home, oldest first."""
-    folders = [RunFolder(path) for path in home.runs.glob("*")]
+    """The runs of a home, oldest first.
+
+    Raises:
+        OSError: they cannot be read, which is not the same as none.
+    """
+    folders = [RunFolder(path) for path in children(home.runs)]
     return sorted((folder for folder in folders if folder.exists()), key=lambda folder: folder.config.stat().st_mtime)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fedforge_runtime.artifacts import MANIFEST, Artifact, ArtifactStore
+from fedforge_runtime.artifacts import MANIFEST, Artifact, ArtifactStore, children
 from fedforge_runtime.data.audit.components import Components
 from fedforge_runtime.data.audit.feature_neighbours import FeatureSearch, find_by_features
 from fedforge_runtime.data.audit.near_duplicates import Edges, Thresholds, find_near_duplicates
@@ -52,7 +52,9 @@ class SearchResult:
 def find_features(dataset: Artifact, home: Home, backbone: str) -> FeatureSource | None:
     """Features of a dataset that were computed before: a trained backbone's, the named one's, the newest first."""
     choices = []
-    for file in sorted((home.assets / "features").glob(f"*/{MANIFEST}")):
+    for file in (folder / MANIFEST for folder in children(home.assets / "features")):
+        if not file.exists():
+            continue
         try:
             manifest = Artifact("features", file.parent.name, file.parent, created=False).manifest
         except DataError:  # of no use here; who needs these features is told
