@@ -83,7 +83,7 @@ READERS = [lambda path: _tensor_names(path, "?"), read_predictions]
 
 @pytest.mark.parametrize("read", READERS)
 def test_weights_that_may_not_be_read_are_not_said_to_be_missing(
-    reader: Callable[[Path], object], tmp_path: Path
+    read: Callable[[Path], object], tmp_path: Path
 ) -> None:
     write_weights(tmp_path)
     file = tmp_path / "model.safetensors"
