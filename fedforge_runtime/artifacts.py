@@ -112,11 +112,8 @@ def publish_folder(temporary: Path, final: Path, *, private: bool = False) -> No
 
 
 def _follow_umask(folder: Path) -> None:
-    """Some libraries make files that their user alone may read, safetensors for one."""
-    probe = folder / f".{uuid.uuid4().hex}.tmp"
-    probe.touch()
-    rights = stat.S_IMODE(probe.stat().st_mode)
-    probe.unlink()
+    """Have files read by whoever may list the folder: safetensors, for one, makes some for their user alone."""
+    rights = stat.S_IMODE(folder.stat().st_mode) & 0o666
     for path in folder.rglob("*"):
         if path.is_file() and not path.is_symlink():
             present = stat.S_IMODE(path.stat().st_mode)

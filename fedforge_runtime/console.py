@@ -13,6 +13,7 @@ from rich.panel import Panel
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Column, Table
 
+from fedforge_runtime.clock import monotonic
 from fedforge_runtime.config import read_run_config
 from fedforge_runtime.data.row_pass import Progress as PassProgress
 from fedforge_runtime.federation.comparison import compare_with_bounds
@@ -22,6 +23,8 @@ from fedforge_runtime.learning.metric_names import METRIC_NAMES
 from fedforge_runtime.telemetry.emitter import EventLogReader
 from monitor.schema import Event, NodeError, RoundCompleted, RoundStarted, SitesAwaited
 
+_FAR_OFF, _FAR_OFF_SECONDS = 0.5, 30.0
+"""How much of what is left an estimate may be wrong before it is corrected, and how many seconds in any case."""
 _FOLLOW_SECONDS = 0.2
 
 
@@ -32,7 +35,8 @@ class ConsoleNarrator:
         self._console = Console(stderr=True)
         self._progress: Progress | None = None
         self._task = TaskID(0)
-        self._estimated = False
+        self._expected_end: float | None = None
+        """Of the present pass, as was said last."""
 
     def notice(self, text: str) -> None:
         self._console.print(text, highlight=False)
@@ -47,16 +51,26 @@ class ConsoleNarrator:
                 f"{progress.bytes_total / 1e6:,.0f} MB on disk"
                 + (f"; {progress.rows_done:,} are there already." if progress.rows_done else ".")
             )
-            self._estimated = False
+            self._expected_end = None
             self._progress = self._bar(progress.what)
             self._task = self._progress.add_task(progress.what, total=progress.rows_total)
             self._progress.start()
-        if progress.seconds_left is not None and not self._estimated:
-            self._estimated = True
-            self.notice(f"This takes about {_duration(progress.seconds_left)}.")
+        if progress.seconds_left is not None:
+            self._say_how_long(progress.seconds_left)
         self._progress.update(self._task, completed=progress.rows_done)
         if progress.rows_done == progress.rows_total:
             self.close()
+
+    def _say_how_long(self, seconds: float) -> None:
+        """Say it once, and again when it turns out to be far from true."""
+        end = monotonic() + seconds
+        if self._expected_end is None:
+            self.notice(f"This takes about {_duration(seconds)}.")
+        elif abs(end - self._expected_end) > max(_FAR_OFF_SECONDS, _FAR_OFF * seconds):
+            self.notice(f"It goes on for about {_duration(seconds)}.")
+        else:
+            return
+        self._expected_end = end
 
     def bounds(self, models_done: int, models_total: int) -> None:
         if self._progress is None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import suppress
@@ -29,11 +30,15 @@ CHUNK_ROWS = 64
 BATCH = 8
 """Images that go through the backbone at once: the fastest on a CPU."""
 _PROGRESS = "progress.jsonl"
+_PACE_CHUNKS = 4
+"""Between the first and the last of so many finished chunks the time is taken."""
+_PACE_SECONDS = 60.0
+"""And over so long, at most, where there are more."""
 
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a pass is; `seconds_left` is known after the first chunk."""
+    """How far a pass is; `seconds_left` is known once a few chunks are done, and corrected from there on."""
 
     what: str
     """What is computed, in the plural: `features`."""
@@ -42,6 +47,26 @@ class Progress:
     bytes_total: int
     """What the result occupies on disk."""
     seconds_left: float | None
+
+
+class Pace:
+    """How fast rows have come lately. What workers need before their first row, seconds for torch, does not count."""
+
+    def __init__(self) -> None:
+        self._seen: deque[tuple[float, int]] = deque()
+
+    def note(self, moment: float, rows_done: int) -> None:
+        """So many rows were done at a moment, in seconds."""
+        self._seen.append((moment, rows_done))
+        while moment - self._seen[0][0] > _PACE_SECONDS and len(self._seen) > _PACE_CHUNKS:
+            self._seen.popleft()
+
+    def seconds_for(self, rows: int) -> float | None:
+        """What so many more rows take; `None` while too few chunks are done to say."""
+        (first, rows_then), (last, rows_now) = self._seen[0], self._seen[-1]
+        if len(self._seen) < _PACE_CHUNKS or last == first:
+            return None
+        return rows * (last - first) / (rows_now - rows_then)
 
 
 @dataclass(frozen=True)
@@ -112,17 +137,18 @@ class RowPass:
         rows_total = sum(rows.values())
         rows_at_start = rows_total - sum(chunk.stop - chunk.start for chunk in chunks)
         started = monotonic()
-        self._compute(chunks, rows_at_start, rows_total, started)
+        self._compute(chunks, rows_at_start, rows_total)
         seconds = monotonic() - started
         for split in self.splits:
             np.save(labels_file(self.folder, split), np.asarray(load_labels(self.dataset, split)))
         computed = rows_total - rows_at_start
         return {"rows": rows, "images_per_second": round(computed / seconds, 2) if computed else None}
 
-    def _compute(self, chunks: list[Chunk], rows_at_start: int, rows_total: int, started: float) -> None:
+    def _compute(self, chunks: list[Chunk], rows_at_start: int, rows_total: int) -> None:
         tools, rows_done = self.tools, rows_at_start
         size = rows_total * self._row_bytes
         tools.report(Progress(self.what, rows_done, rows_total, size, None))
+        pace = Pace()
         running: dict[Future[Any], Chunk] = {}
         waiting = iter(chunks)
         try:
@@ -143,8 +169,8 @@ class RowPass:
                         progress.write(_lines([chunk]))
                         progress.flush()
                         rows_done += chunk.stop - chunk.start
-                        speed = (rows_done - rows_at_start) / (monotonic() - started)
-                        left = (rows_total - rows_done) / speed
+                        pace.note(monotonic(), rows_done)
+                        left = pace.seconds_for(rows_total - rows_done)
                         tools.report(Progress(self.what, rows_done, rows_total, size, left))
         finally:
             for future in running:

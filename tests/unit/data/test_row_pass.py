@@ -14,7 +14,7 @@ import pytest
 
 from fedforge_runtime.artifacts import MANIFEST, Artifact, ArtifactStore
 from fedforge_runtime.data import row_pass
-from fedforge_runtime.data.row_pass import Chunk, PassTools, Progress, array_file, prepare_rows
+from fedforge_runtime.data.row_pass import Chunk, Pace, PassTools, Progress, array_file, prepare_rows
 from fedforge_runtime.data.sources import SPLITS, Split, labels_file
 from fedforge_runtime.home import Home
 from fedforge_runtime.processes import WorkerPool
@@ -176,3 +176,22 @@ def test_damaged_progress_costs_the_chunks_that_it_named(
 
     assert len(lines) == sum(ROWS.values())
     assert len(pool.chunks) == 1
+
+
+def test_how_long_a_pass_takes_is_told_from_its_pace_and_not_from_how_long_workers_took_to_begin() -> None:
+    pace = Pace()
+    for chunk in range(4):
+        assert chunk == 0 or pace.seconds_for(640) is None
+        pace.note(30.0 + chunk, 64 * (chunk + 1))  # the first came after half a minute, then one a second
+
+    assert pace.seconds_for(640) == pytest.approx(10)
+
+
+def test_a_pace_that_changes_is_noticed() -> None:
+    pace = Pace()
+    for chunk in range(100):
+        pace.note(chunk, 64 * chunk)
+    for chunk in range(30):
+        pace.note(100 + 10 * chunk, 64 * (100 + chunk))
+
+    assert pace.seconds_for(64) == pytest.approx(10)
