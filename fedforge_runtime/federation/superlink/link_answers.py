@@ -51,7 +51,7 @@ def understood(request: Callable[[], T], address: LinkAddress, *, active: bool) 
     try:
         return request()
     except httpx.ConnectError as error:
-        raise LinkAwayError(_connection_trouble(error, address)) from error
+        raise LinkAwayError(_connection_trouble(error, address, active)) from error
     except (httpx.RemoteProtocolError, httpx.ReadError) as error:
         raise LinkAwayError(_broken_off(error, address, active)) from error
     except httpx.RequestError as error:
@@ -77,8 +77,10 @@ def flower_code(error: httpx.HTTPStatusError) -> int | None:
     return described.code if described else None
 
 
-def _connection_trouble(error: httpx.ConnectError, address: LinkAddress) -> str:
+def _connection_trouble(error: httpx.ConnectError, address: LinkAddress, active: bool) -> str:
     text = str(error)
+    if "reset" in text or "EOF" in text:
+        return _broken_off(error, address, active)
     if "certificate" not in text.lower():
         return text
     if "expired" in text or "not yet valid" in text:

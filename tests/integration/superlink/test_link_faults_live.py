@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import socket
+import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from flwr.serverapp import ServerApp
 
+from fedforge_runtime.clock import utc_now
 from fedforge_runtime.control import Desired, obey
 from fedforge_runtime.errors import RunFailedError, RunStoppedError
 from fedforge_runtime.federation.engines.base import Federation
 from fedforge_runtime.federation.grid import RunGrid
+from fedforge_runtime.federation.superlink import certificates
 from fedforge_runtime.federation.superlink.address import LinkAddress
 from fedforge_runtime.federation.superlink.driver import driven_run, node_states
 from fedforge_runtime.federation.superlink.fleet import FleetConnection
@@ -114,6 +120,62 @@ def test_a_node_whose_line_is_cut_is_there_again_with_the_next_request(
         node.receive()
     between.pass_on()
     assert node.receive() is None
+
+
+@pytest.fixture
+def stranger(between: BadLink, tmp_path: Path) -> FleetConnection:
+    """A node that was never connected."""
+    keys = node_identity(None, tmp_path / "stranger.key")
+    return FleetConnection(LinkAddress("127.0.0.1", between.port), keys, registered=False)
+
+
+def test_a_node_that_comes_before_its_superlink_says_so_and_is_connected_once_that_is_there(
+    between: BadLink, stranger: FleetConnection
+) -> None:
+    between.reset()
+    with pytest.raises(LinkAwayError, match="its SuperLink may not be there yet, behind a proxy or a tunnel"):
+        stranger.connect()
+    between.answer(404, body=b'{"detail":"Not Found"}', content_type="application/json")
+    with pytest.raises(LinkAwayError, match="what answers there is no SuperLink: HTTP 404"):
+        stranger.connect()
+    between.pass_on()
+
+    stranger.connect()
+
+    assert stranger.receive() is None
+    stranger.close()
+
+
+@pytest.mark.parametrize("days", [-400, 400])
+def test_a_certificate_of_another_time_is_told_with_both_clocks(
+    days: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made_at = utc_now() + timedelta(days=days)
+    monkeypatch.setattr(certificates, "utc_now", lambda: made_at)
+    made = certificates.make_certificates(tmp_path / "made", hosts=[], nodes=1)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(made.server_certificate, made.server_key)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        threading.Thread(target=greet, args=(server, context), daemon=True).start()
+        address = LinkAddress("127.0.0.1", server.getsockname()[1], made.ca)
+        node = FleetConnection(address, certificates.load_node_key(made.node_key(0)), registered=True)
+        with pytest.raises(LinkAwayError) as away:
+            node.connect()
+
+    today, valid_from = utc_now(), made_at - timedelta(days=1)
+    assert f"its certificate is valid from {valid_from:%Y-%m-%d %H:%M}" in str(away.value)
+    assert f"this machine's clock says {today:%Y-%m-%d}" in str(away.value)
+
+
+def greet(server: socket.socket, context: ssl.SSLContext) -> None:
+    """Show the certificate to whoever comes, until the socket is closed."""
+    while True:
+        try:
+            connection, _ = server.accept()
+        except OSError:
+            return
+        with suppress(OSError), connection, context.wrap_socket(connection, server_side=True) as shown:
+            shown.recv(1)
 
 
 def test_a_run_says_that_something_else_answers_in_its_superlinks_place(between: BadLink) -> None:

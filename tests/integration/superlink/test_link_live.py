@@ -27,7 +27,7 @@ from fedforge_runtime.federation.superlink.identity import node_identity
 from fedforge_runtime.federation.superlink.link_answers import LinkAwayError
 from fedforge_runtime.federation.superlink.link_process import LinkProcess
 from fedforge_runtime.federation.superlink.registration import register_nodes
-from fedforge_runtime.federation.superlink.visitors import key_fingerprint, read_visitors
+from fedforge_runtime.federation.superlink.visitors import Visitor, key_fingerprint, read_visitors
 from tests.patience import PATIENCE_SECONDS
 
 
@@ -105,9 +105,14 @@ def test_who_is_not_let_in_is_written_down_with_the_reason(
             FleetConnection(link, keys[name], registered=True).connect()
     assert "the clocks of the two machines are apart: it says 2" in str(refused.value)
 
-    visitors = read_visitors(folder)
-    found = {name: visitors[key_fingerprint(flower.public_key_to_bytes(key[1]))] for name, key in keys.items()}
-
+    prints = {name: key_fingerprint(flower.public_key_to_bytes(key[1])) for name, key in keys.items()}
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    found: dict[str, Visitor] = {}
+    while len(found) < len(keys):  # it is written once the node has been told
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+        visitors = read_visitors(folder)
+        found = {name: visitors[each] for name, each in prints.items() if each in visitors and visitors[each].refusal}
     assert found["unknown"].refusal.startswith("nobody has registered its key")
     assert found["site"].refusal == "its clock is 3,600 s behind"
     assert {visitor.address for visitor in found.values()} == {"127.0.0.1"}
