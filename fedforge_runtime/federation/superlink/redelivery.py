@@ -75,7 +75,7 @@ class Redelivery:
             response.messages_list.append(kept.message)
             response.message_object_trees.append(kept.tree)
             break
-        return response.SerializeToString()
+        return bytes(response.SerializeToString())
 
     def _run_pulls(self, caller: bytes, request: bytes, answer: bytes) -> bytes:
         response = flower.PullAppMessagesResponse.FromString(answer)
@@ -86,7 +86,7 @@ class Redelivery:
         for kept in again:
             response.messages_list.append(kept.message)
             response.message_object_trees.append(kept.tree)
-        return response.SerializeToString()
+        return bytes(response.SerializeToString())
 
     def _confirmed(self, caller: bytes, request: bytes, answer: bytes) -> bytes:
         self._forget(caller, flower.ConfirmMessageReceivedRequest.FromString(request).message_object_id)
