@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import Future, wait
 from contextlib import contextmanager
 from types import FrameType
@@ -56,21 +57,56 @@ class SignalControl:
         """Listen to the signals while the block runs, and obey them; a second Ctrl-C interrupts at once."""
         before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 
+        handled = False
+
         def handle(number: int, frame: FrameType | None) -> None:
-            if self._stop.is_set():
+            nonlocal handled
+            if handled:
                 signal.signal(number, before[signal.Signals(number)])
                 raise KeyboardInterrupt
-            self.reason = f"{signal.Signals(number).name} received"
-            self._stop.set()
+            handled = True
+            self._hear(number)
 
         for number in before:
             signal.signal(number, handle)
         try:
-            with obey(self):
+            with self._heard_at_once(before), obey(self):
                 yield self
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
+
+    def _hear(self, number: int) -> None:
+        if not self._stop.is_set():
+            self.reason = f"{signal.Signals(number).name} received"
+            self._stop.set()
+
+    @contextmanager
+    def _heard_at_once(self, numbers: Collection[int]) -> Iterator[None]:
+        """Hear signals in a thread of its own as well.
+
+        Python runs handlers in the main thread, which may wait in a library for a lock that nobody releases, and miss
+        the signal's wake-up: another thread has taken it, or it came just before the wait began.
+        """
+        read_end, write_end = os.pipe()
+        os.set_blocking(write_end, False)
+
+        def listen() -> None:
+            while arrived := os.read(read_end, 64):
+                for number in arrived:
+                    if number in numbers:
+                        self._hear(number)
+
+        thread = threading.Thread(target=listen, name="signals", daemon=True)
+        before = signal.set_wakeup_fd(write_end, warn_on_full_buffer=False)
+        thread.start()
+        try:
+            yield
+        finally:
+            signal.set_wakeup_fd(before)
+            os.close(write_end)
+            thread.join()
+            os.close(read_end)
 
 
 class BothControls:

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
 
 import pytest
 
 from fedforge_runtime.control import AlwaysRun, SignalControl, obey, present_control
 from fedforge_runtime.errors import RunStoppedError
+from tests.patience import PATIENCE_SECONDS
 
 
 @pytest.fixture(autouse=True)
@@ -66,3 +70,36 @@ def test_the_present_control_is_obeyed_within_its_block_only() -> None:
         assert present_control() is control
 
     assert present_control() is not control
+
+
+def test_a_signal_is_heard_although_the_main_thread_waits_for_a_lock_and_another_thread_has_taken_it() -> None:
+    waits, heard, places = threading.Lock(), threading.Event(), [0, 1]
+
+    def is_waiting() -> bool:
+        places.append(sys._current_frames()[threading.main_thread().ident or 0].f_lasti)
+        return places[-1] == places[-2] == places[-3]
+
+    with SignalControl().installed() as control, waits:
+
+        def other() -> None:
+            try:
+                until(is_waiting)
+                signal.pthread_kill(threading.get_ident(), signal.SIGINT)
+                if until(lambda: control.desired() == "stop"):
+                    heard.set()
+            finally:
+                waits.release()
+
+        threading.Thread(target=other).start()
+        waits.acquire()  # as in the join of a thread: the handler runs once this has ended
+
+    assert heard.is_set()
+    assert control.reason == "SIGINT received"
+
+
+def until(condition: Callable[[], bool]) -> bool:
+    """Whether it has come true in good time."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not condition() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return condition()
