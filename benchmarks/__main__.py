@@ -47,6 +47,8 @@ MEASUREMENTS: Mapping[str, Callable[[Subject], Results]] = {
     "monitor": monitor.measure,
     "pipelines": pipelines.measure,
 }
+_ON_FEW_ROWS = frozenset({"stops"})
+"""The features of all rows, which take minutes, are not needed for these alone."""
 
 
 def main() -> int:
@@ -69,7 +71,8 @@ def main() -> int:
 def measure(subject: Subject, names: list[str]) -> Results:
     """Machine, work and figures of the named measurements, one after another."""
     sys.stderr.write(f"preparing {subject.data} in {subject.home.root}\n")
-    options = subject.options(limit=subject.effort.dataset_limit)
+    few = _ON_FEW_ROWS.issuperset(names)
+    options = subject.options(limit=subject.effort.subset_limit if few else subject.effort.dataset_limit)
     made = fedforge("prepare", "blood", *options, home=subject.home, show_progress=True)
     data = read_json(Path(made["dataset"]["path"]) / MANIFEST)["facts"]
     features = read_json(Path(made["features"]["path"]) / MANIFEST)["facts"]

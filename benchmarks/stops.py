@@ -33,7 +33,7 @@ _TRAIN_FOR_EVER = ("--set", "learning.epochs=1000000", "--rounds", "2", "--no-bo
 
 def measure(subject: Subject) -> Results:
     """The median and the worst for every engine; half of the stops come by Ctrl-C and half by the monitor."""
-    options = [*subject.options(limit=subject.effort.dataset_limit), "--clients", str(_SITES)]
+    options = [*subject.options(limit=subject.effort.subset_limit), "--clients", str(_SITES)]
     results: Results = {"stops_an_engine": subject.effort.stops}
     with subject.home_with_features() as home, MonitorProcess(home.root) as monitor, monitor.client() as client:
         fedforge("shards", "blood", str(home.root / "handed"), *options, home=home)
@@ -93,16 +93,27 @@ def _stop(run_id: str, command: list[str], home: Home, client: httpx.Client, *, 
         else:
             order = {"command": "stop", "given_by": "a benchmark"}
             client.post(f"/api/runs/{run_id}/commands", json=order).raise_for_status()
-        _, left = psutil.wait_procs(family, timeout=_PATIENCE_SECONDS)
+        while process.poll() is None or any(map(_is_at_work, family)):
+            if monotonic() - started > _PATIENCE_SECONDS:
+                raise CommandFailedError(f"{run_id} leaves processes: {family}.")
+            time.sleep(_LOOK_SECONDS)
         seconds = monotonic() - started
-        if left or process.returncode != _STOPPED:
-            raise CommandFailedError(f"{run_id} ended with {process.returncode}, and left {len(left)} processes.")
+        if process.returncode != _STOPPED:
+            raise CommandFailedError(f"{run_id} ended with {process.returncode}.")
         stopped = next(event for event in read_events(log) if isinstance(event, RunStopped))
         return (stopped.ts - ordered).total_seconds(), seconds
     finally:
         for each in family:
             if each.is_running():
                 each.kill()
+
+
+def _is_at_work(process: psutil.Process) -> bool:
+    """Whether it has not ended: for how long the system then keeps its number is no matter of ours."""
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def _trains(log: Path) -> bool:

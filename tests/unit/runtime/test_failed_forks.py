@@ -17,7 +17,7 @@ from tests.unit.runtime.failing_fork import EXHAUSTED
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only on Linux are workers forked from a template")
 
-_BEGIN = """
+_PROGRAM = """
 import sys, time
 from pathlib import Path
 from multiprocessing import forkserver
@@ -39,8 +39,6 @@ if __name__ == "__main__":
     # Before the template's other imports, which have it survive such a fork.
     template_modules.insert(0, "tests.unit.runtime.failing_fork")
     start_template()
-"""
-_ONE_IS_LEFT = """
     with WorkerPool(2) as pool:
         busy = pool.submit(pool_tasks.wait, folder / "started", folder / "release")
         while not (folder / "started").exists():
@@ -58,8 +56,6 @@ _ONE_IS_LEFT = """
             more |= {each.result() for each in [pool.submit(pool_tasks.process_id) for _ in range(2)]}
         assert forkserver._forkserver._forkserver_pid == template
     print("both workers are there again")
-"""
-_NONE_IS_LEFT = """
     with WorkerPool(1) as pool:
         assert pool.submit(pool_tasks.double, 2).result() == 4
         exhausted.touch()
@@ -70,8 +66,14 @@ _NONE_IS_LEFT = """
 """
 
 
-def test_a_fork_that_fails_ends_the_task_of_the_dead_worker_and_the_others_go_on(tmp_path: Path) -> None:
-    died, again = run(_BEGIN + _ONE_IS_LEFT, tmp_path)
+@pytest.fixture(scope="module")
+def said(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """What a program prints whose pools, with a template of its own, cannot fork for a while."""
+    return run(tmp_path_factory.mktemp("forks"))
+
+
+def test_a_fork_that_fails_ends_the_task_of_the_dead_worker_and_the_others_go_on(said: list[str]) -> None:
+    died, again, *_ = said
 
     assert died.startswith("a worker process ended before its task did")
     assert "no worker process can be started: the system started none" in died
@@ -92,18 +94,18 @@ def test_whenever_a_template_hangs_up_that_cannot_fork_the_reason_is_the_same(si
         raise sight
 
 
-def test_without_any_worker_a_task_ends_with_the_reason_and_the_next_one_tries_again(tmp_path: Path) -> None:
-    died, none, value = run(_BEGIN + _NONE_IS_LEFT, tmp_path)
+def test_without_any_worker_a_task_ends_with_the_reason_and_the_next_one_tries_again(said: list[str]) -> None:
+    *_, died, none, value = said
 
     assert "no worker process can be started" in died
     assert none.startswith("no worker process can be started: the system started none")
     assert value == "6"
 
 
-def run(code: str, folder: Path) -> list[str]:
-    """The lines that a program of its own prints, with a template of its own."""
+def run(folder: Path) -> list[str]:
+    """The lines that the program prints."""
     program = folder / "program.py"
-    program.write_text(code)
+    program.write_text(_PROGRAM)
     exhausted = folder / "exhausted"
     done = subprocess.run(
         [sys.executable, str(program), str(Path(__file__).parent), str(exhausted), str(folder)],
