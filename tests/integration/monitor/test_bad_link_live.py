@@ -174,7 +174,8 @@ class _Narrow(BaseHTTPRequestHandler):
         events = json.loads(body)["events"]
         type(self).taken += [event["event_id"] for event in events]
         results = [{"outcome": "accepted", "error": None} for _ in events]
-        self._answer(200, "application/json", json.dumps({"results": results}).encode())
+        held = {"database": "0" * 32, "positions": []}
+        self._answer(200, "application/json", json.dumps({"results": results, "held": held}).encode())
 
     def _answer(self, status: int, kind: str, body: bytes) -> None:
         self.send_response(status)
@@ -346,7 +347,8 @@ def test_who_watches_a_run_goes_on_after_an_outage(client: httpx.Client, link: B
     watching = threading.Thread(target=lambda: follow(address, "watched", say=said.append), daemon=True)
     watching.start()
     wait_until(lambda: len(said) == 1, "the first event")
-    for strike in (FAULTS["html"], FAULTS["401 of the monitor"], FAULTS["403"], FAULTS["reset"]):
+    for name in ("html", "401 of the monitor", "403", "404 of the monitor", "reset"):
+        strike = FAULTS[name]
         strike(link)
         struck(link, 1)
     events = [of_server("watched", 2, "run_failed", reason="a test")]

@@ -187,7 +187,8 @@ def test_a_token_that_no_header_carries_is_refused_before_anything_is_asked(
 
 
 def test_an_answer_has_what_is_theirs_beside_what_is_asked_for(link: BadLink) -> None:
-    document = {"results": [{"outcome": "accepted", "error": None, "seq": 3}]}
+    held = {"database": "0" * 32, "positions": [], "since": "today"}
+    document = {"results": [{"outcome": "accepted", "error": None, "seq": 3}], "held": held}
     link.answer(200, {}, json.dumps(document).encode(), content_type=JSON)
 
     with MonitorClient(MonitorAddress.parse(link.url)) as client:
