@@ -35,7 +35,11 @@ FAULTS: dict[str, Callable[[BadLink], None]] = {
     "html": lambda link: link.answer(200),
     "invalid JSON": lambda link: link.answer(200, {}, b'{"desired": ', content_type="application/json"),
     "other JSON": lambda link: link.answer(200, {}, b'{"status": "ok"}', content_type="application/json"),
-    "redirect": lambda link: link.answer(302, {"Location": "http://login.example/"}),
+    "an empty object": lambda link: link.answer(200, {}, b"{}", content_type="application/json"),
+    "an empty list": lambda link: link.answer(200, {}, b"[]", content_type="application/json"),
+    "301": lambda link: link.answer(301, {"Location": "http://elsewhere.example/"}),
+    "302": lambda link: link.answer(302, {"Location": "http://login.example/"}),
+    "307": lambda link: link.answer(307, {"Location": "http://elsewhere.example/"}),
     "400": lambda link: link.answer(400),
     "401 of a proxy": lambda link: link.answer(401),
     "401 of the monitor": lambda link: link.answer(401, {}, PROBLEM, content_type="application/json"),
@@ -134,6 +138,7 @@ def test_a_run_hears_and_is_heard_after_whatever_a_network_answers(
 
     assert not files.refused.exists()
     assert not any("not all events" in text for text in said)
+    assert any("HTTP 307 to http://elsewhere.example/" in text for text in said)
     assert sum("still unreachable" not in text and "unreachable since" in text for text in said) == sum(
         "reachable again" in text for text in said
     )
@@ -233,9 +238,10 @@ def test_a_line_that_alone_is_too_big_is_kept_aside_and_said_and_the_rest_arrive
 
 
 @pytest.mark.usefixtures("answers_may_take_for_ever")
+@pytest.mark.parametrize("end", [RunStoppedError("stopped."), None], ids=["stopped", "completed"])
 @pytest.mark.parametrize("strike", ["stall", "asked to wait"])
 def test_the_end_of_a_run_waits_for_no_answer(
-    link: BadLink, reach: MonitorReach, said: list[str], files: OutboxFiles, strike: str
+    link: BadLink, reach: MonitorReach, said: list[str], files: OutboxFiles, strike: str, end: Exception | None
 ) -> None:
     if strike == "stall":
         link.stall()
@@ -251,7 +257,8 @@ def test_the_end_of_a_run_waits_for_no_answer(
         ):
             beat(emitter)
             struck(link, 2)
-            raise RunStoppedError("stopped.")
+            if end is not None:
+                raise end
 
     ending = threading.Thread(target=stop, daemon=True)
     ending.start()
