@@ -15,6 +15,7 @@ import pytest
 
 from fedforge_pipelines import claim
 from fedforge_runtime.claims import Claimant
+from fedforge_runtime.commands.operation import is_live
 from fedforge_runtime.errors import RunStoppedError
 from fedforge_runtime.following import follow
 from fedforge_runtime.home import Home
@@ -267,6 +268,18 @@ def test_the_end_of_a_run_waits_for_no_answer(
 
     assert not ending.is_alive()
     assert "fedforge events import left" in said[-1]
+
+
+@pytest.mark.usefixtures("answers_may_take_for_ever")
+def test_a_resume_waits_for_no_answer_of_its_monitor(link: BadLink) -> None:
+    link.stall()
+    found: list[bool] = []
+    looking = threading.Thread(target=lambda: found.append(is_live("any", link.url)), daemon=True)
+    looking.start()
+    struck(link, 1)
+    looking.join(PATIENCE_SECONDS)
+
+    assert found == [False]
 
 
 def test_an_agent_goes_on_after_a_request_of_its_was_refused(
