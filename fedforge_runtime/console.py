@@ -19,6 +19,7 @@ from fedforge_runtime.federation.comparison import compare_with_bounds
 from fedforge_runtime.federation.summary import provenance
 from fedforge_runtime.home import RunFolder
 from fedforge_runtime.learning.metric_names import METRIC_NAMES
+from fedforge_runtime.tables import print_table
 from fedforge_runtime.telemetry.emitter import EventLogReader
 from monitor.schema import Event, NodeError, RoundCompleted, RoundStarted
 
@@ -124,15 +125,15 @@ def print_run(summary: dict[str, Any]) -> None:
     console = Console()
     console.print(_headline(summary), highlight=False)
     if summary["rounds"]:
-        console.print(_rounds_table(summary["rounds"]))
-        console.print(_clients_table(summary["clients"]))
+        print_table(console, _rounds_table(summary["rounds"]))
+        print_table(console, _clients_table(summary["clients"]))
     if summary["metrics"]:
         scores = ", ".join(
             f"{name} {summary['metrics'][name]:.4f}" for name in METRIC_NAMES if name in summary["metrics"]
         )
         console.print(f"test split: {scores}", highlight=False)
     if summary["bounds"]:
-        console.print(_comparison_table(summary))
+        print_table(console, _comparison_table(summary))
     if summary["model_sha256"]:
         console.print(f"model sha256 {summary['model_sha256']}", highlight=False)
     for name in ("model", "report", "run"):
@@ -156,7 +157,7 @@ def print_runs(rows: list[dict[str, Any]]) -> None:
             str(row["seed"]),
         )
     console = Console()
-    console.print(table)
+    print_table(console, table)
     for row in rows:
         _print_damage(console, row)
 
@@ -182,7 +183,7 @@ def print_bounds(bounds: dict[str, Any]) -> None:
     lines += [("all rows in one place", rows_of_all, bounds["centralized"]["test"])]
     for model, rows, scores in lines:
         table.add_row(model, f"{rows:,.0f}", *(f"{scores[name]:.4f}" for name in metrics))
-    Console().print(table)
+    print_table(Console(), table)
 
 
 def print_artifacts(rows: list[tuple[str, str, str]]) -> None:
@@ -190,7 +191,7 @@ def print_artifacts(rows: list[tuple[str, str, str]]) -> None:
     table = Table("artifact", "", "path")
     for row in rows:
         table.add_row(*row)
-    Console().print(table)
+    print_table(Console(), table)
 
 
 def _headline(summary: dict[str, Any]) -> str:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, NoReturn
 
+from fedforge_runtime.alphabet import take_every_character
 from fedforge_runtime.errors import FedForgeError
 from fedforge_runtime.system_errors import explained
 
@@ -54,6 +55,7 @@ def tracebacks_are_shown() -> bool:
 
 def run_guarded(app: Callable[[], object]) -> None:
     """Run a command line to its end: an expected error is one line on standard error and a non-zero exit."""
+    take_every_character()
     try:
         app()
     except FedForgeError as error:
