@@ -36,10 +36,10 @@ class ConsoleNarrator:
         self._estimated = False
 
     def notice(self, text: str) -> None:
-        self._console.print(text, highlight=False)
+        self._console.print(text, highlight=False, markup=False)
 
     def banner(self, text: str) -> None:
-        self._console.print(Panel(text, border_style="yellow", title="please note", title_align="left"))
+        self._console.print(Panel(escape(text), border_style="yellow", title="please note", title_align="left"))
 
     def row_pass(self, progress: PassProgress) -> None:
         if self._progress is None:
@@ -106,7 +106,7 @@ class ConsoleNarrator:
             accuracy = event.metrics.get("accuracy", float("nan"))
             progress.update(task, completed=event.round, description=f"accuracy {accuracy:.3f}")
         elif isinstance(event, NodeError):
-            progress.console.print(f"[yellow]{event.node_id}[/yellow], round {event.round}: {event.reason}")
+            progress.console.print(f"[yellow]{event.node_id}[/yellow], round {event.round}: {escape(event.reason)}")
 
     def _bar(self, unit: str) -> Progress:
         return Progress(
@@ -123,7 +123,7 @@ class ConsoleNarrator:
 def print_run(summary: dict[str, Any]) -> None:
     """Rounds, clients, scores and paths of a run, on standard output."""
     console = Console()
-    console.print(_headline(summary), highlight=False)
+    console.print(_headline(summary), highlight=False, markup=False)
     if summary["rounds"]:
         print_table(console, _rounds_table(summary["rounds"]))
         print_table(console, _clients_table(summary["clients"]))
@@ -138,7 +138,7 @@ def print_run(summary: dict[str, Any]) -> None:
         console.print(f"model sha256 {summary['model_sha256']}", highlight=False)
     for name in ("model", "report", "run"):
         if name in summary["artifacts"]:
-            console.print(f"{name:7}{summary['artifacts'][name]}", highlight=False, soft_wrap=True)
+            console.print(f"{name:7}{summary['artifacts'][name]}", highlight=False, markup=False, soft_wrap=True)
     _print_damage(console, summary)
 
 
@@ -190,7 +190,7 @@ def print_artifacts(rows: list[tuple[str, str, str]]) -> None:
     """Kind, whether it was made now, and path of prepared artifacts."""
     table = Table("artifact", "", "path")
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*map(escape, row))
     print_table(Console(), table)
 
 

@@ -75,4 +75,4 @@ def _print_shards(written: Sequence[Shard], sizes: Sequence[int]) -> None:
         table.add_row(str(shard.site), *rows, shard.path.name)
     console = Console()
     print_table(console, table)
-    console.print(f"in  {written[0].path.parent}\nkey {written[0].key}", highlight=False, soft_wrap=True)
+    console.print(f"in  {written[0].path.parent}\nkey {written[0].key}", highlight=False, markup=False, soft_wrap=True)

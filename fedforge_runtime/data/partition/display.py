@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from rich.console import Console
+from rich.markup import escape
 from rich.padding import Padding
 from rich.panel import Panel
 from rich.style import Style
@@ -30,7 +31,9 @@ def print_preview(preview: PartitionPreview, headline: str, *, console: Console 
     console = console or Console()
     console.print(Text(headline, style="bold"))
     if preview.story:
-        console.print(Panel(preview.story, title=f"[bold]{preview.title}", title_align="left", width=_width(console)))
+        console.print(
+            Panel(escape(preview.story), title=Text(preview.title, "bold"), title_align="left", width=_width(console))
+        )
     else:
         console.print(Text(f"{preview.argument}: {preview.title}"))
     if len(preview.groups) > 1:
