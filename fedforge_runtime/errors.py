@@ -60,6 +60,10 @@ class ResourceError(FedForgeError):
     """The machine has no memory, process or file descriptor left to give."""
 
 
+class DivergedError(FedForgeError):
+    """A model whose outputs are no finite numbers any more."""
+
+
 class RunError(FedForgeError):
     """A run that does not exist, exists already, or cannot do what was asked of it."""
 
