@@ -397,7 +397,7 @@ def _read_config_file(path: Path) -> dict[str, Any]:
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"cannot read the configuration {path}: {error}.") from error
+        raise ConfigError(f"cannot read the configuration {path}", cause=error) from error
     document = parse_yaml(text, origin=str(path))
     if not isinstance(document, dict):
         raise ConfigError(f"{path} must be a mapping of keys to values.")

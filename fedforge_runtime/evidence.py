@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from fedforge_runtime.config import read_run_config
-from fedforge_runtime.errors import FedForgeError, RunStoppedError
+from fedforge_runtime.errors import DEFECT, FedForgeError, RunStoppedError, sentences
 from fedforge_runtime.federation.bounds import record_bounds
 from fedforge_runtime.home import Home, RunFolder
 from fedforge_runtime.narration import Narrator
@@ -60,7 +60,7 @@ def _named_where_missing(folder: RunFolder, narrator: Narrator, name: str) -> It
     except Exception as error:
         again = f"fedforge {name} {folder.run_id}"
         known = error if isinstance(error, FedForgeError) else explained(error, folder.path)
-        reason = known or f"{type(error).__name__}: {error}. This is a defect of FedForge; --debug shows where."
+        reason = known or sentences(f"{type(error).__name__}: {error}", DEFECT)
         narrator.notice(f"The run is completed, without its {name} ({again} tries it once more): {reason}")
     finally:
         narrator.close()

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from typing import Any, NoReturn
 
 from fedforge_runtime.alphabet import take_every_character
-from fedforge_runtime.errors import FedForgeError
+from fedforge_runtime.errors import DEFECT, FedForgeError, sentences
 from fedforge_runtime.system_errors import explained
 
 _tracebacks = False
@@ -66,7 +66,7 @@ def run_guarded(app: Callable[[], object]) -> None:
         refusal = explained(error)
         if refusal:
             fail(str(refusal), refusal.exit_code)
-        fail(f"{type(error).__name__}: {error} This is a defect of FedForge; --debug shows where.", 70)
+        fail(sentences(f"{type(error).__name__}: {error}", DEFECT), 70)
 
 
 def fail(message: str, exit_code: int) -> NoReturn:

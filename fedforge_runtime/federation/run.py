@@ -28,6 +28,7 @@ from fedforge_runtime.errors import (
     RunStoppedError,
     StorageError,
     failure_reason,
+    sentences,
 )
 from fedforge_runtime.federation.documents import read_inputs
 from fedforge_runtime.federation.engines import TEMPLATE_MODULES, check_engine, open_engine
@@ -336,7 +337,7 @@ class _Attempt:
         if isinstance(failure, FedForgeError) and not failure.remedy:
             failure.remedy = f"{go_on[0].upper()}{go_on[1:]}"
         elif isinstance(failure, (StorageError, NetworkError, ResourceError)):
-            failure.remedy = f"{failure.remedy} Then {go_on}"
+            failure.remedy = sentences(failure.remedy, f"Then {go_on}")
 
     def _record_end(self, emitter: Emitter, error: BaseException) -> None:
         """Have the log say how the attempt ended, unless the ServerApp has said it already."""
