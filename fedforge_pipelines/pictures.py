@@ -67,7 +67,7 @@ def class_balance(report: Mapping[str, Any]) -> dg.MarkdownMetadataValue:
 def of_page(page: str) -> dg.MarkdownMetadataValue:
     """The first pictures of a report: what was found, side by side."""
     found = _Pictures()
-    found.feed(Path(page).read_text())
+    found.feed(Path(page).read_text(encoding="utf-8"))
     lines = [f"{title}\n\n![{title}]({source})" for source, title in found.pictures[:_MOST_PICTURES]]
     return dg.MetadataValue.md("\n\n".join(lines) or "There is nothing to show.")
 

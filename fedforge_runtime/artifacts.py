@@ -74,7 +74,7 @@ def read_object(path: Path, *, remedy: str) -> dict[str, Any]:
     try:
         value = read_json(path)
     except (ValueError, RecursionError) as error:
-        raise DataError(f"{path} is damaged: {error}.", remedy=remedy) from error
+        raise DataError(f"{path} is damaged", cause=error, remedy=remedy) from error
     if not isinstance(value, dict):
         raise DataError(f"{path} is damaged: it holds no JSON object.", remedy=remedy)
     return value

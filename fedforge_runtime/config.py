@@ -389,15 +389,15 @@ def suggest(given: str, known: Iterable[str]) -> str:
 
 def _phase_document(phase: str) -> dict[str, Any]:
     file = resources.files("fedforge_runtime").joinpath("phases", f"{phase}.yaml")
-    document: dict[str, Any] = parse_yaml(file.read_text(), origin=f"phases/{phase}.yaml")
+    document: dict[str, Any] = parse_yaml(file.read_text(encoding="utf-8"), origin=f"phases/{phase}.yaml")
     return document
 
 
 def _read_config_file(path: Path) -> dict[str, Any]:
     try:
-        text = path.read_text()
+        text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"cannot read the configuration {path}: {error}.") from error
+        raise ConfigError(f"cannot read the configuration {path}", cause=error) from error
     document = parse_yaml(text, origin=str(path))
     if not isinstance(document, dict):
         raise ConfigError(f"{path} must be a mapping of keys to values.")

@@ -20,6 +20,7 @@ from fedforge_runtime.federation.comparison import compare_with_bounds
 from fedforge_runtime.federation.summary import provenance
 from fedforge_runtime.home import RunFolder
 from fedforge_runtime.learning.metric_names import METRIC_NAMES
+from fedforge_runtime.tables import print_table
 from fedforge_runtime.telemetry.emitter import EventLogReader
 from monitor.schema import Event, NodeError, RoundCompleted, RoundStarted, SitesAwaited
 
@@ -39,10 +40,10 @@ class ConsoleNarrator:
         """Of the present pass, as was said last."""
 
     def notice(self, text: str) -> None:
-        self._console.print(text, highlight=False)
+        self._console.print(text, highlight=False, markup=False)
 
     def banner(self, text: str) -> None:
-        self._console.print(Panel(text, border_style="yellow", title="please note", title_align="left"))
+        self._console.print(Panel(escape(text), border_style="yellow", title="please note", title_align="left"))
 
     def row_pass(self, progress: PassProgress) -> None:
         if self._progress is None:
@@ -123,7 +124,7 @@ class ConsoleNarrator:
             named = ", ".join(event.missing_nodes) + (f" and {more} more" if more else "")
             progress.console.print(f"waiting for {named}: {event.connected} connected", highlight=False)
         elif isinstance(event, NodeError):
-            progress.console.print(f"[yellow]{event.node_id}[/yellow], round {event.round}: {event.reason}")
+            progress.console.print(f"[yellow]{event.node_id}[/yellow], round {event.round}: {escape(event.reason)}")
 
     def _bar(self, unit: str) -> Progress:
         return Progress(
@@ -140,22 +141,22 @@ class ConsoleNarrator:
 def print_run(summary: dict[str, Any]) -> None:
     """Rounds, clients, scores and paths of a run, on standard output."""
     console = Console()
-    console.print(_headline(summary), highlight=False)
+    console.print(_headline(summary), highlight=False, markup=False)
     if summary["rounds"]:
-        console.print(_rounds_table(summary["rounds"]))
-        console.print(_clients_table(summary["clients"]))
+        print_table(console, _rounds_table(summary["rounds"]))
+        print_table(console, _clients_table(summary["clients"]))
     if summary["metrics"]:
         scores = ", ".join(
             f"{name} {summary['metrics'][name]:.4f}" for name in METRIC_NAMES if name in summary["metrics"]
         )
         console.print(f"test split: {scores}", highlight=False)
     if summary["bounds"]:
-        console.print(_comparison_table(summary))
+        print_table(console, _comparison_table(summary))
     if summary["model_sha256"]:
         console.print(f"model sha256 {summary['model_sha256']}", highlight=False)
     for name in ("model", "report", "run"):
         if name in summary["artifacts"]:
-            console.print(f"{name:7}{summary['artifacts'][name]}", highlight=False, soft_wrap=True)
+            console.print(f"{name:7}{summary['artifacts'][name]}", highlight=False, markup=False, soft_wrap=True)
     _print_damage(console, summary)
 
 
@@ -174,7 +175,7 @@ def print_runs(rows: list[dict[str, Any]]) -> None:
             str(row["seed"]),
         )
     console = Console()
-    console.print(table)
+    print_table(console, table)
     for row in rows:
         _print_damage(console, row)
 
@@ -200,15 +201,15 @@ def print_bounds(bounds: dict[str, Any]) -> None:
     lines += [("all rows in one place", rows_of_all, bounds["centralized"]["test"])]
     for model, rows, scores in lines:
         table.add_row(model, f"{rows:,.0f}", *(f"{scores[name]:.4f}" for name in metrics))
-    Console().print(table)
+    print_table(Console(), table)
 
 
 def print_artifacts(rows: list[tuple[str, str, str]]) -> None:
     """Kind, whether it was made now, and path of prepared artifacts."""
     table = Table("artifact", "", "path")
     for row in rows:
-        table.add_row(*row)
-    Console().print(table)
+        table.add_row(*map(escape, row))
+    print_table(Console(), table)
 
 
 def _headline(summary: dict[str, Any]) -> str:

@@ -2,24 +2,41 @@
 
 from __future__ import annotations
 
+DEFECT = "This is a defect of FedForge; --debug shows where."
+"""Said of an error that nobody expected."""
+_MARKS = (".", "!", "?", "…", ":", ";", ",")
+
+
+def sentences(*texts: str) -> str:
+    """Texts as one, each a sentence of its own: one that another follows ends with a mark, and an empty one is none."""
+    given = [text.strip() for text in texts if text.strip()]
+    return " ".join([*(text if text.endswith(_MARKS) else f"{text}." for text in given[:-1]), *given[-1:]])
+
+
+def cause_in_words(error: BaseException) -> str:
+    """What an error says, for the end of a sentence: in one line, without its number or its full stop."""
+    words = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return " ".join(str(words).split()).rstrip(".")
+
 
 class FedForgeError(Exception):
     """Base of every expected failure. The CLI prints it in one line and exits with `exit_code`.
 
     Args:
-        message: what happened, with the file, key or number that caused it.
+        subject: what happened, with the file, key or number that caused it; a whole sentence where no cause is given.
+        cause: the error by which it did.
         remedy: what the reader can do about it.
     """
 
     exit_code = 1
 
-    def __init__(self, message: str, *, remedy: str = "") -> None:
-        super().__init__(message)
-        self.message = message
+    def __init__(self, subject: str, *, cause: BaseException | None = None, remedy: str = "") -> None:
+        super().__init__(subject)
+        self.message = subject if cause is None else f"{subject}: {cause_in_words(cause)}."
         self.remedy = remedy
 
     def __str__(self) -> str:
-        return f"{self.message} {self.remedy}".strip()
+        return sentences(self.message, self.remedy)
 
 
 def failure_reason(error: BaseException) -> str:
@@ -62,6 +79,10 @@ class NetworkError(FedForgeError):
 
 class ResourceError(FedForgeError):
     """The machine has no memory, process or file descriptor left to give."""
+
+
+class DivergedError(FedForgeError):
+    """A model whose outputs are no finite numbers any more."""
 
 
 class RunError(FedForgeError):

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from fedforge_runtime.config import read_run_config
+from fedforge_runtime.errors import DEFECT, FedForgeError, RunStoppedError, sentences
 from fedforge_runtime.federation.bounds import record_bounds
 from fedforge_runtime.home import Home, RunFolder
 from fedforge_runtime.narration import Narrator
-from fedforge_runtime.system_errors import explain
+from fedforge_runtime.system_errors import explained
 
 
 def record_evidence(
     folder: RunFolder, *, home: Home, narrator: Narrator, bounds: bool = True, report: bool = True
 ) -> None:
     """Write `bounds.json` and `report.html` of a completed run; the model is there already, whatever happens here.
+
+    What cannot be made is missing, and the narrator says why; the other is made all the same.
 
     Args:
         bounds: compute what the federated numbers are compared with; left out, with a word, where every epoch of it
@@ -24,18 +30,37 @@ def record_evidence(
     """
     config = read_run_config(folder.config)
     learning = config.learning
-    try:
-        if bounds and config.federation.site_data == "own":
-            narrator.notice("Bounds are left out: they need the rows of all sites, and the sites keep their own.")
-        elif bounds and (learning.mode == "full" or not learning.cache_features):
-            narrator.notice(
-                f"Bounds are left out: without cached features they take hours. fedforge bounds {folder.run_id}"
-            )
-        elif bounds:
+    if bounds and config.federation.site_data == "own":
+        narrator.notice("Bounds are left out: they need the rows of all sites, and the sites keep their own.")
+    elif bounds and (learning.mode == "full" or not learning.cache_features):
+        narrator.notice(
+            f"Bounds are left out: without cached features they take hours. fedforge bounds {folder.run_id}"
+        )
+    elif bounds:
+        with _named_where_missing(folder, narrator, "bounds"):
             record_bounds(folder, home=home, narrator=narrator)
-        if report:
+    if report:
+        with _named_where_missing(folder, narrator, "report"):
             from fedforge_runtime.reporting.run_report import write_report
 
             write_report(folder)
-    except OSError as error:
-        narrator.notice(f"The run is complete, but not all that stands beside its numbers was made: {explain(error)}")
+
+
+@contextmanager
+def _named_where_missing(folder: RunFolder, narrator: Narrator, name: str) -> Iterator[None]:
+    """Whatever goes wrong with it takes nothing back of a run that is completed.
+
+    Args:
+        name: of what is made, and of the command that makes it later.
+    """
+    try:
+        yield
+    except RunStoppedError:
+        raise
+    except Exception as error:
+        again = f"fedforge {name} {folder.run_id}"
+        known = error if isinstance(error, FedForgeError) else explained(error, folder.path)
+        reason = known or sentences(f"{type(error).__name__}: {error}", DEFECT)
+        narrator.notice(f"The run is completed, without its {name} ({again} tries it once more): {reason}")
+    finally:
+        narrator.close()

@@ -11,8 +11,8 @@ from fedforge_runtime.telemetry.answers import EventPage, Run
 from fedforge_runtime.telemetry.backoff import Backoff
 from fedforge_runtime.telemetry.monitor_client import (
     ENDED,
+    AskError,
     MonitorAddress,
-    MonitorAwayError,
     MonitorClient,
     MonitorRefusedError,
 )
@@ -38,11 +38,12 @@ def follow(address: MonitorAddress, run_id: str, *, say: Callable[[str], None]) 
             try:
                 state = client.ask("GET", f"/api/runs/{run_id}", Run)
                 page = client.ask("GET", f"/api/runs/{run_id}/events", EventPage, params={"after": seq, "limit": 500})
-            except MonitorRefusedError as error:
-                raise RunError(str(error)) from error
-            except MonitorAwayError as error:
+            except AskError as error:
+                if seq == 0 and isinstance(error, MonitorRefusedError):
+                    raise RunError(str(error)) from error
                 if seq == 0:
                     raise
+                # Where it knows the run no longer, its database was lost, and the run sends its events again.
                 reach.failed(_PURPOSE, error)
                 time.sleep(away.after_failure(error.retry_after))
                 continue

@@ -24,5 +24,8 @@ class Narrator(Protocol):
     def bounds(self, models_done: int, models_total: int) -> None:
         """How many of the models that a run is compared with are trained."""
 
+    def close(self) -> None:
+        """End what is still shown of something that has not come to its end."""
+
     def rounds(self, folder: RunFolder) -> AbstractContextManager[None]:
         """Follow the run's rounds while the block runs."""

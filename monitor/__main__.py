@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 import traceback
@@ -110,7 +111,10 @@ def prune(
 
 
 def main() -> None:
-    """An expected error is one line on standard error and exit code 1."""
+    """An expected error is one line on standard error and exit code 1; no text is refused for its alphabet."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         app()
     except MonitorError as error:

@@ -79,3 +79,5 @@ async def _watch(service: Service) -> None:
         since = listening.since(now)
         with suppress(DatabaseError, OverloadedError):
             await service.write(partial(declare_lost, silence=silence, lease=lease, since=since, now=now))
+            if service.readiness.trouble:
+                await service.require_ready()

@@ -15,9 +15,10 @@ from alembic.script import ScriptDirectory
 from filelock import FileLock, Timeout
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.exc import DBAPIError
-from sqlmodel import Session
+from sqlmodel import Session, SQLModel, select
 
 from monitor.errors import DatabaseError
+from monitor.tables import IdentityRow
 
 _BUSY_SECONDS = 5.0
 
@@ -42,6 +43,7 @@ class Database:
             self.engine = _engine(path)
             with explained(path):
                 _require_present(self.engine, path)
+            self._open()
             return
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -56,9 +58,35 @@ class Database:
             self.engine = _engine(path)
             with explained(path):
                 _migrate(self.engine, path)
+            self._open()
         except BaseException:
             self._lock.release()
             raise
+
+    def _open(self) -> None:
+        with self.reading() as session:
+            self.identity = session.exec(select(IdentityRow.database)).one()
+            """Its name, by which senders know it from another one behind the same address."""
+        self._file = self._present_file()
+
+    def _present_file(self) -> tuple[int, int] | None:
+        try:
+            found = self.path.stat()
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise _unusable(self.path, error) from error
+        return found.st_dev, found.st_ino
+
+    def _require_own_file(self) -> None:
+        """What is written to a file that has no name any more is gone with the process."""
+        present = self._present_file()
+        if present != self._file:
+            fate = "is not there any more" if present is None else "is not the file any more that this monitor has open"
+            raise DatabaseError(
+                f"the database {self.path} {fate}; nothing is taken.",
+                remedy="Start the monitor again, or put the file back.",
+            )
 
     @contextmanager
     def reading(self) -> Iterator[Session]:
@@ -75,10 +103,34 @@ class Database:
         """One transaction, which nobody else's comes between; committed at the end of the block.
 
         Raises:
-            DatabaseError: it cannot be written; nothing of it is kept.
+            DatabaseError: it cannot be written, or its file was removed; nothing of it is kept.
         """
         with explained(self.path), _writing(self.engine) as connection:
             yield connection
+        self._require_own_file()
+
+    def look(self, *, thoroughly: bool) -> None:
+        """Read from the file what a process would that begins now.
+
+        Args:
+            thoroughly: every page of it; else the newest row of each table, which takes no time in any size.
+
+        Raises:
+            DatabaseError: it is damaged, or another database.
+        """
+        try:
+            uri = f"{self.path.absolute().as_uri()}?mode=rw"  # it makes none
+            with closing(sqlite3.connect(uri, uri=True, timeout=_BUSY_SECONDS)) as connection:
+                for table in SQLModel.metadata.tables:
+                    connection.execute(f"SELECT * FROM {table} ORDER BY rowid DESC LIMIT 1").fetchall()  # noqa: S608
+                found = connection.execute("SELECT database FROM identity").fetchall()
+                damage = connection.execute("PRAGMA quick_check(1)").fetchone()[0] if thoroughly else "ok"
+        except sqlite3.Error as error:
+            raise _unusable(self.path, error) from error
+        if damage != "ok":
+            raise _unusable(self.path, sqlite3.DatabaseError(f"malformed, {damage}"))
+        if found != [(self.identity,)]:
+            raise _unusable(self.path, sqlite3.DatabaseError("malformed, it holds another database"))
 
     def compact(self) -> None:
         """Give the space of what was removed back to the disk; whoever writes waits meanwhile."""

@@ -20,7 +20,8 @@ class MonitorError(Exception):
 
     def __str__(self) -> str:
         message = super().__str__()
-        return f"{message} {self.remedy}" if self.remedy else message
+        stop = "" if message.endswith(".") or not self.remedy else "."
+        return f"{message}{stop} {self.remedy}".strip()
 
 
 class DatabaseError(MonitorError):

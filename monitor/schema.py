@@ -2,6 +2,7 @@
 
 An event is one fact about one run. `event_id` makes its delivery idempotent; `emitter_id` and `emitter_seq`
 make a loss visible (each emitting process counts 1, 2, 3 …); the monitor adds `seq` and `received_at`.
+With each acknowledgement it says what it holds, so that a sender notices when that is less than it was told before.
 """
 
 from __future__ import annotations
@@ -209,6 +210,30 @@ Event = Annotated[
     Field(discriminator="type"),
 ]
 event_adapter: TypeAdapter[Event] = TypeAdapter(Event)
+
+
+class Position(_Contract):
+    """How far the events of an emitter have come."""
+
+    run_id: Identifier
+    emitter_id: Identifier
+    emitter_seq: int = Field(ge=1, le=LARGEST)
+    """The highest that is held."""
+
+
+class Holding(_Contract):
+    """What a database of a monitor holds of some emitters; one of which it says nothing has none there."""
+
+    database: str = Field(pattern=r"^[0-9a-f]{32}$")
+    """Its identity: another one behind the same address holds nothing of what the former held."""
+    positions: list[Position]
+
+    def includes(self, other: Holding) -> bool:
+        """Whether everything that `other` says is so here: the same database, and no position behind."""
+        reached = {(each.run_id, each.emitter_id): each.emitter_seq for each in self.positions}
+        return self.database == other.database and all(
+            each.emitter_seq <= reached.get((each.run_id, each.emitter_id), 0) for each in other.positions
+        )
 
 
 class RunRequest(_Contract):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import logging
 import socket
 from collections.abc import Callable
 from contextlib import closing
@@ -20,6 +21,7 @@ from monitor.settings import Settings, SettingsError
 _LARGEST_FRAME = 1 << 16
 """Readers of the stream have nothing to say."""
 _GOOD_BYE_SECONDS = 2.0
+_LINE = "%(asctime)s %(levelname)s %(message)s"
 _ANOTHER_PORT = "Choose another --port; 0 takes a free one."
 
 
@@ -36,6 +38,7 @@ def serve_until_signal(settings: Settings, *, say: Callable[[str], None]) -> Non
     application = create_app(settings)
     with closing(Database(settings.database)) as database, closing(_listen(settings)) as listener:
         application.state.database = database
+        logging.basicConfig(format=_LINE, level=logging.WARNING)
         wildcard = settings.host in ("0.0.0.0", "::")  # noqa: S104
         name = "127.0.0.1" if wildcard else settings.host
         say(f"monitor at http://{name}:{listener.getsockname()[1]}, data in {settings.database}")

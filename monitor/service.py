@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Annotated, TypeVar
 
@@ -14,6 +15,8 @@ from sqlmodel import Session
 from starlette.requests import HTTPConnection
 
 from monitor.database import Database
+from monitor.errors import DatabaseError
+from monitor.readiness import Readiness, write_trial
 from monitor.settings import Settings
 from monitor.stream import Newest
 from monitor.writer import Transaction, Writer
@@ -34,10 +37,12 @@ class Service:
     writer: Writer
     newest: Newest
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    readiness: Readiness = field(default_factory=Readiness)
 
     async def write(self, work: Callable[[Transaction], T]) -> T:
         """Have something written; returns once it is on disk."""
-        return await asyncio.wrap_future(self.writer.submit(work))
+        with self._noting_trouble():
+            return await asyncio.wrap_future(self.writer.submit(work))
 
     async def read(self, query: Callable[[Session], T]) -> T:
         """Read in a thread, as of one moment."""
@@ -46,7 +51,29 @@ class Service:
             with self.database.reading() as session:
                 return query(session)
 
-        return await run_in_threadpool(run)
+        with self._noting_trouble():
+            return await run_in_threadpool(run)
+
+    async def require_ready(self) -> None:
+        """Write, and read what is on disk; after trouble as much as it takes to know that it is over.
+
+        Raises:
+            DatabaseError: it cannot.
+        """
+        troubled, now = self.readiness.trouble, self.now()
+        with self._noting_trouble():
+            await self.write(lambda transaction: write_trial(transaction, now, large=troubled))
+            await run_in_threadpool(lambda: self.database.look(thoroughly=troubled))
+        if troubled:
+            self.readiness.works()
+
+    @contextmanager
+    def _noting_trouble(self) -> Iterator[None]:
+        try:
+            yield
+        except DatabaseError as error:
+            self.readiness.failed(error)
+            raise
 
 
 def _service(connection: HTTPConnection) -> Service:

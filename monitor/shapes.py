@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from monitor.control import Command, Desired, State
-from monitor.schema import Event, Identifier, RunRequest
+from monitor.schema import Event, Holding, Identifier, RunRequest
 
 Person = Annotated[str, Field(min_length=1, max_length=200)]
 
@@ -36,6 +36,8 @@ class EventBatch(Shape):
     """Events as emitters made them; each is accepted or refused on its own."""
 
     events: list[Any] = Field(min_length=1)
+    expected: Holding | None = None
+    """`held` of the answer to the sender's batch before: where less is held now, nothing of this one is taken."""
 
 
 class EventResult(Shape):
@@ -49,7 +51,12 @@ class EventResult(Shape):
 
 
 class BatchResult(Shape):
+    """What became of a batch, and how far its emitters have come."""
+
     results: list[EventResult]
+    """In the order of the batch; none where less is held than was expected."""
+    held: Holding
+    """Of the emitters of the batch; where nothing was taken, of all emitters of its runs: send again from there."""
 
 
 class RecordedEvent(Shape):

@@ -109,6 +109,18 @@ class NodeRow(SQLModel, table=True):
     """Of its latest error, until it is heard of again."""
 
 
+class IdentityRow(SQLModel, table=True):
+    """The one row that names this database, and that is written to see whether it can be."""
+
+    __tablename__ = "identity"
+
+    database: str = Field(primary_key=True)
+    """Random: no two databases have the same, except copies of one."""
+    tried_at: datetime | None = _moment()
+    ballast: bytes = b""
+    """As much as was to be written for the trial."""
+
+
 class CommandRow(SQLModel, table=True):
     """A command: who gave it, when, and when it came to pass."""
 

@@ -11,6 +11,7 @@
         link.answer(429, {"Retry-After": "1"})   # HTTP only: a page of HTML, or what `body` says, for every request
         link.answer_bytes(b"...")           # the same with bytes that may be no HTTP at all
         link.pass_on()                      # all is well again; bytes that were stalled go on
+        link.lead_to(other_port)            # cuts what is open; what comes is passed on to another server
 
 Every change has come to pass when its method returns. `struck` counts the connections that were disturbed since the
 last change, so that a test can wait until its victim has met the fault.
@@ -90,6 +91,12 @@ class BadLink:
 
     def pass_on(self) -> None:
         """Move every byte, also those that were stalled."""
+        self._change(_Mode("pass"))
+
+    def lead_to(self, target: int) -> None:
+        """Cut what is open, and pass what comes on to another port of the server's machine."""
+        self._change(_Mode("reset"))
+        self._target = (self._target[0], target)
         self._change(_Mode("pass"))
 
     def reset(self) -> None:

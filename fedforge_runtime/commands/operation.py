@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 _AnswerT = TypeVar("_AnswerT")
 _DEFAULT_MONITOR = "http://127.0.0.1:8400"
+_LOOK_SECONDS = 3.0
 
 events = typer.Typer(help="Event logs of runs.", no_args_is_help=True)
 
@@ -81,14 +82,18 @@ def give(run_id: str, name: str, monitor: str | None) -> Any:
 
 
 def is_live(run_id: str, monitor: str) -> bool:
-    """Whether a process of the run is there that only needs to be told to go on."""
-    from fedforge_runtime.telemetry.answers import Run
-    from fedforge_runtime.telemetry.monitor_client import MonitorAwayError
+    """Whether a process of the run is there that only needs to be told to go on.
 
-    try:
-        return _ask(monitor, "GET", f"/api/runs/{run_id}", Run)["state"] in ("pausing", "paused")
-    except (MonitorAwayError, RunError):
-        return False
+    A monitor that does not answer soon holds no run up: where there is such a process after all, it has the run's lock.
+    """
+    from fedforge_runtime.telemetry.answers import Run
+    from fedforge_runtime.telemetry.monitor_client import AskError, MonitorClient
+
+    with MonitorClient(_address(monitor), patience=_LOOK_SECONDS) as client:
+        try:
+            return client.ask("GET", f"/api/runs/{run_id}", Run)["state"] in ("pausing", "paused")
+        except AskError:
+            return False
 
 
 def _ask(monitor: str | None, method: str, path: str, shape: type[_AnswerT], **request: Any) -> _AnswerT:

@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, NoReturn
 
-from fedforge_runtime.errors import FedForgeError, OutputError
+from fedforge_runtime.alphabet import take_every_character
+from fedforge_runtime.errors import DEFECT, FedForgeError, OutputError, sentences
 from fedforge_runtime.system_errors import explained
 
 _tracebacks = False
@@ -77,6 +78,7 @@ def tracebacks_are_shown() -> bool:
 
 def run_guarded(app: Callable[[], object]) -> None:
     """Run a command line to its end: an expected error is one line on standard error and a non-zero exit."""
+    take_every_character()
     try:
         app()
     except FedForgeError as error:
@@ -87,7 +89,7 @@ def run_guarded(app: Callable[[], object]) -> None:
         refusal = explained(error)
         if refusal:
             fail(str(refusal), refusal.exit_code)
-        fail(f"{type(error).__name__}: {error} This is a defect of FedForge; --debug shows where.", 70)
+        fail(sentences(f"{type(error).__name__}: {error}", DEFECT), 70)
 
 
 def fail(message: str, exit_code: int) -> NoReturn:

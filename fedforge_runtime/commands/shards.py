@@ -66,11 +66,13 @@ def _print_shards(written: Sequence[Shard], sizes: Sequence[int]) -> None:
     from rich.console import Console
     from rich.table import Column, Table
 
+    from fedforge_runtime.tables import print_table
+
     names = ("site", "training rows", "validation rows", "bytes")
     table = Table(*(Column(name, justify="right") for name in names), "folder")
     for shard, size in zip(written, sizes, strict=True):
         rows = (f"{shard.train_rows:,}", f"{shard.validation_rows:,}", f"{size:,}")
         table.add_row(str(shard.site), *rows, shard.path.name)
     console = Console()
-    console.print(table)
-    console.print(f"in  {written[0].path.parent}\nkey {written[0].key}", highlight=False, soft_wrap=True)
+    print_table(console, table)
+    console.print(f"in  {written[0].path.parent}\nkey {written[0].key}", highlight=False, markup=False, soft_wrap=True)

@@ -193,6 +193,7 @@ def _no_archive(path: Path) -> DataError:
 
 def _unreadable(path: Path, error: OSError) -> DataError:
     return DataError(
-        f"cannot read {path}: {error.strerror or error}.",
+        f"cannot read {path}",
+        cause=error,
         remedy="Check that the file exists and can be read.",
     )

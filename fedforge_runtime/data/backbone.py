@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from fedforge_runtime.artifacts import ArtifactStore, sha256_file
-from fedforge_runtime.errors import BackboneError
+from fedforge_runtime.errors import BackboneError, sentences
 from fedforge_runtime.home import Home
 from fedforge_runtime.processes import WorkerPool
 from fedforge_runtime.system_errors import explain
@@ -69,7 +69,7 @@ def resolve_backbone(
         try:
             return _from_hub(name.removeprefix(_AUTO), home, notify)
         except BackboneError as error:
-            notify(f"{error.message} An untrained backbone stands in for it.")
+            notify(sentences(error.message, "An untrained backbone stands in for it."))
             return _untrained(store, pool)
     folder = _local_folder(name)
     return read_backbone(name, folder, trained=True) if folder else _from_hub(name, home, notify)
@@ -163,7 +163,7 @@ def _read_json(path: Path, remedy: str) -> dict[str, Any]:
     try:
         value = json.loads(path.read_bytes())
     except ValueError as error:
-        raise BackboneError(f"{path} is not valid JSON: {error}.", remedy=remedy) from error
+        raise BackboneError(f"{path} is not valid JSON", cause=error, remedy=remedy) from error
     if not isinstance(value, dict):
         raise BackboneError(f"{path} is not a JSON object.", remedy=remedy)
     return value
@@ -179,7 +179,7 @@ def _tensor_names(path: Path, remedy: str) -> list[str]:
     except PermissionError as error:
         raise explain(error) from error
     except (SafetensorError, OSError) as error:
-        raise BackboneError(f"{path} cannot be read as safetensors: {error}.", remedy=remedy) from error
+        raise BackboneError(f"{path} cannot be read as safetensors", cause=error, remedy=remedy) from error
 
 
 def _untrained(store: ArtifactStore, pool: WorkerPool) -> Backbone:

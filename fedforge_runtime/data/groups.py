@@ -126,4 +126,4 @@ def _records(path: Path, text: str, rows: Mapping[Split, int]) -> Iterator[tuple
                 raise DataError(f"{path}, line {line}: the group is empty.", remedy="Give every row a group.")
             yield line, split, int(index), group
     except csv.Error as error:
-        raise DataError(f"{path}, line {reader.line_num}: {error}.", remedy=_FORMAT) from error
+        raise DataError(f"{path}, line {reader.line_num}", cause=error, remedy=_FORMAT) from error

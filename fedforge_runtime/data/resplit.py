@@ -86,7 +86,7 @@ def write_split(dataset: Artifact, groups: Groups, folder: Path, *, fractions: S
         temporary.mkdir(parents=True)
         archive = temporary / archive_name(facts.flag, facts.size)
         _write_archive(archive, dataset, rows, labels)
-        (temporary / GROUPS_FILE).write_text(_groups_table(groups, of_rows, rows))
+        (temporary / GROUPS_FILE).write_text(_groups_table(groups, of_rows, rows), encoding="utf-8")
         provenance = _provenance(facts, groups, regrouped, archive, fractions, seed)
         write_json(temporary / PROVENANCE_FILE, provenance)
         if folder.exists():

@@ -22,7 +22,7 @@ from fedforge_runtime.data.download import UnreachableError, official_file, refu
 from fedforge_runtime.data.identity import FileIdentity, IdentityMemory, identify
 from fedforge_runtime.data.phantom import CLASS_COUNTS, DEFAULT_ROWS, GENERATOR_VERSION, generate
 from fedforge_runtime.data.stratification import stratified_rows
-from fedforge_runtime.errors import DataError
+from fedforge_runtime.errors import DataError, sentences
 from fedforge_runtime.home import Home
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ def prepare_dataset(
     except UnreachableError as error:
         if config.source == "official":
             raise
-        notify(f"{error.message} Phantom images stand in for it.")
+        notify(sentences(error.message, "Phantom images stand in for it."))
         return _prepare_phantom(config, official, store)
     return _prepare_archive(config, official, path, IdentityMemory(home), store)
 
@@ -265,7 +265,8 @@ def _identify(path: Path) -> FileIdentity:
         return identify(path)
     except OSError as error:
         raise DataError(
-            f"cannot read {path}: {error.strerror or error}.",
+            f"cannot read {path}",
+            cause=error,
             remedy="Check the file's permissions and its disk.",
         ) from error
 

@@ -20,7 +20,7 @@ from fedforge_runtime.config import LearningConfig, Mode, RunConfig, read_run_co
 from fedforge_runtime.control import SignalControl, hear_stop
 from fedforge_runtime.data.partition import load_client_rows
 from fedforge_runtime.data.preprocess import numeric_versions
-from fedforge_runtime.errors import RunError, RunStoppedError
+from fedforge_runtime.errors import DivergedError, RunError, RunStoppedError
 from fedforge_runtime.federation.documents import read_inputs
 from fedforge_runtime.federation.preparation import inputs_exist
 from fedforge_runtime.federation.settings import RunInputs
@@ -47,6 +47,7 @@ def record_bounds(folder: RunFolder, *, home: Home, narrator: Narrator) -> dict[
 
     Raises:
         RunError: the run has not begun, or the data of its sites are not on this machine.
+        DivergedError: a model that the run is compared with has no scores.
         RunStoppedError: interrupted; the models that were finished are kept.
     """
     config, inputs = read_run_config(folder.config), read_inputs(folder)
@@ -179,7 +180,8 @@ class _Computation:
                 self.check_stop()
                 finished, _ = wait(running, timeout=0.1, return_when=FIRST_COMPLETED)
                 for future in finished:
-                    write_json(self._file(running.pop(future)), future.result())
+                    name = running.pop(future)
+                    write_json(self._file(name), _scores_of(future, models[name]))
                     self.report(total - len(running), total)
         finally:
             for future in running:
@@ -195,6 +197,19 @@ class _Computation:
 
     def _file(self, name: str) -> Path:
         return self.folder / f"{name}.json"
+
+
+def _scores_of(trained: Future[Scores], clients: Sequence[int]) -> Scores:
+    """Of the model of these clients' rows.
+
+    Raises:
+        DivergedError: it has none; says whose model it is.
+    """
+    try:
+        return trained.result()
+    except DivergedError as error:
+        whose = f"client {clients[0]} alone" if len(clients) == 1 else "all rows in one place"
+        raise DivergedError(f"the model of {whose}: {error.message}", remedy=error.remedy) from error
 
 
 def _closed_form(config: RunConfig, inputs: RunInputs) -> tuple[Scores, Standardisation | None]:

@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from fedforge_runtime.artifacts import read_json
-from fedforge_runtime.errors import DataError
+from fedforge_runtime.errors import DataError, sentences
 from fedforge_runtime.federation.records import RoundRecord, scan_records
 from fedforge_runtime.federation.settings import RunInputs
 from fedforge_runtime.federation.state import RunState, run_state
@@ -86,7 +86,7 @@ def read_documents(folder: RunFolder) -> RunDocuments:
         try:
             return _read(file, shape) if file.exists() else {}
         except DataError as error:
-            damage.append(f"{error.message} It is left out.")
+            damage.append(sentences(error.message, "It is left out."))
             return {}
 
     state = run_state(folder)
@@ -98,7 +98,7 @@ def read_documents(folder: RunFolder) -> RunDocuments:
     try:
         inputs = read_inputs(folder)
     except DataError as error:
-        damage.append(f"{error.message} It is left out.")
+        damage.append(sentences(error.message, "It is left out."))
     metrics = document(folder.metrics, _Metrics)
     bounds = document(folder.bounds, _Bounds)
     manifest = document(folder.manifest, _Manifest)

@@ -28,6 +28,7 @@ from fedforge_runtime.errors import (
     RunStoppedError,
     StorageError,
     failure_reason,
+    sentences,
 )
 from fedforge_runtime.federation.documents import read_inputs
 from fedforge_runtime.federation.engines import TEMPLATE_MODULES, check_engine, open_engine
@@ -220,17 +221,32 @@ class _Attempt:
                 failure = explained(error, folder.path) or error
                 if isinstance(error, KeyboardInterrupt):
                     failure = RunStoppedError(f"stopped: {INTERRUPTED}.")
-                with suppress(OSError):  # a full disk takes no event either; the command still says why it ended
-                    self._record_end(emitter, failure)
-                go_on = f"go on with: fedforge resume {folder.run_id}"
-                if isinstance(failure, FedForgeError) and not failure.remedy:
-                    failure.remedy = f"{go_on[0].upper()}{go_on[1:]}"
-                elif isinstance(failure, (StorageError, NetworkError, ResourceError)):
-                    failure.remedy = f"{failure.remedy} Then {go_on}"
-                if failure is error:
-                    raise
-                raise failure from error
+                if self._completed():
+                    self._end_completed(failure)
+                else:
+                    self._end_uncompleted(emitter, failure)
+                    if failure is error:
+                        raise
+                    raise failure from error
         self._record_seconds(prepared_at, featured_at)
+
+    def _completed(self) -> bool:
+        with suppress(OSError):
+            return run_state(self.folder).state == "completed"
+        return False
+
+    def _end_completed(self, failure: BaseException) -> None:
+        """Whatever goes wrong once the model is final, in the end of an engine for example, takes nothing of it back.
+
+        Raises:
+            RunStoppedError: somebody waits for no more.
+        """
+        if not isinstance(failure, Exception) or isinstance(failure, RunStoppedError):
+            raise RunStoppedError(
+                f"stopped, but the run {self.folder.run_id!r} is completed.",
+                remedy=f"See it with: fedforge show {self.folder.run_id}",
+            ) from failure
+        self.session.narrator.notice(f"The run is completed, but did not end well: {failure_reason(failure)}")
 
     @contextmanager
     def _operator(self) -> Iterator[Control]:
@@ -313,6 +329,16 @@ class _Attempt:
                 )
             )
 
+    def _end_uncompleted(self, emitter: Emitter, failure: BaseException) -> None:
+        """Leave the reason in the log, and in the error how to go on."""
+        with suppress(OSError):  # a full disk takes no event either; the command still says why it ended
+            self._record_end(emitter, failure)
+        go_on = f"go on with: fedforge resume {self.folder.run_id}"
+        if isinstance(failure, FedForgeError) and not failure.remedy:
+            failure.remedy = f"{go_on[0].upper()}{go_on[1:]}"
+        elif isinstance(failure, (StorageError, NetworkError, ResourceError)):
+            failure.remedy = sentences(failure.remedy, f"Then {go_on}")
+
     def _record_end(self, emitter: Emitter, error: BaseException) -> None:
         """Have the log say how the attempt ended, unless the ServerApp has said it already."""
         if run_state(self.folder).state in ("stopped", "failed"):
@@ -325,15 +351,16 @@ class _Attempt:
 
     def _record_seconds(self, prepared_at: float, featured_at: float) -> None:
         ended = monotonic()
-        write_json(
-            self.folder.seconds,
-            {
-                "prepare": round(prepared_at - self.session.started, 3),
-                "features": round(featured_at - prepared_at, 3),
-                "rounds": round(ended - featured_at, 3),
-                "total": round(ended - self.session.started, 3),
-            },
-        )
+        seconds = {
+            "prepare": round(prepared_at - self.session.started, 3),
+            "features": round(featured_at - prepared_at, 3),
+            "rounds": round(ended - featured_at, 3),
+            "total": round(ended - self.session.started, 3),
+        }
+        try:
+            write_json(self.folder.seconds, seconds)
+        except OSError as error:
+            self.session.narrator.notice(f"The run is completed, but not how long it took: {explain(error)}")
 
 
 def _link_address(runtime: RuntimeConfig) -> LinkAddress | None:

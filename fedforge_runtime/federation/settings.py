@@ -135,7 +135,8 @@ class SiteSettings(BaseModel):
             return _read_site_settings(str(record[_TEXT]))
         except ValueError as error:
             raise ConfigError(
-                f"the server's settings are not understood: {error}.",
+                "the server's settings are not understood",
+                cause=error,
                 remedy="Install the same version of FedForge on the server and at the sites.",
             ) from error
 

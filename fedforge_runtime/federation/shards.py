@@ -494,7 +494,7 @@ def _read_document(folder: Path) -> _Document:
     except (FileNotFoundError, NotADirectoryError) as error:
         raise DataError(f"{folder} is no shard: it has no {SHARD_FILE}.", remedy=_MAKE_AGAIN) from error
     except (OSError, ValueError) as error:
-        raise DataError(f"cannot read the shard's {file}: {error}.", remedy=_MAKE_AGAIN) from error
+        raise DataError(f"cannot read the shard's {file}", cause=error, remedy=_MAKE_AGAIN) from error
     version = value.get("version") if isinstance(value, dict) else None
     if isinstance(version, int) and version != _VERSION:
         raise DataError(

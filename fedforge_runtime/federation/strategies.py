@@ -84,7 +84,7 @@ def build_strategy(config: StrategyConfig) -> flower.Strategy:
     try:
         return spec.build(**arguments)
     except (TypeError, ValueError) as error:
-        raise ConfigError(f"strategy {config.name!r} refuses its parameters: {error}.") from error
+        raise ConfigError(f"strategy {config.name!r} refuses its parameters", cause=error) from error
 
 
 def server_state(strategy: flower.Strategy) -> dict[str, NDArray[Any]]:

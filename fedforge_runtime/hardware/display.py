@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from fedforge_runtime.devices import CLOSENESS, MPS_BATCH_SIZES
 from fedforge_runtime.hardware.check import HardwareReport
 from fedforge_runtime.hardware.machine import Machine
+from fedforge_runtime.tables import print_table
 
 _BUSY = 0.2
 
@@ -20,9 +22,9 @@ def print_hardware(report: HardwareReport) -> None:
         ("devices", _device_rows(report)),
         ("determinism", _determinism_rows(report)),
     ):
-        console.print(_facts(title, rows))
+        print_table(console, _facts(title, rows))
         console.print()
-    console.print(_estimates(report))
+    print_table(console, _estimates(report))
     for line in _how_measured(report):
         console.print(line, highlight=False)
     for warning in warnings(report):
@@ -52,7 +54,7 @@ def _facts(title: str, rows: list[tuple[str, str]]) -> Table:
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold")
     for name, value in rows:
-        table.add_row(name, value)
+        table.add_row(name, escape(value))
     return table
 
 

@@ -149,6 +149,6 @@ def _memory(folder: Path) -> list[int]:
 
 def _read(file: Path) -> str | None:
     try:
-        return file.read_text().strip() or None
+        return file.read_text(encoding="utf-8").strip() or None
     except OSError:
         return None

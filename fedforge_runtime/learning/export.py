@@ -47,4 +47,4 @@ def export_model(
             own[name].copy_(torch.from_numpy(value.copy()))
     model.save_pretrained(folder)
     AutoImageProcessor.from_pretrained(processor).save_pretrained(folder)
-    (folder / "README.md").write_text(model_card)
+    (folder / "README.md").write_text(model_card, encoding="utf-8")

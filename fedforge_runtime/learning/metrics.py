@@ -9,6 +9,7 @@ import evaluate
 import numpy as np
 from numpy.typing import NDArray
 
+from fedforge_runtime.errors import DivergedError
 from fedforge_runtime.learning.metric_names import METRIC_NAMES
 from fedforge_runtime.learning.scores import weighted_scores
 
@@ -44,10 +45,13 @@ def classification_metrics(logits: NDArray[np.floating], labels: NDArray[np.inte
     classes that have both positive and negative rows, and is NaN-free: it is left out when no class has both.
 
     Raises:
-        ValueError: logits that are not finite.
+        DivergedError: logits that are not finite.
     """
     if not np.isfinite(logits).all():
-        raise ValueError("the model's outputs are not finite numbers: its training has diverged.")
+        raise DivergedError(
+            "the model's outputs are not finite numbers: its training has diverged.",
+            remedy="Lower learning.learning_rate.",
+        )
     scores = weighted_scores(logits, labels, np.ones((len(labels), 1)))
     values = {name: float(scores[name][0]) for name in METRIC_NAMES}
     return {name: value for name, value in values.items() if name != "auc" or np.isfinite(value)}

@@ -51,7 +51,7 @@ def read_predictions(path: Path) -> Predictions:
         tensors = load_file(path)
         predictions = Predictions(tensors["logits"], tensors["labels"])
     except (FileNotFoundError, SafetensorError, KeyError, ValueError) as error:
-        raise DataError(f"cannot read the predictions in {path}: {error}.", remedy=_REMEDY) from error
+        raise DataError(f"cannot read the predictions in {path}", cause=error, remedy=_REMEDY) from error
     rows = (len(predictions.labels),)
     if predictions.logits.ndim != 2 or predictions.logits.shape[:1] != rows or predictions.labels.shape != rows:
         raise DataError(

@@ -76,7 +76,7 @@ def render_report(folder: RunFolder) -> str:
         provenance=_provenance(summary, inputs, manifest),
         artifacts=Table(["artifact", "key"], [[*each] for each in inputs.keys.items()]) if inputs else None,
         packages=manifest.get("packages", {}),
-        config_yaml=folder.config.read_text(),
+        config_yaml=folder.config.read_text(encoding="utf-8"),
     )
 
 

@@ -22,10 +22,26 @@ class Outcome(TypedDict):
     error: str | None
 
 
+class Position(TypedDict):
+    """How far the events of an emitter have come."""
+
+    run_id: str
+    emitter_id: str
+    emitter_seq: int
+
+
+class Held(TypedDict):
+    """What a monitor's database holds, and which database that is."""
+
+    database: str
+    positions: list[Position]
+
+
 class Outcomes(TypedDict):
-    """In the order of the batch."""
+    """In the order of the batch, and what is held now; no outcome where that is less than was expected."""
 
     results: list[Outcome]
+    held: Held
 
 
 class Run(TypedDict):

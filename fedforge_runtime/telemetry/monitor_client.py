@@ -159,12 +159,14 @@ class MonitorClient:
     def _stranger(self, response: httpx.Response) -> MonitorAwayError:
         status = response.status_code
         kind = response.headers.get("content-type", "").partition(";")[0] or "nothing"
-        where = f" to {response.headers['location'][:200]}" if "location" in response.headers else ""
-        cause = f"something else answers in its place: HTTP {status}{where}, {kind}"
+        target = response.headers.get("location", "")[:200] if response.is_redirect else ""
+        where = f" to {target}" if target else ""
+        cause = f"what answers there is not a monitor: HTTP {status}{where}, {kind}"
+        moved = f" If the monitor has moved to {target}, name that by --monitor." if target else ""
         return MonitorAwayError(
             f"the monitor at {self.address.url} cannot be reached: {cause}.",
             cause=cause,
-            remedy="See whether a proxy stands in between, and whether the address is right.",
+            remedy=f"See whether a proxy stands in between, and whether the address is right.{moved}",
             status=status,
             retry_after=_retry_after(response),
         )

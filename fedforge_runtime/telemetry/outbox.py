@@ -2,6 +2,8 @@
 
 An event counts as delivered once the monitor has acknowledged it, which it does when the event is on its disk.
 Whatever ends in between, the run, the monitor or both, the rest is sent again later; the monitor drops what it has.
+Each acknowledgement says what the monitor holds, and the next batch that this is expected: a monitor whose database
+was lost, or put back to an older copy, takes nothing out of its order and is sent all that it misses.
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ from fedforge_runtime.artifacts import read_json, write_json
 from fedforge_runtime.background import Background
 from fedforge_runtime.clock import monotonic
 from fedforge_runtime.errors import RunStoppedError
-from fedforge_runtime.telemetry.answers import Outcome, Outcomes
+from fedforge_runtime.telemetry.answers import Held, Outcome, Outcomes
 from fedforge_runtime.telemetry.backoff import Backoff
 from fedforge_runtime.telemetry.monitor_client import (
     AskError,
@@ -29,9 +31,10 @@ from fedforge_runtime.telemetry.monitor_client import (
     MonitorClient,
     MonitorRefusedError,
 )
+from fedforge_runtime.telemetry.place import Place, missing_from
 from fedforge_runtime.telemetry.reach import MonitorReach
 
-_CURSOR = TypeAdapter(dict[str, int])
+_CURSOR = TypeAdapter(dict[str, Place])
 _LOOK_SECONDS = 0.1
 _LONGEST_BACKOFF_SECONDS = 5.0
 _FLUSH_SECONDS = 5.0
@@ -51,7 +54,7 @@ class OutboxFiles:
 
     Args:
         log: one event a line.
-        cursor: how many bytes of it each monitor has taken.
+        cursor: how far each monitor has taken it.
         refused: lines that a monitor did not take, and why.
     """
 
@@ -68,10 +71,15 @@ class Delivered:
     duplicates: int = 0
     refused: int = 0
     """By the monitor, which named each."""
+    again: int = 0
+    """Bytes that it had taken and does not hold any more: they are sent again."""
 
     def __add__(self, other: Delivered) -> Delivered:
         return Delivered(
-            self.accepted + other.accepted, self.duplicates + other.duplicates, self.refused + other.refused
+            self.accepted + other.accepted,
+            self.duplicates + other.duplicates,
+            self.refused + other.refused,
+            self.again + other.again,
         )
 
 
@@ -86,13 +94,15 @@ class Delivery:
         """Why the first event that was refused was."""
         self._files = files
         self._client = client
-        self._offset = 0 if from_start else self._remembered().get(client.address.url, 0)
+        nowhere: Place = {"offset": 0, "held": None}
+        self._place = nowhere if from_start else self._remembered().get(client.address.url, nowhere)
+        self._went_back = False
         self._largest = _LARGEST_BATCH
 
     def waiting(self) -> int:
         """Bytes of the log that were not taken yet."""
         try:
-            return max(0, self._files.log.stat().st_size - self._offset)
+            return max(0, self._files.log.stat().st_size - self._place["offset"])
         except FileNotFoundError:
             return 0
 
@@ -108,8 +118,9 @@ class Delivery:
             if not lines:
                 self._largest = _LARGEST_BATCH
                 return None
+            held = self._place["held"]
             try:
-                results = self._results(lines)
+                answer = self._ask(lines)
             except AskError as error:
                 refused = isinstance(error, MonitorRefusedError) and error.status in _WRONG_BATCH
                 if not refused and error.status != _TOO_BIG:
@@ -119,29 +130,46 @@ class Delivery:
                     continue
                 if not refused:  # somebody on the way takes none of that size: the monitor has not judged it
                     raise
-                results = [{"outcome": "refused", "error": str(error)}]
+                results: list[Outcome] = [{"outcome": "refused", "error": str(error)}]
+            else:
+                results = answer["results"]
+                if held is not None and not results:
+                    return Delivered(again=self._go_back(answer["held"]))
+                if len(results) != len(lines):
+                    raise self._not_understood(f"it answers for {len(results)} events where {len(lines)} were sent")
+                held = answer["held"] if answer["held"]["positions"] else held
             self._keep_refused(lines, results)
-            self._offset += size
-            self._remember()
+            self._went_back = False
+            self._remember({"offset": self._place["offset"] + size, "held": held})
             outcomes = [result["outcome"] for result in results]
             return Delivered(outcomes.count("accepted"), outcomes.count("duplicate"), outcomes.count("refused"))
 
-    def _results(self, lines: list[bytes]) -> list[Outcome]:
-        body = b'{"events":[' + b",".join(_item(line) for line in lines) + b"]}"
-        results = self._client.ask("POST", "/api/events", Outcomes, content=body, headers=_JSON)["results"]
-        if len(results) != len(lines):
-            cause = f"it answers for {len(results)} events where {len(lines)} were sent"
-            raise MonitorAwayError(
-                f"the monitor at {self._client.address.url} is not understood: {cause}.", cause=cause
-            )
-        return results
+    def _ask(self, lines: list[bytes]) -> Outcomes:
+        held = self._place["held"]
+        expected = b"" if held is None else b',"expected":' + json.dumps(held).encode()
+        body = b'{"events":[' + b",".join(_item(line) for line in lines) + b"]" + expected + b"}"
+        return self._client.ask("POST", "/api/events", Outcomes, content=body, headers=_JSON)
+
+    def _go_back(self, held: Held) -> int:
+        """To the first event that is not held; bytes from there on that had been taken."""
+        before = self._place["offset"]
+        with self._files.log.open("rb") as stream:
+            offset = min(before, missing_from(stream, held))
+        self._remember({"offset": offset, "held": held})
+        if self._went_back:
+            raise self._not_understood("it holds now more and now less, as if several answered in turn")
+        self._went_back = True
+        return before - offset
+
+    def _not_understood(self, cause: str) -> MonitorAwayError:
+        return MonitorAwayError(f"the monitor at {self._client.address.url} is not understood: {cause}.", cause=cause)
 
     def _next_lines(self) -> tuple[list[bytes], int]:
         lines: list[bytes] = []
         size = 0
         try:
             with self._files.log.open("rb") as stream:
-                stream.seek(self._offset)
+                stream.seek(self._place["offset"])
                 for line in stream:
                     if not line.endswith(b"\n") or len(lines) == self._largest:
                         break
@@ -165,14 +193,15 @@ class Delivery:
             with self._files.refused.open("a") as stream:
                 stream.write("".join(f"{json.dumps(each)}\n" for each in refused))
 
-    def _remembered(self) -> dict[str, int]:
+    def _remembered(self) -> dict[str, Place]:
         try:
             return _CURSOR.validate_python(read_json(self._files.cursor))
         except (OSError, ValueError, RecursionError):  # none yet, or damaged: all is sent again, and dropped there
             return {}
 
-    def _remember(self) -> None:
-        write_json(self._files.cursor, self._remembered() | {self._client.address.url: self._offset})
+    def _remember(self, place: Place) -> None:
+        self._place = place
+        write_json(self._files.cursor, self._remembered() | {self._client.address.url: place})
 
 
 def _item(line: bytes) -> bytes:
@@ -228,6 +257,11 @@ class Outbox(Background):
             while monotonic() < self._give_up_at and (sent := self._delivery.send_next()) is not None:
                 self._reach.answered(_PURPOSE)
                 self._count_refused(sent.refused)
+                if sent.again:
+                    self._reach.say(
+                        f"the monitor {self._reach.address.url} holds less of this run than it had taken: its database "
+                        f"is another one, or an older copy. {sent.again:,} bytes of the log are sent again."
+                    )
         except AskError as error:
             self._reach.failed(_PURPOSE, error)
             self._pause = self._backoff.after_failure(error.retry_after)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from datetime import datetime
 
 from fedforge_runtime.clock import utc_now
+from fedforge_runtime.errors import sentences
 from fedforge_runtime.telemetry.monitor_client import AskError, MonitorAddress
 
 
@@ -36,9 +37,8 @@ class MonitorReach:
                 self._since = utc_now()
                 self._said = {error.status}
                 since = f"{self._since:%H:%M:%S} UTC"
-                self.say(
-                    f"monitor {self.address.url} unreachable since {since}, because {error.cause}. {self._meanwhile}"
-                )
+                outage = f"monitor {self.address.url} unreachable since {since}, because {error.cause}"
+                self.say(sentences(outage, self._meanwhile))
             elif error.status not in self._said:
                 self._said.add(error.status)
                 since = f"{self._since:%H:%M:%S} UTC"

@@ -12,13 +12,15 @@ from pydantic import ValidationError
 from sqlmodel import Session
 
 from monitor.errors import MonitorError, first_error
+from monitor.holding import held_of_emitters, held_of_runs
 from monitor.orders import require_run
 from monitor.recording import Recorded, record_events
-from monitor.schema import Event, event_adapter
+from monitor.schema import Event, Holding, Position, event_adapter
 from monitor.service import Service, Serviced
 from monitor.shapes import BatchResult, EventBatch, EventPage, EventResult, Problem
 from monitor.stored import StoredEvent
 from monitor.stream import events_after
+from monitor.writer import Transaction
 
 router = APIRouter(tags=["events"])
 _EXPORTED_AT_ONCE = 1000
@@ -35,11 +37,15 @@ class BatchError(MonitorError):
 
 @router.post("/api/events")
 async def take_events(batch: EventBatch, service: Serviced) -> BatchResult:
-    """Take in events. Whatever is `accepted` or a `duplicate` is on disk when the answer comes."""
+    """Take in events. Whatever is `accepted` or a `duplicate` is on disk when the answer comes.
+
+    A sender that gives back as `expected` what it was told is `held` is told when the database is another one, or an
+    older copy: then nothing is taken, so that the order of its events stays, and it sends again from what is `held`.
+    """
     largest = service.settings.largest_batch
     if len(batch.events) > largest:
         raise BatchError(f"a batch of {len(batch.events)} events is too large.", remedy=f"Send {largest} at most.")
-    return BatchResult(results=await _take(service, batch.events))
+    return await _take(service, batch.events, batch.expected)
 
 
 @router.get("/api/runs/{run_id}/events", response_model=EventPage, responses=_UNKNOWN)
@@ -84,10 +90,13 @@ async def import_events(request: Request, service: Serviced) -> BatchResult:
     """Take in a log, one event a line; lines that are here already are duplicates."""
     lines = [line for line in (await request.body()).splitlines() if line.strip()]
     results: list[EventResult] = []
+    positions: dict[tuple[str, str], Position] = {}
     for start in range(0, len(lines), service.settings.largest_batch):
-        items = [_parsed(line) for line in lines[start : start + service.settings.largest_batch]]
-        results += await _take(service, items)
-    return BatchResult(results=results)
+        taken = await _take(service, [_parsed(line) for line in lines[start : start + service.settings.largest_batch]])
+        results += taken.results
+        positions |= {(each.run_id, each.emitter_id): each for each in taken.held.positions}
+    held = Holding(database=service.database.identity, positions=list(positions.values()))
+    return BatchResult(results=results, held=held)
 
 
 async def read_after(service: Service, run_id: str, seq: int, limit: int) -> list[StoredEvent]:
@@ -95,15 +104,27 @@ async def read_after(service: Service, run_id: str, seq: int, limit: int) -> lis
     return await service.read(lambda session: events_after(session, run_id, seq, limit))
 
 
-async def _take(service: Service, items: Sequence[Any]) -> list[EventResult]:
+async def _take(service: Service, items: Sequence[Any], expected: Holding | None = None) -> BatchResult:
     checked = [_checked(item) for item in items]
     events = [each for each in checked if not isinstance(each, EventResult)]
-    recorded: list[Recorded] = []
-    if events:
-        now = service.now()
-        recorded = await service.write(lambda transaction: record_events(transaction, events, now))
+    now, database = service.now(), service.database.identity
+
+    def work(transaction: Transaction) -> tuple[list[Recorded] | None, Holding]:
+        session = transaction.session
+        if expected is not None:
+            before = [(each.run_id, each.emitter_id) for each in expected.positions]
+            if not held_of_emitters(session, database, before).includes(expected):
+                runs = {each.run_id for each in (*events, *expected.positions)}
+                return None, held_of_runs(session, database, runs)
+        recorded = record_events(transaction, events, now)
+        return recorded, held_of_emitters(session, database, [(each.run_id, each.emitter_id) for each in events])
+
+    recorded, held = await service.write(work)
+    if recorded is None:
+        return BatchResult(results=[], held=held)
     taken = iter(recorded)
-    return [each if isinstance(each, EventResult) else _result(next(taken)) for each in checked]
+    results = [each if isinstance(each, EventResult) else _result(next(taken)) for each in checked]
+    return BatchResult(results=results, held=held)
 
 
 def _result(recorded: Recorded) -> EventResult:

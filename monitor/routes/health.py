@@ -27,9 +27,8 @@ async def health() -> Health:
 
 @router.get("/api/ready")
 async def ready(service: Serviced) -> Health:
-    """It can read and write its database; 503 otherwise."""
-    await service.read(lambda session: session.exec(select(func.count()).select_from(RunRow)).one())
-    await service.write(lambda transaction: None)
+    """It can read and write its database, and has just done so; 503 with the reason otherwise."""
+    await service.require_ready()
     return Health(version=VERSION)
 
 

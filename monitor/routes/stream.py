@@ -59,6 +59,7 @@ async def _serve(reader: _Reader, service: Service, run_id: str, cursor: int) ->
     hello = {
         "type": "hello",
         "run_id": run_id,
+        "database": service.database.identity,
         "after": cursor,
         "last_seq": last,
         "heartbeat_seconds": _HEARTBEAT_SECONDS,

@@ -156,6 +156,8 @@ class Silent:
     def notice(self, text: str) -> None:
         pass
 
+    def close(self) -> None: ...
+
     def banner(self, text: str) -> None:
         pass
 

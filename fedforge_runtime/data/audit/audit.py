@@ -303,7 +303,7 @@ def _write(folder: Path, audit: Audit) -> Mapping[str, Any]:
 
 def _write_rows(path: Path, audit: Audit) -> None:
     rows = audit.rows
-    with path.open("w", newline="") as stream:
+    with path.open("w", newline="", encoding="utf-8") as stream:
         writer = csv.writer(stream, lineterminator="\n")
         writer.writerow(["finding", "group", "split", "index", "label"])
         for finding in audit.findings:
@@ -317,7 +317,7 @@ def _write_rows(path: Path, audit: Audit) -> None:
 def _write_pairs(path: Path, audit: Audit) -> None:
     names = ("method", "hash_distance", "cosine", "correlation", "detail")
     ends = ("split", "index", "label")
-    with path.open("w", newline="") as stream:
+    with path.open("w", newline="", encoding="utf-8") as stream:
         writer = csv.writer(stream, lineterminator="\n")
         writer.writerow(["finding", *(f"first_{end}" for end in ends), *(f"second_{end}" for end in ends), *names])
         for finding in audit.findings:

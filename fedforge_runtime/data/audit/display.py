@@ -10,6 +10,7 @@ from rich.markup import escape
 from rich.table import Column, Table
 
 from fedforge_runtime.data.audit.markdown import search_note, state, verdict
+from fedforge_runtime.tables import print_table
 
 _STYLES = {"error": "red", "warning": "yellow", "info": ""}
 
@@ -33,7 +34,7 @@ def print_audit(document: Mapping[str, Any], files: Mapping[str, str]) -> None:
             message += escape(f" Allowed by {finding['allowed']['by']}: {finding['allowed']['reason']}")
         table.add_row(name, finding["id"], f"{finding['count']:,}", message)
     if document["findings"]:
-        console.print(table)
+        print_table(console, table)
     console.print(escape(verdict(document)), highlight=False)
     for path in files.values():
         console.print(escape(path), highlight=False, soft_wrap=True)
@@ -55,7 +56,7 @@ def print_split(provenance: Mapping[str, Any], phase: str, folder: str, groups: 
         )
     table.add_row("all", *(f"{each['rows']:,} ({each['fraction']:.1%})" for each in splits))
     table.add_row("groups", *(f"{each['groups']:,}" for each in splits))
-    console.print(table)
+    print_table(console, table)
     for line in (
         f"farthest from what was asked: {provenance['largest_deviation']:.2%} of a class",
         folder,

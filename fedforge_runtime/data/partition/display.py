@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from rich.console import Console
+from rich.markup import escape
 from rich.padding import Padding
 from rich.panel import Panel
 from rich.style import Style
@@ -16,6 +17,7 @@ from fedforge_runtime.data.partition.preview import PartitionPreview, short_name
 from fedforge_runtime.data.partition.specs import PARTITIONERS, PartitionerSpec
 from fedforge_runtime.data.skew import SiteSkew, Skew
 from fedforge_runtime.data.sources import DatasetFacts
+from fedforge_runtime.tables import print_table
 
 _BAR = 10
 _SHORT_BAR = 5
@@ -29,15 +31,20 @@ def print_preview(preview: PartitionPreview, headline: str, *, console: Console 
     console = console or Console()
     console.print(Text(headline, style="bold"))
     if preview.story:
-        console.print(Panel(preview.story, title=f"[bold]{preview.title}", title_align="left", width=_width(console)))
+        console.print(
+            Panel(escape(preview.story), title=Text(preview.title, "bold"), title_align="left", width=_width(console))
+        )
     else:
         console.print(Text(f"{preview.argument}: {preview.title}"))
     if len(preview.groups) > 1:
         console.print(_groups(preview))
-    console.print(Padding(_sites_table(preview, console.width), (1, 0)))
+    console.print()
+    print_table(console, _sites_table(preview, console.width))
+    console.print()
     console.print(_legend(preview, console.width))
     if preview.shifts:
-        console.print(Padding(_scanners_table(preview), (1, 0, 0, 0)))
+        console.print()
+        print_table(console, _scanners_table(preview))
     if preview.warnings:
         text = Text("\n").join(Text(f"• {warning}") for warning in preview.warnings)
         console.print(
@@ -60,7 +67,7 @@ def print_partitions(*, console: Console | None = None) -> None:
     partitioners = Table(Column("partitioner", no_wrap=True), "what it does", box=None, padding=(0, 2, 0, 0))
     for spec in PARTITIONERS.values():
         partitioners.add_row(_usage(spec), _description(spec))
-    console.print(partitioners)
+    print_table(console, partitioners)
     console.print()
     for name in preset_names():
         preset = load_preset(name)

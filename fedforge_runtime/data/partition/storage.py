@@ -108,7 +108,8 @@ def load_client_rows(folder: Path, client: int) -> ClientRows:
         train, validation = (np.load(home / f"{name}.npy", allow_pickle=False) for name in ("train", "validation"))
     except (FileNotFoundError, ValueError, EOFError) as error:
         raise DataError(
-            f"cannot read the rows of client {client} in {home}: {error}.",
+            f"cannot read the rows of client {client} in {home}",
+            cause=error,
             remedy=f"Delete {folder} and run again: the partition is made anew.",
         ) from error
     return ClientRows(train, validation)
@@ -130,7 +131,8 @@ def load_scanner_shift(folder: Path, client: int) -> ScannerShift | None:
         return ScannerShift.from_json(read_json(file))
     except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise DataError(
-            f"cannot read the scanner of client {client} in {file}: {error}.",
+            f"cannot read the scanner of client {client} in {file}",
+            cause=error,
             remedy=f"Delete {folder} and run again: the partition is made anew.",
         ) from error
 
@@ -178,7 +180,7 @@ def load_histograms(folder: Path) -> tuple[npt.NDArray[np.int64], list[str]]:
             raise ValueError(f"rows of shape {counts.shape} for {len(names)} classes")
     except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise DataError(
-            f"{file} is damaged: {error}.", remedy=f"Delete {folder} and run again: the partition is made anew."
+            f"{file} is damaged", cause=error, remedy=f"Delete {folder} and run again: the partition is made anew."
         ) from error
     return counts, names
 

@@ -46,7 +46,9 @@ def taking(kind: str, path: str) -> Operation:
     """What takes events in, for one type of them: the description leaves them open, as each is refused singly."""
     description = copy.deepcopy(DESCRIPTION)
     schema = {"type": "array", "minItems": 1, "maxItems": 5, "items": {"$ref": EVENT_TYPES[kind]}}
-    description["components"]["schemas"]["EventBatch"]["properties"]["events"] = schema
+    batch = description["components"]["schemas"]["EventBatch"]["properties"]
+    batch["events"] = schema
+    del batch["expected"]  # whoever expects what was never told is answered that it is not held
     description["paths"][IMPORT]["post"]["requestBody"]["content"][LINES]["schema"] = schema
     return opened(description)[path]["POST"]
 

@@ -15,6 +15,7 @@ import pytest
 
 from fedforge_pipelines import claim
 from fedforge_runtime.claims import Claimant
+from fedforge_runtime.commands.operation import is_live
 from fedforge_runtime.errors import RunStoppedError
 from fedforge_runtime.following import follow
 from fedforge_runtime.home import Home
@@ -35,7 +36,11 @@ FAULTS: dict[str, Callable[[BadLink], None]] = {
     "html": lambda link: link.answer(200),
     "invalid JSON": lambda link: link.answer(200, {}, b'{"desired": ', content_type="application/json"),
     "other JSON": lambda link: link.answer(200, {}, b'{"status": "ok"}', content_type="application/json"),
-    "redirect": lambda link: link.answer(302, {"Location": "http://login.example/"}),
+    "an empty object": lambda link: link.answer(200, {}, b"{}", content_type="application/json"),
+    "an empty list": lambda link: link.answer(200, {}, b"[]", content_type="application/json"),
+    "301": lambda link: link.answer(301, {"Location": "http://elsewhere.example/"}),
+    "302": lambda link: link.answer(302, {"Location": "http://login.example/"}),
+    "307": lambda link: link.answer(307, {"Location": "http://elsewhere.example/"}),
     "400": lambda link: link.answer(400),
     "401 of a proxy": lambda link: link.answer(401),
     "401 of the monitor": lambda link: link.answer(401, {}, PROBLEM, content_type="application/json"),
@@ -134,6 +139,7 @@ def test_a_run_hears_and_is_heard_after_whatever_a_network_answers(
 
     assert not files.refused.exists()
     assert not any("not all events" in text for text in said)
+    assert any("HTTP 307 to http://elsewhere.example/" in text for text in said)
     assert sum("still unreachable" not in text and "unreachable since" in text for text in said) == sum(
         "reachable again" in text for text in said
     )
@@ -174,7 +180,8 @@ class _Narrow(BaseHTTPRequestHandler):
         events = json.loads(body)["events"]
         type(self).taken += [event["event_id"] for event in events]
         results = [{"outcome": "accepted", "error": None} for _ in events]
-        self._answer(200, "application/json", json.dumps({"results": results}).encode())
+        held = {"database": "0" * 32, "positions": []}
+        self._answer(200, "application/json", json.dumps({"results": results, "held": held}).encode())
 
     def _answer(self, status: int, kind: str, body: bytes) -> None:
         self.send_response(status)
@@ -232,9 +239,10 @@ def test_a_line_that_alone_is_too_big_is_kept_aside_and_said_and_the_rest_arrive
 
 
 @pytest.mark.usefixtures("answers_may_take_for_ever")
+@pytest.mark.parametrize("end", [RunStoppedError("stopped."), None], ids=["stopped", "completed"])
 @pytest.mark.parametrize("strike", ["stall", "asked to wait"])
 def test_the_end_of_a_run_waits_for_no_answer(
-    link: BadLink, reach: MonitorReach, said: list[str], files: OutboxFiles, strike: str
+    link: BadLink, reach: MonitorReach, said: list[str], files: OutboxFiles, strike: str, end: Exception | None
 ) -> None:
     if strike == "stall":
         link.stall()
@@ -250,7 +258,8 @@ def test_the_end_of_a_run_waits_for_no_answer(
         ):
             beat(emitter)
             struck(link, 2)
-            raise RunStoppedError("stopped.")
+            if end is not None:
+                raise end
 
     ending = threading.Thread(target=stop, daemon=True)
     ending.start()
@@ -259,6 +268,18 @@ def test_the_end_of_a_run_waits_for_no_answer(
 
     assert not ending.is_alive()
     assert "fedforge events import left" in said[-1]
+
+
+@pytest.mark.usefixtures("answers_may_take_for_ever")
+def test_a_resume_waits_for_no_answer_of_its_monitor(link: BadLink) -> None:
+    link.stall()
+    found: list[bool] = []
+    looking = threading.Thread(target=lambda: found.append(is_live("any", link.url)), daemon=True)
+    looking.start()
+    struck(link, 1)
+    looking.join(PATIENCE_SECONDS)
+
+    assert found == [False]
 
 
 def test_an_agent_goes_on_after_a_request_of_its_was_refused(
@@ -346,7 +367,8 @@ def test_who_watches_a_run_goes_on_after_an_outage(client: httpx.Client, link: B
     watching = threading.Thread(target=lambda: follow(address, "watched", say=said.append), daemon=True)
     watching.start()
     wait_until(lambda: len(said) == 1, "the first event")
-    for strike in (FAULTS["html"], FAULTS["401 of the monitor"], FAULTS["403"], FAULTS["reset"]):
+    for name in ("html", "401 of the monitor", "403", "404 of the monitor", "reset"):
+        strike = FAULTS[name]
         strike(link)
         struck(link, 1)
     events = [of_server("watched", 2, "run_failed", reason="a test")]

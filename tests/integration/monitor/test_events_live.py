@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import httpx
 from websockets.sync.client import connect
@@ -48,6 +49,33 @@ def test_one_event_twice_in_a_batch_is_there_once(client: httpx.Client) -> None:
     event = event_of("in-a-batch", 1)
 
     assert [each["outcome"] for each in send(client, event, event)] == ["accepted", "duplicate"]
+
+
+def test_what_a_sender_was_told_is_held_and_expected_again_and_nothing_is_taken_where_it_is_not(
+    client: httpx.Client,
+) -> None:
+    def post(*events: object, expected: object = None) -> dict[str, Any]:
+        answer: dict[str, Any] = client.post("/api/events", json={"events": events, "expected": expected}).json()
+        return answer
+
+    first = post(started("held"), *(event_of("held", number) for number in (1, 2)))
+    second = post(event_of("held", 3), "no event", expected=first["held"])
+    others = event_of("elsewhere", 7)
+    ahead = second["held"] | {"positions": [second["held"]["positions"][0] | {"emitter_seq": 4}]}
+    behind = post(others, expected=ahead)
+    another = post(others, expected=second["held"] | {"database": "f" * 32})
+
+    def reached(answer: dict[str, Any]) -> set[tuple[str, str, int]]:
+        return {(each["run_id"], each["emitter_id"], each["emitter_seq"]) for each in answer["held"]["positions"]}
+
+    assert reached(first) == {("held", "server-1", 1), ("held", "client-0-1", 2)}
+    assert reached(second) == {("held", "client-0-1", 3)}
+    assert [each["outcome"] for each in second["results"]] == ["accepted", "refused"]
+    for refused in (behind, another):
+        assert refused["results"] == []
+        assert refused["held"]["database"] == first["held"]["database"]
+        assert reached(refused) == {("held", "server-1", 1), ("held", "client-0-1", 3)}
+    assert client.get("/api/runs/elsewhere").status_code == httpx.codes.NOT_FOUND
 
 
 def test_a_wrong_event_is_refused_with_the_field_and_the_others_are_kept(client: httpx.Client) -> None:
@@ -129,6 +157,8 @@ def test_a_snapshot_and_the_stream_after_its_cursor_miss_nothing(monitor: Monito
         with connect(address, proxy=None, open_timeout=PATIENCE_SECONDS) as socket:
             hello = json.loads(socket.recv(timeout=PATIENCE_SECONDS))
             assert (hello["type"], hello["last_seq"]) == ("hello", 2)
+            taken = client.post("/api/events", json={"events": [event_of("another", 1)]}).json()
+            assert hello["database"] == taken["held"]["database"]
             sender = threading.Thread(target=lambda: [send(client, event_of("followed", n)) for n in range(2, 40)])
             sender.start()
             while len(seen) < 39:

@@ -54,7 +54,7 @@ def mounted(folder: Path, *options: str) -> Iterator[None]:
         subprocess.run(["umount", str(folder)], check=True)
 
 
-small_disk = contextmanager(lambda folder: mounted(folder, "-t", "tmpfs", "-o", "size=1500k", "tmpfs"))
+small_disk = contextmanager(lambda folder: mounted(folder, "-t", "tmpfs", "-o", "size=3800k", "tmpfs"))
 read_only = contextmanager(lambda folder: mounted(folder, "--bind", "-o", "ro", str(folder)))
 
 
@@ -74,37 +74,69 @@ def kept(client: httpx.Client, run_id: str) -> list[str]:
     return [json.loads(line)["event_id"] for line in client.get(f"/api/runs/{run_id}/export").text.splitlines()]
 
 
-def assert_refused_in_words_and_goes_on(monitor: MonitorProcess, make_room: Callable[[], None]) -> None:
+def not_ready(client: httpx.Client) -> str:
+    """Why."""
+    answer = client.get("/api/ready")
+    assert answer.status_code == httpx.codes.SERVICE_UNAVAILABLE
+    error: str = answer.json()["error"]
+    return error
+
+
+def ready_again(client: httpx.Client) -> None:
+    wait_until(lambda: client.get("/api/ready").is_success, "it to be ready again")
+
+
+def logged(log: pytest.CaptureFixture[str], text: str) -> None:
+    """Wait until the monitor's log says it; once, and with the time."""
+    lines: list[str] = []
+
+    def said() -> bool:
+        lines.extend(log.readouterr().err.splitlines())
+        return any(text in line for line in lines)
+
+    wait_until(said, f"{text} in the log")
+    (line,) = (each for each in lines if text in each)
+    assert datetime.fromisoformat(line[:19])
+
+
+def assert_refused_in_words_and_goes_on(
+    monitor: MonitorProcess, log: pytest.CaptureFixture[str], make_room: Callable[[], None]
+) -> None:
     with monitor.client() as client:
         taken, refused, answer = fill(client, "full")
 
         assert answer.status_code == httpx.codes.SERVICE_UNAVAILABLE
         assert "Free some space" in answer.json()["error"]
-        assert client.get("/api/ready").status_code in (httpx.codes.SERVICE_UNAVAILABLE, httpx.codes.OK)
+        assert [not_ready(client) for _ in range(3)] == [answer.json()["error"]] * 3
+        assert client.get("/api/health").is_success
         assert kept(client, "full") == taken  # it can still be read
         make_room()
+        ready_again(client)
         assert accepted(send(client, *refused))
         assert kept(client, "full") == taken + [event["event_id"] for event in refused]
     monitor.kill()
     monitor.start()
     with monitor.client() as client:
         assert kept(client, "full") == taken + [event["event_id"] for event in refused]
+    logged(log, "cannot be used")
 
 
-def test_a_full_disk_refuses_keeps_what_was_taken_and_goes_on_with_room(tmp_path: Path) -> None:
+def test_a_full_disk_refuses_keeps_what_was_taken_and_goes_on_with_room(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     with small_disk(tmp_path):
         ballast = tmp_path / "ballast"
-        ballast.write_bytes(b"0" * 700_000)
+        ballast.write_bytes(b"0" * 3_000_000)
         with MonitorProcess(tmp_path) as monitor:
-            assert_refused_in_words_and_goes_on(monitor, ballast.unlink)
+            assert_refused_in_words_and_goes_on(monitor, capfd, ballast.unlink)
 
 
-def test_a_file_that_may_not_grow_is_no_worse(tmp_path: Path) -> None:
+def test_a_file_that_may_not_grow_is_no_worse(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     with MonitorProcess(tmp_path) as monitor:
         resource.prlimit(monitor.pid, resource.RLIMIT_FSIZE, (1_000_000, resource.RLIM_INFINITY))
 
         assert_refused_in_words_and_goes_on(
-            monitor, lambda: resource.prlimit(monitor.pid, resource.RLIMIT_FSIZE, _NO_LIMIT) and None
+            monitor, capfd, lambda: resource.prlimit(monitor.pid, resource.RLIMIT_FSIZE, _NO_LIMIT) and None
         )
 
 
@@ -247,16 +279,49 @@ def test_a_body_that_does_not_say_its_size_is_limited_too(client: httpx.Client) 
     assert "4,194,304 bytes" in answer.json()["error"]
 
 
-def test_a_database_that_is_damaged_while_it_serves_is_named(tmp_path: Path) -> None:
+def garble(database: Path, *, first: int) -> None:
+    """Bytes at random from some place on."""
+    size = database.stat().st_size
+    with database.open("r+b") as stream:
+        stream.seek(first)
+        stream.write(os.urandom(size - first))
+
+
+@pytest.mark.parametrize("first", [0, 4096])
+def test_a_database_that_is_damaged_while_it_serves_is_named_and_makes_it_not_ready(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], first: int
+) -> None:
     with MonitorProcess(tmp_path) as monitor, monitor.client() as client:
         assert accepted(send(client, *(event_of("damaged", number) for number in range(1, 501))))
         with sqlite3.connect(monitor.database) as database:
             database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        size = monitor.database.stat().st_size
-        with monitor.database.open("r+b") as stream:
-            stream.seek(4096)
-            stream.write(os.urandom(size - 4096))
-        answer = client.get("/api/runs/damaged/events")
+        garble(monitor.database, first=first)
 
-    assert answer.status_code == httpx.codes.SERVICE_UNAVAILABLE
-    assert "events import" in answer.json()["error"]
+        assert "events import" in not_ready(client)
+        answer = client.get("/api/runs/damaged/events")
+        assert answer.status_code == httpx.codes.SERVICE_UNAVAILABLE
+        assert "events import" in answer.json()["error"]
+        assert "events import" in not_ready(client)
+        logged(capfd, "cannot be used")
+
+
+def test_a_database_whose_file_is_removed_takes_nothing_more_until_it_is_back(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with MonitorProcess(tmp_path) as monitor, monitor.client() as client:
+        assert accepted(send(client, event_of("removed", 1)))
+        aside = tmp_path / "aside.db"
+        monitor.database.rename(aside)
+        logged(capfd, f"the database {monitor.database} is not there any more")
+
+        assert "is not there any more" in not_ready(client)
+        refused = send(client, event_of("removed", 2))
+        monitor.database.write_bytes(aside.read_bytes())
+        assert "is not the file any more that this monitor has open" in not_ready(client)
+        aside.rename(monitor.database)
+        ready_again(client)
+        logged(capfd, "can be used again")
+        assert accepted(send(client, event_of("removed", 3)))
+
+    assert refused.status_code == httpx.codes.SERVICE_UNAVAILABLE
+    assert "Start the monitor again" in refused.json()["error"]

@@ -69,6 +69,8 @@ class Listener:
     def notice(self, text: str) -> None:
         self.told.append(text)
 
+    def close(self) -> None: ...
+
     def banner(self, text: str) -> None:
         self.told.append(text)
 

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, f1_score, log_loss, roc_auc_score
 
+from fedforge_runtime.errors import DivergedError
 from fedforge_runtime.learning.metric_names import METRIC_NAMES
 from fedforge_runtime.learning.metrics import ClassificationMetrics, classification_metrics
 
@@ -95,7 +96,7 @@ def test_huge_logits_give_a_finite_loss() -> None:
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_a_model_that_has_diverged_has_no_metrics(value: float) -> None:
-    with pytest.raises(ValueError, match="training has diverged"):
+    with pytest.raises(DivergedError, match="training has diverged"):
         classification_metrics(np.array([[0.0, value], [1.0, 0.0]]), np.array([0, 1]))
 
 

@@ -49,3 +49,13 @@ def test_a_database_of_the_first_version_is_brought_up_to_date_and_keeps_its_run
 
     assert kept is not None
     assert (kept.state, kept.round, kept.last_seq, kept.claimant_url) == ("completed", 5, 40, None)
+
+
+def test_each_database_has_an_identity_of_its_own_which_it_keeps(tmp_path: Path) -> None:
+    def identity(name: str) -> str:
+        database = Database(tmp_path / name)
+        database.close()
+        return database.identity
+
+    assert identity("one.db") == identity("one.db")
+    assert identity("one.db") != identity("another.db")

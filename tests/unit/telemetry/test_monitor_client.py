@@ -54,6 +54,8 @@ def refusal(text: str) -> bytes:
         (200, b"[" * 100_000, JSON),
         (200, b"\xff\xfe\x00", JSON),
         (200, b"null", JSON),
+        (200, b"{}", JSON),
+        (200, b"[]", JSON),
         (200, b'["run"]', JSON),
         (200, b'{"wanted": "run"}', JSON),
         (200, b'{"desired": "explode"}', JSON),
@@ -88,6 +90,27 @@ def test_what_is_no_word_of_the_monitor_or_passes_makes_sense_to_try_again(
     assert caught.value.status == status
     assert caught.value.cause
     assert "\n" not in str(caught.value)
+
+
+def test_what_is_not_a_monitor_is_called_so(link: BadLink) -> None:
+    link.answer(200)
+
+    with pytest.raises(MonitorAwayError, match=r"what answers there is not a monitor: HTTP 200, text/html\."):
+        ask(link)
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_a_redirect_names_its_target_and_is_not_followed(link: BadLink, status: int) -> None:
+    with BadLink(1) as elsewhere:
+        elsewhere.answer(200, {}, b'{"desired": "stop"}', content_type=JSON)
+        link.answer(status, {"Location": f"{elsewhere.url}/new"})
+
+        with pytest.raises(MonitorAwayError) as caught:
+            ask(link)
+
+        assert f"HTTP {status} to {elsewhere.url}/new" in caught.value.cause
+        assert f"has moved to {elsewhere.url}/new" in caught.value.remedy
+        assert elsewhere.connections == 0
 
 
 @pytest.mark.parametrize("status", [400, 403, 404, 409, 413, 421, 422])
@@ -187,7 +210,8 @@ def test_a_token_that_no_header_carries_is_refused_before_anything_is_asked(
 
 
 def test_an_answer_has_what_is_theirs_beside_what_is_asked_for(link: BadLink) -> None:
-    document = {"results": [{"outcome": "accepted", "error": None, "seq": 3}]}
+    held = {"database": "0" * 32, "positions": [], "since": "today"}
+    document = {"results": [{"outcome": "accepted", "error": None, "seq": 3}], "held": held}
     link.answer(200, {}, json.dumps(document).encode(), content_type=JSON)
 
     with MonitorClient(MonitorAddress.parse(link.url)) as client:
