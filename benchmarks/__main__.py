@@ -47,7 +47,7 @@ MEASUREMENTS: Mapping[str, Callable[[Subject], Results]] = {
     "monitor": monitor.measure,
     "pipelines": pipelines.measure,
 }
-_ON_FEW_ROWS = frozenset({"stops"})
+_ON_FEW_ROWS = frozenset({"lines", "stops"})
 """The features of all rows, which take minutes, are not needed for these alone."""
 
 
