@@ -19,13 +19,13 @@ from tests.bad_link import BadLink
 
 SPEEDS = {"head_only": (20, 100, 1000), "last_block": (20, 100, 1000), "full": (1000,)}
 """Kilobytes a second, by mode; slower than that, `full` takes hours."""
-_ONE_SITE = ("--clients", "1", "--rounds", "1", "--set", "federation.round_timeout_seconds=7200")
+_ONE_ROUND = ("--rounds", "1", "--set", "federation.round_timeout_seconds=7200")
 
 
 def measure(subject: Subject) -> Results:
     """One round of one site: the model goes there, an update comes back, and the new model goes there to be judged."""
     results: Results = {}
-    options = [*subject.options(limit=subject.effort.subset_limit), *_ONE_SITE]
+    options = [*subject.options(limit=subject.effort.subset_limit), "--clients", "1"]
     with fresh_home() as home, fresh_home() as site:
         up = fedforge("federation", "up", "--nodes", "0", "--port", "0", home=home)
         try:
@@ -39,7 +39,7 @@ def measure(subject: Subject) -> Results:
                 ):
                     for speed in speeds:
                         line.slow(1000 * speed)
-                        run = run_federation(*asked, "--superlink", up["address"], home=home)
+                        run = run_federation(*asked, *_ONE_ROUND, "--superlink", up["address"], home=home)
                         results[f"line_{mode}_{speed}_round_seconds"] = round_seconds(run)
                         results[f"line_{mode}_megabytes_a_round"] = sum(
                             (event.payload_bytes or 0) / 1e6

@@ -67,7 +67,7 @@ class ConsoleNarrator:
         end = monotonic() + seconds
         if self._expected_end is None:
             self.notice(f"This takes about {_duration(seconds)}.")
-        elif abs(end - self._expected_end) > max(_FAR_OFF_SECONDS, _FAR_OFF * seconds):
+        elif seconds > _FAR_OFF_SECONDS and abs(end - self._expected_end) > max(_FAR_OFF_SECONDS, _FAR_OFF * seconds):
             self.notice(f"It goes on for about {_duration(seconds)}.")
         else:
             return

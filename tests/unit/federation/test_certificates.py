@@ -322,7 +322,7 @@ def test_an_empty_folder_is_filled_and_closed_to_others(tmp_path: Path) -> None:
 
 
 def test_an_interruption_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def interrupted(temporary: Path, final: Path) -> None:
+    def interrupted(temporary: Path, final: Path, *, private: bool) -> None:
         assert (temporary / "nodes" / "site-0.key").exists()
         raise KeyboardInterrupt
 

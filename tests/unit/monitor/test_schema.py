@@ -18,7 +18,10 @@ REQUIRED_TYPES = {
     "client_update_uploaded", "aggregation_started", "aggregation_completed", "round_completed", "node_error",
     "run_requested", "run_paused", "run_resumed", "run_stopped",
 }  # fmt: skip
-ADDED_TYPES = {"run_started", "run_completed", "run_failed", "client_evaluated", "checkpoint_saved"}
+ADDED_TYPES = {
+    "run_started", "run_completed", "run_failed", "client_evaluated", "checkpoint_saved",
+    "sites_awaited", "client_update_arriving",
+}  # fmt: skip
 SPECIFIC: dict[str, dict[str, Any]] = {
     "run_requested": {"request": {"phase": "blood", "overrides": {"federation.rounds": 3, "dataset.limit": None}}},
     "run_started": {"engine": "inprocess", "rounds_total": 3, "clients": 10},
@@ -29,6 +32,8 @@ SPECIFIC: dict[str, dict[str, Any]] = {
     "node_error": {"reason": "no answer", "task": "train"},
     "round_started": {"participants": [0, 2, 5]},
     "model_dispatched": {"task": "train"},
+    "sites_awaited": {"connected": 1, "missing": 2, "missing_nodes": ["client-1", "client-2"]},
+    "client_update_arriving": {"task": "train", "parts": 3, "parts_total": 14},
     "client_update_uploaded": {"task": "evaluate"},
 }
 CLASSES: dict[str, type[EventBase]] = {
