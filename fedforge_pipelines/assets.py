@@ -36,6 +36,9 @@ def settings_key(phase: str) -> str:
 
 def build_assets(phase: Phase) -> list[dg.AssetsDefinition]:
     """The assets of one phase, with their checks."""
+    accepted: dict[str, Any] = (
+        {"accepted": dg.AssetIn(dg.AssetKey([phase.after, "global_model"]))} if phase.after else {}
+    )
     common: dict[str, Any] = {
         "key_prefix": [phase.name],
         "group_name": phase.name,
@@ -294,8 +297,11 @@ def build_assets(phase: Phase) -> list[dg.AssetsDefinition]:
             )
         ],
         deps=[key("audit_report")],
+        ins=accepted,  # asked for here too: what cannot go on without it is not to compute for long first
     )
-    def features(context: dg.AssetExecutionContext, preprocessing: dict[str, Any]) -> dg.MaterializeResult:
+    def features(
+        context: dg.AssetExecutionContext, preprocessing: dict[str, Any], **upstream: dict[str, Any]
+    ) -> dg.MaterializeResult:
         """What the frozen backbone makes of every image, computed once."""
         made = prepare(context, "features")
         require_same(phase, "preprocessing", preprocessing, made["preprocess"]["key"])
@@ -324,7 +330,7 @@ def build_assets(phase: Phase) -> list[dg.AssetsDefinition]:
         **common,
         kinds={"flower", "pytorch"},
         pool=POOL,
-        ins={"accepted": dg.AssetIn(dg.AssetKey([phase.after, "global_model"]))} if phase.after else {},
+        ins=accepted,
         check_specs=[
             check(
                 "federated_run",

@@ -8,11 +8,12 @@ import dagster as dg
 from fedforge_pipelines.assets import ASSETS, settings_key
 from fedforge_pipelines.carrying import ATTEMPT_TAG, RUN_ID_TAG
 from fedforge_pipelines.claim import claimant_name, emitter_id
+from fedforge_pipelines.failures import failure_reason
 from fedforge_pipelines.fedforge import Fedforge
 from fedforge_pipelines.jobs import BASELINE_REGRESSION, CURRICULUM, JOBS, phase_job
 from fedforge_runtime.attempts import report_end
 from fedforge_runtime.telemetry.answers import Run, Runs
-from fedforge_runtime.telemetry.monitor_client import AskError, MonitorAddress, MonitorClient
+from fedforge_runtime.telemetry.monitor_client import LOST, AskError, MonitorAddress, MonitorClient
 from monitor.schema import RunFailed, RunStopped
 
 ACTIVE = [
@@ -23,6 +24,9 @@ ACTIVE = [
     dg.DagsterRunStatus.CANCELING,
 ]
 _MOST_LAUNCHES = 3
+_MOST_DEATHS = 3
+_ROUND_TAG = "fedforge/round"
+"""Which round the run was in when a Dagster run was asked for."""
 _SCHEDULES_ZONE = "UTC"
 
 
@@ -68,7 +72,14 @@ def requested_runs(context: dg.SensorEvaluationContext, fedforge: Fedforge) -> I
         launched = launches(context.instance, run)
         if any(each.status in ACTIVE for each in launched):
             continue
-        if len(launched) < _MOST_LAUNCHES:
+        died = deaths(context.instance, run)
+        if len(died) >= _MOST_DEATHS:
+            reason = (
+                f"{len(died)} attempts died without a word in round {run['round']}; the last is Dagster run "
+                f"{died[0].run_id}. Where memory runs out, resume it with fewer workers."
+            )
+            _report(url, run["run_id"], next_attempt(run), RunFailed, reason, unclaimed=True)
+        elif len(launched) < _MOST_LAUNCHES:
             yield request_for(run, len(launched), former_run(context.instance, run["run_id"]))
         else:
             reason = f"{len(launched)} Dagster runs for it ended before it began; the last is {launched[0].run_id}."
@@ -78,12 +89,20 @@ def requested_runs(context: dg.SensorEvaluationContext, fedforge: Fedforge) -> I
 def next_attempt(run: Run) -> int:
     """The attempt that whoever claims a run carries out."""
     attempt: int = run["attempt"]
-    return attempt + 1 if run["state"] == "lost" else attempt
+    return attempt + 1 if run["state"] == LOST else attempt
 
 
 def launches(instance: dg.DagsterInstance, run: Run) -> Sequence[dg.DagsterRun]:
     """The Dagster runs for the attempt that is waited for, the latest first."""
     return instance.get_runs(dg.RunsFilter(tags=_tags(run)))
+
+
+def deaths(instance: dg.DagsterInstance, run: Run) -> list[dg.DagsterRun]:
+    """Of a run that is lost: the Dagster runs of attempts that got no further than it was before, the latest first."""
+    if run["state"] != LOST:
+        return []
+    same = instance.get_runs(dg.RunsFilter(tags={RUN_ID_TAG: run["run_id"], _ROUND_TAG: str(run["round"])}))
+    return list({each.tags[ATTEMPT_TAG]: each for each in reversed(same)}.values())[::-1]
 
 
 def former_run(instance: dg.DagsterInstance, run_id: str) -> dg.DagsterRun | None:
@@ -114,7 +133,7 @@ def request_for(run: Run, earlier: int, former: dg.DagsterRun | None) -> dg.RunR
         job_name=CURRICULUM if curriculum else phase_job(request["phase"]),
         run_config={"resources": {**resources, key: {"config": settings}}},
         asset_selection=_from_phase_on(request["phase"], curriculum) if curriculum else None,
-        tags=_tags(run),
+        tags=_tags(run) | {_ROUND_TAG: str(run["round"])},
     )
 
 
@@ -140,8 +159,13 @@ def end_earlier(instance: dg.DagsterInstance, run_id: str, attempt: int) -> None
 
 @dg.run_failure_sensor(default_status=dg.DefaultSensorStatus.RUNNING, minimum_interval_seconds=5)
 def tell_of_failures(context: dg.RunFailureSensorContext, fedforge: Fedforge) -> None:
-    """Has a request that failed before its federated run began fail at the monitor too, with the reason."""
-    _tell(context.dagster_run, fedforge, RunFailed, context.failure_event.message or "the Dagster run failed")
+    """Has a request that failed before its federated run began fail at the monitor too, with the reason.
+
+    A federated run that has begun says itself how it ended. Where it cannot, since it was killed, it is lost by its
+    silence, and goes on from its checkpoint.
+    """
+    reason = failure_reason(context.failure_event, context.instance, context.dagster_run.run_id)
+    _tell(context.dagster_run, fedforge, RunFailed, reason, begun=False)
 
 
 @dg.run_status_sensor(
@@ -154,10 +178,18 @@ def tell_of_terminations(context: dg.RunStatusSensorContext, fedforge: Fedforge)
     _tell(context.dagster_run, fedforge, RunStopped, "terminated in Dagster")
 
 
-def _tell(run: dg.DagsterRun, fedforge: Fedforge, kind: type[RunFailed] | type[RunStopped], reason: str) -> None:
+def _tell(
+    run: dg.DagsterRun,
+    fedforge: Fedforge,
+    kind: type[RunFailed] | type[RunStopped],
+    reason: str,
+    *,
+    begun: bool = True,
+) -> None:
     url = fedforge.monitor_url()
     if url is not None and RUN_ID_TAG in run.tags and ATTEMPT_TAG in run.tags:
-        _report(url, run.tags[RUN_ID_TAG], int(run.tags[ATTEMPT_TAG]), kind, reason, claimant=claimant_name(run.run_id))
+        run_id, attempt = run.tags[RUN_ID_TAG], int(run.tags[ATTEMPT_TAG])
+        _report(url, run_id, attempt, kind, reason, begun=begun, claimant=claimant_name(run.run_id))
 
 
 def _report(
@@ -168,6 +200,7 @@ def _report(
     reason: str,
     *,
     unclaimed: bool = False,
+    begun: bool = True,
     claimant: str | None = None,
 ) -> None:
     with MonitorClient(MonitorAddress.parse(url)) as client:
@@ -179,6 +212,7 @@ def _report(
             reason,
             emitter_id=emitter_id(attempt),
             unclaimed=unclaimed,
+            begun=begun,
             claimant=claimant,
         )
 

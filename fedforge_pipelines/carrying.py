@@ -7,18 +7,21 @@ from contextlib import contextmanager
 from typing import Any
 
 import dagster as dg
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
 from fedforge_pipelines import claim
-from fedforge_pipelines.fedforge import Fedforge
+from fedforge_pipelines.fedforge import Fedforge, is_over
 from fedforge_pipelines.phases import Phase
 from fedforge_pipelines.settings import PhaseSettings
+from fedforge_runtime.config import read_run_config
 from fedforge_runtime.environment import ATTEMPT
 from fedforge_runtime.errors import FedForgeError
 from fedforge_runtime.telemetry.monitor_client import MonitorAddress, MonitorAwayError
 
 RUN_ID_TAG = "fedforge/run_id"
 ATTEMPT_TAG = "fedforge/attempt"
+_FROM_FAILURE_TAGS = ("dagster/is_resume_retry", "dagster/is_asset_resume_retry")
+_LOOK_SECONDS = 1.0
 
 
 def hold_request(fedforge: Fedforge, settings: PhaseSettings, context: dg.AssetExecutionContext) -> None:
@@ -28,7 +31,7 @@ def hold_request(fedforge: Fedforge, settings: PhaseSettings, context: dg.AssetE
         dg.Failure: nobody is waited for any more.
     """
     url = fedforge.monitor_url()
-    if settings.run_id and url:
+    if settings.run_id and url and not _is_completed(fedforge, settings.run_id):
         _hold(fedforge, url, settings.run_id, None, context)
 
 
@@ -49,15 +52,19 @@ def carry_out(
     """
     from fedforge_runtime.federation.runs import new_run_id
 
-    run_id = settings.run_id or new_run_id(phase.name)
+    known = settings.run_id or _failed_run(fedforge, phase, context)
+    run_id = known or new_run_id(phase.name)
     url = fedforge.monitor_url()
     # Both before the monitor is asked for it: the sensor would else start another Dagster run for the same attempt.
-    first = {} if settings.run_id else {ATTEMPT_TAG: "1"}
+    first = {} if known else {ATTEMPT_TAG: "1"}
     context.instance.add_run_tags(context.run.run_id, {RUN_ID_TAG: run_id, **first})
     if url is not None:
         context.log.info(f"The run {run_id} is shown at {fedforge.run_url(run_id)}")
+    if _is_completed(fedforge, run_id):
+        return fedforge.ask(context, "show", run_id)
     block = _block_of(settings, accepted)
-    with _one_at_a_time(fedforge), _claimed(fedforge, url, run_id, settings, phase, context) as environment:
+    request = None if settings.run_id else settings.request(phase.name)
+    with _one_at_a_time(fedforge, context), _claimed(fedforge, url, run_id, request, context) as environment:
         if fedforge.opened().run(run_id).exists():
             arguments = ["resume", run_id]
         else:
@@ -65,6 +72,26 @@ def carry_out(
         watched = ("--monitor", url) if url else ()
         bounds = "--bounds" if settings.bounds else "--no-bounds"
         return fedforge.ask(context, *arguments, bounds, *watched, environment=environment)
+
+
+def _failed_run(fedforge: Fedforge, phase: Phase, context: dg.AssetExecutionContext) -> str | None:
+    """The run of this phase that the Dagster run had begun which this one re-executes from its failure."""
+    run = context.run
+    if run.parent_run_id is None or not any(run.tags.get(tag) == "true" for tag in _FROM_FAILURE_TAGS):
+        return None
+    parent = context.instance.get_run_by_id(run.parent_run_id)
+    run_id = parent.tags.get(RUN_ID_TAG) if parent else None
+    if run_id is None or not fedforge.opened().run(run_id).exists():
+        return None
+    return run_id if read_run_config(fedforge.opened().run(run_id).config).phase == phase.name else None
+
+
+def _is_completed(fedforge: Fedforge, run_id: str) -> bool:
+    """Whether there is nothing left to do of a run, as where its Dagster run failed after it."""
+    from fedforge_runtime.federation.state import run_state
+
+    folder = fedforge.opened().run(run_id)
+    return folder.exists() and run_state(folder).state == "completed"
 
 
 def _block_of(settings: PhaseSettings, accepted: dict[str, Any] | None) -> list[str]:
@@ -78,12 +105,22 @@ def _block_of(settings: PhaseSettings, accepted: dict[str, Any] | None) -> list[
 
 
 @contextmanager
-def _one_at_a_time(fedforge: Fedforge) -> Iterator[None]:
+def _one_at_a_time(fedforge: Fedforge, context: dg.AssetExecutionContext) -> Iterator[None]:
     """Also where Dagster has lost sight of a run: the kernel releases the lock when its process ends."""
     folder = fedforge.opened().root / "dagster"
     folder.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder / "federated-run.lock"):
+    lock = FileLock(folder / "federated-run.lock")
+    while True:
+        try:
+            lock.acquire(timeout=_LOOK_SECONDS)
+            break
+        except Timeout:
+            if is_over(context):
+                raise dg.Failure("terminated before its turn had come.", allow_retries=False) from None
+    try:
         yield
+    finally:
+        lock.release()
 
 
 @contextmanager
@@ -91,18 +128,19 @@ def _claimed(
     fedforge: Fedforge,
     url: str | None,
     run_id: str,
-    settings: PhaseSettings,
-    phase: Phase,
+    request: dict[str, Any] | None,
     context: dg.AssetExecutionContext,
 ) -> Iterator[dict[str, str]]:
+    """Args:
+    request: what the monitor is asked for first; `None` where it knows the run.
+    """
     if url is None:
         yield {}
         return
-    request = None if settings.run_id else settings.request(phase.name)
     try:
         held = _hold(fedforge, url, run_id, request, context)
     except MonitorAwayError as error:
-        if settings.run_id:
+        if request is None:
             raise dg.Failure(str(error)) from error
         context.log.warning(f"{error} The run is carried out without it; its events wait in its log.")
         yield {}
@@ -119,11 +157,17 @@ def _hold(
 ) -> claim.Claim:
     this = context.run.run_id
     claimant = {"claimant": claim.claimant_name(this), "url": fedforge.dagster_run_url(this)}
+
+    def note(attempt: int) -> None:
+        context.instance.add_run_tags(this, {RUN_ID_TAG: run_id, ATTEMPT_TAG: str(attempt)})
+
+    # Whoever has a Dagster run executed again wants another attempt at what it was for.
+    again = note if context.run.parent_run_id else None
     try:
-        held = claim.hold(MonitorAddress.parse(url), run_id, request, claimant)
+        held = claim.hold(MonitorAddress.parse(url), run_id, request, claimant, again=again)
     except MonitorAwayError:
         raise
     except FedForgeError as error:
         raise dg.Failure(f"{run_id} cannot be carried out: {error}", allow_retries=False) from error
-    context.instance.add_run_tags(this, {RUN_ID_TAG: run_id, ATTEMPT_TAG: str(held.attempt)})
+    note(held.attempt)
     return held

@@ -14,9 +14,11 @@ import httpx
 from fedforge_runtime.attempts import report_end
 from fedforge_runtime.background import Background
 from fedforge_runtime.clock import monotonic
-from fedforge_runtime.telemetry.answers import Lease, Run
+from fedforge_runtime.telemetry.answers import Given, Lease, Run
 from fedforge_runtime.telemetry.backoff import Backoff
 from fedforge_runtime.telemetry.monitor_client import (
+    ENDED,
+    LOST,
     AskError,
     MonitorAddress,
     MonitorAwayError,
@@ -94,12 +96,20 @@ def emitter_id(attempt: int) -> str:
     return f"dagster-{os.getpid()}-{attempt}"
 
 
-def hold(address: MonitorAddress, run_id: str, request: dict[str, Any] | None, claimant: dict[str, Any]) -> Claim:
+def hold(
+    address: MonitorAddress,
+    run_id: str,
+    request: dict[str, Any] | None,
+    claimant: dict[str, Any],
+    *,
+    again: Callable[[int], None] | None = None,
+) -> Claim:
     """The claim of this process on a run, taken at the first call.
 
     Args:
         request: asked for first, where the monitor does not know the run; `None` where it does.
         claimant: who this is: `claimant`, and `url` of a page about it.
+        again: another attempt is asked for where the last one has ended; told its number before that.
 
     Raises:
         MonitorAwayError: see there.
@@ -111,11 +121,22 @@ def hold(address: MonitorAddress, run_id: str, request: dict[str, Any] | None, c
                 if request is not None:
                     asked = {"run_id": run_id, "request": request}
                     _ask_patiently(lambda: client.ask("POST", "/api/runs", Run, json=asked))
+                if again is not None:
+                    _ask_for_another(client, run_id, str(claimant["claimant"]), again)
                 lease = _ask_patiently(lambda: client.ask("POST", f"/api/runs/{run_id}/claim", Lease, json=claimant))
             claim = Claim(address, run_id, lease["lease_id"], lease["attempt"])
             claim.__enter__()
             _HELD[run_id] = claim
         return _HELD[run_id]
+
+
+def _ask_for_another(client: MonitorClient, run_id: str, claimant: str, announce: Callable[[int], None]) -> None:
+    run = _ask_patiently(lambda: client.ask("GET", f"/api/runs/{run_id}", Run))
+    if run["claimable"] or run["state"] not in (*ENDED, LOST):
+        return
+    announce(run["attempt"] + 1)
+    order = {"command": "resume", "given_by": claimant}
+    _ask_patiently(lambda: client.ask("POST", f"/api/runs/{run_id}/commands", Given, json=order))
 
 
 def _ask_patiently(ask: Callable[[], _AnswerT]) -> _AnswerT:

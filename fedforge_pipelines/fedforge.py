@@ -15,11 +15,22 @@ from typing import Any
 import dagster as dg
 from pydantic import Field
 
-from fedforge_runtime.errors import ConfigError, RunStoppedError
+from fedforge_runtime.background import Background
+from fedforge_runtime.errors import DownloadError, RunStoppedError
 from fedforge_runtime.home import Home
-from fedforge_runtime.lifeline import describe_exit
+from fedforge_runtime.processes import explain_death
 
 _GRACE_SECONDS = 4.0
+_LOOK_SECONDS = 1.0
+_OVER = (dg.DagsterRunStatus.CANCELING, dg.DagsterRunStatus.CANCELED, dg.DagsterRunStatus.FAILURE)
+
+
+def is_over(context: dg.AssetExecutionContext) -> bool:
+    """Whether Dagster has a step's run as terminated, or failed: a code server that was started anew tells nobody."""
+    with suppress(Exception):  # whatever keeps its database from an answer, it is asked again
+        run = context.instance.get_run_by_id(context.run.run_id)
+        return run is not None and run.status in _OVER
+    return False
 
 
 class Fedforge(dg.ConfigurableResource):
@@ -87,19 +98,57 @@ class Fedforge(dg.ConfigurableResource):
             )
         finally:
             os.close(read_end)
-        words = _Words(process, context)
+        command, words = _Command(process), _Words(process, context)
         try:
-            assert process.stdout is not None
-            output = process.stdout.read()
-            process.wait()
+            with _Watch(context, command):
+                assert process.stdout is not None
+                output = process.stdout.read()
+                process.wait()
         finally:
-            _end(process)
+            command.end()
             os.close(write_end)
             words.join()
         if process.returncode != 0:
             raise _failure(arguments[0], process.returncode, words.last_error)
         answer: dict[str, Any] = json.loads(output)
         return answer
+
+
+class _Command:
+    """A command that runs, and is asked once to end: asked again, it would not do so in order."""
+
+    def __init__(self, process: "subprocess.Popen[str]") -> None:
+        self._process = process
+        self._lock = threading.Lock()
+        self._asked = False
+
+    def end(self) -> None:
+        """Have it ended when this returns: asked to, then killed."""
+        with self._lock:
+            asked, self._asked = self._asked, True
+        if self._process.poll() is not None:
+            return
+        if not asked:
+            self._process.send_signal(signal.SIGINT)
+        with suppress(subprocess.TimeoutExpired):
+            self._process.wait(_GRACE_SECONDS)
+        self._process.kill()
+        self._process.wait()
+
+
+class _Watch(Background):
+    """Ends a command once Dagster has its run as terminated, where nobody has interrupted the step."""
+
+    def __init__(self, context: dg.AssetExecutionContext, command: _Command) -> None:
+        super().__init__("watch-termination")
+        self._context = context
+        self._command = command
+
+    def _work(self) -> None:
+        while not self._ending.wait(_LOOK_SECONDS):
+            if is_over(self._context):
+                self._command.end()
+                return
 
 
 class _Words(threading.Thread):
@@ -122,19 +171,9 @@ class _Words(threading.Thread):
                 self._context.log.info(text)
 
 
-def _end(process: "subprocess.Popen[str]") -> None:
-    if process.poll() is None:
-        process.send_signal(signal.SIGINT)
-        with suppress(subprocess.TimeoutExpired):
-            process.wait(_GRACE_SECONDS)
-        process.kill()
-        process.wait()
-
-
 def _failure(command: str, code: int, error: str) -> dg.Failure:
-    stopped, wrong = code == RunStoppedError.exit_code, code == ConfigError.exit_code
     return dg.Failure(
-        error or f"fedforge {command} ended: {describe_exit(code)}.",
-        metadata={"command": command, "exit_code": code, "stopped": stopped},
-        allow_retries=command == "prepare" and not (stopped or wrong),
+        error or f"fedforge {command} ended: {explain_death(code)}.",
+        metadata={"command": command, "exit_code": code, "stopped": code == RunStoppedError.exit_code},
+        allow_retries=code == DownloadError.exit_code,
     )

@@ -7,16 +7,22 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
-from fedforge_runtime.telemetry.answers import Outcomes, Run
+from fedforge_runtime.telemetry.answers import Outcomes, Snapshot
 from fedforge_runtime.telemetry.emitter import new_event
 from fedforge_runtime.telemetry.monitor_client import ENDED, AskError, MonitorClient
 from monitor.schema import RunFailed, RunStopped
 
+_SERVER = "server"
+
 
 def request_options(profile: str, overrides: Mapping[str, Any]) -> list[str]:
     """A profile and the keys that differ from it as options of `fedforge`."""
-    assignments = [f"{key}={json.dumps(value)}" for key, value in overrides.items()]
-    return ["--profile", profile, *(part for each in assignments for part in ("--set", each))]
+    return ["--profile", profile, *(part for each in assignments_of(overrides) for part in ("--set", each))]
+
+
+def assignments_of(overrides: Mapping[str, Any]) -> list[str]:
+    """The keys that differ from a profile as `--set` takes them."""
+    return [f"{key}={json.dumps(value)}" for key, value in overrides.items()]
 
 
 def report_end(
@@ -28,6 +34,7 @@ def report_end(
     *,
     emitter_id: str,
     unclaimed: bool = False,
+    begun: bool = True,
     claimant: str | None = None,
 ) -> None:
     """Say how an attempt ended where the run could not say so itself: it never began, or was killed.
@@ -36,11 +43,15 @@ def report_end(
 
     Args:
         unclaimed: also where somebody is waited for who carries it out.
+        begun: also where the attempt has been heard of: what has begun speaks for itself, or is lost by its silence.
         claimant: who would say so; a run that somebody else has is left as it is.
     """
     with suppress(AskError):
-        run = client.ask("GET", f"/api/runs/{run_id}", Run)
+        now = client.ask("GET", f"/api/runs/{run_id}/snapshot", Snapshot)
+        run = now["run"]
         if run["attempt"] > attempt or run["state"] in ENDED or (run["claimable"] and not unclaimed):
+            return
+        if not begun and any(node["node_id"] == _SERVER and node["attempt"] >= attempt for node in now["nodes"]):
             return
         if claimant is not None and run["claimed_by"] not in (None, claimant):
             return
@@ -51,7 +62,7 @@ def report_end(
             run_id=run_id,
             attempt=attempt,
             round=run["round"],
-            node_id="server",
+            node_id=_SERVER,
             role="server",
             reason=reason[:2000],
         )

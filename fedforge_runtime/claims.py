@@ -16,6 +16,7 @@ from fedforge_runtime.background import Background
 from fedforge_runtime.environment import ATTEMPT
 from fedforge_runtime.errors import RunStoppedError
 from fedforge_runtime.home import Home
+from fedforge_runtime.processes import describe_exit, explain_death
 from fedforge_runtime.remote_control import RemoteControl
 from fedforge_runtime.stop_signal import StopSignal, wait_for_any
 from fedforge_runtime.telemetry.answers import Lease, Runs
@@ -92,14 +93,16 @@ class Claimant:
         finally:
             _end(process)
             words.join()
-        self.say(f"{run_id}: ended, exit code {process.returncode}")
+        self.say(f"{run_id}: ended, {describe_exit(process.returncode)}")
         if stopped:
             killed = process.returncode == -signal.SIGKILL
             reason = "it did not end when it was told to, and was killed" if killed else "stopped before it had begun"
             self._report(lease, RunStopped, reason)
         else:
-            kind = RunStopped if process.returncode == RunStoppedError.exit_code else RunFailed
-            self._report(lease, kind, words.text or f"its process ended with exit code {process.returncode}")
+            code = process.returncode
+            kind = RunStopped if code == RunStoppedError.exit_code else RunFailed
+            said = words.text if code >= 0 else ""  # one that was killed had no last word
+            self._report(lease, kind, said or f"its process ended: {explain_death(code)}")
 
     def _arguments(self, lease: Lease) -> list[str]:
         run_id, request = lease["run_id"], lease["request"]

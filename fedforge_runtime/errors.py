@@ -55,6 +55,13 @@ class DataError(FedForgeError):
     """A data file that is missing, broken, or not what it should be."""
 
 
+class DownloadError(DataError):
+    """What was to be downloaded did not come, or not whole; the same command may get it later."""
+
+    exit_code = 75
+    """`EX_TEMPFAIL` of sysexits.h."""
+
+
 class AuditFailedError(FedForgeError):
     """An audit was made and found what blocks the use of the data; told apart from an audit that could not be made."""
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import threading
@@ -82,17 +81,6 @@ class TiedProcess:
             self._process.wait()
             os.close(self._lifeline)
             self._lifeline = -1
-
-
-def describe_exit(code: int) -> str:
-    """How a process ended, for a person: `killed by SIGKILL`, `exit code 3`."""
-
-    if code < 0:
-        try:
-            return f"killed by {signal.Signals(-code).name}"
-        except ValueError:
-            return f"killed by signal {-code}"
-    return f"exit code {code}"
 
 
 def _watch(descriptor: int, folder: Path | None) -> None:

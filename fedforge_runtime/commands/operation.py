@@ -12,15 +12,16 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import typer
 
 from fedforge_runtime.commands.options import (
+    ConfigurationOptions,
     DebugOption,
     HomeOption,
     JsonOption,
     MonitorOption,
     Phase,
-    ProfileOption,
+    PlaceOptions,
     RunId,
     RunIdOption,
-    SetOption,
+    TrainingOptions,
 )
 from fedforge_runtime.commands.output import command, tracebacks_are_shown
 from fedforge_runtime.errors import RunError
@@ -119,27 +120,29 @@ def _command(run_id: str, name: str, monitor: str | None, as_json: bool) -> None
 
 def start(
     phase: Phase,
-    profile: ProfileOption = "cpu-safe",
-    assignments: SetOption = None,
+    options: ConfigurationOptions,
+    place: PlaceOptions,
+    training: TrainingOptions,
     run_id: RunIdOption = None,
-    monitor: MonitorOption = None,
     as_json: JsonOption = False,
     debug: DebugOption = False,
 ) -> None:
     """Ask a monitor for a run; an agent, or Dagster, starts it."""
     with command(as_json=as_json) as emit:
-        from fedforge_runtime.config import load_run_config, parse_assignment
+        from fedforge_runtime.commands.request import request_overrides
         from fedforge_runtime.federation.runs import new_run_id
         from fedforge_runtime.telemetry.answers import Run
 
-        load_run_config(phase, profile=profile, assignments=assignments or [])  # refuses here what would fail there
+        training.refuse_both(options.partition)
+        config = options.run_config(phase, {**place.keys(), **training.keys()}, strategy=training.strategy)
         request = {
             "phase": phase,
-            "profile": profile,
-            "overrides": dict(parse_assignment(each) for each in assignments or []),
+            "profile": options.profile,
+            "overrides": request_overrides(config, profile=options.profile),
             "requested_by": getpass.getuser(),
         }
-        view = _ask(monitor, "POST", "/api/runs", Run, json={"run_id": run_id or new_run_id(phase), "request": request})
+        asked = {"run_id": run_id or new_run_id(phase), "request": request}
+        view = _ask(place.monitor, "POST", "/api/runs", Run, json=asked)
         emit(view, lambda value: typer.echo(f"{value['run_id']} is asked for"))
 
 

@@ -13,6 +13,7 @@ import typer
 
 from fedforge_runtime.commands.output import show_tracebacks
 from fedforge_runtime.config import CLOSED_FORM, RunConfig, load_run_config
+from fedforge_runtime.errors import ConfigError
 
 Phase = Annotated[str, typer.Argument(metavar="PHASE", help="blood, derma or path")]
 RunId = Annotated[str, typer.Argument(metavar="RUN_ID")]
@@ -159,6 +160,41 @@ class ConfigurationOptions:
             options=options,
             assignments=self.assignments or [],
         )
+
+
+@dataclass(frozen=True)
+class TrainingOptions:
+    """What else decides how a run trains, and with whom."""
+
+    device: DeviceOption = None
+    rounds: RoundsOption = None
+    site_data: SiteDataOption = None
+    sites: SitesOption = None
+    strategy: StrategyOption = None
+    warm_start: WarmStartOption = None
+    head_rounds: HeadRoundsOption = None
+    start_from: StartFromOption = None
+
+    def keys(self) -> dict[str, Any]:
+        """By dotted key, all but the strategy."""
+        return {
+            "learning.device": self.device,
+            "federation.rounds": self.rounds,
+            "federation.site_data": self.site_data,
+            "federation.sites": self.sites,
+            "federation.warm_start": self.warm_start,
+            "learning.head_rounds": self.head_rounds,
+            "backbone.block_from": self.start_from,
+        }
+
+    def refuse_both(self, partition: str | None) -> None:
+        """Raise `ConfigError` where one dataset is to be spread over sites that bring their own."""
+        if partition and self.site_data == "own":
+            raise ConfigError(
+                f"--partition {partition} spreads one dataset over the sites, but by --site-data own each brings "
+                "its own.",
+                remedy="Leave one of the two out.",
+            )
 
 
 @dataclass(frozen=True)

@@ -14,23 +14,16 @@ from fedforge_runtime.commands.options import (
     BoundsOption,
     ConfigurationOptions,
     DebugOption,
-    DeviceOption,
-    HeadRoundsOption,
     HomeOption,
     JsonOption,
     ParticipantsOption,
     Phase,
     PlaceOptions,
     ReportOption,
-    RoundsOption,
     RunId,
     RunIdOption,
     SetOption,
-    SiteDataOption,
-    SitesOption,
-    StartFromOption,
-    StrategyOption,
-    WarmStartOption,
+    TrainingOptions,
 )
 from fedforge_runtime.commands.output import command
 from fedforge_runtime.config import RunConfig, RuntimeConfig, change_run_config, load_run_config, read_run_config
@@ -44,15 +37,8 @@ def run(
     phase: Phase,
     options: ConfigurationOptions,
     place: PlaceOptions,
+    training: TrainingOptions,
     home: HomeOption = None,
-    device: DeviceOption = None,
-    rounds: RoundsOption = None,
-    site_data: SiteDataOption = None,
-    sites: SitesOption = None,
-    strategy: StrategyOption = None,
-    warm_start: WarmStartOption = None,
-    head_rounds: HeadRoundsOption = None,
-    start_from: StartFromOption = None,
     run_id: RunIdOption = None,
     participants: ParticipantsOption = None,
     bounds: BoundsOption = True,
@@ -61,23 +47,8 @@ def run(
     debug: DebugOption = False,
 ) -> None:
     """Train a federated model and write its run folder."""
-    if options.partition and site_data == "own":
-        raise ConfigError(
-            f"--partition {options.partition} spreads one dataset over the sites, but by --site-data own each brings "
-            "its own.",
-            remedy="Leave one of the two out.",
-        )
-    own = {
-        **place.keys(),
-        "learning.device": device,
-        "federation.rounds": rounds,
-        "federation.site_data": site_data,
-        "federation.sites": sites,
-        "federation.warm_start": warm_start,
-        "learning.head_rounds": head_rounds,
-        "backbone.block_from": start_from,
-    }
-    run_config = options.run_config(phase, own, strategy=strategy)
+    training.refuse_both(options.partition)
+    run_config = options.run_config(phase, {**place.keys(), **training.keys()}, strategy=training.strategy)
     _start(run_config, home, options.profile, run_id, participants, bounds, report, as_json)
 
 

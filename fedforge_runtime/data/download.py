@@ -15,7 +15,7 @@ from filelock import FileLock
 from fedforge_runtime.data.catalogue import OfficialArchive
 from fedforge_runtime.data.identity import identify
 from fedforge_runtime.data.transfer import Part, RefusedTransferError, open_client
-from fedforge_runtime.errors import DataError
+from fedforge_runtime.errors import DataError, DownloadError
 from fedforge_runtime.home import Home
 from fedforge_runtime.system_errors import explain
 
@@ -27,7 +27,7 @@ _GOES_ON = 3
 """How often one command goes on with a transfer that broke off, as long as something comes."""
 
 
-class UnreachableError(DataError):
+class UnreachableError(DownloadError):
     """The archive's host gave nothing: no network, no answer, or a refusal."""
 
 
@@ -38,7 +38,7 @@ def official_file(official: OfficialArchive, *, home: Home, notify: Callable[[st
 
     Raises:
         UnreachableError: the host cannot be reached.
-        DataError: it broke off, and goes on from there the next time; or it is not the published file, and goes.
+        DownloadError: it broke off, and goes on from there the next time; or it is not the published file, and goes.
         StorageError: the home is full or cannot be written.
     """
     final = home.data / official.file_name
@@ -106,7 +106,7 @@ def _download(official: OfficialArchive, part: Part, final: Path, notify: Callab
     found = identify(part.path)
     if found.md5 != official.md5:
         part.remove()
-        raise DataError(
+        raise DownloadError(
             f"what {official.host} sent as {official.file_name} is cut short or altered: MD5 {found.md5}, "
             f"{found.state[0]:,} bytes; expected MD5 {official.md5}.",
             remedy="Nothing was kept. Run the command again; if it repeats, something on the way alters it.",
@@ -131,7 +131,7 @@ def _fetch(official: OfficialArchive, part: Part, say: Callable[[int, int], None
                 if not part.bytes:
                     part.remove()
                     raise _unreachable(official, _reason(error)) from error
-                raise DataError(
+                raise DownloadError(
                     f"the download of {official.file_name} from {official.host} broke off after {part.bytes:,} bytes "
                     f"({_reason(error)}).",
                     remedy="They are kept. Run the command again: it goes on from there.",

@@ -75,6 +75,8 @@ class RoundLoop:
     evaluate_centrally: Evaluator
     save: Callable[[Checkpoint], None]
     """Makes a checkpoint durable, before the round counts as done."""
+    number: int = field(default=0, init=False)
+    """The round that was begun last."""
     _failures: dict[int, str] = field(default_factory=dict, init=False)
     _bytes_sent: int = field(default=0, init=False)
     _bytes_received: int = field(default=0, init=False)
@@ -94,7 +96,7 @@ class RoundLoop:
         return state
 
     def _round(self, number: int, before: Checkpoint) -> Checkpoint:
-        started = monotonic()
+        started, self.number = monotonic(), number
         lost = set(self._failures)
         self._failures, self._bytes_sent, self._bytes_received = {}, 0, 0
         self._discover(number, self.rules.minimum_clients, awaited=lost | set(self.selection.required(number)))

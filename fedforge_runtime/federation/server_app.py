@@ -64,7 +64,7 @@ def main(grid: Grid, context: Context) -> None:
             raise
         except BaseException as error:
             reason = failure_reason(explained(error, folder.path) or error)
-            emitter.emit(RunFailed, round_number=attempt.round, node_id="server", reason=reason)
+            emitter.emit(RunFailed, round_number=attempt.round_at_work, node_id="server", reason=reason)
             raise
         emitter.emit(RunCompleted, round_number=final.round, node_id="server", model_sha256=final.model_sha256)
         emitter.sync()
@@ -79,6 +79,7 @@ class _Attempt:
         self._settings = settings
         self._emitter = emitter
         self._pool = pool
+        self._loop: RoundLoop | None = None
         self._grid = RunGrid(
             grid,
             control=present_control(),
@@ -104,6 +105,11 @@ class _Attempt:
         """The last round that is done."""
         return self._heartbeat.round_number
 
+    @property
+    def round_at_work(self) -> int:
+        """The round that is on its way, or the last that is done where none is."""
+        return max(self.round, self._loop.number if self._loop else 0)
+
     def run(self) -> Checkpoint:
         config = self._settings.config
         self._emitter.emit(
@@ -127,7 +133,7 @@ class _Attempt:
 
     def _rounds(self, stage: Stage, start: Checkpoint) -> Checkpoint:
         """The rounds of a stage that are left. Each stage has a server optimiser of its own."""
-        loop = RoundLoop(
+        loop = self._loop = RoundLoop(
             grid=self._grid,
             strategy=build_strategy(self._settings.config.federation.strategy),
             selection=self._selection(),

@@ -1,9 +1,11 @@
 """Processes of ours: workers that stay, the template that they are forked from, and who a process is."""
 
+from fedforge_runtime.processes.endings import describe_exit, explain_death
 from fedforge_runtime.processes.identity import ProcessIdentity
 from fedforge_runtime.processes.pool import WorkerDiedError, WorkerPool
 from fedforge_runtime.processes.progress import Progress
 from fedforge_runtime.processes.template import (
+    LOST_SIGHT,
     ProcessStartError,
     UntilLoaded,
     die_with_owner,
@@ -13,13 +15,16 @@ from fedforge_runtime.processes.template import (
 )
 
 __all__ = [
+    "LOST_SIGHT",
     "ProcessIdentity",
     "ProcessStartError",
     "Progress",
     "UntilLoaded",
     "WorkerDiedError",
     "WorkerPool",
+    "describe_exit",
     "die_with_owner",
+    "explain_death",
     "share_template",
     "start_process",
     "start_template",

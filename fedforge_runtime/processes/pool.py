@@ -18,14 +18,30 @@ from types import TracebackType
 from typing import Any, Self
 
 from fedforge_runtime.errors import FedForgeError, RunStoppedError
+from fedforge_runtime.processes.endings import explain_death
 from fedforge_runtime.processes.identity import ProcessIdentity
-from fedforge_runtime.processes.template import ProcessStartError, die_with_owner, starting, template_context
+from fedforge_runtime.processes.template import (
+    LOST_SIGHT,
+    ProcessStartError,
+    die_with_owner,
+    starting,
+    template_context,
+)
 
-_WORKER_DIED = "a worker process ended before its task did: it was killed, perhaps because memory ran out."
+_TEMPLATE_ENDED = "the process that it was forked from has ended, and with it the sight of it"
 
 
 class WorkerDiedError(FedForgeError):
-    """The worker's process ended before its task did: killed, out of memory, or abandoned."""
+    """The worker's process ended before its task did.
+
+    Args:
+        death: how, and what that likely means.
+        failure: why no other was started in its place.
+    """
+
+    def __init__(self, death: str, failure: Exception | None = None) -> None:
+        super().__init__(f"a worker process ended before its task did: {death}.{f' {failure}' if failure else ''}")
+        self.death = death
 
 
 def _initialise_worker(threads: int) -> None:
@@ -72,8 +88,14 @@ class _Slot:
                 1, mp_context=template_context(), initializer=_initialise_worker, initargs=(threads,)
             )
             self.executor.submit(_nothing)
+        (self._handle,) = self.executor._processes.values()
         self.process = _process_of(self.executor)
         self.task: _Task | None = None
+
+    def death(self) -> str:
+        """How the process ended, and what that likely means."""
+        code = self._handle.exitcode
+        return _TEMPLATE_ENDED if code == LOST_SIGHT else explain_death(code)
 
     def kill(self) -> None:
         """Have the process end at once, whatever it is doing."""
@@ -186,7 +208,7 @@ class WorkerPool:
     def _finish(self, slot: _Slot, task: _Task, done: Future[Any]) -> None:
         error = CancelledError() if done.cancelled() else done.exception()
         died = isinstance(error, (BrokenProcessPool, CancelledError))
-        failure = None
+        failure, death = None, slot.death() if died else ""
         with self._lock:
             slot.task = None
             if died and slot in self._slots:
@@ -194,7 +216,7 @@ class WorkerPool:
             if died and not self._closed:
                 failure = self._fill()
         if died:
-            task.outcome.set_exception(WorkerDiedError(f"{_WORKER_DIED} {failure or ''}".strip()))
+            task.outcome.set_exception(WorkerDiedError(death, failure))
         elif error:
             task.outcome.set_exception(error)
         else:

@@ -109,6 +109,10 @@ def starting() -> Iterator[None]:
     _has_forked = True
 
 
+LOST_SIGHT = 255
+"""What multiprocessing says of a process whose template has died, whether it lives or not."""
+
+
 def end_template() -> None:
     """Kill the template: it would notice the end of this process only after its imports, seconds later."""
     from multiprocessing import forkserver

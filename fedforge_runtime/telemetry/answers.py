@@ -58,6 +58,20 @@ class Run(TypedDict):
     last_seq: int
 
 
+class Node(TypedDict):
+    """A node of a run, as its latest event leaves it."""
+
+    node_id: str
+    attempt: int
+
+
+class Snapshot(TypedDict):
+    """A run with its nodes, as of one event."""
+
+    run: Run
+    nodes: list[Node]
+
+
 class Runs(TypedDict):
     """A page of them, the newest first."""
 

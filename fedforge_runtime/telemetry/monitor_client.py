@@ -21,6 +21,8 @@ TOKEN = "FEDFORGE_MONITOR_TOKEN"  # noqa: S105
 """Environment variable with the token of a monitor that listens beyond its machine."""
 ENDED = ("completed", "failed", "stopped")
 """States of a run, as the monitor names them, that only a new attempt leaves."""
+LOST = "lost"
+"""Nothing is heard of it: it may come back, or another attempt take its place."""
 _CONNECT_SECONDS = 3.0
 _ANSWER_SECONDS = 30.0
 _LARGEST_ANSWER = 64 * 1024 * 1024

@@ -207,6 +207,29 @@ def test_a_worker_that_dies_over_features_ends_the_run_with_a_reason(fresh: list
     assert forked("show", "lost", "--home", tmp_path, "--json").json["state"] == "failed"
 
 
+def test_a_client_that_is_killed_is_told_by_its_signal_on_the_event_on_the_page_and_in_the_error(
+    undisturbed: dict[str, Any], small: list[str], home: Path
+) -> None:
+    log = home / "runs" / "too-few" / "events.jsonl"
+    with forked_running(
+        "run", "blood", *small, "--set", "federation.minimum_clients=3", "--run-id", "too-few"
+    ) as command:
+        worker, client = hold_training(log, 2)
+        worker.kill()
+        outcome = command.wait()
+    death = "the client's process died before it answered: killed by SIGKILL, most often because memory has run out"
+
+    error = refusal(outcome)
+    assert f"round 2: only 2 of the 3 clients needed gave a usable answer (client {client}: train: {death}" in error
+    assert "--engine inprocess --set runtime.workers=1" in error
+    *_, failed = (event for event in read_events(log) if event.type in ("node_error", "run_failed"))
+    assert (failed.type, failed.round) == ("run_failed", 2)
+    (told,) = (event for event in read_events(log) if event.type == "node_error")
+    assert (told.node_id, told.round, told.reason.startswith(death)) == (f"client-{client}", 2, True)
+    page = Path(forked("report", "too-few", "--home", home, "--json").json["report"])
+    assert "killed by SIGKILL" in page.read_text()
+
+
 def test_ctrl_c_while_it_starts_ends_the_whole_group_at_once(fresh: list[str], tmp_path: Path) -> None:
     with running("run", "blood", *fresh) as process:
         template_of(process.pid)

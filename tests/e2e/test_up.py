@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,9 +26,17 @@ LAUNCH = """mutation($params: ExecutionParams!) { launchRun(executionParams: $pa
   ... on RunConfigValidationInvalid { errors { message } } } }"""
 TERMINATE = """mutation($run: String!) { terminateRun(runId: $run) {
   __typename ... on TerminateRunFailure { message } ... on PythonError { message } } }"""
+GO_ON = """mutation($parent: String!) { launchRunReexecution(
+  reexecutionParams: { parentRunId: $parent, strategy: FROM_FAILURE }) {
+  __typename ... on LaunchRunSuccess { run { runId } } ... on PythonError { message } } }"""
 RUN = "query($run: ID!) { runOrError(runId: $run) { ... on Run { status tags { key value } } } }"
 """A guard: six steps and a federated run, beside whatever else the machine does."""
 RUNS = "{ runsOrError { ... on Runs { results { runId status tags { key value } } } } }"
+
+
+EVENTS = "query($run: ID!) { logsForRun(runId: $run) { ... on EventConnection { events { __typename } } } }"
+_UNHEARD_SECONDS = 30.0
+"""Longer than a stop takes on a busy machine, and shorter than Dagster waits for one that is not heard."""
 
 
 @dataclass
@@ -51,6 +61,31 @@ class Up:
             if tags.get("fedforge/run_id") == run_id:
                 found[int(tags["fedforge/attempt"])] = each["status"]
         return found
+
+    def dagster_run(self, run_id: str, attempt: int) -> str:
+        """The Dagster run of an attempt, once it is there."""
+
+        def found() -> str | None:
+            for each in self.ask(RUNS)["results"]:
+                tags = {tag["key"]: tag["value"] for tag in each["tags"]}
+                if (tags.get("fedforge/run_id"), tags.get("fedforge/attempt")) == (run_id, str(attempt)):
+                    return str(each["runId"])
+            return None
+
+        return str(wait_until(found, f"the Dagster run of attempt {attempt}"))
+
+    def code_server(self) -> psutil.Process:
+        """Once it is there."""
+
+        def found() -> psutil.Process | None:
+            for each in psutil.Process(self.process_id).children():
+                with suppress(psutil.Error):
+                    if "grpc" in each.cmdline():
+                        return each
+            return None
+
+        process: psutil.Process = wait_until(found, "the code server")
+        return process
 
     def shown(self, run_id: str) -> dict[str, Any]:
         view: dict[str, Any] = self.monitor.get(f"/api/runs/{run_id}").json()
@@ -159,8 +194,7 @@ def test_terminating_in_dagster_ends_every_process_and_is_a_stop_in_the_monitor(
     run_id = wait_until(lambda: tags().get("fedforge/run_id"), "the federated run")
     wait_until(lambda: up.log(run_id).exists(), "its log")
     wait_for_event(up.log(run_id), lambda event: isinstance(event, ClientTrainStarted), "training")
-    code_server = next(each for each in psutil.Process(up.process_id).children() if "grpc" in each.cmdline())
-    workers = [each for each in processes_of(code_server.pid) if "fedforge_runtime.lifeline" in each.cmdline()]
+    workers = [each for each in processes_of(up.code_server().pid) if "fedforge_runtime.lifeline" in each.cmdline()]
     family = [each for worker in workers for each in processes_of(worker.pid)]
     assert family
     assert up.ask(TERMINATE, run=run)["__typename"] == "TerminateRunSuccess"
@@ -177,8 +211,7 @@ def test_a_code_server_that_is_killed_costs_nothing_but_time(
     request(up.monitor, "killed-server", overrides)
     wait_until(lambda: up.log("killed-server").exists(), "its log")
     hold_training(up.log("killed-server"), 2)
-    code_server = next(each for each in psutil.Process(up.process_id).children() if "grpc" in each.cmdline())
-    for process in processes_of(code_server.pid):
+    for process in processes_of(up.code_server().pid):
         process.kill()
 
     up.wait_for_state("killed-server", "completed")
@@ -186,6 +219,66 @@ def test_a_code_server_that_is_killed_costs_nothing_but_time(
     assert up.shown("killed-server")["attempt"] == 2
     assert up.shown("killed-server")["model_sha256"] == undisturbed["model_sha256"]
     wait_until(lambda: up.dagster_runs("killed-server") == {1: "FAILURE", 2: "SUCCESS"}, "both Dagster runs' ends")
+
+
+def test_a_killed_run_worker_a_new_code_server_and_a_termination_cost_nothing_but_time(
+    up: Up, undisturbed: dict[str, Any], overrides: dict[str, Any]
+) -> None:
+    config = {"resources": {"blood_settings": {"config": {"bounds": False, "overrides": overrides}}}}
+    first = up.ask(LAUNCH, params={"selector": JOB, "runConfigData": config, "mode": "default"})["run"]["runId"]
+
+    def tags() -> dict[str, str]:
+        return {tag["key"]: tag["value"] for tag in up.ask(RUN, run=first)["tags"]}
+
+    run_id = str(wait_until(lambda: tags().get("fedforge/run_id"), "the federated run"))
+    wait_until(lambda: up.log(run_id).exists(), "its log")
+    held, _ = hold_training(up.log(run_id), 2)
+    code_server = up.code_server()
+    command = next(each for each in processes_of(code_server.pid) if "fedforge_runtime.lifeline" in each.cmdline())
+    family, worker = processes_of(command.pid), command.parent()
+    assert worker is not None
+    worker.kill()
+    held.resume()
+    _, alive = psutil.wait_procs(family, timeout=PATIENCE_SECONDS)
+    assert alive == []
+
+    up.wait_for_state(run_id, "lost")
+    wait_for_event(
+        up.log(run_id), lambda event: isinstance(event, ClientTrainStarted) and event.attempt == 2, "it again"
+    )
+    up.wait_for_state(run_id, "running")
+    second = up.dagster_run(run_id, 2)
+    code_server.kill()
+    wait_until(lambda: up.code_server().pid != code_server.pid, "another code server")
+    up.dagster.post("/graphql", json={"query": TERMINATE, "variables": {"run": second}})
+    asked = time.monotonic()
+    up.wait_for_state(run_id, "stopped")
+    assert time.monotonic() - asked < _UNHEARD_SECONDS
+    wait_until(lambda: up.dagster_runs(run_id) == {1: "FAILURE", 2: "CANCELED"}, "the ends of both Dagster runs")
+
+    def is_executed_again() -> bool:
+        answer = up.ask(GO_ON, parent=first)
+        if answer["__typename"] != "LaunchRunSuccess":
+            assert "Could not reach user code server" in answer["message"]  # it is still starting
+        return bool(answer["__typename"] == "LaunchRunSuccess")
+
+    wait_until(is_executed_again, "the first Dagster run again")
+    up.wait_for_state(run_id, "completed")
+    assert up.shown(run_id)["attempt"] == 3
+    assert up.shown(run_id)["model_sha256"] == undisturbed["model_sha256"]
+
+
+def test_a_request_that_cannot_begin_fails_at_the_monitor_with_the_cause_and_is_not_tried_again(
+    up: Up, overrides: dict[str, Any]
+) -> None:
+    request(up.monitor, "nowhere", {**overrides, "dataset.source": str(up.home / "nowhere")})
+
+    up.wait_for_state("nowhere", "failed")
+
+    reason = str(up.shown("nowhere")["reason"])
+    assert reason.startswith(f"blood/raw_dataset: the data folder {up.home / 'nowhere'}")
+    events = up.ask(EVENTS, run=up.dagster_run("nowhere", 1))["events"]
+    assert not [each for each in events if each["__typename"] == "ExecutionStepUpForRetryEvent"]
 
 
 def test_a_stop_at_the_monitor_ends_the_dagster_run(up: Up, overrides: dict[str, Any]) -> None:

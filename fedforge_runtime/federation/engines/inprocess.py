@@ -110,10 +110,11 @@ class PoolGrid(Grid):
             reply, context = outcome.result()
             self._contexts[request.metadata.dst_node_id] = context
         except ProcessStartError as error:
-            reply = Message(Error(ErrorCode.CLIENT_APP_CRASHED, error.message), reply_to=request)
-        except (WorkerDiedError, CancelledError):
-            reason = "the client's process died before it answered"
-            reply = Message(Error(ErrorCode.CLIENT_APP_CRASHED, reason), reply_to=request)
+            reply = _crashed(request, error.message)
+        except WorkerDiedError as error:
+            reply = _crashed(request, client_died(error.death))
+        except CancelledError:
+            reply = _crashed(request, "the client's process was ended before it answered")
         reply.metadata.__dict__["_message_id"] = str(uuid.uuid4())
         return reply
 
@@ -144,6 +145,15 @@ class PoolGrid(Grid):
     @property
     def run(self) -> Any:
         return self._run
+
+
+def client_died(death: str) -> str:
+    """What every engine says of a client whose process ended in the midst of its work; `death` as `explain_death`."""
+    return f"the client's process died before it answered: {death}"
+
+
+def _crashed(request: Message, reason: str) -> Message:
+    return Message(Error(ErrorCode.CLIENT_APP_CRASHED, reason), reply_to=request)
 
 
 def handle_message(client_app: str, message: Message, context: Context) -> tuple[Message, Context]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import logging
 import os
+import tempfile
 import threading
 from contextlib import suppress
 from typing import cast
@@ -18,7 +19,7 @@ from fedforge_runtime.errors import ConfigError
 from fedforge_runtime.federation.engines.base import Federation
 from fedforge_runtime.federation.engines.inprocess import handle_message
 
-_ACTOR_TITLE = "ray::ClientAppActor"
+_ACTOR_TITLE = "ray::SiteActor"
 _AUTOSCALER = "ray/autoscaler/_private/monitor.py"
 """Has nothing to do on one machine; asked to end it does not for a second, and Ray waits for it."""
 _KILL_INTERVAL_SECONDS = 0.1
@@ -44,6 +45,8 @@ class RayEngine:
         from flwr.simulation.run_simulation import _run_simulation
         from flwr.supercore.telemetry import EventType
 
+        from fedforge_runtime.federation.engines.ray_backend import NOTES, backend_in_place
+
         # Flower and Ray print a stack for each client that fails; the run's events say it in a line.
         for name in ("flwr", "ray"):
             logging.getLogger(name).setLevel(logging.CRITICAL)
@@ -54,25 +57,29 @@ class RayEngine:
             [dict(federation.site_config(site)) for site in range(federation.clients)],
         )
         try:
-            _run_simulation(
-                num_supernodes=federation.clients,
-                exit_event=EventType.FLWR_SIMULATION_RUN_LEAVE,
-                server_app=cast(ServerApp, server),
-                client_app=cast(ClientApp, client),
-                server_app_context=Context(
-                    run_id=0, node_id=0, node_config={}, state=RecordDict(), run_config=federation.whole_config
-                ),
-                backend_config={
-                    "init_args": {
-                        "num_cpus": federation.workers,
-                        "num_gpus": 0,
-                        "log_to_driver": False,
-                        "logging_level": logging.CRITICAL,
+            with (
+                backend_in_place(),
+                tempfile.TemporaryDirectory(prefix="fedforge-ray-", ignore_cleanup_errors=True) as notes,
+            ):
+                _run_simulation(
+                    num_supernodes=federation.clients,
+                    exit_event=EventType.FLWR_SIMULATION_RUN_LEAVE,
+                    server_app=cast(ServerApp, server),
+                    client_app=cast(ClientApp, client),
+                    server_app_context=Context(
+                        run_id=0, node_id=0, node_config={}, state=RecordDict(), run_config=federation.whole_config
+                    ),
+                    backend_config={
+                        "init_args": {
+                            "num_cpus": federation.workers,
+                            "num_gpus": 0,
+                            "log_to_driver": False,
+                            "logging_level": logging.CRITICAL,
+                        },
+                        "client_resources": {"num_cpus": 1, "num_gpus": 0},
+                        NOTES: {"folder": notes},
                     },
-                    # An actor that dies is started again for the next message.
-                    "client_resources": {"num_cpus": 1, "num_gpus": 0, "max_restarts": -1},
-                },
-            )
+                )
         except Exception:
             if server.error is None:
                 raise

@@ -14,8 +14,8 @@ import httpx
 from fedforge_runtime.errors import RunFailedError
 from fedforge_runtime.federation.superlink.address import LinkAddress, own_host
 from fedforge_runtime.federation.superlink.guarded_link import TRUSTED_NETWORKS, VISITORS_FOLDER
-from fedforge_runtime.lifeline import TiedProcess, describe_exit
-from fedforge_runtime.processes import Progress
+from fedforge_runtime.lifeline import TiedProcess
+from fedforge_runtime.processes import Progress, explain_death
 
 _STALLED_SECONDS = 60.0
 """One that computes nothing for so long while it starts hangs."""
@@ -119,7 +119,7 @@ class LinkProcess:
     def ended(self) -> str | None:
         """How it ended; `None` while it runs."""
         code = self._process.poll() if self._process else None
-        return None if code is None else describe_exit(code)
+        return None if code is None else explain_death(code)
 
     def raise_if_ended(self) -> None:
         """Raise `RunFailedError` when it is there no longer."""

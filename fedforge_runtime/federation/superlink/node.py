@@ -22,7 +22,7 @@ from flwr.app import Context, Error, Message, RecordDict
 from fedforge_runtime.clock import monotonic
 from fedforge_runtime.errors import FedForgeError
 from fedforge_runtime.federation.arrivals import Arrival
-from fedforge_runtime.federation.engines.inprocess import handle_message
+from fedforge_runtime.federation.engines.inprocess import client_died, handle_message
 from fedforge_runtime.federation.messages import PARTITION_ID
 from fedforge_runtime.federation.superlink import flower
 from fedforge_runtime.federation.superlink.address import LinkAddress
@@ -313,8 +313,10 @@ class Node:
             return reply
         except ProcessStartError as error:
             self._workerless, reason = error, error.message
-        except (WorkerDiedError, CancelledError):
-            reason = "the client's process died before it answered"
+        except WorkerDiedError as error:
+            reason = client_died(error.death)
+        except CancelledError:
+            reason = "the client's process was ended before it answered"
         return Message(Error(flower.ErrorCode.CLIENT_APP_CRASHED, reason), reply_to=work.message)
 
     def _abandon(self, reason: str) -> None:

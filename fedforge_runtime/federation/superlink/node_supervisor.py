@@ -11,16 +11,13 @@ from fedforge_runtime.clock import monotonic
 from fedforge_runtime.errors import RunStoppedError
 from fedforge_runtime.federation.superlink.fleet import NodeRefusedError
 from fedforge_runtime.federation.superlink.node import NodeSpec, run_node
-from fedforge_runtime.lifeline import describe_exit
-from fedforge_runtime.processes import ProcessIdentity, ProcessStartError, start_process
+from fedforge_runtime.processes import LOST_SIGHT, ProcessIdentity, ProcessStartError, describe_exit, start_process
 
 _FIRST_DELAY_SECONDS = 0.1
 _LONGEST_DELAY_SECONDS = 10.0
 _GRACE_SECONDS = 3.0
 _STEADY_SECONDS = 30.0
 """A node that ran for as long is started again without delay."""
-_LOST_SIGHT = 255
-"""What multiprocessing says of a process whose template died, whether it lives or not."""
 
 
 class NodeSupervisor:
@@ -93,7 +90,7 @@ class NodeSupervisor:
                 process.join()
                 code = process.exitcode
                 assert code is not None
-                if code == _LOST_SIGHT:
+                if code == LOST_SIGHT:
                     self._kill()
                 if self._stopping.is_set():
                     return

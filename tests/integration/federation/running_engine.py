@@ -113,7 +113,7 @@ class Ending:
 class RunningEngine:
     """One `Engine.run` in a thread; its ServerApp carries out requests until it is told to end."""
 
-    def __init__(self, name: str, folder: Path) -> None:
+    def __init__(self, name: str, folder: Path, *, workers: int = SITES) -> None:
         folder.mkdir(parents=True)
         self.folder = folder
         self.wish = Wish()
@@ -123,7 +123,7 @@ class RunningEngine:
         start_template()  # kept by this process for every pool that it opens
         self._before = set(psutil.Process().children(recursive=True))
         self._ending: Future[Ending] = Future()
-        self._thread = threading.Thread(target=self._run, args=(name,), name=f"engine-{name}", daemon=True)
+        self._thread = threading.Thread(target=self._run, args=(name, workers), name=f"engine-{name}", daemon=True)
         self._thread.start()
 
     @property
@@ -190,7 +190,7 @@ class RunningEngine:
         ]
         return self.grid.exchange(messages, task="train", round_number=1, timeout=PATIENCE_SECONDS)
 
-    def _run(self, name: str) -> None:
+    def _run(self, name: str, workers: int) -> None:
         error = None
         try:
             open_engine(name).run(
@@ -198,7 +198,7 @@ class RunningEngine:
                     server_app=self._server_app(),
                     run_config={"setting": SETTING},
                     clients=SITES,
-                    workers=SITES,
+                    workers=workers,
                     client_app="probe_client:app",
                 )
             )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
@@ -111,16 +112,17 @@ def test_a_site_that_raises_answers_with_the_name_of_its_error(engine: RunningEn
     assert not any(answer.failure for answer in engine.exchange([{}] * SITES))
 
 
-@pytest.mark.parametrize("end", ["exit", "kill"])
-def test_a_site_whose_process_ends_answers_with_an_error_and_serves_again(engine: RunningEngine, end: str) -> None:
+@pytest.mark.parametrize(
+    ("end", "death"), [("exit", "exit code 1$"), ("kill", r"killed by SIGKILL, .* memory .*runtime\.workers=1")]
+)
+def test_a_site_whose_process_ends_says_how_and_serves_again(engine: RunningEngine, end: str, death: str) -> None:
     engine.exchange([{}] * SITES)
     after_the_death = {"wait_for": str(engine.arrivals.arrival(0))}
 
     failed, *others = engine.exchange([{"behaviour": end}, after_the_death, after_the_death])
 
     assert failed.message is None
-    assert failed.failure
-    assert "no answer within" not in failed.failure
+    assert re.match(rf"the client's process died before it answered: {death}", failed.failure), failed.failure
     assert [config(answer)["partition-id"] for answer in others] == [1, 2]
     assert len(engine.exchange_until_all_answer()) == SITES
 
@@ -193,6 +195,25 @@ def test_a_stop_in_the_middle_of_work_that_never_ends_is_raised_and_leaves_no_pr
     assert_none_is_left(ending)
     workers = [int(path.read_text()) for path in started]
     assert not any(psutil.pid_exists(worker) and is_alive(psutil.Process(worker)) for worker in workers)
+
+
+def test_a_process_that_dies_costs_none_of_the_sites_that_wait_for_it(tmp_path: Path, engines: Engines) -> None:
+    if engines.name == "superlink":
+        pytest.skip("each of its sites has a process of its own")
+    engine = RunningEngine(engines.name, tmp_path / "engine", workers=1)
+    try:
+        engine.exchange([{}] * SITES)
+
+        failed, *others = engine.exchange([{"behaviour": "kill"}, {}, {}])
+
+        assert "killed by SIGKILL" in failed.failure
+        assert [config(answer)["partition-id"] for answer in others] == [1, 2]
+        idle = int(str(config(others[0])["process"]))
+        psutil.Process(idle).kill()
+        assert len(engine.exchange_until_all_answer()) == SITES
+    finally:
+        ending = engine.end()
+    assert_none_is_left(ending)
 
 
 def test_an_unknown_engine_is_refused_with_the_nearest_name() -> None:

@@ -188,7 +188,7 @@ def test_a_round_tells_its_story_in_order(tmp_path: Path) -> None:
 def test_a_client_that_fails_is_left_out_and_the_reason_is_recorded(behaviour: str, tmp_path: Path) -> None:
     reasons = {
         "raise": "SiteError: site 1 was told to raise",
-        "exit": "the client's process died before it answered",
+        "exit": "the client's process died before it answered: exit code 1",
         "hang": NO_ANSWER,
     }
     run = RoundRun(tmp_path, clients=3, behaviours={"1/1/train": behaviour})

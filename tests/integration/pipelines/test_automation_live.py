@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import socket
+import threading
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -12,12 +14,14 @@ import dagster as dg
 import httpx
 import pytest
 
-from fedforge_pipelines.automation import nightly_baseline_regression, requested_runs, tell_of_failures
-from fedforge_pipelines.claim import claimant_name
+from fedforge_pipelines.automation import deaths, nightly_baseline_regression, requested_runs, tell_of_failures
+from fedforge_pipelines.claim import claimant_name, hold, release
 from fedforge_pipelines.definitions import defs
 from fedforge_pipelines.fedforge import Fedforge
 from fedforge_pipelines.jobs import BASELINE_REGRESSION
+from fedforge_runtime.telemetry.monitor_client import MonitorAddress, MonitorRefusedError
 from tests.monitor_process import MonitorProcess, event_of, of_server, started
+from tests.patience import PATIENCE_SECONDS
 
 NIGHT = datetime(2026, 11, 24, 3, tzinfo=UTC)
 
@@ -115,29 +119,181 @@ def test_a_resumed_run_is_a_new_attempt_and_a_dagster_run_that_claims_to_go_on_i
     assert run.status is dg.DagsterRunStatus.FAILURE
 
 
+def fail(
+    instance: dg.DagsterInstance, monitor: MonitorProcess, run: dg.DagsterRun, event: dg.DagsterEvent | None = None
+) -> tuple[str, str]:
+    """What a Dagster run's failure leaves its run at the monitor as: state and reason."""
+    failure = event or dg.DagsterEvent(
+        event_type_value=dg.DagsterEventType.RUN_FAILURE.value, job_name=run.job_name, message="for a test"
+    )
+    context = dg.build_run_status_sensor_context(
+        sensor_name="tell_of_failures", dagster_event=failure, dagster_instance=instance, dagster_run=run
+    ).for_run_failure()
+    tell_of_failures(context, fedforge=Fedforge(monitor=monitor.url))
+    with monitor.client() as client:
+        view = client.get(f"/api/runs/{run.tags['fedforge/run_id']}").json()
+    return str(view["state"]), str(view["reason"])
+
+
+def claim_for(client: httpx.Client, run_id: str, run: dg.DagsterRun) -> None:
+    claimant = {"claimant": claimant_name(run.run_id)}
+    assert client.post(f"/api/runs/{run_id}/claim", json=claimant).is_success
+
+
 def test_a_dagster_run_that_did_not_get_a_run_does_not_end_it_when_it_fails(
     instance: dg.DagsterInstance, monitor: MonitorProcess, client: httpx.Client
 ) -> None:
-    def fail(dagster_run: dg.DagsterRun) -> str:
-        """What a Dagster run's failure leaves the run as."""
-        event = dg.DagsterEvent(
-            event_type_value=dg.DagsterEventType.RUN_FAILURE.value, job_name=dagster_run.job_name, message="for a test"
-        )
-        context = dg.build_run_status_sensor_context(
-            sensor_name="tell_of_failures", dagster_event=event, dagster_instance=instance, dagster_run=dagster_run
-        ).for_run_failure()
-        tell_of_failures(context, fedforge=Fedforge(monitor=monitor.url))
-        return str(client.get("/api/runs/held").json()["state"])
-
     ask_for(client, "held")
     (request,) = requests_for(instance, monitor, "held")
     holder, other = (
         add_run(instance, "blood_phase", dg.DagsterRunStatus.FAILURE, dict(request.tags)) for _ in range(2)
     )
-    assert client.post("/api/runs/held/claim", json={"claimant": claimant_name(holder.run_id)}).is_success
+    claim_for(client, "held", holder)
 
-    assert fail(other) == "starting"
-    assert fail(holder) == "failed"
+    assert fail(instance, monitor, other)[0] == "starting"
+    assert fail(instance, monitor, holder) == ("failed", "for a test")
+
+
+def test_a_run_that_has_begun_is_left_to_speak_for_itself_or_be_lost(
+    instance: dg.DagsterInstance, monitor: MonitorProcess, client: httpx.Client
+) -> None:
+    ask_for(client, "begun")
+    (request,) = requests_for(instance, monitor, "begun")
+    first = add_run(instance, "blood_phase", dg.DagsterRunStatus.FAILURE, dict(request.tags))
+    claim_for(client, "begun", first)
+    assert client.post("/api/events", json={"events": [started("begun")]}).is_success
+
+    assert fail(instance, monitor, first)[0] == "running"
+
+    ended = of_server("begun", 2, "run_failed", reason="its own")
+    assert client.post("/api/events", json={"events": [ended]}).is_success
+    order = {"command": "resume", "given_by": "a test"}
+    assert client.post("/api/runs/begun/commands", json=order).is_success
+    second = add_run(instance, "blood_phase", dg.DagsterRunStatus.FAILURE, {**request.tags, "fedforge/attempt": "2"})
+    claim_for(client, "begun", second)
+    assert fail(instance, monitor, second) == ("failed", "for a test")
+
+
+def refuse() -> None:
+    raise dg.Failure("the data folder /nope does not exist.", allow_retries=False)
+
+
+def break_down() -> None:
+    try:
+        raise OSError("the cause")
+    except OSError as error:
+        raise ValueError("what came of it") from error
+
+
+@pytest.mark.parametrize(
+    ("fault", "reason"),
+    [
+        (refuse, "blood/raw_dataset: the data folder /nope does not exist."),
+        (break_down, "blood/raw_dataset: OSError: the cause"),
+    ],
+)
+def test_the_monitor_is_told_the_cause_and_not_the_step(
+    instance: dg.DagsterInstance,
+    monitor: MonitorProcess,
+    client: httpx.Client,
+    fault: Callable[[], None],
+    reason: str,
+) -> None:
+    @dg.asset(key_prefix="blood")
+    def raw_dataset() -> None:
+        fault()
+
+    run_id = fault.__name__
+    ask_for(client, run_id)
+    tags = {"fedforge/run_id": run_id, "fedforge/attempt": "1"}
+    result = dg.materialize([raw_dataset], instance=instance, tags=tags, raise_on_error=False)
+    claim_for(client, run_id, result.dagster_run)
+    (failure,) = (each for each in result.all_events if each.event_type is dg.DagsterEventType.RUN_FAILURE)
+
+    assert fail(instance, monitor, result.dagster_run, failure) == ("failed", reason)
+
+
+def test_of_a_worker_that_is_killed_before_its_run_begins_the_monitor_is_told_how_it_ended(
+    instance: dg.DagsterInstance, monitor: MonitorProcess, client: httpx.Client
+) -> None:
+    ask_for(client, "killed")
+    tags = {"fedforge/run_id": "killed", "fedforge/attempt": "1"}
+    run = add_run(instance, "blood_phase", dg.DagsterRunStatus.STARTED, tags)
+    claim_for(client, "killed", run)
+    instance.report_engine_event("its process was terminated by signal 9 (SIGKILL).", run)
+    failure = instance.report_run_failed(run)
+
+    assert fail(instance, monitor, run, failure) == ("failed", "its process was terminated by signal 9 (SIGKILL).")
+
+
+def test_a_lost_run_is_given_up_when_attempt_after_attempt_dies_where_the_one_before_did(
+    instance: dg.DagsterInstance,
+) -> None:
+    def lost_in(number: int) -> Any:
+        return {"run_id": "dies", "state": "lost", "round": number, "attempt": 9}
+
+    for attempt, round_number in ((1, 0), (2, 3), (3, 3), (3, 3), (4, 3)):
+        tags = {"fedforge/run_id": "dies", "fedforge/attempt": str(attempt), "fedforge/round": str(round_number)}
+        last = add_run(instance, "blood_phase", dg.DagsterRunStatus.FAILURE, tags)
+
+    assert [each.tags["fedforge/attempt"] for each in deaths(instance, lost_in(3))] == ["4", "3", "2"]
+    assert deaths(instance, lost_in(3))[0].run_id == last.run_id
+    assert deaths(instance, lost_in(4)) == []
+    assert deaths(instance, {**lost_in(3), "state": "resuming"}) == []
+
+
+def test_who_executes_a_dagster_run_again_gets_another_attempt_at_a_run_that_has_ended(
+    monitor: MonitorProcess, client: httpx.Client
+) -> None:
+    ask_for(client, "ended")
+    address, claimant = MonitorAddress.parse(monitor.url), {"claimant": "a test"}
+    client.post("/api/runs/ended/claim", json=claimant)
+    events = [started("ended"), of_server("ended", 2, "run_failed", reason="for a test")]
+    assert client.post("/api/events", json={"events": events}).is_success
+    announced: list[int] = []
+
+    with pytest.raises(MonitorRefusedError, match="waits for nobody"):
+        hold(address, "ended", None, claimant)
+    try:
+        assert hold(address, "ended", None, claimant, again=announced.append).attempt == 2
+    finally:
+        release("ended")
+
+    assert announced == [2]
+    with pytest.raises(MonitorRefusedError, match="a test has it"):
+        hold(address, "ended", None, {"claimant": "another"}, again=announced.append)
+
+
+def test_a_termination_that_only_dagsters_records_know_of_ends_the_command_in_order(
+    instance: dg.DagsterInstance, tmp_path: Path
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+
+        @dg.asset
+        def asking(context) -> None:  # type: ignore[no-untyped-def]  # Dagster reads annotations, and no text of one
+            def terminate() -> None:
+                with silent.accept()[0]:  # the command has come so far, and waits for an answer
+                    instance.report_run_canceling(context.run)
+                    ended.wait(PATIENCE_SECONDS)
+
+            ended = threading.Event()
+            thread = threading.Thread(target=terminate)
+            thread.start()
+            try:
+                url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+                Fedforge(home=str(tmp_path)).ask(context, "resume", "nothing", "--monitor", url)
+            finally:
+                ended.set()
+                thread.join()
+
+        result = dg.materialize([asking], instance=instance, raise_on_error=False)
+
+    (failure,) = (each.step_failure_data for each in result.all_events if each.is_step_failure)
+    assert failure.user_failure_data is not None
+    assert failure.user_failure_data.metadata["stopped"].value is True
+    run = instance.get_run_by_id(result.run_id)
+    assert run is not None
+    assert run.status is dg.DagsterRunStatus.CANCELED
 
 
 @pytest.mark.parametrize("without_path", [False, True])

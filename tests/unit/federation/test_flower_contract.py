@@ -29,6 +29,9 @@ INTERNAL_NAMES = {
     ("flwr.common.serde", "recorddict_from_proto"),
     ("flwr.common.serde", "recorddict_to_proto"),
     ("flwr.proto.recorddict_pb2", "RecordDict"),
+    ("flwr.server.superlink.fleet.vce.backend", "raybackend"),
+    ("flwr.simulation.ray_transport.ray_actor", "BasicActorPool"),
+    ("flwr.simulation.ray_transport.ray_actor", "VirtualClientEngineActor"),
     ("flwr.simulation.run_simulation", "_run_simulation"),
     ("flwr.supercore.task_identity", "TaskIdentity"),
     ("flwr.supercore.telemetry", "EventType"),
@@ -119,34 +122,24 @@ def test_the_simulation_takes_what_the_ray_engine_passes() -> None:
 
 
 @needs_ray
-def test_the_actor_pool_hands_every_client_resource_to_ray_as_an_option(monkeypatch: pytest.MonkeyPatch) -> None:
-    from flwr.simulation.ray_transport import ray_actor
+def test_the_simulation_takes_its_ray_backend_from_where_the_ray_engine_puts_its_own() -> None:
+    from flwr.server.superlink.fleet.vce import vce_api
+    from flwr.server.superlink.fleet.vce.backend.raybackend import RayBackend
 
-    class ActorType:
-        @classmethod
-        def options(cls, **options: object) -> type[ActorType]:
-            given.update(options)
-            return cls
+    from fedforge_runtime.federation.engines.ray_backend import SiteBackend
 
-        @classmethod
-        def remote(cls) -> None: ...
-
-    given: dict[str, object] = {}
-    monkeypatch.setattr(ray_actor, "pool_size_from_resources", lambda _: 1)
-    pool = ray_actor.BasicActorPool(ActorType, {"num_cpus": 1, "num_gpus": 0, "max_restarts": -1}, {})
-
-    pool.create_actor_fn()
-
-    assert given["max_restarts"] == -1
+    assert "from .backend.raybackend import RayBackend" in inspect.getsource(vce_api.start_vce)
+    for name in ("init_ray", "build", "process_message"):
+        ours, theirs = (inspect.signature(getattr(each, name)).parameters for each in (SiteBackend, RayBackend))
+        assert list(ours) == list(theirs)
 
 
 @needs_ray
 def test_an_actor_has_the_title_by_which_the_ray_engine_finds_it() -> None:
-    from flwr.simulation.ray_transport.ray_actor import ClientAppActor
-
     from fedforge_runtime.federation.engines import ray
+    from fedforge_runtime.federation.engines.ray_backend import SiteActor
 
-    assert f"ray::{ClientAppActor.__ray_metadata__.class_name}" == ray._ACTOR_TITLE
+    assert f"ray::{SiteActor.__ray_metadata__.class_name}" == ray._ACTOR_TITLE
 
 
 @pytest.mark.parametrize("name", STRATEGIES)

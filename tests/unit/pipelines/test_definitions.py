@@ -56,10 +56,11 @@ def test_they_can_be_loaded_whole() -> None:
 def test_a_phase_waits_for_the_accepted_model_of_the_one_before() -> None:
     graph = defs.resolve_asset_graph()
     for phase in PHASES:
-        parents = graph.get(dg.AssetKey([phase.name, "federated_run"])).parent_keys
         accepted = {dg.AssetKey([phase.after, "global_model"])} if phase.after else set()
+        for asset in ("features", "federated_run"):
+            parents = graph.get(dg.AssetKey([phase.name, asset])).parent_keys
 
-        assert {key for key in parents if key.path[-1] == "global_model"} == accepted
+            assert {key for key in parents if key.path[-1] == "global_model"} == accepted
 
 
 def test_loading_them_loads_nothing_heavy() -> None:

@@ -75,7 +75,7 @@ def test_every_option_says_what_it_is_for() -> None:
 def test_every_command_that_makes_a_configuration_takes_the_same_options() -> None:
     making = {words for words, command in COMMANDS.items() if "--config" in options_of(command)}
 
-    assert making == {"prepare", "run", "audit", "split", "partition", "shards", "node"}
+    assert making == {"prepare", "run", "start", "audit", "split", "partition", "shards", "node"}
     for words in making:
         assert set(options_of(COMMANDS[words])) >= SHARED, words
 

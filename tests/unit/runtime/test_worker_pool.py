@@ -45,15 +45,22 @@ def test_an_argument_that_cannot_travel_is_the_tasks_own_error(pool: WorkerPool)
     assert result(pool.submit(pool_tasks.double, 4)) == 8
 
 
-@pytest.mark.parametrize("end", [pool_tasks.die, pool_tasks.leave])
-def test_a_worker_that_dies_takes_only_its_own_task_and_is_replaced(
-    pool: WorkerPool, tmp_path: Path, end: Callable[[], None]
+@pytest.mark.parametrize(
+    ("end", "death"),
+    [
+        (pool_tasks.die, r"killed by SIGKILL, .* memory .*runtime\.workers=1"),
+        (pool_tasks.crash, "killed by SIGABRT, a crash in native code"),
+        (pool_tasks.leave, "exit code 0"),
+    ],
+)
+def test_a_worker_that_dies_says_how_takes_only_its_own_task_and_is_replaced(
+    pool: WorkerPool, tmp_path: Path, end: Callable[[], None], death: str
 ) -> None:
     beside = Waiting(pool, tmp_path)
     lost = pool.submit(end)
     queued = pool.submit(pool_tasks.process_id)
 
-    with pytest.raises(WorkerDiedError):
+    with pytest.raises(WorkerDiedError, match=f"a worker process ended before its task did: {death}"):
         result(lost)
 
     assert result(queued) != beside.process_id

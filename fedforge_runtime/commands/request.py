@@ -1,0 +1,63 @@
+"""A configuration as the request that a monitor keeps: a phase, a profile, and the keys that differ from it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from fedforge_runtime.attempts import assignments_of
+from fedforge_runtime.config import RunConfig, load_run_config
+from fedforge_runtime.errors import ConfigError
+
+Value = str | int | float | bool | None
+_PATHS = ("dataset.source", "backbone.name")
+"""Keys whose value may be a file or folder: whoever carries the request out works in another folder."""
+_SITES = "federation.sites"
+_HERE = "Start such a run where it is carried out, by: fedforge run --monitor URL"
+
+
+def request_overrides(config: RunConfig, *, profile: str) -> dict[str, Value]:
+    """The keys by which `config` differs from its phase's profile, dotted, with their values.
+
+    Raises:
+        ConfigError: a request has no room for one of them.
+    """
+    wanted = dict(_flat(config.model_dump(mode="json")))
+    plain = dict(_flat(load_run_config(config.phase, profile=profile).model_dump(mode="json")))
+    wanted |= {key: _absolute(wanted[key]) for key in _PATHS}
+    if isinstance(sites := wanted[_SITES], list):
+        wanted[_SITES] = ",".join(map(str, sites))
+    wanted["runtime.monitor"] = None  # it is the one that is asked
+    renamed = tuple(
+        key.removesuffix("name") for key in wanted if key.endswith(".name") and wanted[key] != plain.get(key)
+    )
+    overrides = {
+        key: value
+        for key, value in wanted.items()
+        if key not in plain or plain[key] != value or key.startswith(renamed)
+    }
+    for key, value in overrides.items():
+        if isinstance(value, list):
+            raise ConfigError(
+                f"{key} is a list, and a monitor's request has room for single values only.", remedy=_HERE
+            )
+    made = load_run_config(config.phase, profile=profile, assignments=assignments_of(overrides))
+    lost = dict(_flat(made.model_dump(mode="json")))
+    for key in sorted(wanted.keys() | lost.keys()):
+        if key != _SITES and wanted.get(key) != lost.get(key):
+            raise ConfigError(f"a monitor's request has no room for {key} as it is given.", remedy=_HERE)
+    return overrides
+
+
+def _flat(document: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in document.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{above}{key}.")
+        else:
+            yield f"{above}{key}", value
+
+
+def _absolute(value: str) -> str:
+    path = Path(value).expanduser()
+    return str(path.absolute()) if path.exists() else value
