@@ -26,6 +26,7 @@ def measure(subject: Subject) -> Results:
     """One round of one site: the model goes there, an update comes back, and the new model goes there to be judged."""
     results: Results = {}
     options = [*subject.options(limit=subject.effort.subset_limit), "--clients", "1"]
+    options += ["--set", "federation.minimum_clients=1"]
     with fresh_home() as home, fresh_home() as site:
         up = fedforge("federation", "up", "--nodes", "0", "--port", "0", home=home)
         try:
