@@ -8,6 +8,7 @@ from typing import Any
 
 import psutil
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from fedforge_runtime.clock import utc_now
@@ -17,6 +18,7 @@ from fedforge_runtime.federation.superlink.key_names import TAKEN_BACK
 from fedforge_runtime.federation.superlink.standing import FederationState, online_nodes
 from fedforge_runtime.federation.superlink.visitors import Visitor, key_fingerprint, read_visitors
 from fedforge_runtime.home import Home
+from fedforge_runtime.tables import print_table
 
 _UNITS = ((86_400, "days"), (3600, "h"), (60, "min"))
 
@@ -97,13 +99,13 @@ def print_federation(value: dict[str, Any]) -> None:
             str(node["process_id"]),
             "running" if node["alive"] else "[red]not running[/red]",
             str(node["restarts"]),
-            node["last_end"] or "",
+            escape(node["last_end"] or ""),
             f"{node['memory_mb']:,.0f} MB",
         )
     if value["nodes"]:
-        console.print(table)
+        print_table(console, table)
     if value["sites"]:
-        console.print(_table_of_sites(value["sites"]))
+        print_table(console, _table_of_sites(value["sites"]))
     certificates = f" --root-certificates {value['root_certificates']}" if value["root_certificates"] else ""
     for line in (
         f"fedforge run blood --superlink {value['address']}{certificates}",
@@ -117,7 +119,7 @@ def _table_of_sites(sites: Sequence[Mapping[str, Any]]) -> Table:
     for site in sites:
         refusal = f"{site['refusal']} ({_ago(site['refused_at'])})" if site["refusal"] else ""
         state = "online" if site["online"] else "[red]offline[/red]"
-        table.add_row(site["name"], state, _ago(site["last_seen"]), site["address"] or "", refusal)
+        table.add_row(escape(site["name"]), state, _ago(site["last_seen"]), site["address"] or "", escape(refusal))
     return table
 
 

@@ -23,7 +23,7 @@ from fedforge_runtime.federation.superlink.asgi import AsgiApp, Receive, Scope, 
 
 VISITORS_FILE = "visitors.json"
 _FLEET = "/v1/fleet/"
-_REFUSED = 400
+_REFUSED, _BROKEN = 400, 500
 _RUN_OVER = 403
 _WRITE_SECONDS = 1.0
 _REPEAT_SECONDS = 60.0
@@ -88,7 +88,7 @@ class VisitorBook:
         async def hear(message: Any) -> None:
             nonlocal status, body
             status = message.get("status", status)
-            if status >= _REFUSED:
+            if _REFUSED <= status < _BROKEN:
                 body += message.get("body", b"")
             await send(message)
 
@@ -136,8 +136,8 @@ class VisitorBook:
 
 
 def _refusal(scope: Scope, status: int, body: bytes) -> str:
-    """Why a node was not let in; empty where it was, or where its run is over."""
-    if status < _REFUSED or status == _RUN_OVER:
+    """Why a node was not let in; empty where it was, where its run is over, or where its request was cut."""
+    if not _REFUSED <= status < _BROKEN or status == _RUN_OVER:
         return ""
     text = body.decode(errors="replace")
     if flower.NOT_AUTHENTIC in text:
