@@ -206,8 +206,8 @@ def test_a_process_that_dies_costs_none_of_the_sites_that_wait_for_it(tmp_path: 
 
         failed, *others = engine.exchange([{"behaviour": "kill"}, {}, {}])
 
-        assert "killed by SIGKILL" in failed.failure
         assert [config(answer)["partition-id"] for answer in others] == [1, 2]
+        assert "killed by SIGKILL" in failed.failure
         idle = int(str(config(others[0])["process"]))
         psutil.Process(idle).kill()
         assert len(engine.exchange_until_all_answer()) == SITES
