@@ -42,6 +42,8 @@ class Exchange:
     path: str
     request: bytes
     response: bytes
+    taken: bool = True
+    """The SuperLink did as asked; else the response says why not, as of a run that was stopped meanwhile."""
 
 
 class RecordingProxy(ThreadingHTTPServer):
@@ -104,7 +106,7 @@ class _Handler(BaseHTTPRequestHandler):
             return
         finally:
             connection.close()
-        self.server.record(Exchange(self.path, request, content))
+        self.server.record(Exchange(self.path, request, content, taken=response.status == http.client.OK))
         self._answer(response.status, response.headers.get_content_type(), content)
 
     def _answer(self, status: int, content_type: str, content: bytes) -> None:
@@ -144,6 +146,8 @@ def decode(exchanges: Iterable[Exchange]) -> Conversation:
         elif kind == "push-object":
             pushed = PushObjectRequest.FromString(exchange.request)
             sent_objects[pushed.object_id] = pushed.object_content
+        elif kind in ("pull-messages", "pull-object") and not exchange.taken:
+            continue
         elif kind == "pull-messages":
             for proto in PullMessagesResponse.FromString(exchange.response).messages_list:
                 received[proto.metadata.message_id] = proto
