@@ -78,12 +78,17 @@ class Redelivery:
         return bytes(response.SerializeToString())
 
     def _run_pulls(self, caller: bytes, request: bytes, answer: bytes) -> bytes:
-        response = flower.PullAppMessagesResponse.FromString(answer)
+        given = flower.PullAppMessagesResponse.FromString(answer)
         asked = set(flower.PullAppMessagesRequest.FromString(request).message_ids)
-        asked -= {message.metadata.reply_to_message_id for message in response.messages_list}
-        again = [kept for kept in self._of(caller).values() if kept.message.metadata.reply_to_message_id in asked]
+        again = {each.message.metadata.reply_to_message_id: each for each in self._of(caller).values()}
+        response = flower.PullAppMessagesResponse()
+        for message, tree in zip(given.messages_list, given.message_object_trees, strict=True):
+            # Of a reply that it has handed out, Flower says the next time that its question was never asked.
+            if message.metadata.reply_to_message_id not in again:
+                response.messages_list.append(message)
+                response.message_object_trees.append(tree)
         self._keep(caller, response)
-        for kept in again:
+        for kept in (each for question, each in again.items() if question in asked):
             response.messages_list.append(kept.message)
             response.message_object_trees.append(kept.tree)
         return bytes(response.SerializeToString())

@@ -66,7 +66,7 @@ class Link:
 def announcement(name: str) -> Any:
     message = flower.MessageProto()
     message.metadata.message_id = name
-    message.metadata.reply_to_message_id = f"question of {name}"
+    message.metadata.reply_to_message_id = f"question of {name.removeprefix('no longer ')}"
     return message
 
 
@@ -148,6 +148,16 @@ def test_a_run_gets_the_replies_again_that_it_asks_for(link: Link) -> None:
     assert link.pull_replies("question of two", "question of three") == ["three", "two"]
     link.confirm(RUN, "runtime", "two")
     assert link.pull_replies("question of one", "question of two") == ["one"]
+
+
+def test_what_flower_says_of_a_question_that_it_has_forgotten_does_not_take_the_replys_place(link: Link) -> None:
+    link.waiting = ["one"]
+    link.pull_replies("question of one")
+    link.waiting = ["no longer one"]
+
+    assert link.pull_replies("question of one") == ["one"]
+    link.confirm(RUN, "runtime", "one")
+    assert link.pull_replies("question of one") == []
 
 
 def test_what_nobody_confirms_is_forgotten_in_the_end(link: Link, monkeypatch: pytest.MonkeyPatch) -> None:
