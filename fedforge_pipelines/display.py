@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import dagster as dg
+
+from fedforge_runtime.config import dotted_items
 
 Metadata = dict[str, Any]
 
@@ -26,7 +28,7 @@ def table(rows: Sequence[Mapping[str, Any]]) -> dg.TableMetadataValue:
 
 def origin(artifact: Mapping[str, Any], manifest: Mapping[str, Any]) -> Metadata:
     """Where an artifact is, what it was made from, and whether this made it or found it."""
-    inputs = "\n".join(f"- {name}: `{value}`" for name, value in _flat(manifest["inputs"]))
+    inputs = "\n".join(f"- {name}: `{value}`" for name, value in dotted_items(manifest["inputs"]))
     return {
         "key": artifact["key"],
         "unchanged": not artifact["created"],
@@ -49,14 +51,6 @@ def content_hash(manifest: Mapping[str, Any]) -> str:
 
     lines = (f"{name} {file['sha256']}\n" for name, file in sorted(manifest["files"].items()))
     return sha256("".join(lines).encode()).hexdigest()
-
-
-def _flat(value: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, Any]]:
-    for name, inner in value.items():
-        if isinstance(inner, Mapping):
-            yield from _flat(inner, f"{prefix}{name}.")
-        else:
-            yield f"{prefix}{name}", inner
 
 
 def _cell(value: Any) -> Any:

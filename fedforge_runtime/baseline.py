@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from fedforge_runtime.artifacts import read_json, write_json
+from fedforge_runtime.config import dotted_items
 from fedforge_runtime.errors import DataError, RunError
 from fedforge_runtime.federation.documents import read_result
 from fedforge_runtime.federation.summary import summarise_run
@@ -111,7 +112,7 @@ def compare(folder: RunFolder, baselines: Path) -> Verdict:
         raise DataError(
             f"cannot read the baseline {file}: {error!r}.", remedy="Restore it, or accept a run anew."
         ) from error
-    before, now = dict(_flat(baseline)), dict(_flat(record))
+    before, now = dict(dotted_items(baseline)), dict(dotted_items(record))
     differences = [
         Difference(subject, before.get(subject), now.get(subject))
         for subject in sorted(before.keys() | now.keys())
@@ -158,11 +159,3 @@ def _class_scores(folder: RunFolder, class_names: list[str]) -> dict[str, float]
 
 def _file(baselines: Path, record: Mapping[str, Any]) -> Path:
     return baselines / str(record["phase"]) / f"{record['fingerprint']}.json"
-
-
-def _flat(value: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    if isinstance(value, Mapping):
-        for key, inner in value.items():
-            yield from _flat(inner, f"{prefix}.{key}" if prefix else str(key))
-    else:
-        yield prefix, value

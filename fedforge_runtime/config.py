@@ -6,7 +6,7 @@ Precedence, lowest first: the phase's file, the profile, `--config FILE`, named 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_args
@@ -434,6 +434,15 @@ def _merge(base: dict[str, Any], changes: Mapping[str, Any]) -> None:
 
 
 _REPLACED_WHOLE = {"parameters", "preset"}
+
+
+def dotted_items(document: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
+    """The values of a document of any depth, each with its dotted key."""
+    for key, value in document.items():
+        if isinstance(value, Mapping):
+            yield from dotted_items(value, f"{above}{key}.")
+        else:
+            yield f"{above}{key}", value
 
 
 def _forget_former(section: dict[str, Any], name: object) -> None:

@@ -13,7 +13,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from fedforge_runtime.errors import DataError, FedForgeError, NetworkError, ResourceError, StorageError
+from fedforge_runtime.errors import (
+    DataError,
+    FedForgeError,
+    NetworkError,
+    ResourceError,
+    StorageError,
+    cause_in_words,
+)
 
 _ELSEWHERE = "choose another folder (for the home: --home DIR or FEDFORGE_HOME)"
 
@@ -156,8 +163,7 @@ def _file_of(error: BaseException, place: Path | None) -> str:
 
 
 def _reason(error: BaseException) -> str:
-    words = getattr(error, "strerror", None) or str(error) or type(error).__name__
-    return re.sub(r" ?<_io\.\w+ object at 0x[0-9a-f]+>", "", str(words)).rstrip(".")
+    return re.sub(r" ?<_io\.\w+ object at 0x[0-9a-f]+>", "", cause_in_words(error)).rstrip(".")
 
 
 def _address_of(error: BaseException) -> str:

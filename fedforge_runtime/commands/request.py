@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 from fedforge_runtime.attempts import assignments_of
-from fedforge_runtime.config import RunConfig, load_run_config
+from fedforge_runtime.config import RunConfig, dotted_items, load_run_config
 from fedforge_runtime.errors import ConfigError
 
 Value = str | int | float | bool | None
@@ -23,8 +21,8 @@ def request_overrides(config: RunConfig, *, profile: str) -> dict[str, Value]:
     Raises:
         ConfigError: a request has no room for one of them.
     """
-    wanted = dict(_flat(config.model_dump(mode="json")))
-    plain = dict(_flat(load_run_config(config.phase, profile=profile).model_dump(mode="json")))
+    wanted = dict(dotted_items(config.model_dump(mode="json")))
+    plain = dict(dotted_items(load_run_config(config.phase, profile=profile).model_dump(mode="json")))
     wanted |= {key: _absolute(wanted[key]) for key in _PATHS}
     if isinstance(sites := wanted[_SITES], list):
         wanted[_SITES] = ",".join(map(str, sites))
@@ -43,19 +41,11 @@ def request_overrides(config: RunConfig, *, profile: str) -> dict[str, Value]:
                 f"{key} is a list, and a monitor's request has room for single values only.", remedy=_HERE
             )
     made = load_run_config(config.phase, profile=profile, assignments=assignments_of(overrides))
-    lost = dict(_flat(made.model_dump(mode="json")))
+    lost = dict(dotted_items(made.model_dump(mode="json")))
     for key in sorted(wanted.keys() | lost.keys()):
         if key != _SITES and wanted.get(key) != lost.get(key):
             raise ConfigError(f"a monitor's request has no room for {key} as it is given.", remedy=_HERE)
     return overrides
-
-
-def _flat(document: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
-    for key, value in document.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{above}{key}.")
-        else:
-            yield f"{above}{key}", value
 
 
 def _absolute(value: str) -> str:

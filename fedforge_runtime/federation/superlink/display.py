@@ -68,7 +68,6 @@ def known_sites(infos: Sequence[Any], visitors: Mapping[str, Visitor]) -> list[d
     rows = []
     for key in [*known, *strangers]:
         visitor, info = visitors.get(key), known.get(key)
-        refused = visitor is not None and visitor.refused_at is not None
         rows.append(
             {
                 "name": (info.name or f"node {info.node_id}") if info else f"unknown key {key[:12]}…",
@@ -76,7 +75,7 @@ def known_sites(infos: Sequence[Any], visitors: Mapping[str, Visitor]) -> list[d
                 "last_seen": visitor.last_seen.isoformat() if visitor else None,
                 "address": visitor.address if visitor else None,
                 "refused_at": visitor.refused_at.isoformat() if visitor and visitor.refused_at else None,
-                "refusal": visitor.refusal if visitor and refused else None,
+                "refusal": (visitor.refusal or None) if visitor else None,
             }
         )
     return rows

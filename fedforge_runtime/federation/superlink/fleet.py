@@ -88,7 +88,7 @@ class FleetConnection:
 
         Raises:
             LinkAwayError: it cannot be reached, or does not believe the node's clock.
-            NodeRefusedError: wrong certificates, or a key that nobody registered.
+            NodeRefusedError: a key that nobody registered.
         """
         if not self._is_known():
             self._introduce()
@@ -123,7 +123,7 @@ class FleetConnection:
             return False
         try:
             self._call(self._client.DeactivateNode, flower.DeactivateNodeRequest(node_id=former))
-        except (LinkAwayError, LinkForgotError, NodeRefusedError, RunOverError, httpx.HTTPStatusError):
+        except (LinkAwayError, LinkForgotError, RunOverError, httpx.HTTPStatusError):
             return False
         return True
 

@@ -267,12 +267,12 @@ class Node:
         if self._work or not self._waiting:
             return
         message = self._waiting[0]  # it stays there until the run's settings have come
-        try:
+        context = None
+        with suppress(RunOverError):
             context = self._context(message.metadata.run_id)
-        except RunOverError:
-            self._waiting.popleft()
-            return
         self._waiting.popleft()
+        if context is None:
+            return
         outcome = self._pool.submit(answer, self._spec.client_app, message, context)
         self._work = _Work(message, outcome, monotonic() + _RUN_CHECK_SECONDS)
 

@@ -7,7 +7,7 @@ the same caller confirms that all of the message came, and is given to it again 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,12 +15,11 @@ from fedforge_runtime.clock import monotonic
 from fedforge_runtime.federation.superlink import flower
 from fedforge_runtime.federation.superlink.asgi import AsgiApp, Receive, Scope, Send, header_of
 
-_FLEET = "/v1/fleet/"
-_RUNTIME = "/v1/runtime/"
-_PULL, _PUSH, _CONFIRM = "pull-messages", "push-messages", "confirm-message-received"
-_NEW_PROCESS = ("activate-node", "deactivate-node")
 _KEPT_SECONDS = 3600.0
 """Of what nobody confirms, as when the run has ended meanwhile."""
+
+_Act = Callable[[bytes, bytes, bytes], bytes]
+"""The answer that is given instead; of the caller, its request and Flower's answer."""
 
 
 @dataclass(frozen=True)
@@ -42,9 +41,18 @@ class Redelivery:
         self._app = app
         self._kept: dict[bytes, dict[str, _Announcement]] = {}
         """By caller, and by the message's id, in the order in which they were handed out."""
+        self._acts: Mapping[str, _Act] = {
+            "/v1/fleet/pull-messages": self._node_pulls,
+            "/v1/fleet/push-messages": self._answered,
+            "/v1/fleet/confirm-message-received": self._confirmed,
+            "/v1/fleet/activate-node": self._begun_anew,
+            "/v1/fleet/deactivate-node": self._begun_anew,
+            "/v1/runtime/pull-messages": self._run_pulls,
+            "/v1/runtime/confirm-message-received": self._confirmed,
+        }
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        act = self._act(scope) if scope["type"] == "http" else None
+        act = self._acts.get(scope["path"]) if scope["type"] == "http" else None
         if act is None:
             await self._app(scope, receive, send)
             return
@@ -53,18 +61,6 @@ class Redelivery:
             caller = header_of(scope, flower.NODE_KEY_HEADER) or header_of(scope, flower.TASK_TOKEN_HEADER)
             exchange.answer = act(caller, exchange.request, exchange.answer)
         await exchange.give(send)
-
-    def _act(self, scope: Scope) -> Any:
-        path = scope["path"]
-        if path == _FLEET + _PULL:
-            return self._node_pulls
-        if path == _RUNTIME + _PULL:
-            return self._run_pulls
-        if path in (_FLEET + _CONFIRM, _RUNTIME + _CONFIRM):
-            return self._confirmed
-        if path == _FLEET + _PUSH:
-            return self._answered
-        return self._begun_anew if path in [_FLEET + name for name in _NEW_PROCESS] else None
 
     def _node_pulls(self, caller: bytes, request: bytes, answer: bytes) -> bytes:
         response = flower.PullMessagesResponse.FromString(answer)
