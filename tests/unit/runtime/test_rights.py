@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,12 +14,10 @@ from safetensors.numpy import save_file
 
 from fedforge_runtime.artifacts import ArtifactStore, children, publish_folder
 from fedforge_runtime.commands.output import command
-from fedforge_runtime.data.backbone import _tensor_names
 from fedforge_runtime.errors import OutputError
 from fedforge_runtime.federation.runs import list_runs
 from fedforge_runtime.home import Home
-from fedforge_runtime.learning.predictions import read_predictions
-from fedforge_runtime.system_errors import explained
+from tests.patience import PATIENCE_SECONDS
 
 _NOBODY = 65534
 
@@ -58,38 +57,52 @@ def test_what_is_private_stays_so(tmp_path: Path) -> None:
     assert rights(tmp_path / "final" / "model.safetensors") == "0o600"
 
 
-def as_nobody(action: Callable[[], object]) -> str:
-    """What is said of the error that `action` raises where the user has no rights."""
-    read_end, write_end = os.pipe()
-    child = os.fork()
-    if not child:
-        try:
-            if os.geteuid() == 0:
-                os.setuid(_NOBODY)
-            action()
-            said = "no error"
-        except BaseException as error:
-            said = str(explained(error) or error)
-        os.write(write_end, said.encode())
-        os._exit(0)
-    os.close(write_end)
-    os.waitpid(child, 0)
-    with os.fdopen(read_end) as said_there:
-        return said_there.read()
+_PROGRAM = """
+import os, sys
+from pathlib import Path
+import numpy, safetensors.numpy
+from fedforge_runtime.data.backbone import _tensor_names
+from fedforge_runtime.federation.runs import list_runs
+from fedforge_runtime.home import Home
+from fedforge_runtime.learning.predictions import read_predictions
+from fedforge_runtime.system_errors import explained
+
+READERS = {
+    "backbone": lambda path: _tensor_names(path, "?"),
+    "predictions": read_predictions,
+    "runs": lambda path: list_runs(Home(path)),
+}
+if os.geteuid() == 0:
+    os.setuid(int(sys.argv[3]))
+try:
+    READERS[sys.argv[1]](Path(sys.argv[2]))
+except Exception as error:
+    print(explained(error) or error)
+else:
+    print("no error")
+"""
 
 
-READERS = [lambda path: _tensor_names(path, "?"), read_predictions]
+def said_of(reader: str, path: Path) -> str:
+    """What is said of the error that reading raises where the user has no rights."""
+    done = subprocess.run(
+        [sys.executable, "-c", _PROGRAM, reader, str(path), str(_NOBODY)],
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])},
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_SECONDS,
+        check=True,
+    )
+    return done.stdout
 
 
-@pytest.mark.parametrize("read", READERS)
-def test_weights_that_may_not_be_read_are_not_said_to_be_missing(
-    read: Callable[[Path], object], tmp_path: Path
-) -> None:
+@pytest.mark.parametrize("reader", ["backbone", "predictions"])
+def test_weights_that_may_not_be_read_are_not_said_to_be_missing(reader: str, tmp_path: Path) -> None:
     write_weights(tmp_path)
     file = tmp_path / "model.safetensors"
     file.chmod(0)
 
-    said = as_nobody(lambda: read(file))
+    said = said_of(reader, file)
 
     assert f"may not open {file}: Permission denied. Give this user the right to it" in said
     assert said.startswith("the user ")
@@ -100,7 +113,7 @@ def test_runs_that_may_not_be_listed_are_not_said_to_be_none(tmp_path: Path) -> 
     home.runs.mkdir()
     home.runs.chmod(0)
 
-    assert f"may not open {home.runs}: Permission denied" in as_nobody(lambda: list_runs(home))
+    assert f"may not open {home.runs}: Permission denied" in said_of("runs", tmp_path)
     home.runs.chmod(0o755)
     assert list_runs(home) == children(tmp_path / "absent") == []
 
