@@ -210,9 +210,9 @@ def test_a_worker_that_dies_over_features_ends_the_run_with_a_reason(fresh: list
 def test_a_client_that_is_killed_is_told_by_its_signal_on_the_event_on_the_page_and_in_the_error(
     undisturbed: dict[str, Any], small: list[str], home: Path
 ) -> None:
-    log = home / "runs" / "too-few" / "events.jsonl"
+    log = home / "runs" / "killed-client" / "events.jsonl"
     with forked_running(
-        "run", "blood", *small, "--set", "federation.minimum_clients=3", "--run-id", "too-few"
+        "run", "blood", *small, "--set", "federation.minimum_clients=3", "--run-id", "killed-client"
     ) as command:
         worker, client = hold_training(log, 2)
         worker.kill()
@@ -226,7 +226,7 @@ def test_a_client_that_is_killed_is_told_by_its_signal_on_the_event_on_the_page_
     assert (failed.type, failed.round) == ("run_failed", 2)
     (told,) = (event for event in read_events(log) if event.type == "node_error")
     assert (told.node_id, told.round, told.reason.startswith(death)) == (f"client-{client}", 2, True)
-    page = Path(forked("report", "too-few", "--home", home, "--json").json["report"])
+    page = Path(forked("report", "killed-client", "--home", home, "--json").json["report"])
     assert "killed by SIGKILL" in page.read_text()
 
 
