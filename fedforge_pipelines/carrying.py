@@ -15,7 +15,7 @@ from fedforge_pipelines.phases import Phase
 from fedforge_pipelines.settings import PhaseSettings
 from fedforge_runtime.config import read_run_config
 from fedforge_runtime.environment import ATTEMPT
-from fedforge_runtime.errors import FedForgeError
+from fedforge_runtime.errors import FedForgeError, sentences
 from fedforge_runtime.telemetry.monitor_client import MonitorAddress, MonitorAwayError
 
 RUN_ID_TAG = "fedforge/run_id"
@@ -142,7 +142,7 @@ def _claimed(
     except MonitorAwayError as error:
         if request is None:
             raise dg.Failure(str(error)) from error
-        context.log.warning(f"{error} The run is carried out without it; its events wait in its log.")
+        context.log.warning(sentences(str(error), "The run is carried out without it; its events wait in its log."))
         yield {}
         return
     held.handed_on = True

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -77,24 +77,8 @@ class Fedforge(dg.ConfigurableResource):
         context.log.info(f"fedforge {' '.join(arguments)}")
         read_end, write_end = os.pipe()  # once it is closed, which the kernel does for a process that dies, all ends
         try:
-            process = subprocess.Popen(
-                [
-                    sys.executable,
-                    "-m",
-                    "fedforge_runtime.lifeline",
-                    str(read_end),
-                    "fedforge",
-                    *arguments,
-                    *home,
-                    "--json",
-                ],
-                env={**os.environ, "COLUMNS": "200", **(environment or {})},
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                pass_fds=(read_end,),
-                text=True,
-                start_new_session=True,  # Dagster's interrupt is for the step, which then ends this in order
+            process = self._start(
+                [*arguments, *home, "--json"], {**os.environ, "COLUMNS": "200", **(environment or {})}, read_end
             )
         finally:
             os.close(read_end)
@@ -112,6 +96,20 @@ class Fedforge(dg.ConfigurableResource):
             raise _failure(arguments[0], process.returncode, words.last_error)
         answer: dict[str, Any] = json.loads(output)
         return answer
+
+    def _start(
+        self, arguments: Sequence[str], environment: Mapping[str, str], lifeline: int
+    ) -> "subprocess.Popen[str]":
+        return subprocess.Popen(
+            [sys.executable, "-m", "fedforge_runtime.lifeline", str(lifeline), "fedforge", *arguments],
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            pass_fds=(lifeline,),
+            text=True,
+            start_new_session=True,  # Dagster's interrupt is for the step, which then ends this in order
+        )
 
 
 class _Command:

@@ -264,7 +264,8 @@ def _taken(port: int, option: str) -> int:
             attempt.bind((_HOST, port))
         except OSError as error:
             raise UpError(
-                f"cannot listen on port {port}: {error.strerror}.",
+                f"cannot listen on port {port}",
+                cause=error,
                 remedy=f"Choose another with {option}; 0 takes a free one.",
             ) from error
     return port

@@ -7,14 +7,18 @@ together, or that equal runs in processes that share nothing are equal, `tests.e
 from __future__ import annotations
 
 import atexit
+import multiprocessing
 import os
 import signal
+import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from multiprocessing import forkserver
+from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from types import ModuleType
@@ -90,12 +94,47 @@ def forked_together(*commands: Sequence[object]) -> list[Outcome]:
         return list(threads.map(lambda arguments: forked(*arguments), commands))
 
 
+class ForkedProcess:
+    """A `fedforge` that runs, as `subprocess.Popen` shows one that was started with text pipes."""
+
+    def __init__(self, arguments: Sequence[str], environment: Mapping[str, str]) -> None:
+        _ensure_template()
+        self._lock = threading.Lock()
+        pipes = [multiprocessing.Pipe(duplex=False) for _ in ("output", "errors")]
+        ends = [write for _, write in pipes]
+        self._process = start_process(_run, list(arguments), dict(environment), *ends, name="fedforge")
+        for end in ends:
+            end.close()
+        self.stdout, self.stderr = (os.fdopen(os.dup(read.fileno())) for read, _ in pipes)
+
+    @property
+    def returncode(self) -> int | None:
+        return self.poll()
+
+    def poll(self) -> int | None:
+        with self._lock:
+            return self._process.exitcode
+
+    def wait(self, timeout: float | None = None) -> int:
+        wait([self._process.sentinel], timeout)
+        code = self.poll()
+        if code is None:
+            raise subprocess.TimeoutExpired("fedforge", timeout or 0.0)
+        return code
+
+    def send_signal(self, number: int) -> None:
+        assert self._process.pid is not None
+        with suppress(ProcessLookupError):
+            os.kill(self._process.pid, number)
+
+    def kill(self) -> None:
+        self.send_signal(signal.SIGKILL)
+
+
 @contextmanager
 def forked_running(*arguments: object) -> Iterator[ForkedCommand]:
     """A `fedforge` that runs while the block does; when the block ends early, whatever is left of it is killed."""
-    configure_third_parties()
-    forkserver.set_forkserver_preload(PRELOADED)
-    forkserver.ensure_running()  # unless this process has had workers, and so a template, already
+    _ensure_template()
     with tempfile.TemporaryDirectory() as folder:
         output, errors = Path(folder, "output"), Path(folder, "errors")
         environment = {**os.environ, "COLUMNS": "200"}
@@ -109,11 +148,19 @@ def forked_running(*arguments: object) -> Iterator[ForkedCommand]:
                 command.kill_all()
 
 
+def _ensure_template() -> None:
+    configure_third_parties()
+    forkserver.set_forkserver_preload(PRELOADED)
+    forkserver.ensure_running()  # unless this process has had workers, and so a template, already
+
+
 def _children_of_the_template() -> list[psutil.Process]:
     return psutil.Process(forkserver._forkserver._forkserver_pid).children()
 
 
-def _run(arguments: Sequence[str], environment: Mapping[str, str], output: Path, errors: Path) -> None:
+def _run(
+    arguments: Sequence[str], environment: Mapping[str, str], output: Path | Connection, errors: Path | Connection
+) -> None:
     from fedforge_runtime import cli
 
     os.setsid()
@@ -124,9 +171,11 @@ def _run(arguments: Sequence[str], environment: Mapping[str, str], output: Path,
     os.environ.clear()
     os.environ.update(environment)
     tempfile.tempdir = None
-    for path, stream in ((output, sys.stdout), (errors, sys.stderr)):
-        with path.open("wb") as file:
-            os.dup2(file.fileno(), stream.fileno())
+    for target, number in ((output, 1), (errors, 2)):
+        with target.open("wb") if isinstance(target, Path) else target as opened:
+            os.dup2(opened.fileno(), number)
+    # The former ones remember what kind of file theirs was.
+    sys.stdout, sys.stderr = (os.fdopen(number, "w", buffering=1, closefd=False) for number in (1, 2))
     sys.modules["__main__"] = ModuleType("__main__")  # so that its workers load nothing of pytest
     sys.argv = ["fedforge", *arguments]
     try:

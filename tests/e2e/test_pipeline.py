@@ -12,13 +12,22 @@ import numpy as np
 import pytest
 
 from fedforge_pipelines.definitions import defs
+from fedforge_pipelines.fedforge import Fedforge
 from fedforge_runtime.artifacts import read_json, write_json
 from tests.e2e.conftest import ROWS
-from tests.e2e.forked import forked
+from tests.e2e.forked import ForkedProcess, forked
 
 ASSETS = (
     "raw_dataset", "audit_report", "client_partitions", "preprocessing", "features", "federated_run", "global_model",
 )  # fmt: skip
+
+
+@pytest.fixture(scope="module", autouse=True)
+def forked_commands() -> Iterator[None]:
+    """The steps' commands have loaded everything when they start; `test_up` has them as an operator does."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Fedforge, "_start", lambda _, arguments, environment, __: ForkedProcess(arguments, environment))
+        yield
 
 
 @pytest.fixture(scope="module")

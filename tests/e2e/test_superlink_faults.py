@@ -34,7 +34,7 @@ def ground(small: list[str], home: Path, undisturbed: dict[str, Any], temporary_
     ("name", "place", "seed"),
     [
         ("SuperNode killed", "standing", 1),
-        ("SuperLink killed", "own", 1),
+        pytest.param("SuperLink killed", "own", 1, marks=pytest.mark.thorough),
         pytest.param("client process hangs", "standing", 1, marks=pytest.mark.thorough),
     ],
 )

@@ -205,6 +205,7 @@ def test_terminating_in_dagster_ends_every_process_and_is_a_stop_in_the_monitor(
     wait_until(lambda: up.ask(RUN, run=run)["status"] == "CANCELED", "the end of the Dagster run")
 
 
+@pytest.mark.thorough  # the next test has a new code server too
 def test_a_code_server_that_is_killed_costs_nothing_but_time(
     up: Up, undisturbed: dict[str, Any], overrides: dict[str, Any]
 ) -> None:

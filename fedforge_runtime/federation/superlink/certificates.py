@@ -26,7 +26,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from fedforge_runtime.artifacts import publish_folder, require_unused_folder
 from fedforge_runtime.clock import utc_now
-from fedforge_runtime.errors import ConfigError, StorageError
+from fedforge_runtime.errors import ConfigError, StorageError, cause_in_words
 from fedforge_runtime.federation.superlink.sites_file import (
     SITES_FILE,
     SiteKey,
@@ -180,7 +180,9 @@ def open_certificates(folder: Path) -> CertificateFolder:
     try:
         key = serialization.load_pem_private_key(_read(certificates.server_key), password=None)
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:
-        raise ConfigError(f"{certificates.server_key} holds no usable private key: {error}.", remedy=_MAKE) from error
+        raise ConfigError(
+            f"{certificates.server_key} holds no usable private key", cause=error, remedy=_MAKE
+        ) from error
     if key.public_key() != server.public_key():
         raise ConfigError(
             f"{certificates.server_key} is not the key of {certificates.server_certificate}.", remedy=_MAKE
@@ -206,7 +208,7 @@ def load_node_key(file: Path) -> tuple[ec.EllipticCurvePrivateKey, ec.EllipticCu
     try:
         key = serialization.load_ssh_private_key(content, password=None)
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:
-        raise _wrong_key(file, f"{error}".rstrip(".")) from error
+        raise _wrong_key(file, cause_in_words(error)) from error
     if not isinstance(key, ec.EllipticCurvePrivateKey):
         raise _wrong_key(file, "it is a key of another kind")
     return key, key.public_key()

@@ -358,7 +358,8 @@ def _translated(address: LinkAddress, link: LinkProcess | None) -> Iterator[None
         if link:
             link.raise_if_ended()
         raise RunFailedError(
-            f"the SuperLink at {address} cannot be reached: {error}.",
+            f"the SuperLink at {address} cannot be reached",
+            cause=error,
             remedy="See whether it runs, and whether address and certificates are right.",
         ) from error
 

@@ -8,6 +8,7 @@ from contextlib import ExitStack
 
 import httpx
 
+from fedforge_runtime.errors import cause_in_words
 from fedforge_runtime.federation.superlink import flower
 from fedforge_runtime.federation.superlink.address import LinkAddress
 from fedforge_runtime.federation.superlink.driver import (
@@ -64,9 +65,9 @@ class ServerAppExecutor:
                 except httpx.TransportError:
                     pass  # the SuperLink is being started again
                 except Exception as error:  # whatever it is, the next run of `flwr run` must not wait for ever
-                    if str(error) != said:
-                        said = str(error)
-                        say(f"looking for the ServerApps of `flwr run` failed and is tried again: {error}")
+                    if (reason := cause_in_words(error)) != said:
+                        said = reason
+                        say(f"looking for the ServerApps of `flwr run` failed and is tried again: {reason}")
 
     def _forget_ended(self) -> None:
         for process in [each for each in self._processes if each.poll() is not None]:
@@ -91,7 +92,7 @@ class ServerAppExecutor:
         try:
             self._processes.append(self._start(offered.task.run_id, offered.token))
         except OSError as error:
-            reason = f"the ServerApp cannot be started: {error}"
+            reason = f"the ServerApp cannot be started: {cause_in_words(error)}"
             say(f"run {offered.task.run_id}: {reason}")
             give_back(self._address, offered.token, reason)
 

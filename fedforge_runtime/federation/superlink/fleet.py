@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 from flwr.app import Message
 
 from fedforge_runtime.clock import monotonic
-from fedforge_runtime.errors import FedForgeError
+from fedforge_runtime.errors import FedForgeError, cause_in_words
 from fedforge_runtime.federation.arrivals import Arrival
 from fedforge_runtime.federation.superlink import flower
 from fedforge_runtime.federation.superlink.address import LinkAddress
@@ -22,6 +22,7 @@ from fedforge_runtime.federation.superlink.link_answers import (
     LinkForgotError,
     RunOverError,
     flower_code,
+    refusal_in_words,
     understood,
 )
 from fedforge_runtime.federation.superlink.log import say
@@ -97,7 +98,7 @@ class FleetConnection:
             try:
                 self._noted.write_text(str(self.node_id))
             except OSError as error:
-                say(f"a later process cannot take this node's place: {error}")
+                say(f"a later process cannot take this node's place: {cause_in_words(error)}")
         if self._beating is None:
             self._beating = threading.Thread(target=self._beat, name="fleet-heartbeat", daemon=True)
             self._beating.start()
@@ -273,9 +274,7 @@ class FleetConnection:
 
 def _refusal(address: LinkAddress, error: httpx.HTTPStatusError) -> NodeRefusedError:
     described = flower.FlowerError.from_json(error.response.text)
-    reason = described.message if described else f"HTTP {error.response.status_code}"
-    if described and described.code == flower.ApiErrorCode.FLEET_NODE_ACTIVATION_FAILED:
-        reason = "nobody has registered its key there, or another process is connected with it, or was a moment ago"
+    reason = refusal_in_words(described) if described else f"HTTP {error.response.status_code}"
     return NodeRefusedError(
         f"the SuperLink at {address} refused this node: {reason}.",
         remedy="Have its operator register this node's public key, and start the node with the private one by --key, "

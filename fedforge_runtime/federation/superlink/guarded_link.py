@@ -43,7 +43,7 @@ def parse_networks(texts: Sequence[str]) -> list[Network]:
             networks.append(ipaddress.ip_network(text.strip()))
         except ValueError as error:
             raise ConfigError(
-                f"{text!r} is not a network: {error}.", remedy="Write 10.1.0.0/16 or 10.1.2.3."
+                f"{text!r} is not a network", cause=error, remedy="Write 10.1.0.0/16 or 10.1.2.3."
             ) from error
     return networks
 

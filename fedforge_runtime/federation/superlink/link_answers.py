@@ -16,6 +16,7 @@ import httpx
 from cryptography import x509
 
 from fedforge_runtime.clock import utc_now
+from fedforge_runtime.errors import cause_in_words
 from fedforge_runtime.federation.superlink import flower
 from fedforge_runtime.federation.superlink.address import LinkAddress
 
@@ -55,7 +56,7 @@ def understood(request: Callable[[], T], address: LinkAddress, *, active: bool) 
     except (httpx.RemoteProtocolError, httpx.ReadError) as error:
         raise LinkAwayError(_broken_off(error, address, active)) from error
     except httpx.RequestError as error:
-        raise LinkAwayError(f"{type(error).__name__}: {error}") from error
+        raise LinkAwayError(f"{type(error).__name__}: {cause_in_words(error)}") from error
     except ValueError as error:
         raise LinkAwayError("what answers there is no SuperLink: it sends something else than messages") from error
     except httpx.HTTPStatusError as error:
@@ -69,6 +70,13 @@ def understood(request: Callable[[], T], address: LinkAddress, *, active: bool) 
         if status in _AWAY or code is None:
             raise LinkAwayError(f"what answers there is no SuperLink: HTTP {status}") from error
         raise
+
+
+def refusal_in_words(described: flower.FlowerError) -> str:
+    """Why a SuperLink does not take a node, for its operator: Flower has one word for three reasons."""
+    if described.code == flower.ApiErrorCode.FLEET_NODE_ACTIVATION_FAILED:
+        return "nobody has registered its key there, or another process is connected with it, or was a moment ago"
+    return cause_in_words(described)
 
 
 def flower_code(error: httpx.HTTPStatusError) -> int | None:

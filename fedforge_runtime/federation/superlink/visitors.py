@@ -20,6 +20,7 @@ from fedforge_runtime.artifacts import write_atomically
 from fedforge_runtime.clock import monotonic, utc_now
 from fedforge_runtime.federation.superlink import flower
 from fedforge_runtime.federation.superlink.asgi import AsgiApp, Receive, Scope, Send, header_of
+from fedforge_runtime.federation.superlink.link_answers import refusal_in_words
 
 VISITORS_FILE = "visitors.json"
 _FLEET = "/v1/fleet/"
@@ -145,13 +146,11 @@ def _refusal(scope: Scope, status: int, body: bytes) -> str:
     described = flower.FlowerError.from_json(text)
     if described is None:
         return f"HTTP {status}"
-    if described.code == flower.ApiErrorCode.FLEET_NODE_ACTIVATION_FAILED:
-        return "nobody has registered its key, or another process is connected with it, or was a moment ago"
     if described.code == flower.ApiErrorCode.FLEET_SUPERNODE_REGISTRATION_DISABLED:
         return "it has no registered key, and would register itself"
     if described.code == flower.ApiErrorCode.PUBLIC_KEY_ALREADY_IN_USE:
         return ""  # a node that was here before says its key again
-    return str(described.message)
+    return refusal_in_words(described)
 
 
 def _signature_refusal(scope: Scope) -> str:

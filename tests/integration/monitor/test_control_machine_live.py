@@ -373,7 +373,7 @@ def test_whatever_is_done_to_a_run_it_is_as_the_documentation_says(tmp_path: Pat
         run_state_machine_as_test(
             Here,
             settings=settings(
-                max_examples=20,
+                max_examples=12,
                 stateful_step_count=30,
                 derandomize=True,
                 database=None,

@@ -67,7 +67,7 @@ def test_a_worker_that_stays_keeps_neither_files_nor_rows_of_past_runs(settings:
     from fedforge_runtime.federation.site import Site
 
     open_files = []
-    for number in range(8):
+    for number in range(5):
         folder = RunFolder(tmp_path / f"run-{number}")
         of_run = replace(settings, folder=folder, inputs=inputs_of_a_run(settings, tmp_path / f"assets-{number}"))
         node_config = {"partition-id": 0, INPUTS: of_run.inputs.model_dump_json(), EVENTS: str(folder.events)}
