@@ -131,13 +131,13 @@ def kill_tree(pid: int) -> None:
 
 
 def wait_until(condition: Callable[[], Any], what: str, seconds: float = PATIENCE_SECONDS) -> Any:
-    """The first true value of `condition`, asked again and again for a fifth of the time; fails after `seconds`."""
+    """The first true value of `condition`, asked again and again for a tenth of the time; fails after `seconds`."""
     deadline = time.monotonic() + seconds
     while (asked_at := time.monotonic()) < deadline:
         value = condition()
         if value:
             return value
-        time.sleep(max(0.005, 4 * (time.monotonic() - asked_at)))
+        time.sleep(max(0.005, 9 * (time.monotonic() - asked_at)))
     raise AssertionError(f"{what} did not happen within {seconds:g} s")
 
 

@@ -85,6 +85,7 @@ def test_both_are_the_same_to_the_bit_in_one_worker_and_in_ray(
         assert outcome.json["metrics"] == expected["metrics"]
 
 
+@pytest.mark.thorough
 def test_kill_9_then_resume_of_a_warm_started_run_gives_the_same_model(
     small: list[str], runs: dict[str, dict[str, Any]], home: Path
 ) -> None:
@@ -97,6 +98,7 @@ def test_kill_9_then_resume_of_a_warm_started_run_gives_the_same_model(
     assert resumed["metrics"] == runs["warm"]["metrics"]
 
 
+@pytest.mark.thorough
 def test_the_cached_and_the_uncached_path_give_the_same_start(small: list[str], home: Path) -> None:
     options = [*WARM, "--rounds", "1", "--set", "learning.epochs=1", "--set", "learning.cache_features=false"]
     result(forked("run", "blood", *small, *options, "--run-id", "warm-uncached", "--json"))
@@ -187,6 +189,7 @@ def test_bounds_that_are_interrupted_go_on_with_the_models_that_are_missing(
     assert read_bounds(found)["artifact"] == made.key
 
 
+@pytest.mark.thorough
 def test_bounds_of_a_staged_run_train_what_its_stages_train(
     small: list[str], undisturbed: dict[str, Any], home: Path
 ) -> None:

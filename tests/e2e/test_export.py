@@ -58,6 +58,7 @@ def test_the_model_card_names_phantom_data_and_the_hash(exported: Path, undistur
     assert "Untrained backbone" not in card
 
 
+@pytest.mark.thorough
 def test_an_untrained_backbone_is_named_wherever_its_numbers_are(tmp_path: Path) -> None:
     options = ["--data", "phantom", "--set", "dataset.limit=72", "--set", "partition.minimum_rows=5", "--clients", "2"]
     done = forked(

@@ -69,6 +69,7 @@ def test_json_estimates_every_phase_for_the_official_images(report: dict[str, An
         assert each["token_bytes"] == each["images"] * 5 * 32 * 4  # four patches and the class token
 
 
+@pytest.mark.thorough
 def test_people_see_the_same_with_how_it_was_measured(unused_home: Path, tiny_backbone: Path) -> None:
     shown = forked("hardware-check", "--home", unused_home, "--backbone", tiny_backbone)
 

@@ -50,6 +50,7 @@ def test_kill_9_of_all_processes_in_mid_round_then_resume_gives_the_same_model(
     _assert_same(forked("resume", "killed-all", "--home", home, *BARE, "--json"), undisturbed)
 
 
+@pytest.mark.thorough
 def test_kill_9_of_the_parent_ends_its_workers_and_an_adaptive_server_resumes_to_the_same_model(
     undisturbed: dict[str, Any], small: list[str], home: Path
 ) -> None:

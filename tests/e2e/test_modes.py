@@ -56,7 +56,7 @@ def test_a_staged_run_gives_the_same_model_in_one_worker_and_in_ray(
     assert outcome.json["metrics"] == staged["metrics"]
 
 
-@pytest.mark.parametrize("killed_in", [pytest.param(1, marks=pytest.mark.thorough), 2, 3])
+@pytest.mark.parametrize("killed_in", [*(pytest.param(early, marks=pytest.mark.thorough) for early in (1, 2)), 3])
 def test_a_staged_run_that_is_killed_resumes_to_the_same_model(
     small: list[str], staged: dict[str, Any], home: Path, killed_in: int
 ) -> None:
@@ -70,6 +70,7 @@ def test_a_staged_run_that_is_killed_resumes_to_the_same_model(
     assert resumed["metrics"] == staged["metrics"]
 
 
+@pytest.mark.thorough
 def test_each_stage_has_a_server_optimiser_of_its_own_also_after_kill_9(small: list[str], home: Path) -> None:
     command = ["run", "blood", *small, *STAGED, "--strategy", "fedadam", "--rounds", "4"]
     with forked_running(*command, "--run-id", "staged-adam") as process:

@@ -57,7 +57,7 @@ def assert_whole(client: httpx.Client, run_id: str, log: Path) -> None:
     assert client.get(f"/api/runs/{run_id}/snapshot").json()["missing"] == []
 
 
-@pytest.mark.parametrize("engine", ["inprocess", "superlink", RAY_TOO])
+@pytest.mark.parametrize("engine", ["inprocess", pytest.param("superlink", marks=pytest.mark.thorough), RAY_TOO])
 def test_a_run_is_paused_resumed_stopped_in_mid_training_and_resumed_to_the_same_model(
     engine: str,
     undisturbed: dict[str, Any],

@@ -30,12 +30,13 @@ def ground(small: list[str], home: Path, undisturbed: dict[str, Any], temporary_
     ground.end()
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("name", "place", "seed"),
     [
         ("SuperNode killed", "standing", 1),
-        pytest.param("SuperLink killed", "own", 1, marks=pytest.mark.thorough),
-        pytest.param("client process hangs", "standing", 1, marks=pytest.mark.thorough),
+        ("SuperLink killed", "own", 1),
+        ("client process hangs", "standing", 1),
     ],
 )
 def test_a_fault_is_noticed_and_costs_nothing_but_the_work_in_flight(

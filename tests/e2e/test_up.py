@@ -16,7 +16,7 @@ import pytest
 
 from monitor.schema import ClientTrainStarted
 from tests.e2e.command import fedforge, hold_training, processes_of, refusal, wait_for_event, wait_until
-from tests.engines import RAY_TOO
+from tests.engines import needs_ray
 from tests.monitor_process import MonitorProcess
 from tests.patience import PATIENCE_SECONDS
 
@@ -179,7 +179,8 @@ def test_a_second_up_of_the_same_home_is_refused(up: Up) -> None:
     assert "is up already" in refusal(fedforge("up", "--detach", "--home", up.home))
 
 
-@pytest.mark.parametrize("engine", ["superlink", pytest.param("inprocess", marks=pytest.mark.thorough), RAY_TOO])
+@pytest.mark.thorough
+@pytest.mark.parametrize("engine", ["superlink", "inprocess", pytest.param("ray", marks=needs_ray)])
 def test_terminating_in_dagster_ends_every_process_and_is_a_stop_in_the_monitor(
     up: Up, overrides: dict[str, Any], engine: str
 ) -> None:
@@ -205,7 +206,7 @@ def test_terminating_in_dagster_ends_every_process_and_is_a_stop_in_the_monitor(
     wait_until(lambda: up.ask(RUN, run=run)["status"] == "CANCELED", "the end of the Dagster run")
 
 
-@pytest.mark.thorough  # the next test has a new code server too
+@pytest.mark.thorough
 def test_a_code_server_that_is_killed_costs_nothing_but_time(
     up: Up, undisturbed: dict[str, Any], overrides: dict[str, Any]
 ) -> None:
@@ -282,6 +283,7 @@ def test_a_request_that_cannot_begin_fails_at_the_monitor_with_the_cause_and_is_
     assert not [each for each in events if each["__typename"] == "ExecutionStepUpForRetryEvent"]
 
 
+@pytest.mark.thorough
 def test_a_stop_at_the_monitor_ends_the_dagster_run(up: Up, overrides: dict[str, Any]) -> None:
     request(up.monitor, "stopped", overrides)
     wait_until(lambda: up.log("stopped").exists(), "its log")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import re
 from collections.abc import Iterator
 from itertools import count
@@ -15,10 +14,9 @@ from running_engine import SETTING, SITES, Ending, RunningEngine, is_alive
 from fedforge_runtime.errors import ConfigError, RunStoppedError
 from fedforge_runtime.federation.engines import ENGINES, open_engine
 from fedforge_runtime.federation.grid import Answer
+from tests.engines import RAY_TOO, needs_ray
 from tests.hurried_clock import NO_ANSWER
 from tests.patience import PATIENCE_SECONDS
-
-NEEDED_MODULE = {"ray": "ray"}
 
 
 class Engines:
@@ -40,12 +38,9 @@ class Engines:
             assert self._engine.end().error is None
 
 
-@pytest.fixture(scope="module", params=list(ENGINES))
+@pytest.fixture(scope="module", params=[RAY_TOO if name == "ray" else name for name in ENGINES])
 def engines(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engines]:
-    name: str = request.param
-    if name in NEEDED_MODULE and importlib.util.find_spec(NEEDED_MODULE[name]) is None:
-        pytest.skip(f"the engine {name!r} needs the package {NEEDED_MODULE[name]!r}, which is not installed")
-    engines = Engines(name, tmp_path_factory.mktemp(name))
+    engines = Engines(request.param, tmp_path_factory.mktemp(request.param))
     yield engines
     engines.close()
 
@@ -197,10 +192,9 @@ def test_a_stop_in_the_middle_of_work_that_never_ends_is_raised_and_leaves_no_pr
     assert not any(psutil.pid_exists(worker) and is_alive(psutil.Process(worker)) for worker in workers)
 
 
-def test_a_process_that_dies_costs_none_of_the_sites_that_wait_for_it(tmp_path: Path, engines: Engines) -> None:
-    if engines.name == "superlink":
-        pytest.skip("each of its sites has a process of its own")
-    engine = RunningEngine(engines.name, tmp_path / "engine", workers=1)
+@pytest.mark.parametrize("name", ["inprocess", pytest.param("ray", marks=needs_ray)])  # elsewhere each site has its own
+def test_a_process_that_dies_costs_none_of_the_sites_that_wait_for_it(tmp_path: Path, name: str) -> None:
+    engine = RunningEngine(name, tmp_path / "engine", workers=1)
     try:
         engine.exchange([{}] * SITES)
 

@@ -18,7 +18,7 @@ from tests.monitor_process import MonitorProcess, event_of
 from tests.patience import PATIENCE_SECONDS
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.thorough) for seed in (1, 2))])
 def test_kill_9_loses_nothing_that_was_acknowledged_and_nothing_of_a_run(tmp_path: Path, seed: int) -> None:
     trial = run_trial(seed, tmp_path)
 
