@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 import time
 import uuid
 from datetime import UTC, datetime
@@ -16,7 +14,20 @@ from typing import Any, Self
 import httpx
 import psutil
 
+from tests.forked_process import ForkedProcess, Output, Template, become
 from tests.patience import PATIENCE_SECONDS
+
+_TEMPLATE = Template("monitor.__main__")
+"""Has loaded what a monitor loads, and nothing else: a start costs a tenth."""
+
+
+def _run(words: list[str], environment: dict[str, str], output: Output, errors: Output) -> None:
+    from fedforge_runtime.processes import die_with_owner
+    from monitor.__main__ import main
+
+    die_with_owner()
+    with become(words, environment, output, errors):
+        main()
 
 
 class MonitorProcess:
@@ -28,7 +39,7 @@ class MonitorProcess:
         self._options = options
         self._token = token
         self._port = 0
-        self._process: subprocess.Popen[str] | None = None
+        self._process: ForkedProcess | None = None
 
     @property
     def database(self) -> Path:
@@ -48,7 +59,6 @@ class MonitorProcess:
         """Return once it answers."""
         self.launch()
         assert self._process is not None
-        assert self._process.stdout is not None
         line = self._process.stdout.readline()
         assert line.startswith("monitor at http://"), line
         self.url = line.split()[2].rstrip(",")
@@ -69,25 +79,23 @@ class MonitorProcess:
         environment = {**os.environ, "FEDFORGE_HOME": str(self.home)}
         if self._token is not None:
             environment["FEDFORGE_MONITOR_TOKEN"] = self._token
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "monitor", "--port", str(self._port), *self._options],
-            env=environment,
-            stdout=subprocess.PIPE,
-            text=True,
+        words = ["monitor", "--port", str(self._port), *self._options]
+        self._process = ForkedProcess(
+            lambda output, errors: _TEMPLATE.start(_run, words, environment, output, errors, name="monitor"),
+            own_errors=False,
         )
 
     def kill(self) -> None:
         """As power loss would end it."""
         assert self._process is not None
         self._process.kill()
-        self._process.communicate()
+        self._process.wait()
 
     def end(self) -> int:
         """As an operator would end it; its exit code."""
         assert self._process is not None
         self._process.send_signal(signal.SIGTERM)
-        self._process.communicate(timeout=PATIENCE_SECONDS)
-        return self._process.returncode
+        return self._process.wait(PATIENCE_SECONDS)
 
     def client(self) -> httpx.Client:
         headers = {"Authorization": f"Bearer {self._token}"} if self._token else {}

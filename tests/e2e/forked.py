@@ -6,22 +6,14 @@ together, or that equal runs in processes that share nothing are equal, `tests.e
 
 from __future__ import annotations
 
-import atexit
-import multiprocessing
 import os
-import signal
-import subprocess
-import sys
 import tempfile
-import threading
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from multiprocessing import forkserver
-from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
-from types import ModuleType
 
 import psutil
 
@@ -29,6 +21,7 @@ from fedforge_runtime.environment import configure_third_parties
 from fedforge_runtime.federation.engines import TEMPLATE_MODULES
 from fedforge_runtime.processes import die_with_owner, share_template, start_process
 from tests.e2e.command import Outcome
+from tests.forked_process import ForkedProcess, Output, become
 from tests.patience import PATIENCE_SECONDS
 
 # What workers have loaded, and what a command's own process and every process of pytest's load besides.
@@ -94,41 +87,13 @@ def forked_together(*commands: Sequence[object]) -> list[Outcome]:
         return list(threads.map(lambda arguments: forked(*arguments), commands))
 
 
-class ForkedProcess:
-    """A `fedforge` that runs, as `subprocess.Popen` shows one that was started with text pipes."""
-
-    def __init__(self, arguments: Sequence[str], environment: Mapping[str, str]) -> None:
-        _ensure_template()
-        self._lock = threading.Lock()
-        pipes = [multiprocessing.Pipe(duplex=False) for _ in ("output", "errors")]
-        ends = [write for _, write in pipes]
-        self._process = start_process(_run, list(arguments), dict(environment), *ends, name="fedforge")
-        for end in ends:
-            end.close()
-        self.stdout, self.stderr = (os.fdopen(os.dup(read.fileno())) for read, _ in pipes)
-
-    @property
-    def returncode(self) -> int | None:
-        return self.poll()
-
-    def poll(self) -> int | None:
-        with self._lock:
-            return self._process.exitcode
-
-    def wait(self, timeout: float | None = None) -> int:
-        wait([self._process.sentinel], timeout)
-        code = self.poll()
-        if code is None:
-            raise subprocess.TimeoutExpired("fedforge", timeout or 0.0)
-        return code
-
-    def send_signal(self, number: int) -> None:
-        assert self._process.pid is not None
-        with suppress(ProcessLookupError):
-            os.kill(self._process.pid, number)
-
-    def kill(self) -> None:
-        self.send_signal(signal.SIGKILL)
+def forked_process(arguments: Sequence[str], environment: Mapping[str, str]) -> ForkedProcess:
+    """A `fedforge` that runs; what it says is read from its pipes."""
+    _ensure_template()
+    return ForkedProcess(
+        lambda output, errors: start_process(_run, list(arguments), dict(environment), output, errors, name="fedforge"),
+        own_errors=True,
+    )
 
 
 @contextmanager
@@ -158,28 +123,12 @@ def _children_of_the_template() -> list[psutil.Process]:
     return psutil.Process(forkserver._forkserver._forkserver_pid).children()
 
 
-def _run(
-    arguments: Sequence[str], environment: Mapping[str, str], output: Path | Connection, errors: Path | Connection
-) -> None:
+def _run(arguments: Sequence[str], environment: Mapping[str, str], output: Output, errors: Output) -> None:
     from fedforge_runtime import cli
 
     os.setsid()
     die_with_owner()
     share_template()
     forkserver.ensure_running = forkserver._forkserver.ensure_running  # it starts no template of its own
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    os.environ.clear()
-    os.environ.update(environment)
-    tempfile.tempdir = None
-    for target, number in ((output, 1), (errors, 2)):
-        with target.open("wb") if isinstance(target, Path) else target as opened:
-            os.dup2(opened.fileno(), number)
-    # The former ones remember what kind of file theirs was.
-    sys.stdout, sys.stderr = (os.fdopen(number, "w", buffering=1, closefd=False) for number in (1, 2))
-    sys.modules["__main__"] = ModuleType("__main__")  # so that its workers load nothing of pytest
-    sys.argv = ["fedforge", *arguments]
-    try:
+    with become(["fedforge", *arguments], environment, output, errors):
         cli.main()
-    finally:
-        sys.stdout.flush()
-        atexit._run_exitfuncs()

@@ -15,7 +15,7 @@ from fedforge_pipelines.definitions import defs
 from fedforge_pipelines.fedforge import Fedforge
 from fedforge_runtime.artifacts import read_json, write_json
 from tests.e2e.conftest import ROWS
-from tests.e2e.forked import ForkedProcess, forked
+from tests.e2e.forked import forked, forked_process
 
 ASSETS = (
     "raw_dataset", "audit_report", "client_partitions", "preprocessing", "features", "federated_run", "global_model",
@@ -26,7 +26,7 @@ ASSETS = (
 def forked_commands() -> Iterator[None]:
     """The steps' commands have loaded everything when they start; `test_up` has them as an operator does."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Fedforge, "_start", lambda _, arguments, environment, __: ForkedProcess(arguments, environment))
+        patch.setattr(Fedforge, "_start", lambda _, arguments, environment, __: forked_process(arguments, environment))
         yield
 
 

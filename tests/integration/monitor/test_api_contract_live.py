@@ -58,7 +58,7 @@ def taking(kind: str, path: str) -> Operation:
 
 WHOLE = opened(DESCRIPTION)
 bounded = settings(
-    max_examples=20, derandomize=True, database=None, deadline=None, suppress_health_check=list(HealthCheck)
+    max_examples=30, derandomize=True, database=None, deadline=None, suppress_health_check=list(HealthCheck)
 )
 
 
