@@ -11,7 +11,7 @@ _ray_too = (needs_ray, pytest.mark.thorough)
 RAY_TOO = pytest.param("ray", marks=_ray_too)
 """Where the suite shows the same in another engine."""
 IN_ONE_WORKER_AND_IN_RAY = [
-    pytest.param(["--set", "runtime.workers=1"], id="one worker"),
+    pytest.param(["--set", "runtime.workers=1"], id="one worker", marks=pytest.mark.thorough),
     pytest.param(["--engine", "ray"], id="ray", marks=_ray_too),
 ]
 """Options of `fedforge run`."""

@@ -20,7 +20,6 @@ from tests.e2e.command import (
     BARE,
     Outcome,
     hold_training,
-    kill_tree,
     processes_of,
     refusal,
     running,
@@ -41,10 +40,9 @@ def fresh(small: list[str], home: Path, tmp_path: Path) -> list[str]:
 def test_kill_9_of_all_processes_in_mid_round_then_resume_gives_the_same_model(
     undisturbed: dict[str, Any], small: list[str], home: Path
 ) -> None:
-    with running("run", "blood", *small, "--run-id", "killed-all") as process:
+    with forked_running("run", "blood", *small, "--run-id", "killed-all") as command:
         hold_training(home / "runs" / "killed-all" / "events.jsonl", 2)
-        kill_tree(process.pid)
-        process.wait()
+        command.kill_all()
     shown = forked("show", "killed-all", "--home", home, "--json").json
     assert (shown["state"], shown["rounds_completed"], shown["metrics"]) == ("interrupted", 1, {})
     _assert_same(forked("resume", "killed-all", "--home", home, *BARE, "--json"), undisturbed)
@@ -161,19 +159,6 @@ def test_a_site_that_dies_is_left_out_and_its_round_can_be_replayed(
     assert replayed.json["model_sha256"] == result["model_sha256"]
 
 
-def test_too_few_sites_end_the_run_with_a_reason(small: list[str], home: Path) -> None:
-    options = ["--set", "federation.minimum_clients=3", "--run-id", "too-few"]
-    with forked_running("run", "blood", *small, *options) as command:
-        worker, lost = hold_training(home / "runs" / "too-few" / "events.jsonl", 1)
-        worker.kill()
-        outcome = command.wait()
-    reason = f"round 1: only 2 of the 3 clients needed gave a usable answer (client {lost}: train: the client's process"
-    assert reason in refusal(outcome)
-    shown = forked("show", "too-few", "--home", home, "--json").json
-    assert shown["state"] == "failed"
-    assert reason in shown["reason"]
-
-
 def test_chunks_of_features_that_are_done_are_not_done_again_after_kill_9(
     undisturbed: dict[str, Any], fresh: list[str], tmp_path: Path
 ) -> None:
@@ -227,6 +212,9 @@ def test_a_client_that_is_killed_is_told_by_its_signal_on_the_event_on_the_page_
     assert (failed.type, failed.round) == ("run_failed", 2)
     (told,) = (event for event in read_events(log) if event.type == "node_error")
     assert (told.node_id, told.round, told.reason.startswith(death)) == (f"client-{client}", 2, True)
+    shown = forked("show", "killed-client", "--home", home, "--json").json
+    assert shown["state"] == "failed"
+    assert death in shown["reason"]
     page = Path(forked("report", "killed-client", "--home", home, "--json").json["report"])
     assert "killed by SIGKILL" in page.read_text()
 
@@ -267,15 +255,14 @@ def test_a_run_that_died_between_its_last_checkpoint_and_its_records_can_be_repl
 ) -> None:
     folder = home / "runs" / "died-late"
     participants = folder / "participants.json"
-    with running("run", "blood", *small, "--run-id", "died-late") as process:
+    with forked_running("run", "blood", *small, "--run-id", "died-late") as command:
         worker, _ = hold_training(folder / "events.jsonl", 3)
         before = participants.read_bytes()
         # From here on the record cannot be written: the run ends with its last checkpoint, and without that.
         participants.unlink()
         (participants / "in the way").mkdir(parents=True)
         worker.resume()
-        process.communicate()
-        assert process.returncode != 0
+        assert command.wait().code != 0
     assert (folder / "checkpoints" / "round-00003" / "manifest.json").exists()
     (participants / "in the way").rmdir()
     participants.rmdir()
@@ -301,12 +288,11 @@ def test_a_resume_whose_run_is_completed_before_its_turn_does_not_repeat_it(smal
     said = "being executed"
     while "being executed" in said:  # on a busy machine it may have given up before its turn came
         log.write_bytes(whole.replace(end, b""))
-        with running("resume", "completed-meanwhile", "--home", home, *BARE) as process:
+        with forked_running("resume", "completed-meanwhile", "--home", home, *BARE) as command:
             with owning(lock):
-                wait_until(lambda pid=process.pid: has_open(pid, lock), "the resume at the lock")
+                wait_until(lambda pid=command.pid: has_open(pid, lock), "the resume at the lock")
                 log.write_bytes(whole)
-            output, errors = process.communicate(timeout=PATIENCE_SECONDS)
-        said = refusal(Outcome(process.returncode, output, errors))
+            said = refusal(command.wait())
 
     assert "is finished" in said
     assert read_events(log)[-1].attempt == 1
