@@ -70,6 +70,8 @@ FIGURES: Mapping[str, Figure] = {
     "idle_node_memory_mb": Figure("MB"),
     "startup_seconds": Figure("s", floor=10, aim=5, elsewhere="Flower 1.41 simulation 23 to 31"),
     "ray_startup_seconds": Figure("s"),
+    "startup_compiling_seconds": Figure("s"),
+    "startup_compiled_by_it_seconds": Figure("s", floor=10, aim=5),
     "line_head_only_megabytes_a_round": Figure("MB"),
     "line_head_only_20_round_seconds": Figure("s"),
     "line_head_only_100_round_seconds": Figure("s"),
