@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from statistics import median
+from unittest.mock import patch
 
 from benchmarks.durations import startup_seconds
 from benchmarks.figures import Results
@@ -20,7 +19,8 @@ def measure(subject: Subject) -> Results:
     with subject.home_with_features() as home:
         own = [startup_seconds(run_federation(*options, home=home)) for _ in range(subject.effort.startups)]
         ray = startup_seconds(run_federation(*options, "--engine", "ray", home=home))
-        with _compiled_files_of_its_own():
+        # Nothing compiled is found there, and what is compiled is kept: as where nothing is written beside sources.
+        with tempfile.TemporaryDirectory() as folder, patch.dict(os.environ, PYTHONPYCACHEPREFIX=folder):
             compiling = startup_seconds(run_federation(*options, home=home))
             kept = startup_seconds(run_federation(*options, home=home))
     return {
@@ -31,18 +31,3 @@ def measure(subject: Subject) -> Results:
         "startup_compiling_seconds": compiling,
         "startup_compiled_by_it_seconds": kept,
     }
-
-
-@contextmanager
-def _compiled_files_of_its_own() -> Iterator[None]:
-    """Where commands find nothing compiled, and keep what they compile: as where nothing is written beside sources."""
-    name = "PYTHONPYCACHEPREFIX"
-    before = os.environ.get(name)
-    with tempfile.TemporaryDirectory() as folder:
-        os.environ[name] = folder
-        try:
-            yield
-        finally:
-            os.environ.pop(name)
-            if before is not None:
-                os.environ[name] = before

@@ -13,7 +13,7 @@ import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from multiprocessing import forkserver, popen_forkserver, reduction, spawn
+from multiprocessing import forkserver, popen_forkserver, reduction, spawn, util
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import set_spawning_popen
 from multiprocessing.process import BaseProcess
@@ -116,7 +116,8 @@ class Template:
                 finally:
                     set_spawning_popen(None)
                 self.sentinel, end = server.connect_to_new_process(self._fds)
-                self._owner_end = os.dup(end)  # what the other notices the end of this process by
+                owner_end = os.dup(end)  # what the other notices the end of this process by
+                self.finalizer = util.Finalize(self, util.close_fds, (owner_end, self.sentinel))
                 with open(end, "wb") as stream:
                     stream.write(told.getbuffer())
                 self.pid = forkserver.read_signed(self.sentinel)

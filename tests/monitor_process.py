@@ -18,7 +18,7 @@ from tests.forked_process import ForkedProcess, Output, Template, become
 from tests.patience import PATIENCE_SECONDS
 
 _TEMPLATE = Template("monitor.__main__")
-"""Has loaded what a monitor loads, and nothing else: a start costs a tenth."""
+"""Has loaded what a monitor loads, and nothing else: a start costs a fifth."""
 
 
 def _run(words: list[str], environment: dict[str, str], output: Output, errors: Output) -> None:

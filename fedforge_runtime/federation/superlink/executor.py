@@ -8,7 +8,6 @@ from contextlib import ExitStack
 
 import httpx
 
-from fedforge_runtime.errors import cause_in_words
 from fedforge_runtime.federation.superlink import flower
 from fedforge_runtime.federation.superlink.address import LinkAddress
 from fedforge_runtime.federation.superlink.driver import (
@@ -65,9 +64,9 @@ class ServerAppExecutor:
                 except httpx.TransportError:
                     pass  # the SuperLink is being started again
                 except Exception as error:  # whatever it is, the next run of `flwr run` must not wait for ever
-                    if (reason := cause_in_words(error)) != said:
-                        said = reason
-                        say(f"looking for the ServerApps of `flwr run` failed and is tried again: {reason}")
+                    if str(error) != said:
+                        said = str(error)
+                        say(f"looking for the ServerApps of `flwr run` failed and is tried again: {error}")
 
     def _forget_ended(self) -> None:
         for process in [each for each in self._processes if each.poll() is not None]:
@@ -92,7 +91,7 @@ class ServerAppExecutor:
         try:
             self._processes.append(self._start(offered.task.run_id, offered.token))
         except OSError as error:
-            reason = f"the ServerApp cannot be started: {cause_in_words(error)}"
+            reason = f"the ServerApp cannot be started: {error}"
             say(f"run {offered.task.run_id}: {reason}")
             give_back(self._address, offered.token, reason)
 

@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 from flwr.app import Message
 
 from fedforge_runtime.clock import monotonic
-from fedforge_runtime.errors import FedForgeError, cause_in_words
+from fedforge_runtime.errors import FedForgeError
 from fedforge_runtime.federation.arrivals import Arrival
 from fedforge_runtime.federation.superlink import flower
 from fedforge_runtime.federation.superlink.address import LinkAddress
@@ -98,7 +98,7 @@ class FleetConnection:
             try:
                 self._noted.write_text(str(self.node_id))
             except OSError as error:
-                say(f"a later process cannot take this node's place: {cause_in_words(error)}")
+                say(f"a later process cannot take this node's place: {error}")
         if self._beating is None:
             self._beating = threading.Thread(target=self._beat, name="fleet-heartbeat", daemon=True)
             self._beating.start()

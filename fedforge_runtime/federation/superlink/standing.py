@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from fedforge_runtime.artifacts import read_json, write_atomically, write_json
 from fedforge_runtime.clock import monotonic, utc_now
-from fedforge_runtime.errors import RunError, RunStoppedError, cause_in_words
+from fedforge_runtime.errors import RunError, RunStoppedError
 from fedforge_runtime.federation.engines import TEMPLATE_MODULES
 from fedforge_runtime.federation.engines.base import CLIENT_APP
 from fedforge_runtime.federation.holdings import HOME, SHARDS
@@ -231,7 +231,7 @@ class StandingFederation:
             try:
                 link.start()
             except OSError as error:
-                say(f"the SuperLink cannot be started: {cause_in_words(error)}")
+                say(f"the SuperLink cannot be started: {error}")
                 continue
             self._link = link
             self._write_state()
@@ -265,7 +265,7 @@ class StandingFederation:
                 self._unwritten = False
             except OSError as error:
                 if not self._unwritten:
-                    say(f"the federation's state cannot be written: {cause_in_words(error)}")
+                    say(f"the federation's state cannot be written: {error}")
                 self._unwritten = True
 
 
