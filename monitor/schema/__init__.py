@@ -1,0 +1,104 @@
+"""The events of a run and the request for one: pure pydantic, imported by every emitter and reader.
+
+An event is one fact about one run. `event_id` makes its delivery idempotent; `emitter_id` and `emitter_seq`
+make a loss visible (each emitting process counts 1, 2, 3 …); the monitor adds `seq` and `received_at`.
+With each acknowledgement it says what it holds, so that a sender notices when that is less than it was told before.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field, TypeAdapter
+
+from monitor.schema.base import LARGEST, LARGEST_EVENT_BYTES, EventBase, Identifier, Reason, Role, Sha256, Task
+from monitor.schema.delivery import Holding, Position
+from monitor.schema.lifecycle import (
+    RunCompleted,
+    RunFailed,
+    RunPaused,
+    RunRequested,
+    RunResumed,
+    RunStarted,
+    RunStopped,
+    SitesAwaited,
+)
+from monitor.schema.request import RunRequest
+from monitor.schema.rounds import (
+    AggregationCompleted,
+    AggregationStarted,
+    CheckpointSaved,
+    ClientEvaluated,
+    ClientTrainCompleted,
+    ClientTrainStarted,
+    ClientUpdateArriving,
+    ClientUpdateUploaded,
+    ModelDispatched,
+    NodeError,
+    NodeHeartbeat,
+    RoundCompleted,
+    RoundStarted,
+)
+
+Event = Annotated[
+    RunRequested
+    | RunStarted
+    | SitesAwaited
+    | RunPaused
+    | RunResumed
+    | RunStopped
+    | RunCompleted
+    | RunFailed
+    | NodeHeartbeat
+    | NodeError
+    | RoundStarted
+    | ModelDispatched
+    | ClientTrainStarted
+    | ClientTrainCompleted
+    | ClientUpdateArriving
+    | ClientUpdateUploaded
+    | ClientEvaluated
+    | AggregationStarted
+    | AggregationCompleted
+    | CheckpointSaved
+    | RoundCompleted,
+    Field(discriminator="type"),
+]
+event_adapter: TypeAdapter[Event] = TypeAdapter(Event)
+
+__all__ = [
+    "LARGEST",
+    "LARGEST_EVENT_BYTES",
+    "AggregationCompleted",
+    "AggregationStarted",
+    "CheckpointSaved",
+    "ClientEvaluated",
+    "ClientTrainCompleted",
+    "ClientTrainStarted",
+    "ClientUpdateArriving",
+    "ClientUpdateUploaded",
+    "Event",
+    "EventBase",
+    "Holding",
+    "Identifier",
+    "ModelDispatched",
+    "NodeError",
+    "NodeHeartbeat",
+    "Position",
+    "Reason",
+    "Role",
+    "RoundCompleted",
+    "RoundStarted",
+    "RunCompleted",
+    "RunFailed",
+    "RunPaused",
+    "RunRequest",
+    "RunRequested",
+    "RunResumed",
+    "RunStarted",
+    "RunStopped",
+    "Sha256",
+    "SitesAwaited",
+    "Task",
+    "event_adapter",
+]
