@@ -18,7 +18,7 @@ from benchmarks.monitor_load import run_program, wait_to_begin
 from benchmarks.subject import fresh_home
 from fedforge_runtime.clock import monotonic, utc_now
 from monitor.database import Database
-from monitor.recording import record_events
+from monitor.recording import Incoming, record_events
 from monitor.settings import Settings
 from monitor.writer import Writer
 
@@ -80,15 +80,17 @@ def send_evenly(*, url: str, run_id: str, events: int, batch: int, rate: float) 
 def write(*, events: int, batch: int) -> Results:
     """Have the monitor's writer alone record events, one transaction a batch, in a database of its own."""
     source = EventSource("written")
-    batches = [source.take(batch) for _ in range(events // batch)]
+    batches = [
+        [Incoming(event, event.model_dump_json()) for event in source.take(batch)] for _ in range(events // batch)
+    ]
     with fresh_home() as home:
         database = Database(Settings(home.root).database)
-        writer = Writer(database, lambda stored, changed: None)
+        writer = Writer(database, lambda stored: None)
         try:
             wait_to_begin()
             started = monotonic()
             for part in batches:
-                writer.submit(partial(record_events, events=part, now=utc_now())).result()
+                writer.submit(partial(record_events, incoming=part, now=utc_now())).result()
             seconds = monotonic() - started
         finally:
             writer.close()

@@ -195,6 +195,11 @@ def silenced(control: Control, *, leased: bool) -> Control:
     return Control(State.LOST, control.attempt, claimable=leased and goes_on, before_lost=control.state)
 
 
+def stalls(control: Control) -> bool:
+    """Whether progress is expected: somebody carries it out, and nobody has it pause."""
+    return control.state in HEARD and not control.claimable and DESIRED[control.state] != "pause"
+
+
 def refusal(control: Control, command: Command) -> str:
     """Why a command is not legal now, for a person."""
     legal = ", ".join(control.allowed)

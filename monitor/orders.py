@@ -1,4 +1,4 @@
-"""Commands and claims: what moves a run beside its own events, and the history of it."""
+"""Commands and claims: what moves a run beside its own events. Each is recorded as a deed, and that moves the run."""
 
 from __future__ import annotations
 
@@ -9,25 +9,13 @@ from datetime import datetime, timedelta
 
 from sqlmodel import Session, col, select
 
-from monitor.control import (
-    ACTIVE,
-    ENDED,
-    Command,
-    Control,
-    State,
-    claimed,
-    commanded,
-    refusal,
-)
+from monitor.control import ACTIVE, Command, State, claimed, commanded, refusal
 from monitor.errors import MonitorError
+from monitor.recording import recording
+from monitor.rows import control_of
+from monitor.schema import CommandAcknowledged, CommandGiven, RunBack, RunClaimed
 from monitor.tables import CommandRow, RunRow
 from monitor.writer import Transaction
-
-_EFFECT = {
-    Command.PAUSE: {State.PAUSED},
-    Command.RESUME: {State.RUNNING},
-    Command.STOP: {State.STOPPED},
-}
 
 
 class UnknownRunError(MonitorError):
@@ -62,18 +50,6 @@ class Order:
     given_by: str
 
 
-def control_of(run: RunRow) -> Control:
-    """Where a run is."""
-    before_lost = None if run.before_lost is None else State(run.before_lost)
-    return Control(State(run.state), run.attempt, run.claimable, before_lost)
-
-
-def set_control(run: RunRow, control: Control) -> None:
-    """Write down where a run is now."""
-    run.state, run.attempt, run.claimable = control.state.value, control.attempt, control.claimable
-    run.before_lost = None if control.before_lost is None else control.before_lost.value
-
-
 def require_run(session: Session, run_id: str) -> RunRow:
     """The run, or `UnknownRunError`."""
     run = session.get(RunRow, run_id)
@@ -105,52 +81,31 @@ def give(transaction: Transaction, order: Order, now: datetime) -> CommandRow:
     after = commanded(before, order.command)
     if after is None:
         raise ConflictError(refusal(before, order.command), state=before.state, allowed=before.allowed)
-    for earlier in _unsettled(session, run.run_id):
-        earlier.outcome = "superseded"
-    row = CommandRow(
-        command_id=order.command_id,
-        run_id=order.run_id,
-        command=order.command.value,
-        given_by=order.given_by,
-        attempt=after.attempt,
-        requested_at=now,
-    )
-    session.add(row)
-    session.flush()
-    set_control(run, after)
-    transaction.announce_change(run.run_id)
-    if after.claimable:
-        _release(run)
-    settle(session, run, after, run.round, now)
+    with recording(transaction, run.run_id, now) as record:
+        record.do(
+            CommandGiven,
+            attempt=after.attempt,
+            command_id=order.command_id,
+            command=order.command.value,
+            given_by=order.given_by,
+        )
+    row = session.get(CommandRow, order.command_id)
+    assert row is not None
     return row
-
-
-def settle(session: Session, run: RunRow, control: Control, round_number: int, now: datetime) -> None:
-    """Note in the history of commands what a new state means for those that are under way."""
-    for command in _unsettled(session, run.run_id):
-        if control.state in _EFFECT[Command(command.command)]:
-            command.outcome, command.effective_at, command.effective_round = "effective", now, round_number
-        elif control.state in ENDED:
-            command.outcome = control.state.value
-
-
-def _unsettled(session: Session, run_id: str) -> Sequence[CommandRow]:
-    query = select(CommandRow).where(CommandRow.run_id == run_id, col(CommandRow.outcome).is_(None))
-    return session.exec(query).all()
 
 
 def acknowledge(transaction: Transaction, run_id: str, attempt: int, now: datetime) -> None:
     """Note that the run has been told of every command that is under way; a process of another attempt is not it."""
-    if require_run(transaction.session, run_id).attempt == attempt:
-        for command in _unsettled(transaction.session, run_id):
-            command.acknowledged_at = command.acknowledged_at or now
-
-
-def overtake(session: Session, run: RunRow) -> None:
-    """A later attempt goes on with a run: who had the former has it no longer, and what it was told is void."""
-    _release(run)
-    for command in _unsettled(session, run.run_id):
-        command.outcome = "superseded"
+    if require_run(transaction.session, run_id).attempt != attempt:
+        return
+    untold = select(CommandRow).where(
+        CommandRow.run_id == run_id, col(CommandRow.outcome).is_(None), col(CommandRow.acknowledged_at).is_(None)
+    )
+    commands = transaction.session.exec(untold.order_by(col(CommandRow.requested_at))).all()
+    if commands:
+        with recording(transaction, run_id, now) as record:
+            for command in commands:
+                record.do(CommandAcknowledged, command_id=command.command_id, command=command.command)
 
 
 def claim(
@@ -175,10 +130,9 @@ def claim(
             state=before.state,
             allowed=before.allowed,
         )
-    set_control(run, after)
-    transaction.announce_change(run_id)  # an earlier attempt of it is to end
-    run.lease_id, run.leased_by, run.claimant_url = uuid.uuid4().hex, claimant, url
-    run.lease_expires_at = now + timedelta(seconds=seconds)
+    with recording(transaction, run_id, now) as record:
+        record.do(RunClaimed, attempt=after.attempt, claimed_by=claimant, url=url)
+    run.lease_id, run.lease_expires_at = uuid.uuid4().hex, now + timedelta(seconds=seconds)
     return run
 
 
@@ -198,11 +152,10 @@ def renew(transaction: Transaction, run_id: str, lease_id: str, seconds: float, 
             allowed=control.allowed,
             remedy="End the process that was started for it.",
         )
-    if control.state is State.LOST:
-        set_control(run, Control(control.before_lost or State.RUNNING, control.attempt))
+    with recording(transaction, run_id, now) as record:
+        if control.state is State.LOST:
+            record.do(RunBack)
+        if run.lease_over:
+            record.do(RunClaimed, claimed_by=run.leased_by, url=run.claimant_url)
     run.lease_expires_at = now + timedelta(seconds=seconds)
     return run
-
-
-def _release(run: RunRow) -> None:
-    run.lease_id, run.leased_by, run.lease_expires_at = None, None, None

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
+from monitor.activity import Condition
 from monitor.control import Command, Desired, State
-from monitor.schema import Event, Holding, Identifier, RunRequest
-
-Person = Annotated[str, Field(min_length=1, max_length=200)]
+from monitor.schema import Event, Holding, Identifier, Link, Person, RunRequest
 
 
 class Shape(BaseModel):
@@ -64,6 +63,8 @@ class RecordedEvent(Shape):
 
     seq: int
     received_at: AwareDatetime
+    deed: bool
+    """This monitor did it, and it moves the run; a deed without this was imported, and is history."""
     event: Event
 
 
@@ -73,7 +74,16 @@ class EventPage(Shape):
     """`after` of the next page; `null` where nothing more is there now."""
 
 
+class HistoryView(Shape):
+    """The course of the accuracy in few points: of round 1, 1 + `every`, 1 + 2 `every` …"""
+
+    every: int
+    values: list[float]
+
+
 class RunView(Shape):
+    """A run as its events have left it; `lease_expires_at`, `stalled` and `silent_seconds` move with the clock."""
+
     run_id: str
     phase: str | None
     request: RunRequest | None
@@ -84,6 +94,8 @@ class RunView(Shape):
     attempt: int
     claimable: bool
     claimed_by: str | None
+    lease_over: bool
+    """Whoever claimed it has not said for too long that he still has it."""
     claimant_url: str | None
     """Where whoever claimed it last shows what it does, for example a Dagster run; also after it has ended."""
     lease_expires_at: AwareDatetime | None
@@ -96,6 +108,17 @@ class RunView(Shape):
     round: int
     rounds_total: int | None
     model_sha256: str | None
+    metrics: dict[str, float]
+    """Of the latest round."""
+    history: HistoryView
+    activity: str | None
+    """What it is at: a stage of its preparation, a task of its sites, or its own work; `null` where it has ended."""
+    stalled: bool
+    """Nothing but heartbeats has come for longer than `patience_seconds`; never while it is paused."""
+    patience_seconds: float
+    """60, or three times the longest pause so far in what it is at."""
+    progress_at: AwareDatetime | None
+    """When the latest event came that is more than a heartbeat, on the monitor's clock."""
     last_seq: int
     last_event_at: AwareDatetime | None
     silent_seconds: float | None
@@ -111,6 +134,7 @@ class NodeView(Shape):
     node_id: str
     role: str
     status: str
+    condition: Condition
     latest_event: str
     round: int
     attempt: int
@@ -193,7 +217,7 @@ class StartRequest(Shape):
 
 class ClaimRequest(Shape):
     claimant: Person
-    url: Annotated[str, Field(max_length=2000, pattern=r"^https?://\S+$")] | None = None
+    url: Link | None = None
     """Where the claimant shows what it does, for people."""
 
 

@@ -7,7 +7,9 @@ from datetime import datetime, timedelta
 from sqlmodel import col, select
 
 from monitor.control import HEARD, silenced
-from monitor.orders import control_of, set_control, settle
+from monitor.recording import recording
+from monitor.rows import control_of
+from monitor.schema import LeaseEnded, RunLost
 from monitor.tables import RunRow
 from monitor.writer import Transaction
 
@@ -35,7 +37,9 @@ class Listening:
 def declare_lost(
     transaction: Transaction, silence: timedelta, lease: timedelta, since: datetime, now: datetime
 ) -> None:
-    """Declare lost what has been silent for too long: neither an event nor a claimant's heartbeat.
+    """Note leases that were not renewed, and declare lost what has been silent for too long.
+
+    Silent is a run of which neither an event nor a claimant's heartbeat has come.
 
     Moments in the future are those of a clock that was set back, and count for nothing.
 
@@ -49,10 +53,12 @@ def declare_lost(
         moments = [since, run.created_at, run.last_event_at]
         heard = max(moment for moment in moments if moment is not None and moment <= now)
         leased = run.lease_expires_at is not None and now <= run.lease_expires_at <= now + lease
-        if leased or now - heard <= silence:
-            continue
         before = control_of(run)
-        after = silenced(before, leased=run.lease_id is not None)
-        if after != before:
-            set_control(run, after)
-            settle(transaction.session, run, after, run.round, now)
+        lapsed = run.lease_id is not None and not leased and not run.lease_over and now - since > lease
+        after = before if leased or now - heard <= silence else silenced(before, leased=run.lease_id is not None)
+        if lapsed or after != before:
+            with recording(transaction, run.run_id, now) as record:
+                if lapsed:
+                    record.do(LeaseEnded, status="expired", claimed_by=run.leased_by)
+                if after != before:
+                    record.do(RunLost, claimable=after.claimable, silent_seconds=(now - heard).total_seconds())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict, deque
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from weakref import WeakValueDictionary
 
@@ -37,25 +37,19 @@ class Newest:
         for news in list(self._news.values()):
             news.set()
 
-    def announce(self, events: Sequence[StoredEvent], changed: Collection[str]) -> None:
-        """Take in what was written; may be called in any thread.
-
-        Args:
-            changed: runs of which something else than an event is new.
-        """
+    def announce(self, events: Sequence[StoredEvent]) -> None:
+        """Take in what was written; may be called in any thread."""
         with suppress(RuntimeError):  # the loop has ended: nobody reads any more
-            self._loop.call_soon_threadsafe(self._take, events, changed)
+            self._loop.call_soon_threadsafe(self._take, events)
 
-    def _take(self, events: Sequence[StoredEvent], changed: Collection[str]) -> None:
+    def _take(self, events: Sequence[StoredEvent]) -> None:
         for event in events:
             kept = self._events.setdefault(event.run_id, deque(maxlen=_KEPT_A_RUN))
             if kept and event.seq <= kept[-1].seq:  # the run was pruned, and is loaded again
                 kept.clear()
             kept.append(event)
-        fresh = {event.run_id for event in events}
-        for run_id in fresh:
+        for run_id in {event.run_id for event in events}:
             self._events.move_to_end(run_id)
-        for run_id in fresh.union(changed):
             if news := self._news.pop(run_id, None):
                 news.set()
         while len(self._events) > _KEPT_RUNS:
@@ -99,4 +93,4 @@ def events_after(session: Session, run_id: str, seq: int, limit: int) -> list[St
         .order_by(col(EventRow.seq))
         .limit(limit)
     )
-    return [StoredEvent(row.run_id, row.seq, row.received_at, row.body) for row in session.exec(query)]
+    return [StoredEvent(row.run_id, row.seq, row.received_at, row.deed, row.body) for row in session.exec(query)]

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Dialect, Index, String, UniqueConstraint
+from sqlalchemy import JSON, Dialect, Index, String, UniqueConstraint
 from sqlalchemy.types import TypeDecorator
 from sqlmodel import Column, Field, SQLModel
 
@@ -25,6 +26,10 @@ class UtcDateTime(TypeDecorator[datetime]):
 
 def _moment(*, nullable: bool = True) -> Any:
     return Field(sa_column=Column(UtcDateTime, nullable=nullable))
+
+
+def _json(empty: Callable[[], Any]) -> Any:
+    return Field(default_factory=empty, sa_column=Column(JSON, nullable=False, server_default="{}"))
 
 
 class RunRow(SQLModel, table=True):
@@ -54,11 +59,23 @@ class RunRow(SQLModel, table=True):
     last_seq: int = 0
     last_event_at: datetime | None = _moment()
     """When the latest event was received."""
+    activity: str | None = None
+    """What it is at, see `monitor.activity`."""
+    progress_at: datetime | None = _moment()
+    """When the latest event was received that is more than a heartbeat."""
+    longest_gaps: dict[str, float] = _json(dict)
+    """Seconds without progress, at the most, by activity."""
+    metrics: dict[str, float] = _json(dict)
+    """Of the latest round."""
+    history: dict[str, Any] = _json(dict)
+    """`monitor.reducer.History`."""
     lease_id: str | None = None
     leased_by: str | None = None
     claimant_url: str | None = None
     """Where whoever claimed it last shows what it does; also after the lease."""
     lease_expires_at: datetime | None = _moment()
+    lease_over: bool = Field(default=False, sa_column_kwargs={"server_default": "0"})
+    """It was not renewed in time; whoever has it still may."""
 
 
 class EventRow(SQLModel, table=True):
@@ -74,6 +91,8 @@ class EventRow(SQLModel, table=True):
     round: int
     node_id: str
     received_at: datetime = _moment(nullable=False)
+    deed: bool = Field(default=False, sa_column_kwargs={"server_default": "0"})
+    """Of this monitor, so that it moves the run; one that was imported is history."""
     body: str
     """The event as its emitter sent it, as JSON."""
 

@@ -5,19 +5,23 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import tuple_
 from sqlmodel import Session, col, select
 
-from monitor.control import Command, State, commanded, desired, refusal
+from monitor.activity import condition_of, patience_seconds
+from monitor.control import Command, State, commanded, desired, refusal, stalls
 from monitor.errors import MonitorError
-from monitor.orders import control_of
-from monitor.schema import RunRequest
+from monitor.reducer import OF_ROUNDS, CommandFacts, NodeFacts, RoundFacts, RunFacts, reduce_rounds
+from monitor.rows import command_facts, control_of, node_facts, run_facts
+from monitor.schema import RunRequest, event_adapter
 from monitor.shapes import (
     CommandPage,
     CommandView,
+    HistoryView,
     LeaseView,
     MissingEvents,
     NodePage,
@@ -30,7 +34,6 @@ from monitor.shapes import (
 )
 from monitor.tables import CommandRow, EmitterRow, EventRow, NodeRow, RunRow
 
-_OF_ROUNDS = ("round_started", "aggregation_completed", "checkpoint_saved", "round_completed")
 _ALL = 10_000
 """Nodes and rounds that a snapshot shows at the most."""
 _DIGITS = 9
@@ -40,9 +43,15 @@ class CursorError(MonitorError):
     """A cursor that this monitor has not given."""
 
 
-def run_view(run: RunRow, now: datetime) -> RunView:
+def run_view(row: RunRow, now: datetime) -> RunView:
     """A run, and what can be done with it now."""
-    control = control_of(run)
+    return view_of_run(run_facts(row), now, row.lease_expires_at)
+
+
+def view_of_run(run: RunFacts, now: datetime, lease_expires_at: datetime | None = None) -> RunView:
+    """What the events of a run say of it."""
+    control = run.control
+    patience = patience_seconds(run.activity, run.longest_gaps)
     return RunView(
         run_id=run.run_id,
         phase=run.phase,
@@ -53,9 +62,10 @@ def run_view(run: RunRow, now: datetime) -> RunView:
         desired=desired(control, control.attempt),
         attempt=control.attempt,
         claimable=control.claimable,
-        claimed_by=run.leased_by,
+        claimed_by=run.claimed_by,
+        lease_over=run.lease_over,
         claimant_url=run.claimant_url,
-        lease_expires_at=run.lease_expires_at,
+        lease_expires_at=lease_expires_at,
         allowed=control.allowed,
         refused={each: refusal(control, each) for each in Command if commanded(control, each) is None},
         reason=run.reason,
@@ -64,6 +74,12 @@ def run_view(run: RunRow, now: datetime) -> RunView:
         round=run.round,
         rounds_total=run.rounds_total,
         model_sha256=run.model_sha256,
+        metrics=run.metrics,
+        history=HistoryView(every=run.history.every, values=run.history.values),
+        activity=run.activity,
+        stalled=stalls(control) and (_age(run.progress_at, now) or 0.0) > patience,
+        patience_seconds=patience,
+        progress_at=run.progress_at,
         last_seq=run.last_seq,
         last_event_at=run.last_event_at,
         silent_seconds=_age(run.last_event_at, now),
@@ -85,18 +101,16 @@ def lease_view(run: RunRow) -> LeaseView:
 
 
 def command_view(row: CommandRow) -> CommandView:
+    """A command, and what became of it."""
+    return view_of_command(row.run_id, command_facts(row))
+
+
+def view_of_command(run_id: str, command: CommandFacts) -> CommandView:
+    """What the events of a run say of a command."""
     return CommandView(
-        command_id=row.command_id,
-        run_id=row.run_id,
-        command=Command(row.command),
-        given_by=row.given_by,
-        attempt=row.attempt,
-        requested_at=row.requested_at,
-        acknowledged_at=row.acknowledged_at,
-        effective_at=row.effective_at,
-        effective_round=row.effective_round,
-        outcome=row.outcome,
-        seconds_to_effect=_age(row.requested_at, row.effective_at) if row.effective_at else None,
+        run_id=run_id,
+        seconds_to_effect=_age(command.requested_at, command.effective_at) if command.effective_at else None,
+        **asdict(command),
     )
 
 
@@ -131,7 +145,7 @@ def node_page(session: Session, run: RunRow, now: datetime, *, cursor: str | Non
     if cursor is not None:
         query = query.where(col(NodeRow.node_id) > _position(cursor, 1)[0])
     rows, following = _page(session, query, limit, lambda row: [row.node_id])
-    return NodePage(nodes=[_node_view(row, now) for row in rows], next_cursor=following)
+    return NodePage(nodes=[view_of_node(node_facts(row), now) for row in rows], next_cursor=following)
 
 
 def command_page(session: Session, run: RunRow, *, cursor: str | None = None, limit: int) -> CommandPage:
@@ -157,29 +171,16 @@ def round_page(session: Session, run: RunRow, *, cursor: str | None = None, limi
         select(EventRow)
         .where(
             EventRow.run_id == run.run_id,
-            col(EventRow.type).in_(_OF_ROUNDS),
+            col(EventRow.type).in_(OF_ROUNDS),
             col(EventRow.round) >= first,
             col(EventRow.round) < first + limit,
         )
         .order_by(col(EventRow.seq))
     )
-    rounds: dict[int, RoundView] = {}
+    rounds: dict[int, RoundFacts] = {}
     for row in session.exec(query):
-        event = json.loads(row.body)
-        view = rounds.get(row.round)
-        if view is None or event["attempt"] > view.attempt:
-            view = RoundView(
-                round=row.round,
-                attempt=event["attempt"],
-                started_at=None,
-                completed_at=None,
-                participants=[],
-                metrics={},
-                model_sha256=None,
-            )
-            rounds[row.round] = view
-        _note_round(view, event)
-    found = [rounds[number] for number in sorted(rounds)]
+        reduce_rounds(rounds, event_adapter.validate_json(row.body))
+    found = [view_of_round(rounds[number]) for number in sorted(rounds)]
     more = run.round >= first + limit
     return RoundPage(rounds=found, next_cursor=_cursor([str(first + limit - 1)]) if more else None)
 
@@ -201,31 +202,25 @@ def snapshot(session: Session, run: RunRow, now: datetime) -> Snapshot:
     )
 
 
-def _note_round(view: RoundView, event: dict[str, Any]) -> None:
-    moment = datetime.fromisoformat(event["ts"])
-    match event["type"]:
-        case "round_started":
-            view.started_at, view.participants = moment, event["participants"]
-        case "round_completed":
-            view.completed_at = moment
-        case "checkpoint_saved":
-            view.model_sha256 = event["model_sha256"]
-        case _:
-            pass
-    view.metrics.update(event["metrics"])
+def view_of_round(found: RoundFacts) -> RoundView:
+    """What the events of a run say of a round."""
+    return RoundView(**asdict(found))
 
 
-def _node_view(row: NodeRow, now: datetime) -> NodeView:
+def view_of_node(node: NodeFacts, now: datetime) -> NodeView:
+    """What the events of a run say of a node."""
+    silent = _age(node.last_seen_at, now)
     return NodeView(
-        node_id=row.node_id,
-        role=row.role,
-        status=row.status,
-        latest_event=row.type,
-        round=row.round,
-        attempt=row.attempt,
-        last_seen_at=row.last_seen_at,
-        silent_seconds=_age(row.last_seen_at, now),
-        reason=row.reason,
+        node_id=node.node_id,
+        role=node.role,
+        status=node.status,
+        condition=condition_of(node.type, silent),
+        latest_event=node.type,
+        round=node.round,
+        attempt=node.attempt,
+        last_seen_at=node.last_seen_at,
+        silent_seconds=silent,
+        reason=node.reason,
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -27,20 +27,17 @@ class Transaction:
 
     Args:
         session: to read and write; it is flushed and committed by the writer.
+        database: the identity of what is written to.
     """
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Session, database: str) -> None:
         self.session = session
+        self.database = database
         self.announced: list[StoredEvent] = []
-        self.changed: set[str] = set()
 
     def announce(self, events: Sequence[StoredEvent]) -> None:
         """Have readers told of new events, once they are on disk."""
         self.announced.extend(events)
-
-    def announce_change(self, run_id: str) -> None:
-        """Have those told, once it is on disk, who wait for what a run is to do."""
-        self.changed.add(run_id)
 
 
 @dataclass
@@ -59,7 +56,7 @@ class Writer:
         announce: called in the writer's thread with the events of each transaction, after it is on disk.
     """
 
-    def __init__(self, database: Database, announce: Callable[[Sequence[StoredEvent], Collection[str]], None]) -> None:
+    def __init__(self, database: Database, announce: Callable[[Sequence[StoredEvent]], None]) -> None:
         self._database = database
         self._announce = announce
         self._jobs: queue.Queue[_Job | None] = queue.Queue(_LONGEST_QUEUE)
@@ -102,11 +99,12 @@ class Writer:
     def _write(self, jobs: Sequence[_Job]) -> None:
         results: list[tuple[Any, BaseException | None]] = []
         announced: list[StoredEvent] = []
-        changed: set[str] = set()
         try:
             with self._database.writing() as connection:
                 for job in jobs:
-                    transaction = Transaction(Session(connection, join_transaction_mode="create_savepoint"))
+                    transaction = Transaction(
+                        Session(connection, join_transaction_mode="create_savepoint"), self._database.identity
+                    )
                     with transaction.session as session:
                         try:
                             result = job.work(transaction)
@@ -119,11 +117,10 @@ class Writer:
                         else:
                             results.append((result, None))
                             announced.extend(transaction.announced)
-                            changed |= transaction.changed
         except Exception as error:
-            results, announced, changed = [(None, error)] * len(jobs), [], set()
-        if announced or changed:
-            self._announce(announced, changed)
+            results, announced = [(None, error)] * len(jobs), []
+        if announced:
+            self._announce(announced)
         for job, (result, failure) in zip(jobs, results, strict=True):
             if failure is not None:
                 job.outcome.set_exception(failure)

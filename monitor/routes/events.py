@@ -14,8 +14,8 @@ from sqlmodel import Session
 from monitor.errors import MonitorError, first_error
 from monitor.holding import held_of_emitters, held_of_runs
 from monitor.orders import require_run
-from monitor.recording import Recorded, record_events
-from monitor.schema import Event, Holding, Position, event_adapter
+from monitor.recording import Incoming, Recorded, record_events
+from monitor.schema import LARGEST_EVENT_BYTES, Holding, Position, event_adapter
 from monitor.service import Service, Serviced
 from monitor.shapes import BatchResult, EventBatch, EventPage, EventResult, Problem
 from monitor.stored import StoredEvent
@@ -106,7 +106,8 @@ async def read_after(service: Service, run_id: str, seq: int, limit: int) -> lis
 
 async def _take(service: Service, items: Sequence[Any], expected: Holding | None = None) -> BatchResult:
     checked = [_checked(item) for item in items]
-    events = [each for each in checked if not isinstance(each, EventResult)]
+    incoming = [each for each in checked if not isinstance(each, EventResult)]
+    events = [each.event for each in incoming]
     now, database = service.now(), service.database.identity
 
     def work(transaction: Transaction) -> tuple[list[Recorded] | None, Holding]:
@@ -116,7 +117,7 @@ async def _take(service: Service, items: Sequence[Any], expected: Holding | None
             if not held_of_emitters(session, database, before).includes(expected):
                 runs = {each.run_id for each in (*events, *expected.positions)}
                 return None, held_of_runs(session, database, runs)
-        recorded = record_events(transaction, events, now)
+        recorded = record_events(transaction, incoming, now)
         return recorded, held_of_emitters(session, database, [(each.run_id, each.emitter_id) for each in events])
 
     recorded, held = await service.write(work)
@@ -138,17 +139,24 @@ def _parsed(line: bytes) -> Any:
         return line.decode(errors="replace")
 
 
-def _checked(item: Any) -> Event | EventResult:
+def _checked(item: Any) -> Incoming | EventResult:
     try:
-        return event_adapter.validate_python(item)
+        event = event_adapter.validate_python(item)
     except ValidationError as error:
         found = error.errors(include_url=False, include_context=False)
         given = item.get("event_id") if isinstance(item, dict) else None
-        return EventResult(
-            outcome="refused",
-            event_id=_printable(given) if isinstance(given, str) else None,
-            error=_printable(first_error(found, "event")),
-        )
+        return _refused(given if isinstance(given, str) else None, first_error(found, "event"))
+    body = event.model_dump_json()
+    if len(body) > LARGEST_EVENT_BYTES or len(body.encode()) > LARGEST_EVENT_BYTES:
+        size = len(body.encode())
+        return _refused(str(event.event_id), f"event: it has {size:,} bytes, and may have {LARGEST_EVENT_BYTES:,}")
+    return Incoming(event, body)
+
+
+def _refused(event_id: str | None, error: str) -> EventResult:
+    return EventResult(
+        outcome="refused", event_id=None if event_id is None else _printable(event_id), error=_printable(error)
+    )
 
 
 def _printable(text: str) -> str:

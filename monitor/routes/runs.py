@@ -6,12 +6,12 @@ import asyncio
 import uuid
 from typing import Annotated
 
-import uuid_utils
 from fastapi import APIRouter, Header, Path, Query, status
 
 from monitor.control import Desired, State, desired
-from monitor.orders import ConflictError, Order, acknowledge, claim, control_of, give, renew, require_run
-from monitor.recording import record_events
+from monitor.orders import ConflictError, Order, acknowledge, claim, give, renew, require_run
+from monitor.recording import recording
+from monitor.rows import control_of
 from monitor.schema import Identifier, RunRequested
 from monitor.service import Service, Serviced
 from monitor.shapes import (
@@ -34,7 +34,6 @@ from monitor.writer import Transaction
 
 router = APIRouter(prefix="/api/runs", tags=["runs"])
 _LONGEST_WAIT_SECONDS = 25.0
-_EMITTER = f"monitor-{uuid.uuid4().hex[:12]}"
 
 Cursor = Annotated[str | None, Query(max_length=400, description="`next_cursor` of the page before")]
 Limit = Annotated[int, Query(ge=1, le=500)]
@@ -81,28 +80,11 @@ async def start_run(body: StartRequest, service: Serviced) -> RunView:
                 allowed=control.allowed,
                 remedy="Choose another run_id.",
             )
-        record_events(transaction, [_requested(body, service, transaction)], now)
-        run = require_run(transaction.session, body.run_id)
-        run.claimable = run.asked_here = True
-        return run_view(run, now)
+        with recording(transaction, body.run_id, now) as record:
+            record.do(RunRequested, request=body.request)
+        return run_view(require_run(transaction.session, body.run_id), now)
 
     return await service.write(work)
-
-
-def _requested(body: StartRequest, service: Service, transaction: Transaction) -> RunRequested:
-    return RunRequested.model_validate(
-        {
-            "event_id": str(uuid_utils.uuid7()),
-            "emitter_id": _EMITTER,
-            "emitter_seq": 1,  # this monitor says one thing about a run
-            "ts": service.now(),
-            "run_id": body.run_id,
-            "round": 0,
-            "node_id": "monitor",
-            "role": "server",
-            "request": body.request,
-        }
-    )
 
 
 @router.get("/{run_id}")

@@ -12,6 +12,19 @@ from typing import Annotated
 from pydantic import Field, TypeAdapter
 
 from monitor.schema.base import LARGEST, LARGEST_EVENT_BYTES, EventBase, Identifier, Reason, Role, Sha256, Task
+from monitor.schema.deeds import (
+    CommandAcknowledged,
+    CommandGiven,
+    CommandName,
+    CommandSettled,
+    Deed,
+    LeaseEnded,
+    Link,
+    Person,
+    RunBack,
+    RunClaimed,
+    RunLost,
+)
 from monitor.schema.delivery import Holding, Position
 from monitor.schema.lifecycle import (
     RunCompleted,
@@ -61,7 +74,14 @@ Event = Annotated[
     | AggregationStarted
     | AggregationCompleted
     | CheckpointSaved
-    | RoundCompleted,
+    | RoundCompleted
+    | CommandGiven
+    | CommandAcknowledged
+    | CommandSettled
+    | RunClaimed
+    | LeaseEnded
+    | RunLost
+    | RunBack,
     Field(discriminator="type"),
 ]
 event_adapter: TypeAdapter[Event] = TypeAdapter(Event)
@@ -77,20 +97,31 @@ __all__ = [
     "ClientTrainStarted",
     "ClientUpdateArriving",
     "ClientUpdateUploaded",
+    "CommandAcknowledged",
+    "CommandGiven",
+    "CommandName",
+    "CommandSettled",
+    "Deed",
     "Event",
     "EventBase",
     "Holding",
     "Identifier",
+    "LeaseEnded",
+    "Link",
     "ModelDispatched",
     "NodeError",
     "NodeHeartbeat",
+    "Person",
     "Position",
     "Reason",
     "Role",
     "RoundCompleted",
     "RoundStarted",
+    "RunBack",
+    "RunClaimed",
     "RunCompleted",
     "RunFailed",
+    "RunLost",
     "RunPaused",
     "RunRequest",
     "RunRequested",

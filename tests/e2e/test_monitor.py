@@ -10,7 +10,7 @@ import psutil
 import pytest
 
 from fedforge_runtime.telemetry.emitter import read_events
-from monitor.schema import event_adapter
+from monitor.schema import Deed, event_adapter
 from tests.e2e.command import BARE, hold_training, refusal, wait_until
 from tests.e2e.event_figures import (
     REQUIRED,
@@ -19,6 +19,7 @@ from tests.e2e.event_figures import (
 )
 from tests.e2e.forked import forked, forked_running
 from tests.engines import RAY_TOO
+from tests.folding import assert_snapshot_is_fold
 from tests.monitor_process import MonitorProcess
 from tests.patience import PATIENCE_SECONDS
 
@@ -47,7 +48,7 @@ def assert_whole(client: httpx.Client, run_id: str, log: Path) -> None:
     """The monitor has each event of the log, once, in the order of its emitter, and misses none."""
     ours = [event_adapter.validate_json(line) for line in log.read_text().splitlines()]
     exported = client.get(f"/api/runs/{run_id}/export").text.splitlines()
-    theirs = [event_adapter.validate_json(line) for line in exported]
+    theirs = [event for event in map(event_adapter.validate_json, exported) if not isinstance(event, Deed)]
 
     assert len(theirs) == len(ours)
     assert {event.event_id: event for event in theirs} == {event.event_id: event for event in ours}
@@ -55,6 +56,7 @@ def assert_whole(client: httpx.Client, run_id: str, log: Path) -> None:
         numbers = [event.emitter_seq for event in theirs if event.emitter_id == emitter]
         assert numbers == list(range(1, len(numbers) + 1))
     assert client.get(f"/api/runs/{run_id}/snapshot").json()["missing"] == []
+    assert_snapshot_is_fold(client, run_id)
 
 
 @pytest.mark.parametrize("engine", ["inprocess", pytest.param("superlink", marks=pytest.mark.thorough), RAY_TOO])

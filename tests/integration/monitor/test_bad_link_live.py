@@ -27,6 +27,7 @@ from fedforge_runtime.telemetry.reach import MonitorReach
 from monitor.schema import NodeHeartbeat, RunStarted
 from tests.bad_link import BadLink
 from tests.e2e.command import wait_until
+from tests.folding import own_event_ids
 from tests.monitor_process import MonitorProcess, of_server, started
 from tests.patience import PATIENCE_SECONDS
 
@@ -85,11 +86,6 @@ def ids_of(log: Path) -> list[str]:
     return [json.loads(line)["event_id"] for line in log.read_text().splitlines()]
 
 
-def kept(client: httpx.Client, run_id: str) -> list[str]:
-    answer = client.get(f"/api/runs/{run_id}/export")
-    return [json.loads(line)["event_id"] for line in answer.text.splitlines()] if answer.is_success else []
-
-
 def command(client: httpx.Client, run_id: str, name: str) -> None:
     body = {"command": name, "given_by": "a test"}
     client.post(f"/api/runs/{run_id}/commands", json=body).raise_for_status()
@@ -121,7 +117,7 @@ def test_a_run_hears_and_is_heard_after_whatever_a_network_answers(
         RemoteControl(reach, run_id="tossed", attempt=1) as control,
     ):
         emitter.emit(RunStarted, round_number=0, node_id="server", engine="inprocess", rounds_total=3, clients=2)
-        wait_until(lambda: len(kept(client, "tossed")) == 1, "the first event")
+        wait_until(lambda: len(own_event_ids(client, "tossed")) == 1, "the first event")
         for number, (name, strike) in enumerate(FAULTS.items(), start=1):
             before = len(said)
             strike(link)
@@ -132,10 +128,10 @@ def test_a_run_hears_and_is_heard_after_whatever_a_network_answers(
                 struck(link, 3)  # each thread has met it, and one a second time
             link.pass_on()
             wait_until(lambda: "reachable again" in said[-1], f"the end of {name}")
-            wait_until(lambda count=number + 1: len(kept(client, "tossed")) == count, "the event")  # type: ignore[misc]
+            wait_until(lambda count=number + 1: len(own_event_ids(client, "tossed")) == count, "the event")  # type: ignore[misc]
         command(client, "tossed", "pause")
         wait_until(lambda: control.desired() == "pause", "the pause")
-        wait_until(lambda: kept(client, "tossed") == ids_of(files.log), "all events")
+        wait_until(lambda: own_event_ids(client, "tossed") == ids_of(files.log), "all events")
 
     assert not files.refused.exists()
     assert not any("not all events" in text for text in said)
@@ -160,7 +156,7 @@ def test_a_token_that_is_not_taken_is_said_and_tried_until_it_is(
             other.end()
             changed = MonitorProcess(tmp_path / "home", "--port", other.url.rpartition(":")[2], token="first")
             with changed, changed.client() as client:
-                wait_until(lambda: len(kept(client, "token")) == 1, "the event")
+                wait_until(lambda: len(own_event_ids(client, "token")) == 1, "the event")
 
     assert "it does not take the token of this process, FEDFORGE_MONITOR_TOKEN (HTTP 401)" in said[0]
 
@@ -229,7 +225,7 @@ def test_a_line_that_alone_is_too_big_is_kept_aside_and_said_and_the_rest_arrive
             stream.write('{"type": "node_heartbeat", "run_id": "\\ud800", "event_id": "\\ud800"}\n')
         beat(emitter)
         with Outbox(files, reach, run_id="giant"):
-            wait_until(lambda: len(kept(client, "giant")) == 2, "the events around it")
+            wait_until(lambda: len(own_event_ids(client, "giant")) == 2, "the events around it")
 
     refused = [json.loads(line) for line in files.refused.read_text().splitlines()]
     assert len(refused) == 3

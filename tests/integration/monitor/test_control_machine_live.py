@@ -18,6 +18,16 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
+from monitor.schema import (
+    CommandAcknowledged,
+    CommandGiven,
+    CommandSettled,
+    LeaseEnded,
+    RunBack,
+    RunClaimed,
+    RunLost,
+)
+from tests.folding import all_events, assert_snapshot_is_fold
 from tests.monitor_process import MonitorProcess, of_server, started
 
 ALLOWED = {
@@ -66,7 +76,7 @@ class Run:
     profile: str | None = None
     """Of the request, where there was one."""
     events: list[str] = field(default_factory=list)
-    """Ids, in the order of `seq`."""
+    """Ids of what the run said, or was asked, in the order of `seq`."""
     history: list[Given] = field(default_factory=list)
     """Commands, the earliest first."""
     lease: tuple[str, int] | None = None
@@ -122,14 +132,11 @@ class Run:
         ended = self.state in ENDS.values()
         return self.lease == (lease_id, self.attempt) and not ended
 
-    def event(self, event: dict[str, Any]) -> int:
-        """Its `seq`."""
-        if event["event_id"] in self.events:
-            return self.events.index(event["event_id"]) + 1
+    def event(self, event: dict[str, Any]) -> None:
+        """One that is new."""
         self.events.append(event["event_id"])
         if event["attempt"] == self.attempt or (event["attempt"] > self.attempt and self.state != "completed"):
             self._move(event["type"], event["attempt"], event["round"])
-        return len(self.events)
 
     def _move(self, kind: str, attempt: int, round_number: int) -> None:
         if attempt > self.attempt:
@@ -156,6 +163,10 @@ class Run:
 
 
 NUMBERS = itertools.count(1)
+DEEDS = {
+    deed.model_fields["type"].default
+    for deed in (CommandGiven, CommandAcknowledged, CommandSettled, RunClaimed, LeaseEnded, RunLost, RunBack)
+}
 FIELDS: dict[str, dict[str, Any]] = {
     "run_started": {"engine": "inprocess", "rounds_total": 5, "clients": 3},
     "run_stopped": {"reason": "for a test"},
@@ -210,6 +221,8 @@ class Walk(RuleBasedStateMachine):
         self.sent: list[dict[str, Any]] = []
         self.leases: list[str] = []
         self.until_crash = 0
+        self.numbers: dict[str, int] = {}
+        """The `seq` that was told of each event."""
 
     def answer(self, code: int, method: str, path: str, **fields: Any) -> Any:
         """Of a run that is not there, that it is not found."""
@@ -308,20 +321,25 @@ class Walk(RuleBasedStateMachine):
 
     def deliver(self, batch: list[tuple[str, int, int]]) -> None:
         bodies: list[dict[str, Any]] = []
-        expected: list[tuple[str, int | None]] = []
+        expected: list[str] = []
         for kind, step, round_number in batch:
             if kind == MALFORMED or (kind == AGAIN and not self.sent):
                 bodies.append(started(self.run_id) | {"round": -1})
-                expected.append(("refused", None))
+                expected.append("refused")
                 continue
             self.model = self.model or Run()
             again = kind == AGAIN
             if not again:
                 self.sent.append(self.event(self.model, kind, step, round_number))
             bodies.append(self.sent[round_number % len(self.sent) if again else -1])
-            expected.append(("duplicate" if again else "accepted", self.model.event(bodies[-1])))
+            expected.append("duplicate" if again else "accepted")
+            if not again:
+                self.model.event(bodies[-1])
         results = self.client.post("/api/events", json={"events": bodies}).json()["results"]
-        assert [(each["outcome"], each["seq"]) for each in results] == expected
+        assert [each["outcome"] for each in results] == expected
+        for body, result in zip(bodies, results, strict=True):
+            if result["seq"] is not None:
+                assert self.numbers.setdefault(body["event_id"], result["seq"]) == result["seq"]
 
     def event(self, model: Run, kind: str, step: int, round_number: int) -> dict[str, Any]:
         kind = NEXT_OF.get(model.state, "node_heartbeat") if kind == NEXT else kind
@@ -350,11 +368,14 @@ class Walk(RuleBasedStateMachine):
             return
         for fact in ("state", "attempt", "claimable", "allowed", "round"):
             assert view[fact] == getattr(model, fact), fact
-        assert (view["desired"], view["last_seq"]) == (model.desired(model.attempt), len(model.events))
-        kept = self.answer(200, "GET", "/events")["events"]
-        assert [(each["seq"], each["event"]["event_id"]) for each in kept] == list(enumerate(model.events, 1))
+        assert view["desired"] == model.desired(model.attempt)
+        kept = all_events(self.client, self.run_id)
+        assert [each["seq"] for each in kept] == list(range(1, view["last_seq"] + 1))
+        assert [each["event"]["event_id"] for each in kept if each["event"]["type"] not in DEEDS] == model.events
+        assert self.numbers.items() <= {each["event"]["event_id"]: each["seq"] for each in kept}.items()
         commands = self.answer(200, "GET", "/commands")["commands"]
         assert [shown(each) for each in commands] == model.history[::-1]
+        assert_snapshot_is_fold(self.client, self.run_id)
 
 
 def shown(command: dict[str, Any]) -> Given:

@@ -24,6 +24,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
 from tests.e2e.command import wait_until
+from tests.folding import own_event_ids
 from tests.monitor_process import MonitorProcess, event_of, started
 from tests.patience import PATIENCE_SECONDS
 
@@ -70,10 +71,6 @@ def fill(client: httpx.Client, run_id: str) -> tuple[list[str], list[dict[str, o
     raise AssertionError("the disk was never full")
 
 
-def kept(client: httpx.Client, run_id: str) -> list[str]:
-    return [json.loads(line)["event_id"] for line in client.get(f"/api/runs/{run_id}/export").text.splitlines()]
-
-
 def not_ready(client: httpx.Client) -> str:
     """Why."""
     answer = client.get("/api/ready")
@@ -109,15 +106,15 @@ def assert_refused_in_words_and_goes_on(
         assert "Free some space" in answer.json()["error"]
         assert [not_ready(client) for _ in range(3)] == [answer.json()["error"]] * 3
         assert client.get("/api/health").is_success
-        assert kept(client, "full") == taken  # it can still be read
+        assert own_event_ids(client, "full") == taken  # it can still be read
         make_room()
         ready_again(client)
         assert accepted(send(client, *refused))
-        assert kept(client, "full") == taken + [event["event_id"] for event in refused]
+        assert own_event_ids(client, "full") == taken + [event["event_id"] for event in refused]
     monitor.kill()
     monitor.start()
     with monitor.client() as client:
-        assert kept(client, "full") == taken + [event["event_id"] for event in refused]
+        assert own_event_ids(client, "full") == taken + [event["event_id"] for event in refused]
     logged(log, "cannot be used")
 
 
@@ -225,7 +222,7 @@ def test_readers_that_take_nothing_hold_nobody_up_are_cut_off_and_cost_no_memory
         before = psutil.Process(monitor.pid).memory_info().rss
         flood(client, 30_000, first=2)
 
-        assert len(kept(client, "flood")) == 30_001
+        assert len(own_event_ids(client, "flood")) == 30_001
         assert psutil.Process(monitor.pid).memory_info().rss - before < 80e6  # all that was for them is 180 MB
         wait_until(lambda: monitor.connections() <= 1, "the end of their connections")
         for connection in stuck:

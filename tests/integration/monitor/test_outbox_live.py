@@ -17,6 +17,7 @@ from fedforge_runtime.telemetry.reach import MonitorReach
 from monitor.schema import NodeHeartbeat, RunCompleted, RunRequested, RunStarted
 from tests.bad_link import BadLink
 from tests.e2e.command import wait_until
+from tests.folding import own_event_ids
 from tests.monitor_process import MonitorProcess
 
 
@@ -39,8 +40,7 @@ def ids_of(log: Path) -> list[str]:
 
 def kept(monitor: MonitorProcess, run_id: str) -> list[str]:
     with monitor.client() as client:
-        answer = client.get(f"/api/runs/{run_id}/export")
-        return [json.loads(line)["event_id"] for line in answer.text.splitlines()] if answer.is_success else []
+        return own_event_ids(client, run_id)
 
 
 def test_what_is_emitted_arrives_once_and_in_order_while_the_monitor_is_killed(

@@ -19,8 +19,16 @@ REQUIRED_TYPES = {
     "run_requested", "run_paused", "run_resumed", "run_stopped",
 }  # fmt: skip
 ADDED_TYPES = {
-    "run_started", "run_completed", "run_failed", "client_evaluated", "checkpoint_saved",
-    "sites_awaited", "client_update_arriving",
+    "run_started",
+    "run_completed",
+    "run_failed",
+    "client_evaluated",
+    "checkpoint_saved",
+    "sites_awaited",
+    "client_update_arriving",
+}
+DEEDS = {
+    "command_given", "command_acknowledged", "command_settled", "run_claimed", "lease_ended", "run_lost", "run_back",
 }  # fmt: skip
 SPECIFIC: dict[str, dict[str, Any]] = {
     "run_requested": {"request": {"phase": "blood", "overrides": {"federation.rounds": 3, "dataset.limit": None}}},
@@ -35,6 +43,12 @@ SPECIFIC: dict[str, dict[str, Any]] = {
     "sites_awaited": {"connected": 1, "missing": 2, "missing_nodes": ["client-1", "client-2"]},
     "client_update_arriving": {"task": "train", "parts": 3, "parts_total": 14},
     "client_update_uploaded": {"task": "evaluate"},
+    "command_given": {"command_id": "c1", "command": "pause", "given_by": "Ada"},
+    "command_acknowledged": {"command_id": "c1", "command": "pause"},
+    "command_settled": {"command_id": "c1", "command": "pause", "status": "superseded"},
+    "run_claimed": {"claimed_by": "agent on a", "url": "https://dagster.example/runs/1"},
+    "lease_ended": {"claimed_by": "agent on a", "status": "expired"},
+    "run_lost": {"claimable": True, "silent_seconds": 31.5},
 }
 CLASSES: dict[str, type[EventBase]] = {
     cls.model_fields["type"].default: cls for cls in get_args(get_args(Event)[0]) if issubclass(cls, EventBase)
@@ -67,7 +81,7 @@ def refusal(event: dict[str, Any]) -> str:
 
 
 def test_every_type_of_the_architecture_is_there_and_no_other() -> None:
-    assert set(CLASSES) == REQUIRED_TYPES | ADDED_TYPES
+    assert set(CLASSES) == REQUIRED_TYPES | ADDED_TYPES | DEEDS
     assert len(REQUIRED_TYPES) == 14
 
 
@@ -95,7 +109,7 @@ def test_an_event_needs_no_more_than_its_own_facts(event_type: str) -> None:
 
 @pytest.mark.parametrize("event_type", sorted(CLASSES))
 def test_a_missing_fact_is_named(event_type: str) -> None:
-    optional = {"type", "latency_ms", "payload_bytes", "metrics", "task" if event_type == "node_error" else ""}
+    optional = {"type", "latency_ms", "payload_bytes", "metrics", "url", "task" if event_type == "node_error" else ""}
     for name in fields(event_type).keys() - optional:
         assert f"{name}: Field required" in refusal(
             {key: value for key, value in fields(event_type).items() if key != name}

@@ -1,0 +1,83 @@
+"""What a run is at, how long that may take without a word, and what a site is at: pure functions of events."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+
+from monitor.schema import EventBase
+
+_LEAST_PATIENCE_SECONDS = 60.0
+_PATIENCE_FACTOR = 3.0
+SILENT_SITE_SECONDS = 30.0
+"""Six heartbeats of a site that is at work."""
+
+
+class Condition(StrEnum):
+    """What a node is at, as far as its latest event says."""
+
+    WAITING = "waiting"
+    """Asked, and not begun: its turn has not come, or the request is on its way."""
+    WORKING = "working"
+    ANSWERING = "answering"
+    IDLE = "idle"
+    FAILED = "failed"
+    SILENT = "silent"
+    """It was at work, and its heartbeats have ceased."""
+
+
+_PREPARATION = "preparation"
+_OF_TYPE: Mapping[str, str | None] = {
+    "run_requested": _PREPARATION,
+    "run_started": "connection",
+    "sites_awaited": "connection",
+    "round_started": "train",
+    "client_train_started": "train",
+    "client_train_completed": "train",
+    "aggregation_started": "aggregation",
+    "aggregation_completed": "evaluate",
+    "client_evaluated": "evaluate",
+    "checkpoint_saved": "round",
+    "round_completed": "round",
+    "run_paused": "pause",
+    "run_resumed": _PREPARATION,
+    **dict.fromkeys(("run_completed", "run_failed", "run_stopped")),
+}
+_CONDITIONS: Mapping[str, Condition] = {
+    "model_dispatched": Condition.WAITING,
+    "client_train_started": Condition.WORKING,
+    "node_heartbeat": Condition.WORKING,
+    "client_train_completed": Condition.ANSWERING,
+    "client_evaluated": Condition.ANSWERING,
+    "client_update_arriving": Condition.ANSWERING,
+    "node_error": Condition.FAILED,
+}
+
+
+def activity_after(event: EventBase, before: str | None) -> str | None:
+    """What a run is at after an event of it, in one word: a stage of preparation, a task of its sites, or its own work.
+
+    What says nothing of it, an error of one site for example, leaves it as it is.
+    """
+    kind = getattr(event, "type", "")
+    if kind == "stage_progress":
+        return _PREPARATION if event.status == "completed" else str(event.stage)  # type: ignore[attr-defined]
+    task = getattr(event, "task", None)
+    if task is not None and kind != "node_error":
+        return str(task)
+    return _OF_TYPE.get(kind, before)
+
+
+def patience_seconds(activity: str | None, longest_gaps: Mapping[str, float]) -> float:
+    """How long nothing but heartbeats may come in an activity before the run counts as stalled."""
+    return max(_LEAST_PATIENCE_SECONDS, _PATIENCE_FACTOR * longest_gaps.get(activity or _PREPARATION, 0.0))
+
+
+def condition_of(latest_event: str, silent_seconds: float | None) -> Condition:
+    """What a node is at.
+
+    Only of one that sends heartbeats can be said that it is silent: a site on another machine sends none.
+    """
+    if latest_event == "node_heartbeat" and silent_seconds is not None and silent_seconds > SILENT_SITE_SECONDS:
+        return Condition.SILENT
+    return _CONDITIONS.get(latest_event, Condition.IDLE)
