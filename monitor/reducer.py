@@ -173,7 +173,7 @@ def reduce_node(node: NodeFacts, event: EventBase, at: datetime) -> None:
 
 def reduce_rounds(rounds: dict[int, RoundFacts], event: EventBase) -> None:
     """What an event changes of the rounds, by number."""
-    if getattr(event, "type", "") not in OF_ROUNDS:
+    if event.round == 0 or getattr(event, "type", "") not in OF_ROUNDS:  # what comes before the first is none
         return
     known = rounds.get(event.round)
     if known is None or event.attempt > known.attempt:

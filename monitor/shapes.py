@@ -71,7 +71,9 @@ class RecordedEvent(Shape):
 class EventPage(Shape):
     events: list[RecordedEvent]
     next_after: int | None
-    """`after` of the next page; `null` where nothing more is there now."""
+    """`after` of the next page; `null` where nothing more is there now, and where the newest come first."""
+    next_before: int | None = None
+    """`before` of the next page where the newest come first; `null` where nothing older is there."""
 
 
 class HistoryView(Shape):
@@ -128,6 +130,8 @@ class RunView(Shape):
 class RunPage(Shape):
     runs: list[RunView]
     next_cursor: str | None
+    counts: dict[State, int]
+    """Of all runs that are looked for, whatever their state, by state."""
 
 
 class NodeView(Shape):
@@ -170,6 +174,53 @@ class Snapshot(Shape):
     nodes: list[NodeView]
     rounds: list[RoundView]
     missing: list[MissingEvents]
+
+
+class Timeline(Shape):
+    """Events as columns, one place an event; a name stands for itself once, and by its number everywhere else.
+
+    Heartbeats are left out. What a column does not say is in `rest`, by place: fields of the type, latency, payload and
+    metrics, as far as they have a value.
+    """
+
+    run_id: str
+    last_seq: int
+    next_after: int | None
+    """`after` of the next part; `null` where nothing more is there now."""
+    types: list[str]
+    nodes: list[str]
+    roles: list[str]
+    statuses: list[str]
+    seq: list[int]
+    received_ms: list[int]
+    """Milliseconds since 1970 on the monitor's clock."""
+    ts_ms: list[int]
+    """Milliseconds since 1970 on the emitter's clock: that of the run's server orders things, a site's does not."""
+    type: list[int]
+    node: list[int]
+    role: list[int]
+    status: list[int]
+    round: list[int]
+    attempt: list[int]
+    deeds: list[int]
+    """Places of what this monitor did."""
+    rest: dict[int, dict[str, Any]]
+
+
+class SiteSeries(Shape):
+    node_id: str
+    round: list[int]
+    columns: dict[str, list[float | None]]
+
+
+class Series(Shape):
+    """What changes from round to round: an array a field, one place a round; `null` where it is not there."""
+
+    round: list[int]
+    columns: dict[str, list[float | None]]
+    """Metrics of the global model, `seconds`, `payload_bytes`, `started_ms` on the server's clock, `attempt`."""
+    sites: list[SiteSeries]
+    """Each with `train_seconds`, `local_…` of its own model, metrics of the global model there, what was sent."""
 
 
 class CommandRequest(Shape):

@@ -8,10 +8,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from weakref import WeakValueDictionary
 
-from sqlmodel import Session, col, select
-
 from monitor.stored import StoredEvent
-from monitor.tables import EventRow
 
 _KEPT_A_RUN = 2000
 _KEPT_RUNS = 16
@@ -83,14 +80,3 @@ def _from_end(kept: deque[StoredEvent], seq: int) -> list[StoredEvent]:
             break
         found.append(event)
     return found[::-1]
-
-
-def events_after(session: Session, run_id: str, seq: int, limit: int) -> list[StoredEvent]:
-    """The first `limit` events after `seq`, from the database."""
-    query = (
-        select(EventRow)
-        .where(EventRow.run_id == run_id, col(EventRow.seq) > seq)
-        .order_by(col(EventRow.seq))
-        .limit(limit)
-    )
-    return [StoredEvent(row.run_id, row.seq, row.received_at, row.deed, row.body) for row in session.exec(query)]

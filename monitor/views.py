@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import json
-from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import datetime
 from typing import Any
@@ -13,8 +10,8 @@ from sqlalchemy import tuple_
 from sqlmodel import Session, col, select
 
 from monitor.activity import condition_of, patience_seconds
-from monitor.control import Command, State, commanded, desired, refusal, stalls
-from monitor.errors import MonitorError
+from monitor.control import Command, commanded, desired, refusal, stalls
+from monitor.cursors import make_cursor, moment_of, number_of, read_cursor
 from monitor.reducer import OF_ROUNDS, CommandFacts, NodeFacts, RoundFacts, RunFacts, reduce_rounds
 from monitor.rows import command_facts, control_of, node_facts, run_facts
 from monitor.schema import RunRequest, event_adapter
@@ -28,7 +25,6 @@ from monitor.shapes import (
     NodeView,
     RoundPage,
     RoundView,
-    RunPage,
     RunView,
     Snapshot,
 )
@@ -36,11 +32,6 @@ from monitor.tables import CommandRow, EmitterRow, EventRow, NodeRow, RunRow
 
 _ALL = 10_000
 """Nodes and rounds that a snapshot shows at the most."""
-_DIGITS = 9
-
-
-class CursorError(MonitorError):
-    """A cursor that this monitor has not given."""
 
 
 def run_view(row: RunRow, now: datetime) -> RunView:
@@ -114,36 +105,11 @@ def view_of_command(run_id: str, command: CommandFacts) -> CommandView:
     )
 
 
-def run_page(
-    session: Session,
-    now: datetime,
-    *,
-    states: Sequence[State] = (),
-    phase: str | None = None,
-    claimable: bool | None = None,
-    cursor: str | None = None,
-    limit: int,
-) -> RunPage:
-    """Runs, the newest first."""
-    query = select(RunRow).order_by(col(RunRow.created_at).desc(), col(RunRow.run_id).desc())
-    if states:
-        query = query.where(col(RunRow.state).in_([state.value for state in states]))
-    if phase is not None:
-        query = query.where(RunRow.phase == phase)
-    if claimable is not None:
-        query = query.where(RunRow.claimable == claimable)
-    if cursor is not None:
-        moment, run_id = _position(cursor, 2)
-        query = query.where(tuple_(col(RunRow.created_at), col(RunRow.run_id)) < (_moment(moment), run_id))
-    rows, following = _page(session, query, limit, lambda row: [row.created_at.isoformat(), row.run_id])
-    return RunPage(runs=[run_view(row, now) for row in rows], next_cursor=following)
-
-
 def node_page(session: Session, run: RunRow, now: datetime, *, cursor: str | None = None, limit: int) -> NodePage:
     """The nodes of a run by name."""
     query = select(NodeRow).where(NodeRow.run_id == run.run_id).order_by(col(NodeRow.node_id))
     if cursor is not None:
-        query = query.where(col(NodeRow.node_id) > _position(cursor, 1)[0])
+        query = query.where(col(NodeRow.node_id) > read_cursor(cursor, 1)[0])
     rows, following = _page(session, query, limit, lambda row: [row.node_id])
     return NodePage(nodes=[view_of_node(node_facts(row), now) for row in rows], next_cursor=following)
 
@@ -156,9 +122,9 @@ def command_page(session: Session, run: RunRow, *, cursor: str | None = None, li
         .order_by(col(CommandRow.requested_at).desc(), col(CommandRow.command_id).desc())
     )
     if cursor is not None:
-        moment, command_id = _position(cursor, 2)
+        moment, command_id = read_cursor(cursor, 2)
         query = query.where(
-            tuple_(col(CommandRow.requested_at), col(CommandRow.command_id)) < (_moment(moment), command_id)
+            tuple_(col(CommandRow.requested_at), col(CommandRow.command_id)) < (moment_of(moment), command_id)
         )
     rows, following = _page(session, query, limit, lambda row: [row.requested_at.isoformat(), row.command_id])
     return CommandPage(commands=[command_view(row) for row in rows], next_cursor=following)
@@ -166,7 +132,7 @@ def command_page(session: Session, run: RunRow, *, cursor: str | None = None, li
 
 def round_page(session: Session, run: RunRow, *, cursor: str | None = None, limit: int) -> RoundPage:
     """The rounds of a run in their order; of a round that was done again, the last time."""
-    first = _number(cursor) + 1 if cursor is not None else 1
+    first = number_of(cursor) + 1 if cursor is not None else 1
     query = (
         select(EventRow)
         .where(
@@ -182,7 +148,7 @@ def round_page(session: Session, run: RunRow, *, cursor: str | None = None, limi
         reduce_rounds(rounds, event_adapter.validate_json(row.body))
     found = [view_of_round(rounds[number]) for number in sorted(rounds)]
     more = run.round >= first + limit
-    return RoundPage(rounds=found, next_cursor=_cursor([str(first + limit - 1)]) if more else None)
+    return RoundPage(rounds=found, next_cursor=make_cursor([str(first + limit - 1)]) if more else None)
 
 
 def snapshot(session: Session, run: RunRow, now: datetime) -> Snapshot:
@@ -236,36 +202,4 @@ def _page(session: Session, query: Any, limit: int, position: Any) -> tuple[list
     rows = list(session.exec(query.limit(limit + 1)))
     if len(rows) <= limit:
         return rows, None
-    return rows[:limit], _cursor(position(rows[limit - 1]))
-
-
-def _cursor(position: Sequence[str]) -> str:
-    return base64.urlsafe_b64encode(json.dumps(position).encode()).decode()
-
-
-def _position(cursor: str, length: int) -> list[str]:
-    try:
-        position = json.loads(base64.urlsafe_b64decode(cursor.encode()))
-    except ValueError as error:
-        raise _bad_cursor(cursor) from error
-    if not isinstance(position, list) or len(position) != length or not all(isinstance(each, str) for each in position):
-        raise _bad_cursor(cursor)
-    return position
-
-
-def _moment(text: str) -> datetime:
-    try:
-        return datetime.fromisoformat(text)
-    except ValueError as error:
-        raise _bad_cursor(text) from error
-
-
-def _number(cursor: str) -> int:
-    text = _position(cursor, 1)[0]
-    if not (text.isascii() and text.isdecimal() and len(text) <= _DIGITS):
-        raise _bad_cursor(cursor)
-    return int(text)
-
-
-def _bad_cursor(cursor: str) -> CursorError:
-    return CursorError(f"{cursor[:80]!r} is not a cursor of this monitor.", remedy="Begin again without one.")
+    return rows[:limit], make_cursor(position(rows[limit - 1]))

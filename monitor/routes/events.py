@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator, Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import StreamingResponse
-from pydantic import ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from sqlmodel import Session
 
 from monitor.errors import MonitorError, first_error
+from monitor.finding import Search, events_after, events_before
 from monitor.holding import held_of_emitters, held_of_runs
 from monitor.orders import require_run
 from monitor.recording import Incoming, Recorded, record_events
-from monitor.schema import LARGEST_EVENT_BYTES, Holding, Position, event_adapter
+from monitor.schema import LARGEST_EVENT_BYTES, Holding, Identifier, Position, event_adapter
 from monitor.service import Service, Serviced
 from monitor.shapes import BatchResult, EventBatch, EventPage, EventResult, Problem
 from monitor.stored import StoredEvent
-from monitor.stream import events_after
 from monitor.writer import Transaction
 
 router = APIRouter(tags=["events"])
@@ -27,8 +27,20 @@ _EXPORTED_AT_ONCE = 1000
 _LINES = "application/x-ndjson"
 _UNKNOWN: dict[int | str, dict[str, Any]] = {404: {"model": Problem}}
 
-After = Annotated[int, Query(ge=0, le=2**53, description="the last `seq` that the reader has")]
-Limit = Annotated[int, Query(ge=1, le=1000)]
+Cursor = Annotated[int, Field(ge=0, le=2**53)]
+
+
+class _SearchQuery(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    order: Literal["oldest", "newest"] = Field(default="oldest", description="which comes first")
+    after: Cursor = Field(default=0, description="the last `seq` that the reader has, where the oldest come first")
+    before: Cursor | None = Field(default=None, description="the first `seq` that he has, where the newest come first")
+    limit: Annotated[int, Field(ge=1, le=1000)] = 500
+    type: Annotated[list[Identifier], Field(max_length=50)] = Field(default_factory=list, description="any of these")
+    node: Annotated[list[Identifier], Field(max_length=50)] = Field(default_factory=list, description="any of these")
+    round: Annotated[list[Cursor], Field(max_length=50)] = Field(default_factory=list, description="any of these")
+    text: str = Field(default="", max_length=200, description="a part of the event as JSON, in any case")
 
 
 class BatchError(MonitorError):
@@ -49,17 +61,26 @@ async def take_events(batch: EventBatch, service: Serviced) -> BatchResult:
 
 
 @router.get("/api/runs/{run_id}/events", response_model=EventPage, responses=_UNKNOWN)
-async def read_events(run_id: str, service: Serviced, after: After = 0, limit: Limit = 500) -> Response:
-    """The events of a run after a cursor, in their order."""
+async def read_events(
+    run_id: str,
+    service: Serviced,
+    search: Annotated[_SearchQuery, Query()],
+) -> Response:
+    """The events of a run after a cursor in their order, or before one with the newest first; or some of them."""
 
     def query(session: Session) -> list[StoredEvent]:
         require_run(session, run_id)
-        return events_after(session, run_id, after, limit + 1)
+        wanted = Search(search.type, search.node, search.round, search.text)
+        if search.order == "newest":
+            return events_before(session, run_id, search.before, search.limit + 1, wanted)
+        return events_after(session, run_id, search.after, search.limit + 1, wanted)
 
     found = await service.read(query)
-    shown = found[:limit]
-    following = json.dumps(shown[-1].seq if len(found) > limit else None)
-    text = f'{{"events":[{",".join(event.to_json() for event in shown)}],"next_after":{following}}}'
+    shown = found[: search.limit]
+    following = shown[-1].seq if len(found) > search.limit else None
+    cursors: dict[str, int | None] = {"next_after": None, "next_before": None}
+    cursors["next_before" if search.order == "newest" else "next_after"] = following
+    text = f'{{"events":[{",".join(event.to_json() for event in shown)}],{json.dumps(cursors)[1:]}'
     return Response(text, media_type="application/json")
 
 

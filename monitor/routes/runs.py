@@ -6,9 +6,13 @@ import asyncio
 import uuid
 from typing import Annotated
 
-from fastapi import APIRouter, Header, Path, Query, status
+from fastapi import APIRouter, Header, Path, Query, Response, status
+from pydantic import Field
 
+from monitor.columns import series, timeline
 from monitor.control import Desired, State, desired
+from monitor.listing import Listing, run_page
+from monitor.listing import Order as ListOrder
 from monitor.orders import ConflictError, Order, acknowledge, claim, give, renew, require_run
 from monitor.recording import recording
 from monitor.rows import control_of
@@ -25,42 +29,41 @@ from monitor.shapes import (
     RoundPage,
     RunPage,
     RunView,
+    Series,
     Snapshot,
     StartRequest,
+    Timeline,
 )
 from monitor.tables import RunRow
-from monitor.views import command_page, command_view, lease_view, node_page, round_page, run_page, run_view, snapshot
+from monitor.views import command_page, command_view, lease_view, node_page, round_page, run_view, snapshot
 from monitor.writer import Transaction
 
 router = APIRouter(prefix="/api/runs", tags=["runs"])
 _LONGEST_WAIT_SECONDS = 25.0
+_LONGEST_TIMELINE = 200_000
 
 Cursor = Annotated[str | None, Query(max_length=400, description="`next_cursor` of the page before")]
 Limit = Annotated[int, Query(ge=1, le=500)]
+Names = Annotated[list[Annotated[str, Field(max_length=64)]] | None, Query(max_length=50, description="any of these")]
 Attempt = Annotated[int, Query(ge=1, le=2**31)]
 
 
 @router.get("")
 async def list_runs(
     service: Serviced,
-    state: Annotated[list[State] | None, Query()] = None,
-    phase: Annotated[str | None, Query(max_length=64)] = None,
+    state: Annotated[list[State] | None, Query(description="any of these")] = None,
+    phase: Names = None,
+    engine: Names = None,
+    text: Annotated[str, Query(max_length=200, description="a part of name, phase, engine or who asked")] = "",
     claimable: bool | None = None,
+    sort: ListOrder = ListOrder.CREATED,
+    ascending: bool = False,
     cursor: Cursor = None,
     limit: Limit = 50,
 ) -> RunPage:
-    """Runs, the newest first."""
-    return await service.read(
-        lambda session: run_page(
-            session,
-            service.now(),
-            states=state or (),
-            phase=phase,
-            claimable=claimable,
-            cursor=cursor,
-            limit=limit,
-        )
-    )
+    """Runs with their latest metrics and a short history, by default the newest first; and how many in each state."""
+    listing = Listing(state or (), phase or (), engine or (), text, claimable, sort, ascending)
+    return await service.read(lambda session: run_page(session, service.now(), listing, cursor=cursor, limit=limit))
 
 
 @router.post("", status_code=status.HTTP_201_CREATED)
@@ -97,6 +100,26 @@ async def show_run(run_id: str, service: Serviced) -> RunView:
 async def show_snapshot(run_id: str, service: Serviced) -> Snapshot:
     """A run with its nodes and rounds in one consistent view; the stream after its cursor continues it."""
     return await service.read(lambda session: snapshot(session, require_run(session, run_id), service.now()))
+
+
+@router.get("/{run_id}/series")
+async def show_series(run_id: str, service: Serviced) -> Series:
+    """What changes from round to round, of the run and of each site, as columns."""
+    return await service.read(lambda session: series(session, require_run(session, run_id)))
+
+
+@router.get("/{run_id}/timeline", response_model=Timeline)
+async def show_timeline(
+    run_id: str,
+    service: Serviced,
+    after: Annotated[int, Query(ge=0, le=2**53, description="the last `seq` that the reader has")] = 0,
+    limit: Annotated[int, Query(ge=1, le=_LONGEST_TIMELINE)] = _LONGEST_TIMELINE,
+) -> Response:
+    """The events of a run as columns, without heartbeats: what the way through time is folded from."""
+    text = await service.read(
+        lambda session: timeline(session, require_run(session, run_id), after=after, limit=limit).model_dump_json()
+    )
+    return Response(text, media_type="application/json")
 
 
 @router.get("/{run_id}/nodes")
