@@ -121,7 +121,7 @@ def _events_of(text: str | bytes) -> list[Any]:
         case "events":
             events: list[Any] = frame["events"]
             return events
-        case "hello" | "heartbeat":
+        case "hello" | "heartbeat" | "run":
             return []
         case other:
             raise AssertionError(f"a frame of type {other!r} came: {text[:200]!r}")

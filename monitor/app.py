@@ -12,6 +12,7 @@ from fastapi import FastAPI
 from fastapi.staticfiles import StaticFiles
 
 from monitor.errors import DatabaseError, OverloadedError
+from monitor.frames import describe_frames
 from monitor.guard import Guard
 from monitor.problems import documented, explain_errors
 from monitor.routes import events, health, reports, runs, stream
@@ -58,6 +59,7 @@ def create_app(settings: Settings) -> FastAPI:
         openapi_url="/api/openapi.json",
     )
     app.add_middleware(Guard, settings=settings)
+    describe_frames(app)
     explain_errors(app)
     app.include_router(health.router, responses=documented())
     app.include_router(events.router, responses=documented(400))

@@ -12,6 +12,9 @@ from monitor.stored import StoredEvent
 
 _KEPT_A_RUN = 2000
 _KEPT_RUNS = 16
+_NOTED_RUNS = 1000
+ALL_RUNS = ""
+"""In place of a run: any."""
 
 
 class Newest:
@@ -21,6 +24,9 @@ class Newest:
         self._loop = asyncio.get_running_loop()
         self._events: OrderedDict[str, deque[StoredEvent]] = OrderedDict()
         self._news: WeakValueDictionary[str, asyncio.Event] = WeakValueDictionary()  # as long as somebody waits
+        self._takings = 0
+        self._latest: OrderedDict[str, int] = OrderedDict()
+        self._ending = asyncio.Event()
         self.ended = False
         """The monitor ends: whoever waits is to go."""
 
@@ -31,6 +37,7 @@ class Newest:
 
     def _end(self) -> None:
         self.ended = True
+        self._ending.set()
         for news in list(self._news.values()):
             news.set()
 
@@ -45,10 +52,17 @@ class Newest:
             if kept and event.seq <= kept[-1].seq:  # the run was pruned, and is loaded again
                 kept.clear()
             kept.append(event)
-        for run_id in {event.run_id for event in events}:
+        self._takings += 1
+        fresh = {event.run_id for event in events}
+        for run_id in fresh:
             self._events.move_to_end(run_id)
-            if news := self._news.pop(run_id, None):
+            self._latest[run_id] = self._takings
+            self._latest.move_to_end(run_id)
+        for name in (*fresh, ALL_RUNS):
+            if news := self._news.pop(name, None):
                 news.set()
+        while len(self._latest) > _NOTED_RUNS:
+            self._latest.popitem(last=False)
         while len(self._events) > _KEPT_RUNS:
             self._events.popitem(last=False)
 
@@ -59,8 +73,13 @@ class Newest:
             return None
         return _from_end(kept, seq)
 
+    def runs_since(self, taking: int) -> tuple[list[str], int]:
+        """The runs of which something came since a taking, and the number of the last one."""
+        recent = [run_id for run_id, latest in self._latest.items() if latest > taking]
+        return recent, self._takings
+
     def news(self, run_id: str) -> asyncio.Event:
-        """Set by the next news of a run: ask for it before looking at what is there, and wait for it afterwards."""
+        """Set by the next news of a run, or of `ALL_RUNS`: ask before looking at what is there, and wait after."""
         news = self._news.get(run_id)
         if news is None:
             news = self._news[run_id] = asyncio.Event()
@@ -71,6 +90,12 @@ class Newest:
         if not self.ended:
             with suppress(TimeoutError):
                 await asyncio.wait_for(news.wait(), seconds)
+
+    async def pause(self, seconds: float) -> None:
+        """Return after so many seconds, at once where the monitor ends."""
+        if not self.ended:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._ending.wait(), seconds)
 
 
 def _from_end(kept: deque[StoredEvent], seq: int) -> list[StoredEvent]:

@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-import json
-from typing import Annotated
+from collections import OrderedDict
+from collections.abc import Sequence
+from time import monotonic
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, WebSocket, WebSocketDisconnect
 from sqlmodel import Session, col, func, select
 
+from monitor.control import HEARD
+from monitor.frames import HeartbeatFrame, HelloFrame, ResyncFrame, RunFrame
 from monitor.orders import UnknownRunError, require_run
 from monitor.routes.events import read_after
 from monitor.service import Service, Serviced
+from monitor.shapes import RunView, Shape
 from monitor.stored import StoredEvent
-from monitor.tables import EventRow
+from monitor.stream import ALL_RUNS
+from monitor.tables import EventRow, RunRow
+from monitor.views import run_view
 
 router = APIRouter()
 
@@ -22,21 +29,26 @@ SLOW_READER = 4008
 UNKNOWN_RUN = 4004
 GOING_AWAY = 1001
 _HEARTBEAT_SECONDS = 10.0
+_BETWEEN_RUN_FRAMES_SECONDS = 0.25
 _AT_ONCE = 500
+_RUNS_AT_ONCE = 200
+_MOVING = {"silent_seconds", "lease_expires_at", "last_seq", "last_event_at", "progress_at"}
+"""Of a run: these alone make no frame."""
 
 
 @router.websocket("/api/stream")
 async def stream(
     socket: WebSocket,
     service: Serviced,
-    run_id: Annotated[str, Query(max_length=64)],
+    run_id: Annotated[str | None, Query(max_length=64)] = None,
     after: Annotated[int, Query(ge=0, le=2**53)] = 0,
 ) -> None:
-    """Frames: `hello`, `events`, `heartbeat`, and `resync` where the cursor is not of this database any more."""
+    """The frames of `monitor.frames`: of one run its events and itself, else each run whenever it has changed."""
     await socket.accept()
     reader = _Reader(socket, service.settings.patience_seconds)
     reading = asyncio.ensure_future(reader.until_gone())
-    writing = asyncio.ensure_future(_serve(reader, service, run_id, after))
+    served = _serve_runs(reader, service) if run_id is None else _serve_run(reader, service, run_id, after)
+    writing = asyncio.ensure_future(served)
     try:
         await asyncio.wait({reading, writing}, return_when=asyncio.FIRST_COMPLETED)
         if writing.done():
@@ -54,33 +66,90 @@ async def stream(
         await asyncio.gather(reading, writing, return_exceptions=True)
 
 
-async def _serve(reader: _Reader, service: Service, run_id: str, cursor: int) -> None:
+async def _serve_run(reader: _Reader, service: Service, run_id: str, cursor: int) -> None:
     first, last = await service.read(lambda session: _range(session, run_id))
-    hello = {
-        "type": "hello",
-        "run_id": run_id,
-        "database": service.database.identity,
-        "after": cursor,
-        "last_seq": last,
-        "heartbeat_seconds": _HEARTBEAT_SECONDS,
-    }
-    await reader.send(json.dumps(hello))
+    await reader.say(_hello(service, run_id, cursor, last))
     if cursor > last or (first > cursor + 1 and last > 0):
         cursor = last if cursor > last else first - 1
         reason = "events before this are no longer kept, or the cursor is of another database"
-        await reader.send(json.dumps({"type": "resync", "after": cursor, "reason": reason}))
+        await reader.say(ResyncFrame(after=cursor, reason=reason))
+    shown, behind, show_at = _Shown(reader, service), True, 0.0
     while not service.newest.ended:
         news = service.newest.news(run_id)
         events = service.newest.after(run_id, cursor)
         if events is None:
             events = await read_after(service, run_id, cursor, _AT_ONCE)
         if events:
-            await reader.send(_frame(events[:_AT_ONCE]))
-            cursor = events[:_AT_ONCE][-1].seq
+            await reader.send(_events_frame(events[:_AT_ONCE]))
+            cursor, behind = events[:_AT_ONCE][-1].seq, True
             continue
-        await service.newest.wait(news, _HEARTBEAT_SECONDS)
-        if not news.is_set() and not service.newest.ended:
-            await reader.send(json.dumps({"type": "heartbeat", "ts": service.now().isoformat(), "last_seq": cursor}))
+        if behind and monotonic() >= show_at:
+            await shown.show([run_id])
+            behind, show_at = False, monotonic() + _BETWEEN_RUN_FRAMES_SECONDS
+            continue
+        await service.newest.wait(news, show_at - monotonic() if behind else _HEARTBEAT_SECONDS)
+        if not behind and not news.is_set() and not service.newest.ended:
+            behind = True  # what moves with the clock alone: that it stalls
+            await reader.say(HeartbeatFrame(now=service.now(), last_seq=cursor))
+
+
+async def _serve_runs(reader: _Reader, service: Service) -> None:
+    newest = service.newest
+    _, taking = newest.runs_since(0)
+    await reader.say(_hello(service, None, 0, None))
+    shown = _Shown(reader, service)
+    while not newest.ended:
+        news = newest.news(ALL_RUNS)
+        changed, taking = newest.runs_since(taking)
+        if changed:
+            await shown.show(changed)
+            await newest.pause(_BETWEEN_RUN_FRAMES_SECONDS)
+            continue
+        await newest.wait(news, _HEARTBEAT_SECONDS)
+        if not news.is_set() and not newest.ended:
+            await shown.show(await service.read(_live_runs))  # what moves with the clock alone: one that stalls
+            await reader.say(HeartbeatFrame(now=service.now(), last_seq=None))
+
+
+class _Shown:
+    """Shows a reader runs, each only where it is another than it was shown last."""
+
+    def __init__(self, reader: _Reader, service: Service) -> None:
+        self._reader = reader
+        self._service = service
+        self._last: OrderedDict[str, dict[str, Any]] = OrderedDict()
+
+    async def show(self, run_ids: Sequence[str]) -> None:
+        now = self._service.now()
+
+        def views(session: Session) -> list[RunView]:
+            rows = session.exec(select(RunRow).where(col(RunRow.run_id).in_(run_ids)))
+            return [run_view(row, now) for row in rows]
+
+        for view in await self._service.read(views):
+            facts = view.model_dump(exclude=_MOVING)
+            if self._last.get(view.run_id) != facts:
+                self._last[view.run_id] = facts
+                self._last.move_to_end(view.run_id)
+                await self._reader.say(RunFrame(now=now, run=view))
+        while len(self._last) > _RUNS_AT_ONCE:
+            self._last.popitem(last=False)
+
+
+def _hello(service: Service, run_id: str | None, after: int, last_seq: int | None) -> HelloFrame:
+    return HelloFrame(
+        run_id=run_id,
+        database=service.database.identity,
+        after=after,
+        last_seq=last_seq,
+        heartbeat_seconds=_HEARTBEAT_SECONDS,
+        now=service.now(),
+    )
+
+
+def _live_runs(session: Session) -> list[str]:
+    live = select(RunRow.run_id).where(col(RunRow.state).in_([state.value for state in HEARD]))
+    return list(session.exec(live.limit(_RUNS_AT_ONCE)))
 
 
 def _range(session: Session, run_id: str) -> tuple[int, int]:
@@ -90,7 +159,8 @@ def _range(session: Session, run_id: str) -> tuple[int, int]:
     return first or last + 1, last
 
 
-def _frame(events: list[StoredEvent]) -> str:
+def _events_frame(events: list[StoredEvent]) -> str:
+    """`EventsFrame`, of events that are JSON already."""
     return f'{{"type":"events","events":[{",".join(event.to_json() for event in events)}]}}'
 
 
@@ -100,6 +170,10 @@ class _Reader:
     def __init__(self, socket: WebSocket, patience: float) -> None:
         self._socket = socket
         self._patience = patience
+
+    async def say(self, frame: Shape) -> None:
+        """Send a frame; errors as of `send`."""
+        await self.send(frame.model_dump_json())
 
     async def send(self, text: str) -> None:
         """Raise `TimeoutError` when it does not take it."""

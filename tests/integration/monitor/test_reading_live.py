@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from itertools import count, pairwise
 from typing import Any
 
 import httpx
 import pytest
+from websockets.sync.client import ClientConnection, connect
 
+from monitor.frames import frame_adapter
 from monitor.reducer import fold
 from monitor.schema import event_adapter
 from monitor.views import view_of_node, view_of_run
 from tests.folding import all_events
-from tests.monitor_process import event_of, of_server, started
+from tests.monitor_process import MonitorProcess, event_of, of_server, started
+from tests.patience import PATIENCE_SECONDS
 
 SITES, ROUNDS = 3, 4
 
@@ -233,3 +238,48 @@ def test_folding_needs_no_monitor_and_takes_what_is_exported(client: httpx.Clien
     assert view_of_run(folded.run, at).state == "running"
     assert [view_of_node(folded.nodes[f"client-{each}"], at).condition for each in range(SITES)] == ["idle"] * SITES
     assert [each.metrics["accuracy"] for each in folded.rounds.values()] == [0.1, 0.2, 0.3, 0.4]
+
+
+def frames_of(socket: ClientConnection) -> Iterator[dict[str, Any]]:
+    while True:
+        text = socket.recv(timeout=PATIENCE_SECONDS)
+        frame_adapter.validate_json(text)  # as it is described
+        yield json.loads(text)
+
+
+def test_the_stream_shows_the_run_whenever_it_changes(monitor: MonitorProcess, client: httpx.Client) -> None:
+    send(client, started("streamed"))
+    with connect(f"{monitor.url.replace('http', 'ws')}/api/stream?run_id=streamed") as socket:
+        frames = frames_of(socket)
+        hello = next(frames)
+        assert (hello["type"], hello["run_id"], hello["last_seq"]) == ("hello", "streamed", 1)
+        assert next(frame["run"]["state"] for frame in frames if frame["type"] == "run") == "running"
+        body = {"command": "pause", "given_by": "a test"}
+        client.post("/api/runs/streamed/commands", json=body).raise_for_status()
+
+        seen = []
+        for frame in frames:
+            seen.append(frame["type"])
+            if frame["type"] == "run":
+                assert (frame["run"]["state"], frame["run"]["allowed"]) == ("pausing", ["resume", "stop"])
+                break
+        assert seen == ["events", "run"]
+
+
+def test_without_a_run_the_stream_shows_each_that_changes(monitor: MonitorProcess, client: httpx.Client) -> None:
+    send(client, started("before"))
+    with connect(f"{monitor.url.replace('http', 'ws')}/api/stream") as socket:
+        frames = frames_of(socket)
+        hello = next(frames)
+        assert (hello["run_id"], hello["last_seq"]) == (None, None)
+        send(client, started("first"))
+        send(client, started("second"))
+        send(client, of_server("first", 2, "run_completed", model_sha256="0" * 64))
+
+        states: dict[str, str] = {}
+        for frame in frames:
+            if frame["type"] == "run":
+                states[frame["run"]["run_id"]] = frame["run"]["state"]
+            if states == {"first": "completed", "second": "running"}:
+                break
+            assert "before" not in states
