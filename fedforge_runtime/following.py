@@ -17,6 +17,7 @@ from fedforge_runtime.telemetry.monitor_client import (
     MonitorRefusedError,
 )
 from fedforge_runtime.telemetry.reach import MonitorReach
+from monitor.schema import sentence
 
 _LOOK_SECONDS = 0.5
 _LONGEST_RETRY_SECONDS = 5.0
@@ -61,9 +62,6 @@ def follow(address: MonitorAddress, run_id: str, *, say: Callable[[str], None]) 
 
 
 def _line(event: Mapping[str, Any]) -> str:
-    parts = [event["ts"][11:19], f"round {event['round']}", event["node_id"], event["type"]]
-    parts += [event[key] for key in ("task", "reason") if event.get(key)]
-    if event["latency_ms"] is not None:
-        parts.append(f"{event['latency_ms']:.0f} ms")
+    parts = [event["ts"][11:19], f"round {event['round']}", sentence(event)]
     parts += [f"{name} {value:.4f}" for name, value in event["metrics"].items()]
     return "  ".join(parts)

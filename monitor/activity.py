@@ -17,16 +17,33 @@ class Condition(StrEnum):
     """What a node is at, as far as its latest event says."""
 
     WAITING = "waiting"
-    """Asked, and not begun: its turn has not come, or the request is on its way."""
     WORKING = "working"
     ANSWERING = "answering"
     IDLE = "idle"
     FAILED = "failed"
     SILENT = "silent"
-    """It was at work, and its heartbeats have ceased."""
 
 
+CONDITIONS: Mapping[Condition, str] = {
+    Condition.WAITING: "asked, and not begun: its turn has not come, or the request is on its way",
+    Condition.WORKING: "at work",
+    Condition.ANSWERING: "done, and its answer is on its way",
+    Condition.IDLE: "nothing is asked of it",
+    Condition.FAILED: "it has failed in what it was asked for last",
+    Condition.SILENT: "it was at work, and its heartbeats have ceased",
+}
 _PREPARATION = "preparation"
+ACTIVITIES: Mapping[str, str] = {
+    _PREPARATION: "the run is being prepared",
+    "connection": "the sites connect",
+    "statistics": "the sites sum up their features",
+    "train": "the sites train",
+    "aggregation": "the server combines what the sites have sent",
+    "evaluate": "the new model is evaluated",
+    "round": "a round ends and the next begins",
+    "pause": "the run is paused",
+}
+"""What a run is at, in words; a stage of its preparation has its own name."""
 _OF_TYPE: Mapping[str, str | None] = {
     "run_requested": _PREPARATION,
     "run_started": "connection",

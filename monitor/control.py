@@ -203,11 +203,11 @@ def stalls(control: Control) -> bool:
 def refusal(control: Control, command: Command) -> str:
     """Why a command is not legal now, for a person."""
     legal = ", ".join(control.allowed)
-    reason = "somebody is waited for who starts it" if control.claimable else _REASONS[control.state]
+    reason = "somebody is waited for who starts it" if control.claimable else STATES[control.state]
     return f"cannot {command}: {reason}; " + (f"possible now: {legal}." if legal else "nothing is possible any more.")
 
 
-_REASONS: Mapping[State, str] = {
+STATES: Mapping[State, str] = {
     _S.REQUESTED: "the run has not started yet",
     _S.STARTING: "the run is being started",
     _S.RUNNING: "the run is going on",
@@ -220,6 +220,7 @@ _REASONS: Mapping[State, str] = {
     _S.FAILED: "the run has failed",
     _S.LOST: "nothing has been heard of the run for too long",
 }
+"""What each state means, for a person."""
 
 
 def notice_of(event: EventBase) -> Notice:

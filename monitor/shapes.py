@@ -8,7 +8,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from monitor.activity import Condition
 from monitor.control import Command, Desired, State
-from monitor.schema import Event, Holding, Identifier, Link, Person, RunRequest
+from monitor.schema import Event, Holding, Identifier, Link, Person, RunRequest, Sentence
 
 
 class Shape(BaseModel):
@@ -174,6 +174,18 @@ class Snapshot(Shape):
     nodes: list[NodeView]
     rounds: list[RoundView]
     missing: list[MissingEvents]
+
+
+class Words(Shape):
+    """What people are shown in place of names: the same everywhere."""
+
+    sentences: dict[str, Sentence]
+    """By type of event; see `Sentence`."""
+    tasks: dict[str, str]
+    """What a node is asked to do, after "to"."""
+    states: dict[State, str]
+    conditions: dict[Condition, str]
+    activities: dict[str, str]
 
 
 class Timeline(Shape):

@@ -52,6 +52,7 @@ from monitor.schema.rounds import (
     RoundCompleted,
     RoundStarted,
 )
+from monitor.schema.words import SENTENCES, TASKS, Sentence, sentence, sentence_of
 
 Event = Annotated[
     RunRequested
@@ -89,6 +90,8 @@ event_adapter: TypeAdapter[Event] = TypeAdapter(Event)
 __all__ = [
     "LARGEST",
     "LARGEST_EVENT_BYTES",
+    "SENTENCES",
+    "TASKS",
     "AggregationCompleted",
     "AggregationStarted",
     "CheckpointSaved",
@@ -128,8 +131,11 @@ __all__ = [
     "RunResumed",
     "RunStarted",
     "RunStopped",
+    "Sentence",
     "Sha256",
     "SitesAwaited",
     "Task",
     "event_adapter",
+    "sentence",
+    "sentence_of",
 ]

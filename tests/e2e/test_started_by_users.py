@@ -124,7 +124,7 @@ def test_a_monitor_is_asked_and_given_a_log(
     assert answer("stop", "asked", *there)["command"] == "stop"
 
     assert answer("events", "import", "undisturbed", "--home", home, *there)["accepted"] > 0
-    assert "run_completed" in said("watch", "undisturbed", *there)
+    assert "The run is completed" in said("watch", "undisturbed", *there)
 
     half = RunFolder(tmp_path / "runs" / "half")
     half.path.mkdir(parents=True)
