@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -53,6 +54,13 @@ class Service:
 
         with self._noting_trouble():
             return await run_in_threadpool(run)
+
+    def free_bytes(self) -> int | None:
+        """On the disk of the database; `None` where that cannot be known."""
+        try:
+            return shutil.disk_usage(self.settings.database.parent).free
+        except OSError:
+            return None
 
     async def require_ready(self) -> None:
         """Write, and read what is on disk; after trouble as much as it takes to know that it is over.

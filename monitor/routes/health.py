@@ -10,6 +10,7 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 from sqlmodel import Session, func, select
 
+from monitor.attention import Attention, attention
 from monitor.control import State
 from monitor.service import Serviced
 from monitor.shapes import Health
@@ -23,6 +24,13 @@ router = APIRouter(tags=["operation"])
 async def health() -> Health:
     """The process lives."""
     return Health(version=VERSION)
+
+
+@router.get("/api/attention")
+async def show_attention(service: Serviced) -> Attention:
+    """What needs somebody now, each with its next step, the most pressing first."""
+    free = service.free_bytes()
+    return await service.read(lambda session: attention(session, service.now(), free_bytes=free))
 
 
 @router.get("/api/ready")

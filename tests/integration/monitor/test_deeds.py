@@ -2,113 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
-from itertools import count
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, TypeVar
 
 import pytest
 
 from monitor.control import Command
-from monitor.database import Database
-from monitor.orders import Order, acknowledge, claim, give, renew, require_run
-from monitor.recording import Incoming, record_events, recording
-from monitor.reducer import fold
+from monitor.finding import events_after
+from monitor.orders import acknowledge, require_run
 from monitor.rows import run_facts
-from monitor.schema import RunRequest, RunRequested, event_adapter
-from monitor.silence import declare_lost
-from monitor.stream import events_after
-from monitor.writer import Transaction, Writer
-from tests.monitor_process import event_of, of_server
-
-BEGIN = datetime(2026, 11, 28, 9, 0, tzinfo=UTC)
-SILENCE, LEASE = timedelta(seconds=30), timedelta(seconds=30)
-T = TypeVar("T")
-
-
-class Monitor:
-    """The monitor's database and its clock."""
-
-    def __init__(self, database: Database, writer: Writer) -> None:
-        self._database = database
-        self._writer = writer
-        self.seconds = 0.0
-        self._numbers = count(1)
-
-    @property
-    def now(self) -> datetime:
-        return BEGIN + timedelta(seconds=self.seconds)
-
-    def do(self, work: Callable[[Transaction], T]) -> T:
-        return self._writer.submit(work).result()
-
-    def ask_for(self, run_id: str) -> None:
-        def work(transaction: Transaction) -> None:
-            with recording(transaction, run_id, self.now) as record:
-                record.do(RunRequested, request=RunRequest(phase="blood"))
-
-        self.do(work)
-
-    def claim(self, run_id: str, claimant: str = "agent on a") -> str:
-        seconds = LEASE.total_seconds()
-        lease_id = self.do(lambda change: claim(change, run_id, claimant, None, seconds, self.now).lease_id)
-        assert lease_id is not None
-        return lease_id
-
-    def renew(self, run_id: str, lease_id: str) -> None:
-        self.do(lambda change: renew(change, run_id, lease_id, LEASE.total_seconds(), self.now))
-
-    def give(self, run_id: str, command: Command) -> None:
-        order = Order(f"{command}-{next(self._numbers)}", run_id, command, "Ada")
-        self.do(lambda change: give(change, order, self.now))
-
-    def hear(self, *events: dict[str, Any]) -> None:
-        incoming = [Incoming(each, each.model_dump_json()) for each in map(event_adapter.validate_python, events)]
-        self.do(lambda change: record_events(change, incoming, self.now))
-
-    def say(self, run_id: str, kind: str, **fields: Any) -> None:
-        """An event of the run's server."""
-        self.hear(of_server(run_id, next(self._numbers), kind, **fields))
-
-    def look(self, *, since: datetime = BEGIN) -> None:
-        self.do(lambda change: declare_lost(change, SILENCE, LEASE, since, self.now))
-
-    def told(self, run_id: str) -> list[tuple[str, str]]:
-        """Type and status of each event, in order; the fold of them is what the run's row says."""
-        with self._database.reading() as session:
-            stored = events_after(session, run_id, 0, 1000)
-            facts = run_facts(require_run(session, run_id))
-        events = [event_adapter.validate_json(each.body) for each in stored]
-        folded = fold(zip(events, [each.received_at for each in stored], [each.deed for each in stored], strict=True))
-        assert folded is not None
-        assert folded.run == facts
-        return [(event.type, event.status) for event in events]
-
-    def state(self, run_id: str) -> str:
-        with self._database.reading() as session:
-            return require_run(session, run_id).state
-
-
-@contextmanager
-def opened(folder: Path) -> Iterator[Monitor]:
-    database = Database(folder / "monitor.db")
-    writer = Writer(database, lambda stored: None)
-    try:
-        yield Monitor(database, writer)
-    finally:
-        writer.close()
-        database.close()
+from monitor.schema import event_adapter
+from tests.monitor_in_hand import LEASE, MonitorInHand, in_hand
+from tests.monitor_process import event_of
 
 
 @pytest.fixture
-def monitor(tmp_path: Path) -> Iterator[Monitor]:
-    with opened(tmp_path) as monitor:
+def monitor(tmp_path: Path) -> Iterator[MonitorInHand]:
+    with in_hand(tmp_path) as monitor:
         yield monitor
 
 
-def test_a_pause_is_told_from_the_order_to_its_effect(monitor: Monitor) -> None:
+def test_a_pause_is_told_from_the_order_to_its_effect(monitor: MonitorInHand) -> None:
     monitor.say("run", "run_started", engine="inprocess", rounds_total=3, clients=3)
     monitor.give("run", Command.PAUSE)
     monitor.do(lambda change: acknowledge(change, "run", 1, monitor.now))
@@ -124,7 +38,7 @@ def test_a_pause_is_told_from_the_order_to_its_effect(monitor: Monitor) -> None:
     ]
 
 
-def test_a_command_that_another_replaces_and_one_that_an_end_comes_before_are_told(monitor: Monitor) -> None:
+def test_a_command_that_another_replaces_and_one_that_an_end_comes_before_are_told(monitor: MonitorInHand) -> None:
     monitor.say("run", "run_started", engine="inprocess", rounds_total=3, clients=3)
     monitor.give("run", Command.PAUSE)
     monitor.give("run", Command.STOP)
@@ -136,7 +50,7 @@ def test_a_command_that_another_replaces_and_one_that_an_end_comes_before_are_to
     ]
 
 
-def test_a_claimant_that_dies_is_told_and_so_is_who_takes_its_place(monitor: Monitor) -> None:
+def test_a_claimant_that_dies_is_told_and_so_is_who_takes_its_place(monitor: MonitorInHand) -> None:
     monitor.ask_for("run")
     monitor.claim("run")
     monitor.seconds = 31
@@ -153,7 +67,7 @@ def test_a_claimant_that_dies_is_told_and_so_is_who_takes_its_place(monitor: Mon
     assert monitor.state("run") == "resuming"
 
 
-def test_a_lease_that_is_renewed_late_is_told_to_be_back(monitor: Monitor) -> None:
+def test_a_lease_that_is_renewed_late_is_told_to_be_back(monitor: MonitorInHand) -> None:
     monitor.ask_for("run")
     lease_id = monitor.claim("run")
     monitor.say("run", "run_started", engine="inprocess", rounds_total=3, clients=3)
@@ -167,7 +81,7 @@ def test_a_lease_that_is_renewed_late_is_told_to_be_back(monitor: Monitor) -> No
     assert kinds == ["run_requested", "run_claimed", "run_started", "lease_ended", "run_claimed"]
 
 
-def test_a_monitor_that_was_away_gives_a_claimant_the_time_of_a_lease(monitor: Monitor) -> None:
+def test_a_monitor_that_was_away_gives_a_claimant_the_time_of_a_lease(monitor: MonitorInHand) -> None:
     monitor.ask_for("run")
     monitor.claim("run")
     monitor.seconds = 3600
@@ -176,7 +90,7 @@ def test_a_monitor_that_was_away_gives_a_claimant_the_time_of_a_lease(monitor: M
     assert monitor.told("run") == [("run_requested", "requested"), ("run_claimed", "claimed")]
 
 
-def test_a_run_that_is_heard_of_again_is_back_and_its_late_end_is_its_end(monitor: Monitor) -> None:
+def test_a_run_that_is_heard_of_again_is_back_and_its_late_end_is_its_end(monitor: MonitorInHand) -> None:
     monitor.say("back", "run_started", engine="inprocess", rounds_total=3, clients=3)
     monitor.say("late", "run_started", engine="inprocess", rounds_total=3, clients=3)
     monitor.give("late", Command.PAUSE)
@@ -196,17 +110,17 @@ def test_a_run_that_is_heard_of_again_is_back_and_its_late_end_is_its_end(monito
 
 
 def test_the_deeds_of_another_monitor_and_forged_ones_are_history_and_move_nothing(
-    monitor: Monitor, tmp_path: Path
+    monitor: MonitorInHand, tmp_path: Path
 ) -> None:
     monitor.ask_for("run")
     monitor.claim("run")
     monitor.say("run", "run_started", engine="inprocess", rounds_total=3, clients=3)
     monitor.give("run", Command.STOP)
     expected = monitor.told("run")
-    with monitor._database.reading() as session:
+    with monitor.database.reading() as session:
         exported = [event_adapter.validate_json(each.body) for each in events_after(session, "run", 0, 100)]
 
-    with opened(tmp_path / "elsewhere") as other:
+    with in_hand(tmp_path / "elsewhere") as other:
         other.hear(*[each.model_dump(mode="json") for each in exported])
 
         assert other.told("run") == expected
@@ -216,7 +130,7 @@ def test_the_deeds_of_another_monitor_and_forged_ones_are_history_and_move_nothi
         assert other.told("run")[-1] == ("command_given", "requested")
 
 
-def test_a_gap_that_was_waited_for_with_patience_does_not_count_for_what_follows(monitor: Monitor) -> None:
+def test_a_gap_that_was_waited_for_with_patience_does_not_count_for_what_follows(monitor: MonitorInHand) -> None:
     monitor.say("run", "run_started", engine="inprocess", rounds_total=3, clients=3)
     monitor.hear(event_of("run", 1, "client_train_started", round=1))
     monitor.seconds = 40
@@ -226,7 +140,7 @@ def test_a_gap_that_was_waited_for_with_patience_does_not_count_for_what_follows
     monitor.seconds = 4000
     monitor.say("run", "run_resumed", attempt=2)
 
-    with monitor._database.reading() as session:
+    with monitor.database.reading() as session:
         facts = run_facts(require_run(session, "run"))
     assert facts.longest_gaps == {"train": 40.0}
     assert facts.activity == "preparation"
