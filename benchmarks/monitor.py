@@ -59,7 +59,12 @@ def _taking_in_and_giving_again(events: int) -> Results:
             reader.wait_until_ready()
             reader.begin()
             figures = reader.result()
+        with LoadProcess(_READERS_MODULE, "look", url=monitor.url, run_id=_ONE, events=events) as reader:
+            reader.wait_until_ready()
+            reader.begin()
+            looks = reader.result()
     results: Results = {
+        **{f"monitor_{name}": value for name, value in looks.items()},
         "monitor_events_per_second": one,
         "monitor_several_senders_events_per_second": several,
         "monitor_several_senders": _SENDERS,

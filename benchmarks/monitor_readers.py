@@ -80,6 +80,28 @@ def replay(*, url: str, run_id: str, events: int) -> Results:
     return figures
 
 
+def look(*, url: str, run_id: str, events: int) -> Results:
+    """What a screen asks for that opens a run that is complete; every answer parsed as JSON."""
+    wait_to_begin()
+    run = f"/api/runs/{run_id}"
+    answers = {
+        "snapshot": (f"{run}/snapshot", {}),
+        "timeline": (f"{run}/timeline", {}),
+        "series": (f"{run}/series", {}),
+        "search": (f"{run}/events", {"order": "newest", "text": "is nowhere in it"}),
+        "newest": (f"{run}/events", {"order": "newest", "limit": 200}),
+        "runs": ("/api/runs", {}),
+    }
+    figures: Results = {}
+    with httpx.Client(base_url=url, timeout=_TIMEOUT_SECONDS, trust_env=False) as client:
+        for name, (path, params) in answers.items():
+            started = monotonic()
+            answer = client.get(path, params=params).raise_for_status()
+            answer.json()
+            figures |= {f"{name}_seconds": monotonic() - started, f"{name}_bytes": len(answer.content)}
+    return figures
+
+
 def _by_stream(url: str, run_id: str, events: int) -> Iterator[Any]:
     with connect(_stream(url, run_id), proxy=None) as connection:
         read = 0
@@ -163,4 +185,4 @@ class StalledReader:
 
 
 if __name__ == "__main__":
-    run_program({"follow": follow, "replay": replay})
+    run_program({"follow": follow, "look": look, "replay": replay})

@@ -7,64 +7,82 @@ from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import Any
 
+from sqlalchemy import String, type_coerce
 from sqlmodel import Session, col, select
 
 from monitor.shapes import Series, SiteSeries, Timeline
 from monitor.tables import EventRow, RunRow
 
 _OF_EMITTERS = {"schema_version", "event_id", "emitter_id", "emitter_seq", "run_id"}
-_ELSEWHERE = _OF_EMITTERS | {"type", "ts", "attempt", "round", "node_id", "role", "status"}
+_ELSEWHERE = _OF_EMITTERS | {
+    "type", "ts", "attempt", "round", "node_id", "role", "status", "task", "latency_ms", "payload_bytes", "metrics",
+}  # fmt: skip
+_COLUMNS = (
+    "seq", "received_ms", "ts_ms", "type", "node", "role", "status", "task", "round", "attempt", "latency_ms",
+    "payload_bytes",
+)  # fmt: skip
+"""In the order of a row."""
 _OF_SITES = ("client_train_completed", "client_update_uploaded", "client_evaluated", "node_error")
 _OF_ROUNDS = ("round_started", "round_completed")
 
 
 def timeline(session: Session, run: RunRow, *, after: int, limit: int) -> Timeline:
-    """The events of a run after `seq`, as columns: `rest` has what few have. Heartbeats are left out."""
-    kinds, nodes, roles, statuses = _Numbers(), _Numbers(), _Numbers(), _Numbers()
-    columns: dict[str, list[int]] = {
-        name: [] for name in ("seq", "received_ms", "ts_ms", "type", "node", "role", "status", "round", "attempt")
-    }
+    """The events of a run after `seq`, as columns. Heartbeats are left out."""
+    kinds, nodes, roles, statuses, tasks = _Numbers(), _Numbers(), _Numbers(), _Numbers(), _Numbers()
+    metric_names = _Numbers()
+    rows: list[tuple[Any, ...]] = []
     deeds: list[int] = []
+    metrics: list[tuple[int, int, float]] = []
     rest: dict[int, dict[str, Any]] = {}
     query = (
-        select(EventRow.seq, EventRow.received_at, EventRow.deed, EventRow.body)
+        select(EventRow.seq, type_coerce(EventRow.received_at, String), EventRow.deed, EventRow.body)
         .where(EventRow.run_id == run.run_id, col(EventRow.seq) > after, EventRow.type != "node_heartbeat")
         .order_by(col(EventRow.seq))
         .limit(limit)
     )
     for place, (seq, received_at, deed, body) in enumerate(session.exec(query)):
         event = json.loads(body)
-        values = (
-            seq,
-            _milliseconds(received_at),
-            _milliseconds(datetime.fromisoformat(event["ts"])),
-            kinds.of(event["type"]),
-            nodes.of(event["node_id"]),
-            roles.of(event["role"]),
-            statuses.of(event["status"]),
-            event["round"],
-            event["attempt"],
+        task = event.get("task")
+        rows.append(
+            (
+                seq,
+                _milliseconds(received_at),
+                _milliseconds(event["ts"]),
+                kinds.of(event["type"]),
+                nodes.of(event["node_id"]),
+                roles.of(event["role"]),
+                statuses.of(event["status"]),
+                None if task is None else tasks.of(task),
+                event["round"],
+                event["attempt"],
+                event["latency_ms"],
+                event["payload_bytes"],
+            )
         )
-        for column, value in zip(columns.values(), values, strict=True):
-            column.append(value)
         if deed:
             deeds.append(place)
-        few = {
-            name: value for name, value in event.items() if name not in _ELSEWHERE and value is not None and value != {}
-        }
+        metrics += [(place, metric_names.of(name), value) for name, value in event["metrics"].items()]
+        few = {name: value for name, value in event.items() if name not in _ELSEWHERE and value is not None}
         if few:
             rest[place] = few
-    return Timeline(
+    columns = list(zip(*rows, strict=True)) if rows else [()] * len(_COLUMNS)
+    return Timeline.model_construct(
+        None,  # and 100,000 events are not validated again
         run_id=run.run_id,
         last_seq=run.last_seq,
-        next_after=columns["seq"][-1] if len(columns["seq"]) == limit else None,
+        next_after=rows[-1][0] if len(rows) == limit else None,
         types=kinds.names,
         nodes=nodes.names,
         roles=roles.names,
         statuses=statuses.names,
+        tasks=tasks.names,
+        **dict(zip(_COLUMNS, map(list, columns), strict=True)),
         deeds=deeds,
+        metric_names=metric_names.names,
+        metric_place=[place for place, _, _ in metrics],
+        metric_name=[name for _, name, _ in metrics],
+        metric_value=[value for _, _, value in metrics],
         rest=rest,
-        **columns,
     )
 
 
@@ -78,7 +96,7 @@ def series(session: Session, run: RunRow) -> Series:
             continue
         if kind == "round_started":
             rounds[number] = {
-                "started_ms": _milliseconds(datetime.fromisoformat(event["ts"])),
+                "started_ms": _milliseconds(event["ts"]),
                 "attempt": event["attempt"],
             }
             for values in sites.values():
@@ -136,8 +154,9 @@ def _events(session: Session, run_id: str, kinds: Iterable[str]) -> Iterator[tup
         yield kind, json.loads(body)
 
 
-def _milliseconds(moment: datetime) -> int:
-    return round(moment.timestamp() * 1000)
+def _milliseconds(moment: str) -> int:
+    """Since 1970, of a moment as ISO 8601."""
+    return round(datetime.fromisoformat(moment).timestamp() * 1000)
 
 
 class _Numbers:

@@ -191,8 +191,7 @@ class Words(Shape):
 class Timeline(Shape):
     """Events as columns, one place an event; a name stands for itself once, and by its number everywhere else.
 
-    Heartbeats are left out. What a column does not say is in `rest`, by place: fields of the type, latency, payload and
-    metrics, as far as they have a value.
+    Heartbeats are left out. What no column says is in `rest`, by place: the fields of the type that have a value.
     """
 
     run_id: str
@@ -203,6 +202,7 @@ class Timeline(Shape):
     nodes: list[str]
     roles: list[str]
     statuses: list[str]
+    tasks: list[str]
     seq: list[int]
     received_ms: list[int]
     """Milliseconds since 1970 on the monitor's clock."""
@@ -212,10 +212,18 @@ class Timeline(Shape):
     node: list[int]
     role: list[int]
     status: list[int]
+    task: list[int | None]
     round: list[int]
     attempt: list[int]
+    latency_ms: list[float | None]
+    payload_bytes: list[int | None]
     deeds: list[int]
     """Places of what this monitor did."""
+    metric_names: list[str]
+    metric_place: list[int]
+    """One place a metric, of all events: that of its event, its name's number, its value."""
+    metric_name: list[int]
+    metric_value: list[float]
     rest: dict[int, dict[str, Any]]
 
 

@@ -181,16 +181,16 @@ def test_the_timeline_gives_what_the_events_give(client: httpx.Client) -> None:
         emitted = ("schema_version", "event_id", "emitter_id", "emitter_seq", "run_id", "ts")
         expected = {name: value for name, value in theirs["event"].items() if name not in emitted}
         assert ours["deed"] == theirs["deed"]
-        assert {name: ours["event"].get(name, missing_of(name)) for name in expected} == expected
+        assert {name: ours["event"].get(name) for name in expected} == expected
     assert all(earlier["seq"] < later["seq"] for earlier, later in pairwise(rebuilt))
-
-
-def missing_of(name: str) -> Any:
-    return {} if name == "metrics" else None
 
 
 def rebuild(part: dict[str, Any]) -> list[dict[str, Any]]:
     """The events of a timeline as far as it has them."""
+    metrics: dict[int, dict[str, float]] = {}
+    for place, name, value in zip(part["metric_place"], part["metric_name"], part["metric_value"], strict=True):
+        metrics.setdefault(place, {})[part["metric_names"][name]] = value
+    tasks = [{} if task is None else {"task": part["tasks"][task]} for task in part["task"]]
     return [
         {
             "seq": seq,
@@ -202,6 +202,10 @@ def rebuild(part: dict[str, Any]) -> list[dict[str, Any]]:
                 "status": part["statuses"][part["status"][place]],
                 "round": part["round"][place],
                 "attempt": part["attempt"][place],
+                "latency_ms": part["latency_ms"][place],
+                "payload_bytes": part["payload_bytes"][place],
+                "metrics": metrics.get(place, {}),
+                **tasks[place],
                 **part["rest"].get(str(place), {}),
             },
         }
