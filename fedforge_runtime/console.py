@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 from rich.console import Console
@@ -22,7 +22,7 @@ from fedforge_runtime.home import RunFolder
 from fedforge_runtime.learning.metric_names import METRIC_NAMES
 from fedforge_runtime.tables import print_table
 from fedforge_runtime.telemetry.emitter import EventLogReader
-from monitor.schema import Event, NodeError, RoundCompleted, RoundStarted, SitesAwaited
+from monitor.schema import Event, NodeError, RoundCompleted, RoundStarted, SitesAwaited, Stage
 
 _FAR_OFF, _FAR_OFF_SECONDS = 0.5, 30.0
 """How much of what is left an estimate may be wrong before it is corrected, and how many seconds in any case."""
@@ -44,6 +44,13 @@ class ConsoleNarrator:
 
     def banner(self, text: str) -> None:
         self._console.print(Panel(escape(text), border_style="yellow", title="please note", title_align="left"))
+
+    def stage(self, name: Stage) -> AbstractContextManager[None]:
+        """What it does is told in words of its own."""
+        return nullcontext()
+
+    def download(self, done: int, total: int) -> None:
+        self.notice(f"{done / 1e9:.1f} of {total / 1e9:.1f} GB are here.")
 
     def row_pass(self, progress: PassProgress) -> None:
         if self._progress is None:
@@ -82,6 +89,9 @@ class ConsoleNarrator:
         self._progress.update(self._task, completed=models_done)
         if models_done == models_total:
             self.close()
+
+    def bounded(self, folder: RunFolder, bounds: Mapping[str, Any]) -> None:
+        """They are shown with the run's own scores."""
 
     @contextmanager
     def rounds(self, folder: RunFolder) -> Iterator[None]:

@@ -11,8 +11,10 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Literal, Protocol, TypeVar
 
+from fedforge_runtime.background import Background
 from fedforge_runtime.clock import monotonic
 from fedforge_runtime.errors import RunStoppedError
+from fedforge_runtime.interrupts import interrupt
 from fedforge_runtime.stop_signal import StopSignal
 
 Desired = Literal["run", "pause", "stop"]
@@ -76,6 +78,31 @@ class SignalControl:
             for number, handler in before.items():
                 signal.signal(number, handler)
 
+    @contextmanager
+    def interrupting(self) -> Iterator[None]:
+        """Have a signal end at once what is done in the block, for work that asks nobody; only where it is installed.
+
+        Raises:
+            RunStoppedError: a signal came.
+        """
+        installed = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+        def handle(number: int, frame: FrameType | None) -> None:
+            self._hear(number)
+            interrupt(number, frame)
+
+        self.raise_if_stopped()
+        try:
+            for number in installed:
+                signal.signal(number, handle)
+            yield
+        except KeyboardInterrupt:
+            self.raise_if_stopped()
+            raise
+        finally:
+            for number, handler in installed.items():
+                signal.signal(number, handler)
+
     def _hear(self, number: int) -> None:
         if not self._stop.is_set():
             self.reason = f"{signal.Signals(number).name} received"
@@ -124,6 +151,20 @@ class BothControls:
         self._signals.raise_if_stopped()
         if self._operator.desired() == "stop":
             raise RunStoppedError("stopped: by the operator, or because another attempt has taken its place.")
+
+
+class StopBySignal(Background):
+    """Sends this process SIGINT once the operator wants it to stop, for work in the block that asks nobody."""
+
+    def __init__(self, operator: Control) -> None:
+        super().__init__("stop-by-signal")
+        self._operator = operator
+
+    def _work(self) -> None:
+        while not self._ending.wait(_LOOK_SECONDS):
+            if self._operator.desired() == "stop":
+                signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+                return
 
 
 _present: Control = AlwaysRun()

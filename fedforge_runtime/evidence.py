@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 from fedforge_runtime.config import read_run_config
 from fedforge_runtime.errors import DEFECT, FedForgeError, RunStoppedError, sentences
@@ -13,34 +14,41 @@ from fedforge_runtime.narration import Narrator
 from fedforge_runtime.system_errors import explained
 
 
-def record_evidence(
-    folder: RunFolder, *, home: Home, narrator: Narrator, bounds: bool = True, report: bool = True
-) -> None:
+@dataclass(frozen=True)
+class Evidence:
+    """What is made beside a finished run's numbers.
+
+    Args:
+        bounds: what the federated numbers are compared with; left out, with a word, where every epoch of it would run
+            the backbone, and where the sites bring their own data.
+        report: the page; `fedforge report` makes it later too.
+    """
+
+    bounds: bool = True
+    report: bool = True
+
+
+def record_evidence(folder: RunFolder, wanted: Evidence, *, home: Home, narrator: Narrator) -> None:
     """Write `bounds.json` and `report.html` of a completed run; the model is there already, whatever happens here.
 
     What cannot be made is missing, and the narrator says why; the other is made all the same.
-
-    Args:
-        bounds: compute what the federated numbers are compared with; left out, with a word, where every epoch of it
-            would run the backbone, and where the sites bring their own data.
-        report: write the page; `fedforge report` makes it later too.
 
     Raises:
         RunStoppedError: interrupted; the run stays completed.
     """
     config = read_run_config(folder.config)
     learning = config.learning
-    if bounds and config.federation.site_data == "own":
+    if wanted.bounds and config.federation.site_data == "own":
         narrator.notice("Bounds are left out: they need the rows of all sites, and the sites keep their own.")
-    elif bounds and (learning.mode == "full" or not learning.cache_features):
+    elif wanted.bounds and (learning.mode == "full" or not learning.cache_features):
         narrator.notice(
             f"Bounds are left out: without cached features they take hours. fedforge bounds {folder.run_id}"
         )
-    elif bounds:
-        with _named_where_missing(folder, narrator, "bounds"):
-            record_bounds(folder, home=home, narrator=narrator)
-    if report:
-        with _named_where_missing(folder, narrator, "report"):
+    elif wanted.bounds:
+        with _named_where_missing(folder, narrator, "bounds"), narrator.stage("bounds"):
+            narrator.bounded(folder, record_bounds(folder, home=home, narrator=narrator))
+    if wanted.report:
+        with _named_where_missing(folder, narrator, "report"), narrator.stage("report"):
             from fedforge_runtime.reporting.run_report import write_report
 
             write_report(folder)

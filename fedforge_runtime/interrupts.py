@@ -15,10 +15,11 @@ def raise_on_signals() -> None:
     is raised in the next step of whoever imports, by whichever handler the signal has then.
     """
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, _interrupt)
+        signal.signal(number, interrupt)
 
 
-def _interrupt(number: int, frame: FrameType | None) -> None:
+def interrupt(number: int, frame: FrameType | None) -> None:
+    """The handler of `raise_on_signals`."""
     importing = _outermost_importing(frame)
     if importing is None:
         raise KeyboardInterrupt

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
-from typing import Protocol
+from typing import Any, Protocol
 
 from fedforge_runtime.data.row_pass import Progress
 from fedforge_runtime.home import RunFolder
+from monitor.schema import Stage
 
 
 class Narrator(Protocol):
@@ -18,11 +20,20 @@ class Narrator(Protocol):
     def banner(self, text: str) -> None:
         """A warning that must not be overlooked: phantom data, an untrained backbone."""
 
+    def stage(self, name: Stage) -> AbstractContextManager[None]:
+        """What is done before or after the federated part, while the block runs."""
+
+    def download(self, done: int, total: int) -> None:
+        """How many bytes of how many are here."""
+
     def row_pass(self, progress: Progress) -> None:
         """How far a pass over all images is."""
 
     def bounds(self, models_done: int, models_total: int) -> None:
         """How many of the models that a run is compared with are trained."""
+
+    def bounded(self, folder: RunFolder, bounds: Mapping[str, Any]) -> None:
+        """What a run's scores lie between is known; `bounds` as `record_bounds` returns them."""
 
     def close(self) -> None:
         """End what is still shown of something that has not come to its end."""

@@ -183,6 +183,7 @@ class Words(Shape):
     """By type of event; see `Sentence`."""
     tasks: dict[str, str]
     """What a node is asked to do, after "to"."""
+    stages: dict[str, str]
     states: dict[State, str]
     conditions: dict[Condition, str]
     activities: dict[str, str]

@@ -30,7 +30,6 @@ from fedforge_runtime.config import RunConfig, RuntimeConfig, change_run_config,
 from fedforge_runtime.errors import ConfigError, RunError
 from fedforge_runtime.home import Home
 from fedforge_runtime.system_errors import explain
-from monitor.schema import RunRequest
 
 
 def run(
@@ -85,7 +84,7 @@ def resume(
     """
     with command(as_json=as_json) as emit:
         from fedforge_runtime.console import ConsoleNarrator, print_run
-        from fedforge_runtime.evidence import record_evidence
+        from fedforge_runtime.evidence import Evidence
         from fedforge_runtime.federation.run import resume_run
         from fedforge_runtime.federation.runs import find_run
         from fedforge_runtime.federation.summary import summarise_run
@@ -98,8 +97,8 @@ def resume(
         before = read_run_config(find_run(run_id, chosen).config)
         runtime = _resumed_runtime(before, place.keys(), assignments)
         narrator = ConsoleNarrator()
-        folder = resume_run(run_id, home=chosen, narrator=narrator, runtime=runtime)
-        record_evidence(folder, home=chosen, narrator=narrator, bounds=bounds, report=report)
+        evidence = Evidence(bounds=bounds, report=report)
+        folder = resume_run(run_id, home=chosen, narrator=narrator, runtime=runtime, evidence=evidence)
         emit(summarise_run(folder), print_run)
 
 
@@ -162,8 +161,9 @@ def _start(
     as_json: bool,
 ) -> None:
     with command(as_json=as_json) as emit:
+        from fedforge_runtime.commands.request import whole_request
         from fedforge_runtime.console import ConsoleNarrator, print_run
-        from fedforge_runtime.evidence import record_evidence
+        from fedforge_runtime.evidence import Evidence
         from fedforge_runtime.federation.run import start_run
         from fedforge_runtime.federation.runs import new_run_id
         from fedforge_runtime.federation.summary import summarise_run
@@ -173,11 +173,11 @@ def _start(
             config,
             home=chosen,
             run_id=run_id or new_run_id(config.phase),
-            request=RunRequest.model_validate({"phase": config.phase, "profile": profile}),
+            request=whole_request(config, profile=profile),
             narrator=narrator,
             participants_file=participants,
+            evidence=Evidence(bounds=bounds, report=report),
         )
-        record_evidence(folder, home=chosen, narrator=narrator, bounds=bounds, report=report)
         emit(summarise_run(folder), print_run)
 
 

@@ -27,11 +27,21 @@ _GOES_ON = 3
 """How often one command goes on with a transfer that broke off, as long as something comes."""
 
 
+Transferred = Callable[[int, int], None]
+"""Takes how many bytes of how many are here."""
+
+
+def untold(done: int, total: int) -> None:
+    """Tell nobody how far a download is."""
+
+
 class UnreachableError(DownloadError):
     """The archive's host gave nothing: no network, no answer, or a refusal."""
 
 
-def official_file(official: OfficialArchive, *, home: Home, notify: Callable[[str], None]) -> Path:
+def official_file(
+    official: OfficialArchive, *, home: Home, notify: Callable[[str], None], transferred: Transferred = untold
+) -> Path:
     """The archive in the home folder, downloaded when it is absent.
 
     A file that is there already is returned as it is: whoever reads it verifies it, with `refuse_if_altered`.
@@ -49,7 +59,7 @@ def official_file(official: OfficialArchive, *, home: Home, notify: Callable[[st
         home.data.mkdir(parents=True, exist_ok=True)
         with FileLock(home.data / f".{official.file_name}.lock"):
             if not final.is_file():
-                _download(official, part_of(official, home), final, notify)
+                _download(official, part_of(official, home), final, notify, transferred)
     except OSError as error:
         raise explain(error, home.data) from error
     return final
@@ -98,11 +108,13 @@ def _require_answer(official: OfficialArchive) -> None:
         raise _unreachable(official, _reason(error)) from error
 
 
-def _download(official: OfficialArchive, part: Part, final: Path, notify: Callable[[str], None]) -> None:
+def _download(
+    official: OfficialArchive, part: Part, final: Path, notify: Callable[[str], None], transferred: Transferred
+) -> None:
     """Fetch what is missing, verify the whole, and put it in its place."""
     known = f", of which {part.bytes:,} bytes are here" if part.bytes else ""
     notify(f"Downloading {official.title} ({official.size} px) from {official.host} to {final}{known}.")
-    _fetch(official, part, lambda done, total: notify(f"{done / 1e9:.1f} of {total / 1e9:.1f} GB are here."))
+    _fetch(official, part, transferred)
     found = identify(part.path)
     if found.md5 != official.md5:
         part.remove()

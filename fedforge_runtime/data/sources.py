@@ -18,7 +18,13 @@ from fedforge_runtime.artifacts import MANIFEST, Artifact, ArtifactStore
 from fedforge_runtime.config import DatasetConfig
 from fedforge_runtime.data.archive import ARCHIVE_SPLITS, read_archive
 from fedforge_runtime.data.catalogue import OfficialArchive, archive_name, official_archive
-from fedforge_runtime.data.download import UnreachableError, official_file, refuse_if_altered
+from fedforge_runtime.data.download import (
+    Transferred,
+    UnreachableError,
+    official_file,
+    refuse_if_altered,
+    untold,
+)
 from fedforge_runtime.data.identity import FileIdentity, IdentityMemory, identify
 from fedforge_runtime.data.phantom import CLASS_COUNTS, DEFAULT_ROWS, GENERATOR_VERSION, generate
 from fedforge_runtime.data.stratification import stratified_rows
@@ -69,7 +75,12 @@ class DatasetFacts:
 
 
 def prepare_dataset(
-    config: DatasetConfig, *, home: Home, store: ArtifactStore, notify: Callable[[str], None]
+    config: DatasetConfig,
+    *,
+    home: Home,
+    store: ArtifactStore,
+    notify: Callable[[str], None],
+    transferred: Transferred = untold,
 ) -> Artifact:
     """The dataset that `config` names, as an artifact of kind `dataset`.
 
@@ -78,6 +89,7 @@ def prepare_dataset(
 
     Args:
         notify: is told, in sentences for a person, of a download and of phantom images in place of real ones.
+        transferred: is told how much of a large download is here, in bytes, and of how much.
 
     Raises:
         DataError: the data cannot be reached, or are not what they should be; says what to do.
@@ -90,7 +102,7 @@ def prepare_dataset(
         path = _local_file(config)
         return _prepare_archive(config, official, path, IdentityMemory(home), store)
     try:
-        path = official_file(official, home=home, notify=notify)
+        path = official_file(official, home=home, notify=notify, transferred=transferred)
     except UnreachableError as error:
         if config.source == "official":
             raise

@@ -45,7 +45,9 @@ def prepare_own_shard(
     home.require_writable()
     start_template()
     store = ArtifactStore(home, hear_stop)
-    dataset = prepare_dataset(own.dataset, home=home, store=store, notify=narrator.notice)
+    dataset = prepare_dataset(
+        own.dataset, home=home, store=store, notify=narrator.notice, transferred=narrator.download
+    )
     _audit(dataset, own, home=home, store=store, narrator=narrator, allow_findings=allow_findings)
     workers = own.runtime.worker_count(usable_cores())
     with WorkerPool(workers, threads=own.runtime.threads_per_worker) as pool:

@@ -95,24 +95,29 @@ def prepare(config: RunConfig, *, home: Home, store: ArtifactStore, pool: Worker
     dataset, facts = _prepare_data(config, home=home, store=store, narrator=narrator)
     partition = None
     if config.federation.site_data == "partition":
-        partition = prepare_partition(
-            config.partition,
-            seed=config.seed,
-            labels=load_labels(dataset, "train"),
-            dataset_key=dataset.key,
-            class_names=facts.class_names,
-            store=store,
+        with narrator.stage("partition"):
+            partition = prepare_partition(
+                config.partition,
+                seed=config.seed,
+                labels=load_labels(dataset, "train"),
+                dataset_key=dataset.key,
+                class_names=facts.class_names,
+                store=store,
+            )
+    with narrator.stage("backbone"):
+        backbone, preprocessing = _prepare_model(
+            config, facts.class_names, home=home, store=store, pool=pool, narrator=narrator
         )
-    backbone, preprocessing = _prepare_model(
-        config, facts.class_names, home=home, store=store, pool=pool, narrator=narrator
-    )
     return Prepared(dataset, partition, preprocessing, backbone)
 
 
 def _prepare_data(
     config: RunConfig, *, home: Home, store: ArtifactStore, narrator: Narrator
 ) -> tuple[Artifact, DatasetFacts]:
-    dataset = prepare_dataset(config.dataset, home=home, store=store, notify=narrator.notice)
+    with narrator.stage("dataset"):
+        dataset = prepare_dataset(
+            config.dataset, home=home, store=store, notify=narrator.notice, transferred=narrator.download
+        )
     facts = read_dataset_facts(dataset)
     if facts.source == "phantom":
         narrator.banner(

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import functools
 import importlib.metadata
 import platform
 import shutil
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -16,20 +14,20 @@ from fedforge_runtime.clock import utc_now
 from fedforge_runtime.control import Control, await_result
 from fedforge_runtime.data.preprocess import PROCESSOR_FOLDER
 from fedforge_runtime.federation.checkpoint import Checkpoint
+from fedforge_runtime.federation.descriptions import bootstrap_seed, evaluation_of
 from fedforge_runtime.federation.evaluation import predict_split
 from fedforge_runtime.federation.model_card import model_card
+from fedforge_runtime.federation.provenance import RECORDED_PACKAGES, git_commit
 from fedforge_runtime.federation.settings import RunSettings
 from fedforge_runtime.learning.predictions import write_predictions
 from fedforge_runtime.processes import WorkerPool
 
-_RECORDED = (
-    "accelerate", "datasets", "evaluate", "flwr", "flwr-datasets", "medmnist", "numpy", "safetensors",
-    "torch", "torchvision", "transformers",
-)  # fmt: skip
 
-
-def publish_results(settings: RunSettings, final: Checkpoint, pool: WorkerPool, control: Control) -> None:
+def publish_results(settings: RunSettings, final: Checkpoint, pool: WorkerPool, control: Control) -> dict[str, Any]:
     """Have the final model predict the test split, export it and write the run's metrics and manifest.
+
+    Returns:
+        What `evaluation_of` says of the predictions.
 
     Raises:
         RunStoppedError: a stop was asked for before it was done.
@@ -37,6 +35,9 @@ def publish_results(settings: RunSettings, final: Checkpoint, pool: WorkerPool, 
     predicted = pool.submit(predict_split, settings, final.round, final.parameters, final.standardisation, "test")
     predictions, test = await_result(predicted, control)
     write_predictions(settings.folder.test_predictions, predictions)
+    evaluated = pool.submit(
+        evaluation_of, predictions, settings.inputs.class_names, bootstrap_seed(settings.config.seed)
+    )
     _export(settings, final, test, pool, control)
     inputs = settings.inputs
     write_json(
@@ -52,6 +53,8 @@ def publish_results(settings: RunSettings, final: Checkpoint, pool: WorkerPool, 
         },
     )
     write_json(settings.folder.manifest, _manifest(settings, final))
+    evaluation: dict[str, Any] = await_result(evaluated, control)
+    return evaluation
 
 
 def provenance_of_data(settings: RunSettings) -> dict[str, Any]:
@@ -74,24 +77,8 @@ def _manifest(settings: RunSettings, final: Checkpoint) -> dict[str, Any]:
         "fedforge": {"version": __version__, "commit": git_commit()},
         "python": platform.python_version(),
         "platform": platform.platform(),
-        "packages": {name: importlib.metadata.version(name) for name in _RECORDED},
+        "packages": {name: importlib.metadata.version(name) for name in RECORDED_PACKAGES},
     }
-
-
-@functools.lru_cache(maxsize=1)
-def git_commit() -> str | None:
-    """The commit of the checkout that this package is imported from; `None` outside a checkout."""
-    git = shutil.which("git")
-    root = Path(__file__).resolve().parents[2]
-    if not git or not (root / ".git").exists():
-        return None
-    described = subprocess.run(
-        [git, "-C", str(root), "describe", "--always", "--dirty", "--abbrev=40", "--match="],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    return described.stdout.strip() or None
 
 
 def _export(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from fedforge_runtime.artifacts import (
@@ -15,7 +15,16 @@ from fedforge_runtime.artifacts import (
 )
 from fedforge_runtime.clock import monotonic
 from fedforge_runtime.config import RunConfig, RuntimeConfig, read_run_config
-from fedforge_runtime.control import INTERRUPTED, AlwaysRun, BothControls, Control, SignalControl, hear_stop, obey
+from fedforge_runtime.control import (
+    INTERRUPTED,
+    AlwaysRun,
+    BothControls,
+    Control,
+    SignalControl,
+    StopBySignal,
+    hear_stop,
+    obey,
+)
 from fedforge_runtime.data.row_pass import PassTools
 from fedforge_runtime.devices import DeviceDecision, DeviceRequest, WorkerBackend, decide_device, keep_device
 from fedforge_runtime.environment import allow_mps_fallback, given_attempt
@@ -30,6 +39,8 @@ from fedforge_runtime.errors import (
     failure_reason,
     sentences,
 )
+from fedforge_runtime.evidence import Evidence, record_evidence
+from fedforge_runtime.federation.descriptions import describe_run
 from fedforge_runtime.federation.documents import read_inputs
 from fedforge_runtime.federation.engines import TEMPLATE_MODULES, check_engine, open_engine
 from fedforge_runtime.federation.engines.base import Engine, Federation
@@ -51,6 +62,7 @@ from fedforge_runtime.federation.state import run_state
 from fedforge_runtime.federation.strategies import build_strategy
 from fedforge_runtime.federation.superlink.address import LinkAddress
 from fedforge_runtime.federation.superlink.registration import number_sites
+from fedforge_runtime.federation.telling import TellingNarrator
 from fedforge_runtime.home import Home, RunFolder
 from fedforge_runtime.narration import Narrator
 from fedforge_runtime.processes import UntilLoaded, WorkerPool, start_template
@@ -62,6 +74,8 @@ from fedforge_runtime.telemetry.monitor_client import MonitorAddress
 from fedforge_runtime.telemetry.outbox import Outbox, OutboxFiles
 from fedforge_runtime.telemetry.reach import MonitorReach
 from monitor.schema import RunFailed, RunRequest, RunRequested, RunResumed, RunStopped
+
+_WHOLE = Evidence()
 
 
 def check_request(config: RunConfig, participants_file: Path | None, engine: Engine | None = None) -> None:
@@ -96,12 +110,15 @@ def start_run(
     narrator: Narrator,
     participants_file: Path | None = None,
     engine: Engine | None = None,
+    evidence: Evidence = _WHOLE,
 ) -> RunFolder:
     """Run a federation from the beginning and return its folder.
 
-    A request that is refused leaves nothing behind; a run that has begun keeps its folder and its log.
+    A request that is refused, or that no data can be prepared for, leaves nothing behind: the monitor knows why. A run
+    that has begun keeps its folder and its log.
 
     Args:
+        evidence: what is made of the completed run beside its numbers.
         engine: by default the one that the configuration names.
 
     Raises:
@@ -121,21 +138,32 @@ def start_run(
         )
     _start_template(config)
     with _session(home, narrator, config, engine) as session:
-        prepared = session.prepare()
         _create_folder(folder, config, participants_file)
-        with _locked(folder):
-            attempt = _Attempt(session, folder, number=given_attempt())
-            attempt.run(
-                lambda emitter: emitter.emit(RunRequested, round_number=0, node_id="server", request=request),
-                prepared,
-            )
+        attempt = _Attempt(session, folder, given_attempt(), evidence, begins=True)
+        try:
+            with _locked(folder):
+                attempt.run(
+                    lambda emitter: emitter.emit(RunRequested, round_number=0, node_id="server", request=request)
+                )
+        except BaseException:
+            if attempt.leaves_nothing:
+                shutil.rmtree(folder.path, ignore_errors=True)
+            raise
     return folder
 
 
-def resume_run(run_id: str, *, home: Home, narrator: Narrator, runtime: RuntimeConfig | None = None) -> RunFolder:
+def resume_run(
+    run_id: str,
+    *,
+    home: Home,
+    narrator: Narrator,
+    runtime: RuntimeConfig | None = None,
+    evidence: Evidence = _WHOLE,
+) -> RunFolder:
     """Go on with a run from its last checkpoint; it ends with the hash of an undisturbed run.
 
     Args:
+        evidence: as `start_run`.
         runtime: where to run this attempt, by default as before; it does not change the model.
 
     Raises:
@@ -155,12 +183,9 @@ def resume_run(run_id: str, *, home: Home, narrator: Narrator, runtime: RuntimeC
         check_request(config, _replay(folder))
         _start_template(config)
         with _session(home, narrator, config) as session:
-            attempt = _Attempt(session, folder, number=max(state.attempt + 1, given_attempt()))
-            known = read_inputs(folder)
-            prepared = None if known and inputs_exist(known) else session.prepare()
+            attempt = _Attempt(session, folder, max(state.attempt + 1, given_attempt()), evidence)
             attempt.run(
-                lambda emitter: emitter.emit(RunResumed, round_number=len(read_records(folder)), node_id="server"),
-                prepared,
+                lambda emitter: emitter.emit(RunResumed, round_number=len(read_records(folder)), node_id="server")
             )
     return folder
 
@@ -191,44 +216,70 @@ def _session(home: Home, narrator: Narrator, config: RunConfig, engine: Engine |
         yield _Session(config, home, ArtifactStore(home, hear_stop), pool, workers, narrator, engine, monotonic())
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Attempt:
-    """One attempt at one run, whose folder and lock it holds."""
+    """One attempt at one run, whose folder and lock it holds.
+
+    Args:
+        begins: it is the first, whose folder was just made.
+    """
 
     session: _Session
     folder: RunFolder
     number: int
+    evidence: Evidence
+    begins: bool = False
+    leaves_nothing: bool = field(default=False, init=False)
+    """Nothing could be prepared for it, and whoever is to know why was told."""
 
-    def run(self, announce: Callable[[Emitter], object], prepared: Prepared | None) -> None:
-        """Everything from the first event to the last; `prepared` is `None` where the run's inputs are known."""
+    def run(self, announce: Callable[[Emitter], object]) -> None:
+        """Everything from the first event to the last."""
         folder = self.folder
         with (
             Emitter(folder.events, run_id=folder.run_id, role="server", attempt=self.number) as emitter,
-            SignalControl().installed() as signals,
             self._operator() as operator,
-            obey(control := BothControls(signals, operator)),
-            UntilLoaded(control.raise_if_stopped),
         ):
-            try:
-                announce(emitter)
-                prepared_at = monotonic()
-                with Heartbeat(emitter, node_id="server"):
-                    inputs = self._inputs(prepared, control)
-                self.session.pool.close()
-                featured_at = monotonic()
-                self._federate(inputs, emitter)
-            except BaseException as error:
-                failure = explained(error, folder.path) or error
-                if isinstance(error, KeyboardInterrupt):
-                    failure = RunStoppedError(f"stopped: {INTERRUPTED}.")
-                if self._completed():
-                    self._end_completed(failure)
-                else:
-                    self._end_uncompleted(emitter, failure)
-                    if failure is error:
-                        raise
-                    raise failure from error
-        self._record_seconds(prepared_at, featured_at)
+            session = replace(self.session, narrator=TellingNarrator(self.session.narrator, emitter))
+            with (
+                SignalControl().installed() as signals,
+                obey(control := BothControls(signals, operator)),
+                UntilLoaded(control.raise_if_stopped),
+            ):
+                try:
+                    announce(emitter)
+                    with Heartbeat(emitter, node_id="server"):
+                        with signals.interrupting(), StopBySignal(operator):
+                            prepared = self._prepared(session)
+                        prepared_at = monotonic()
+                        inputs = self._inputs(session, prepared, control)
+                    session.pool.close()
+                    featured_at = monotonic()
+                    self._federate(session, inputs, emitter)
+                except BaseException as error:
+                    failure = explained(error, folder.path) or error
+                    if isinstance(error, KeyboardInterrupt):
+                        failure = RunStoppedError(f"stopped: {INTERRUPTED}.")
+                    if self._completed():
+                        self._end_completed(failure)
+                    else:
+                        self._end_uncompleted(emitter, failure)
+                        if failure is error:
+                            raise
+                        raise failure from error
+            self._record_seconds(prepared_at, featured_at)
+            with Heartbeat(emitter, node_id="server", round_number=len(read_records(folder))):
+                record_evidence(folder, self.evidence, home=session.home, narrator=session.narrator)
+
+    def _prepared(self, session: _Session) -> Prepared | None:
+        """What is to be made of the configuration; `None` where the run's inputs are known."""
+        known = None if self.begins else read_inputs(self.folder)
+        if known and inputs_exist(known):
+            return None
+        try:
+            return session.prepare()
+        except FedForgeError as error:
+            self.leaves_nothing = self.begins and not isinstance(error, RunStoppedError)
+            raise
 
     def _completed(self) -> bool:
         with suppress(OSError):
@@ -259,21 +310,22 @@ class _Attempt:
         files = OutboxFiles(folder.events, folder.outbox, folder.refused_events)
         meanwhile = "The run goes on; its events wait in its log."
         reach = MonitorReach(address, self.session.narrator.notice, meanwhile=meanwhile)
-        with (
-            Outbox(files, reach, run_id=folder.run_id),
-            RemoteControl(reach, run_id=folder.run_id, attempt=self.number) as control,
-        ):
-            yield control
+        outbox = Outbox(files, reach, run_id=folder.run_id)
+        try:
+            with outbox, RemoteControl(reach, run_id=folder.run_id, attempt=self.number) as control:
+                yield control
+        finally:
+            self.leaves_nothing = self.leaves_nothing and outbox.is_empty
 
-    def _inputs(self, prepared: Prepared | None, control: BothControls) -> RunInputs:
+    def _inputs(self, session: _Session, prepared: Prepared | None, control: BothControls) -> RunInputs:
         recorded = read_inputs(self.folder)
-        session = self.session
         device = self._device(recorded)
         if prepared is None:
             assert recorded is not None
             return recorded
         tools = PassTools(session.pool, session.workers, session.narrator.row_pass, control.raise_if_stopped)
-        caches = prepare_caches(session.config, prepared, store=session.store, tools=tools)
+        with session.narrator.stage("features"):
+            caches = prepare_caches(session.config, prepared, store=session.store, tools=tools)
         inputs = run_inputs(session.config, prepared, caches).model_copy(update={"device": device})
         if recorded and recorded.keys != inputs.keys:
             changed = sorted(kind for kind in inputs.keys if recorded.keys.get(kind) != inputs.keys[kind])
@@ -295,26 +347,28 @@ class _Attempt:
             self.session.narrator.notice(text)
         return decision
 
-    def _federate(self, inputs: RunInputs, emitter: Emitter) -> None:
+    def _federate(self, session: _Session, inputs: RunInputs, emitter: Emitter) -> None:
         from fedforge_runtime.federation.server_app import app
 
-        config = self.session.config
+        config = session.config
         config = config.model_copy(update={"learning": inputs.device.applied_to(config.learning)})
-        engine = self.session.engine
-        handed = engine.holds_shards and config.federation.site_data == "partition"
-        with Heartbeat(emitter, node_id="server"):
-            shards = prepare_shards(config, inputs, store=self.session.store) if handed else None
+        engine = session.engine
+        shards = None
+        if engine.holds_shards and config.federation.site_data == "partition":
+            with Heartbeat(emitter, node_id="server"), session.narrator.stage("shards"):
+                shards = prepare_shards(config, inputs, store=session.store)
+        describe_run(emitter, config, inputs)
         settings = RunSettings(
             self.folder, self.number, config, inputs, _replay(self.folder), shards.key if shards else None
         )
 
         def site_config(site: int) -> dict[str, str]:
-            home = {HOME: str(self.session.home.root)}
+            home = {HOME: str(session.home.root)}
             if engine.holds_shards:
                 return home | ({SHARDS: str(shards.path / site_folder(site))} if shards else {})
             return home | {INPUTS: inputs.model_dump_json(), EVENTS: str(self.folder.events)}
 
-        with self.session.narrator.rounds(self.folder):
+        with session.narrator.rounds(self.folder):
             engine.run(
                 Federation(
                     server_app=app,
@@ -322,7 +376,7 @@ class _Attempt:
                     server_config=settings.to_run_config(),
                     clients=config.partition.clients,
                     sites=config.sites,
-                    workers=self.session.workers,
+                    workers=session.workers,
                     threads=config.runtime.threads_per_worker,
                     site_config=site_config,
                     link=_link_address(config.runtime),

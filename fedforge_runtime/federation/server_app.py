@@ -12,6 +12,7 @@ from fedforge_runtime.config import Mode
 from fedforge_runtime.control import INTERRUPTED, await_result, present_control
 from fedforge_runtime.errors import RunStoppedError, failure_reason
 from fedforge_runtime.federation.checkpoint import Checkpoint, CheckpointStore
+from fedforge_runtime.federation.descriptions import describe_own_data, evaluate_run, evaluate_sites
 from fedforge_runtime.federation.evaluation import evaluate_split, initial_backbone_in_worker
 from fedforge_runtime.federation.grid import RunGrid
 from fedforge_runtime.federation.participants import (
@@ -128,7 +129,11 @@ class _Attempt:
         for stage in stages_of(config):
             if stage.last > state.round:
                 state = self._rounds(stage, self._enter(stage, state))
-        publish_results(self._settings, state, self._pool, self._grid.control)
+        evaluation = publish_results(self._settings, state, self._pool, self._grid.control)
+        if self._settings.own_data:
+            describe_own_data(self._emitter, state.records)
+        evaluate_sites(self._emitter, state.records)
+        evaluate_run(self._emitter, evaluation, round_number=state.round, model_sha256=state.model_sha256)
         return state
 
     def _rounds(self, stage: Stage, start: Checkpoint) -> Checkpoint:

@@ -10,6 +10,7 @@ from typing import Any
 from fedforge_runtime.artifacts import write_atomically
 from fedforge_runtime.config import RunConfig, read_run_config
 from fedforge_runtime.data.licence import licence_restriction
+from fedforge_runtime.federation.descriptions import bootstrap_seed
 from fedforge_runtime.federation.documents import read_documents
 from fedforge_runtime.federation.failures import read_failures
 from fedforge_runtime.federation.records import RoundRecord
@@ -27,7 +28,6 @@ from fedforge_runtime.reporting.run_clients import clients_section
 from fedforge_runtime.reporting.run_partition import read_partition
 from fedforge_runtime.reporting.run_rounds import rounds_section
 from fedforge_runtime.reporting.run_test_split import test_section
-from fedforge_runtime.seeds import derive_seed
 
 Facts = dict[str, str]
 
@@ -54,7 +54,7 @@ def render_report(folder: RunFolder) -> str:
     test = None
     if inputs and folder.test_predictions.exists():
         predictions = read_predictions(folder.test_predictions)
-        test = test_section(predictions, inputs.class_names, seed=derive_seed(config.seed, "report", "bootstrap"))
+        test = test_section(predictions, inputs.class_names, seed=bootstrap_seed(config.seed))
     clients = clients_section(summary["clients"]) if summary["clients"] else None
     validation = records[-1].validation_metrics if records else {}
     return render_page(

@@ -20,7 +20,8 @@ import uuid_utils
 
 from fedforge_runtime.background import Background
 from fedforge_runtime.clock import utc_now
-from monitor.schema import Event, EventBase, NodeHeartbeat, Role, event_adapter
+from fedforge_runtime.errors import RunError
+from monitor.schema import LARGEST_EVENT_BYTES, Event, EventBase, NodeHeartbeat, Role, event_adapter
 
 EventT = TypeVar("EventT", bound=EventBase)
 
@@ -52,7 +53,11 @@ class Emitter:
         self._descriptor = os.open(log, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
 
     def emit(self, event_type: type[EventT], *, round_number: int, node_id: str, **fields: Any) -> EventT:
-        """Validate, number and append one event; return it."""
+        """Validate, number and append one event; return it.
+
+        Raises:
+            RunError: it is larger than an event may be.
+        """
         with self._thread_lock:
             event = new_event(
                 event_type,
@@ -65,7 +70,13 @@ class Emitter:
                 role=self.role,
                 **fields,
             )
-            self._append(event.model_dump_json().encode() + b"\n")
+            line = event.model_dump_json().encode()
+            if len(line) > LARGEST_EVENT_BYTES:
+                raise RunError(
+                    f"the event {event_type.__name__} of {node_id} has {len(line):,} bytes, and an event may have "
+                    f"{LARGEST_EVENT_BYTES:,}."
+                )
+            self._append(line + b"\n")
             self._sequence += 1
         return event
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 import math
 import time
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -251,6 +250,14 @@ class Outbox(Background):
         self._thread.join(seconds)  # it may be in a request that nobody answers, which is of no use any more
         self._report()
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether everything has reached the monitor."""
+        try:
+            return not self._delivery.waiting()
+        except OSError:
+            return False
+
     def _send(self) -> bool:
         """Send what is there; whether that is done, and not for later."""
         try:
@@ -289,9 +296,8 @@ class Outbox(Background):
                 f"{self._refused} events were refused by the monitor and are kept in {self._files.refused}; "
                 f"the first because of {self._delivery.first_refusal}"
             )
-        with suppress(OSError):
-            if self._delivery.waiting():
-                self._reach.say(
-                    f"not all events have reached the monitor. Send the rest later with: "
-                    f"fedforge events import {self._run_id} --monitor {self._reach.address.url}"
-                )
+        if not self.is_empty:
+            self._reach.say(
+                f"not all events have reached the monitor. Send the rest later with: "
+                f"fedforge events import {self._run_id} --monitor {self._reach.address.url}"
+            )

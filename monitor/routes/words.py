@@ -6,7 +6,7 @@ from fastapi import APIRouter
 
 from monitor.activity import ACTIVITIES, CONDITIONS
 from monitor.control import STATES
-from monitor.schema import SENTENCES, TASKS
+from monitor.schema import SENTENCES, STAGES, TASKS
 from monitor.shapes import Words
 
 router = APIRouter(tags=["operation"])
@@ -18,6 +18,7 @@ async def show_words() -> Words:
     return Words(
         sentences=dict(SENTENCES),
         tasks=dict(TASKS),
+        stages=dict(STAGES),
         states=dict(STATES),
         conditions=dict(CONDITIONS),
         activities=dict(ACTIVITIES),

@@ -26,6 +26,22 @@ from monitor.schema.deeds import (
     RunLost,
 )
 from monitor.schema.delivery import Holding, Position
+from monitor.schema.description import (
+    BackboneDescription,
+    ClassEvaluation,
+    CodeDescription,
+    DataDescription,
+    PartitionDescription,
+    RunBounded,
+    RunDescribed,
+    RunEvaluated,
+    Score,
+    ScoreInterval,
+    SiteBounded,
+    SiteDescribed,
+    SiteEvaluated,
+    Spread,
+)
 from monitor.schema.lifecycle import (
     RunCompleted,
     RunFailed,
@@ -35,6 +51,8 @@ from monitor.schema.lifecycle import (
     RunStarted,
     RunStopped,
     SitesAwaited,
+    Stage,
+    StageProgress,
 )
 from monitor.schema.request import RunRequest
 from monitor.schema.rounds import (
@@ -52,11 +70,14 @@ from monitor.schema.rounds import (
     RoundCompleted,
     RoundStarted,
 )
-from monitor.schema.words import SENTENCES, TASKS, Sentence, sentence, sentence_of
+from monitor.schema.words import SENTENCES, STAGES, TASKS, Sentence, sentence, sentence_of
 
 Event = Annotated[
     RunRequested
     | RunStarted
+    | StageProgress
+    | RunDescribed
+    | SiteDescribed
     | SitesAwaited
     | RunPaused
     | RunResumed
@@ -76,6 +97,10 @@ Event = Annotated[
     | AggregationCompleted
     | CheckpointSaved
     | RoundCompleted
+    | SiteEvaluated
+    | RunEvaluated
+    | RunBounded
+    | SiteBounded
     | CommandGiven
     | CommandAcknowledged
     | CommandSettled
@@ -91,19 +116,24 @@ __all__ = [
     "LARGEST",
     "LARGEST_EVENT_BYTES",
     "SENTENCES",
+    "STAGES",
     "TASKS",
     "AggregationCompleted",
     "AggregationStarted",
+    "BackboneDescription",
     "CheckpointSaved",
+    "ClassEvaluation",
     "ClientEvaluated",
     "ClientTrainCompleted",
     "ClientTrainStarted",
     "ClientUpdateArriving",
     "ClientUpdateUploaded",
+    "CodeDescription",
     "CommandAcknowledged",
     "CommandGiven",
     "CommandName",
     "CommandSettled",
+    "DataDescription",
     "Deed",
     "Event",
     "EventBase",
@@ -114,6 +144,7 @@ __all__ = [
     "ModelDispatched",
     "NodeError",
     "NodeHeartbeat",
+    "PartitionDescription",
     "Person",
     "Position",
     "Reason",
@@ -121,8 +152,11 @@ __all__ = [
     "RoundCompleted",
     "RoundStarted",
     "RunBack",
+    "RunBounded",
     "RunClaimed",
     "RunCompleted",
+    "RunDescribed",
+    "RunEvaluated",
     "RunFailed",
     "RunLost",
     "RunPaused",
@@ -131,9 +165,17 @@ __all__ = [
     "RunResumed",
     "RunStarted",
     "RunStopped",
+    "Score",
+    "ScoreInterval",
     "Sentence",
     "Sha256",
+    "SiteBounded",
+    "SiteDescribed",
+    "SiteEvaluated",
     "SitesAwaited",
+    "Spread",
+    "Stage",
+    "StageProgress",
     "Task",
     "event_adapter",
     "sentence",

@@ -24,6 +24,25 @@ class RunStarted(EventBase):
     clients: int = Field(ge=1, le=LARGEST)
 
 
+Stage = Literal[
+    "download", "dataset", "audit", "partition", "backbone", "features", "shards", "results", "bounds", "report"
+]
+
+
+class StageProgress(EventBase):
+    """How far a stage before or after the federated part is; at most one every two seconds, and one at its end."""
+
+    type: Literal["stage_progress"] = "stage_progress"
+    status: Literal["running", "completed"] = "running"
+    stage: Stage
+    done: int = Field(default=0, ge=0, le=LARGEST)
+    total: int | None = Field(default=None, ge=0, le=LARGEST)
+    """`null` where nobody knows yet."""
+    unit: str = Field(default="", max_length=40)
+    """What is counted, in the plural."""
+    seconds_left: float | None = Field(default=None, ge=0)
+
+
 class SitesAwaited(EventBase):
     """Too few sites are connected to go on; said again every few seconds while that lasts."""
 

@@ -47,9 +47,36 @@ TASKS: Mapping[str, str] = {
 }
 """What a node is asked to do, after "to"."""
 
+STAGES: Mapping[str, str] = {
+    "download": "The images are downloaded",
+    "dataset": "The images are read and checked",
+    "audit": "The images are audited",
+    "partition": "The rows are given to the sites",
+    "backbone": "The backbone is made ready",
+    "features": "The backbone looks at every image once",
+    "shards": "Each site is given its rows",
+    "results": "The final model is scored",
+    "bounds": "What the scores lie between is computed",
+    "report": "The report is written",
+}
+"""What is done before and after the federated part, as the beginning of a sentence."""
+
 SENTENCES: Mapping[str, Sentence] = {
     "run_requested": _one("A run of {phase} is asked for, by {requested_by}."),
     "run_started": _one("The federation begins: {rounds_total} rounds with {clients} sites, engine {engine}."),
+    "stage_progress": _by(
+        "status",
+        "{stage_words}: {progress}.",
+        completed="{stage_words}: done.",
+    ),
+    "run_described": _one("What the run is made of: {images}, {backbone_name}."),
+    "site_described": _one("{node} holds {rows} rows for training and {validation_rows} for validation."),
+    "site_evaluated": _one("At {node} the final model is right on {accuracy} of {rows} rows."),
+    "run_evaluated": _one("On {rows} test rows the final model is right on {accuracy}."),
+    "run_bounded": _one(
+        "Trained on all rows in one place, a model is right on {centralized_accuracy} of the test rows."
+    ),
+    "site_bounded": _one("A model of the rows of {node} alone is right on {accuracy} of the test rows."),
     "sites_awaited": _one("{missing} of the sites needed are not connected yet; {connected} are."),
     "run_paused": _one("The run is paused."),
     "run_resumed": _one("The run goes on."),
@@ -122,9 +149,39 @@ def _fields(event: Mapping[str, Any]) -> dict[str, str]:
         "sites": str(len(event.get("participants") or [])),
         "silent_seconds": f"{event.get('silent_seconds') or 0:.0f}",
         "requested_by": str(request.get("requested_by", "somebody")),
+        "stage_words": STAGES.get(str(event.get("stage")), str(event.get("stage"))),
+        "progress": _progress(event),
+        "images": _images(event.get("data") or {}),
+        "backbone_name": _backbone(event.get("backbone") or {}),
+        "accuracy": _part((event.get("metrics") or {}).get("accuracy")),
+        "centralized_accuracy": _part((event.get("centralized") or {}).get("accuracy")),
         "phase": str(request.get("phase", "a phase")),
     }
     return {name: str(value) for name, value in event.items()} | written
+
+
+def _progress(event: Mapping[str, Any]) -> str:
+    done, total, unit = event.get("done") or 0, event.get("total"), event.get("unit") or "parts"
+    left = event.get("seconds_left")
+    return (f"{done:,} of {total:,} {unit}" if total else "it has begun") + (
+        f", about {_seconds(left)} left" if left is not None else ""
+    )
+
+
+def _images(data: Mapping[str, Any]) -> str:
+    if data.get("phantom"):
+        return "PHANTOM images, which are generated"
+    own = "each site's own images, scored on " if data.get("site_data") == "own" else ""
+    return f"{own}{data.get('title', 'images')}" + ("" if data.get("official") else ", not the official archive")
+
+
+def _backbone(backbone: Mapping[str, Any]) -> str:
+    untrained = "" if backbone.get("trained", True) else "the UNTRAINED backbone "
+    return f"{untrained}{backbone.get('name', 'a backbone')}"
+
+
+def _part(value: Any) -> str:
+    return "an unknown part" if value is None else f"{100 * value:.1f} %"
 
 
 def _node(node_id: str) -> str:

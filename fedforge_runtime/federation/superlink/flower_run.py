@@ -26,11 +26,10 @@ app = ServerApp()
 @app.main()
 def main(grid: Grid, context: Context) -> None:
     """Prepare, run and report in the home of this process: `FEDFORGE_HOME`, or `.fedforge` where it was started."""
+    from fedforge_runtime.commands.request import whole_request
     from fedforge_runtime.console import ConsoleNarrator
-    from fedforge_runtime.evidence import record_evidence
     from fedforge_runtime.federation.run import start_run
     from fedforge_runtime.federation.runs import new_run_id
-    from monitor.schema import RunRequest
 
     configure_third_parties()
     config = flower_run_config(context.run_config)
@@ -40,11 +39,10 @@ def main(grid: Grid, context: Context) -> None:
         config,
         home=home,
         run_id=str(context.run_config["run-id"]) or new_run_id(config.phase),
-        request=RunRequest.model_validate({"phase": config.phase, "profile": profile}),
+        request=whole_request(config, profile=profile),
         narrator=narrator,
         engine=GivenGridEngine(grid),
     )
-    record_evidence(folder, home=home, narrator=narrator)
     sys.stdout.write(f"run {folder.run_id}: {folder.path}\n")
 
 

@@ -27,6 +27,15 @@ ADDED_TYPES = {
     "sites_awaited",
     "client_update_arriving",
 }
+DESCRIPTIONS = {
+    "stage_progress",
+    "run_described",
+    "site_described",
+    "site_evaluated",
+    "run_evaluated",
+    "run_bounded",
+    "site_bounded",
+}
 DEEDS = {
     "command_given", "command_acknowledged", "command_settled", "run_claimed", "lease_ended", "run_lost", "run_back",
 }  # fmt: skip
@@ -43,6 +52,45 @@ SPECIFIC: dict[str, dict[str, Any]] = {
     "sites_awaited": {"connected": 1, "missing": 2, "missing_nodes": ["client-1", "client-2"]},
     "client_update_arriving": {"task": "train", "parts": 3, "parts_total": 14},
     "client_update_uploaded": {"task": "evaluate"},
+    "stage_progress": {"stage": "features"},
+    "run_described": {
+        "phase": "blood",
+        "configuration": {"seed": 1, "federation": {"rounds": 3}},
+        "artifacts": {"dataset": "0f"},
+        "data": {
+            "site_data": "partition",
+            "source": "phantom",
+            "official": False,
+            "phantom": True,
+            "title": "BloodMNIST",
+            "fingerprint": "0f",
+            "licence": "CC BY 4.0",
+            "rows": {"train": 10, "test": 3},
+            "class_names": ["a", "b"],
+        },
+        "backbone": {"name": "untrained", "sha256": "0f", "trained": False},
+        "partition": {"name": "dirichlet", "parameters": {"alpha": 0.5}},
+        "code": {"version": "0.1.0", "commit": None, "packages": {"torch": "2.14.1"}},
+    },
+    "site_described": {"rows": 100, "validation_rows": 20},
+    "site_evaluated": {"rows": 20, "last_round": 3, "local_metrics": {}, "intervals": {}},
+    "run_evaluated": {
+        "model_sha256": "0f" * 32,
+        "rows": 3,
+        "intervals": {"accuracy": {"low": 0.1, "high": 0.9}},
+        "level": 0.95,
+        "resamples": 1000,
+        "classes": [{"name": "a", "rows": 3, "sensitivity": None, "specificity": None}],
+        "confusion": [[3]],
+    },
+    "run_bounded": {
+        "budget_epochs": 3,
+        "centralized": {"accuracy": 0.9},
+        "closed_form": {"accuracy": 0.8},
+        "sites": 3,
+        "local": {"accuracy": {"lowest": 0.1, "median": 0.2, "highest": 0.3}},
+    },
+    "site_bounded": {"rows": 100},
     "command_given": {"command_id": "c1", "command": "pause", "given_by": "Ada"},
     "command_acknowledged": {"command_id": "c1", "command": "pause"},
     "command_settled": {"command_id": "c1", "command": "pause", "status": "superseded"},
@@ -81,7 +129,7 @@ def refusal(event: dict[str, Any]) -> str:
 
 
 def test_every_type_of_the_architecture_is_there_and_no_other() -> None:
-    assert set(CLASSES) == REQUIRED_TYPES | ADDED_TYPES | DEEDS
+    assert set(CLASSES) == REQUIRED_TYPES | ADDED_TYPES | DESCRIPTIONS | DEEDS
     assert len(REQUIRED_TYPES) == 14
 
 

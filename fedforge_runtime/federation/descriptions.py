@@ -1,0 +1,205 @@
+"""What a run says of itself in its events: what it is made of, what each site holds, and what it gave."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import math
+import statistics
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from fedforge_runtime import __version__
+from fedforge_runtime.config import RunConfig
+from fedforge_runtime.data.partition import load_client_rows, load_histograms, load_scanner_shift
+from fedforge_runtime.federation.grid import node_name
+from fedforge_runtime.federation.provenance import RECORDED_PACKAGES, git_commit
+from fedforge_runtime.federation.records import ClientRecord, RoundRecord
+from fedforge_runtime.federation.settings import RunInputs
+from fedforge_runtime.learning.confidence import Confidence, Interval, bootstrap
+from fedforge_runtime.learning.predictions import Predictions
+from fedforge_runtime.seeds import derive_seed
+from fedforge_runtime.telemetry.emitter import Emitter
+from monitor.schema import RunBounded, RunDescribed, RunEvaluated, SiteBounded, SiteDescribed, SiteEvaluated
+
+_PARTS = ("accuracy",)
+"""Metrics that are parts of the rows behind them, so that they have a binomial's interval."""
+_NORMAL_95 = 1.959963984540054
+
+
+def describe_run(emitter: Emitter, config: RunConfig, inputs: RunInputs) -> None:
+    """Say what the attempt is made of, and of each site what it holds where that is known on this machine."""
+    data, own = inputs.data, config.federation.site_data == "own"
+    partition = config.partition
+    emitter.emit(
+        RunDescribed,
+        round_number=0,
+        node_id="server",
+        phase=config.phase,
+        configuration=config.model_dump(mode="json"),
+        artifacts=dict(inputs.keys),
+        data={
+            "site_data": config.federation.site_data,
+            "source": data["source"],
+            "official": data["official"],
+            "phantom": data["source"] == "phantom",
+            "title": data["title"],
+            "fingerprint": data["fingerprint"],
+            "licence": data["licence"],
+            "rows": data["rows"],
+            "class_names": inputs.class_names,
+        },
+        backbone={
+            "name": inputs.backbone_name,
+            "sha256": inputs.backbone_sha256,
+            "trained": inputs.backbone_trained,
+            "block_from": inputs.block_from,
+        },
+        partition=None if own else {"name": partition.name, "parameters": partition.model_dump(mode="json")},
+        code={
+            "version": __version__,
+            "commit": git_commit(),
+            "packages": {name: importlib.metadata.version(name) for name in RECORDED_PACKAGES},
+        },
+    )
+    if not own:
+        _describe_sites(emitter, config, inputs)
+
+
+def _describe_sites(emitter: Emitter, config: RunConfig, inputs: RunInputs) -> None:
+    folder = inputs.partition_folder
+    counts, _ = load_histograms(folder)
+    for client in config.sites:
+        rows, scanner = load_client_rows(folder, client), load_scanner_shift(folder, client)
+        emitter.emit(
+            SiteDescribed,
+            round_number=0,
+            node_id=node_name(client),
+            rows=len(rows.train),
+            validation_rows=len(rows.validation),
+            rows_per_class=counts[client].tolist(),
+            scanner=scanner.describe() if scanner else None,
+        )
+
+
+def describe_own_data(emitter: Emitter, records: Sequence[RoundRecord]) -> None:
+    """Say of sites with data of their own how many rows they have reported."""
+    for client, (_, record) in sorted(_last_of_each(records).items()):
+        emitter.emit(
+            SiteDescribed,
+            round_number=0,
+            node_id=node_name(client),
+            rows=record.rows,
+            validation_rows=record.validation_rows,
+        )
+
+
+def evaluate_sites(emitter: Emitter, records: Sequence[RoundRecord]) -> None:
+    """Say of each site how the model of its last round does on its validation rows, as it has reported."""
+    for client, (number, record) in sorted(_last_of_each(records).items()):
+        metrics = record.global_metrics
+        emitter.emit(
+            SiteEvaluated,
+            round_number=records[-1].round,
+            node_id=node_name(client),
+            metrics=metrics,
+            rows=record.validation_rows,
+            last_round=number,
+            local_metrics=record.local_metrics,
+            intervals={
+                name: wilson_interval(metrics[name], record.validation_rows)
+                for name in _PARTS
+                if name in metrics and record.validation_rows
+            },
+        )
+
+
+def _last_of_each(records: Sequence[RoundRecord]) -> dict[int, tuple[int, ClientRecord]]:
+    return {client.client: (record.round, client) for record in records for client in record.clients}
+
+
+def wilson_interval(part: float, rows: int) -> dict[str, float]:
+    """Where the true part lies, at 95 %, when `part` of `rows` was found (Wilson, JASA 22, 1927)."""
+    square = _NORMAL_95**2
+    middle = (part + square / (2 * rows)) / (1 + square / rows)
+    half = _NORMAL_95 / (1 + square / rows) * math.sqrt(part * (1 - part) / rows + square / (4 * rows**2))
+    return {"low": max(0.0, middle - half), "high": min(1.0, middle + half)}
+
+
+def bootstrap_seed(seed: int) -> int:
+    """Of the draws behind the intervals of a run with this seed: the same in its events and in its report."""
+    return derive_seed(seed, "report", "bootstrap")
+
+
+def evaluation_of(predictions: Predictions, class_names: Sequence[str], seed: int) -> dict[str, Any]:
+    """The fields of `RunEvaluated` but the model's: as the report has them; takes a second or two, so for a worker.
+
+    Args:
+        class_names: by class id.
+        seed: of the bootstrap.
+    """
+    confidence = bootstrap(predictions.logits, predictions.labels, seed=seed)
+    return {
+        "metrics": {name: interval.value for name, interval in confidence.metrics.items()},
+        "rows": confidence.rows,
+        "intervals": {name: {"low": each.low, "high": each.high} for name, each in confidence.metrics.items()},
+        "level": confidence.level,
+        "resamples": confidence.resamples,
+        "classes": _classes(confidence, class_names),
+        "confusion": predictions.confusion_matrix().tolist(),
+    }
+
+
+def _classes(confidence: Confidence, class_names: Sequence[str]) -> list[dict[str, Any]]:
+    def score(interval: Interval | None) -> dict[str, float] | None:
+        return None if interval is None else {"value": interval.value, "low": interval.low, "high": interval.high}
+
+    return [
+        {
+            "name": name,
+            "rows": each.rows,
+            "sensitivity": score(each.sensitivity),
+            "specificity": score(each.specificity),
+        }
+        for name, each in zip(class_names, confidence.classes, strict=True)
+    ]
+
+
+def evaluate_run(emitter: Emitter, evaluation: Mapping[str, Any], *, round_number: int, model_sha256: str) -> None:
+    """Say how the final model does on the test split.
+
+    Args:
+        evaluation: of `evaluation_of`.
+    """
+    emitter.emit(RunEvaluated, round_number=round_number, node_id="server", model_sha256=model_sha256, **evaluation)
+
+
+def bound_run(emitter: Emitter, bounds: Mapping[str, Any], *, round_number: int) -> None:
+    """Say what the run's scores lie between.
+
+    Args:
+        bounds: as `record_bounds` returns them.
+    """
+    for site in bounds["local"]:
+        emitter.emit(
+            SiteBounded,
+            round_number=round_number,
+            node_id=node_name(site["client"]),
+            metrics=site["test"],
+            rows=site["rows"],
+        )
+    emitter.emit(
+        RunBounded,
+        round_number=round_number,
+        node_id="server",
+        budget_epochs=bounds["budget_epochs"],
+        centralized=bounds["centralized"]["test"],
+        closed_form=bounds["closed_form"]["test"],
+        sites=len(bounds["local"]),
+        local=dict(_spreads([site["test"] for site in bounds["local"]])),
+    )
+
+
+def _spreads(models: Sequence[Mapping[str, float]]) -> Iterator[tuple[str, dict[str, float]]]:
+    for name in dict.fromkeys(name for scores in models for name in scores):
+        values = [scores[name] for scores in models if name in scores]
+        yield name, {"lowest": min(values), "median": statistics.median(values), "highest": max(values)}
