@@ -75,7 +75,7 @@ from fedforge_runtime.telemetry.outbox import Outbox, OutboxFiles
 from fedforge_runtime.telemetry.reach import MonitorReach
 from monitor.schema import RunFailed, RunRequest, RunRequested, RunResumed, RunStopped
 
-_WHOLE = Evidence()
+_NUMBERS_ALONE = Evidence(bounds=False, report=False)
 
 
 def check_request(config: RunConfig, participants_file: Path | None, engine: Engine | None = None) -> None:
@@ -110,7 +110,7 @@ def start_run(
     narrator: Narrator,
     participants_file: Path | None = None,
     engine: Engine | None = None,
-    evidence: Evidence = _WHOLE,
+    evidence: Evidence = _NUMBERS_ALONE,
 ) -> RunFolder:
     """Run a federation from the beginning and return its folder.
 
@@ -126,7 +126,7 @@ def start_run(
         RunFailedError: it was begun and ended without a model.
         RunStoppedError: it was stopped and can be resumed.
     """
-    folder = home.run(run_id)
+    folder, made_home = home.run(run_id), not home.root.exists()
     config = number_sites(config, _link_address(config.runtime))
     check_request(config, participants_file, engine)
     check_preparation(config, home)
@@ -147,7 +147,7 @@ def start_run(
                 )
         except BaseException:
             if attempt.leaves_nothing:
-                shutil.rmtree(folder.path, ignore_errors=True)
+                _remove(folder, home.root if made_home else folder.path.parent)
             raise
     return folder
 
@@ -158,7 +158,7 @@ def resume_run(
     home: Home,
     narrator: Narrator,
     runtime: RuntimeConfig | None = None,
-    evidence: Evidence = _WHOLE,
+    evidence: Evidence = _NUMBERS_ALONE,
 ) -> RunFolder:
     """Go on with a run from its last checkpoint; it ends with the hash of an undisturbed run.
 
@@ -461,6 +461,14 @@ def _create_folder(folder: RunFolder, config: RunConfig, participants_file: Path
     except OSError as error:
         shutil.rmtree(folder.path, ignore_errors=True)
         raise explain(error, folder.path) from error
+
+
+def _remove(folder: RunFolder, upto: Path) -> None:
+    """Take a folder away, and those around it that have nothing else, up to one of them."""
+    shutil.rmtree(folder.path, ignore_errors=True)
+    with suppress(OSError):
+        folder.path.parent.rmdir()
+        upto.rmdir()
 
 
 def _replay(folder: RunFolder) -> Path | None:

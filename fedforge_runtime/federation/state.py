@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -12,7 +13,7 @@ from monitor.schema import Event, event_adapter
 State = Literal["requested", "running", "paused", "stopped", "completed", "failed", "interrupted"]
 
 _TYPE = b'"type":"'
-_LIFECYCLE = b'"type":"run_'
+_LIFECYCLE = re.compile(rb'"type":"run_(requested|started|paused|resumed|stopped|completed|failed)"')
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ def is_executing(folder: RunFolder) -> bool:
 
 
 def _last_lifecycle_event(folder: RunFolder) -> tuple[Event | None, int, list[int]]:
-    """The last `run_*` event, the highest attempt of all of them, and the numbers of damaged lines.
+    """The last event of the run's life, the highest attempt of all of them, and the numbers of damaged lines.
 
     Other lines are not parsed, for a log may be long: they count as damaged when they are no object with a type.
     """
@@ -62,7 +63,7 @@ def _last_lifecycle_event(folder: RunFolder) -> tuple[Event | None, int, list[in
                 continue
             if not (text.startswith(b"{") and text.endswith(b"}")) or b"\0" in text or _TYPE not in text:
                 damaged.append(number)
-            elif _LIFECYCLE in text:
+            elif _LIFECYCLE.search(text):
                 try:
                     last = event_adapter.validate_json(text)
                     attempt = max(attempt, last.attempt)

@@ -16,7 +16,7 @@ from fedforge_runtime.home import Home, RunFolder
 from fedforge_runtime.telemetry.emitter import Emitter
 from monitor.schema import RunCompleted, RunRequest
 from tests.e2e.forked import forked
-from tests.e2e.test_own_data import Silent
+from tests.listener import Listener
 
 
 def test_bounds_that_diverge_are_named_and_the_run_is_completed_with_its_report(small: list[str], home: Path) -> None:
@@ -38,14 +38,6 @@ def test_bounds_that_diverge_are_named_and_the_run_is_completed_with_its_report(
     assert "its training has diverged. Lower learning.learning_rate." in bounds.errors
     assert "defect" not in run.errors + bounds.errors
     assert shown.code == 0
-
-
-class Listener(Silent):
-    def __init__(self) -> None:
-        self.told: list[str] = []
-
-    def notice(self, text: str) -> None:
-        self.told.append(text)
 
 
 class Faltering:

@@ -228,7 +228,8 @@ def test_ctrl_c_while_it_starts_ends_the_whole_group_at_once(fresh: list[str], t
     assert process.returncode == 130
     assert "Traceback" not in errors
     _assert_gone(tree)
-    assert not (tmp_path / "runs").exists()
+    for folder in (tmp_path / "runs").glob("*"):  # where it had begun it says that it has stopped
+        assert [event.type for event in read_events(folder / "events.jsonl")][::-1][0] == "run_stopped"
 
 
 def _feature_progress(home: Path) -> Path:

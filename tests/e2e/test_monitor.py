@@ -23,8 +23,11 @@ from tests.folding import assert_snapshot_is_fold
 from tests.monitor_process import MonitorProcess
 from tests.patience import PATIENCE_SECONDS
 
-TOLD = {"command_given", "command_acknowledged", "command_settled"}
-"""What the monitor itself says of a run to which commands are given."""
+TOLD = {
+    "command_given", "command_acknowledged", "command_settled",
+    "stage_progress", "run_described", "site_described", "run_evaluated", "site_evaluated",
+}  # fmt: skip
+"""What the monitor itself says of a run to which commands are given, and what the run says of itself."""
 
 
 def state(client: httpx.Client, run_id: str) -> str | None:

@@ -32,6 +32,7 @@ from tests.e2e.command import Outcome, fedforge, wait_until
 from tests.e2e.conftest import ROWS
 from tests.e2e.forked import forked, forked_running
 from tests.html_page import HtmlPage
+from tests.listener import Listener
 from tests.wire import (
     Conversation,
     Exchange,
@@ -132,7 +133,7 @@ def own_data(
                 home=home,
                 run_id=name,
                 request=RunRequest(phase="blood"),
-                narrator=narrator or Silent(),
+                narrator=narrator or Listener(),
                 participants_file=replayed,
             )
 
@@ -143,35 +144,14 @@ def own_data(
         with pytest.raises(RunStoppedError):
             run("stopped", narrator=Impatient())
         with pytest.raises(FedForgeError) as elsewhere:
-            resume_run("stopped", home=home, narrator=Silent(), runtime=RuntimeConfig())
-        resume_run("stopped", home=home, narrator=Silent())
+            resume_run("stopped", home=home, narrator=Listener(), runtime=RuntimeConfig())
+        resume_run("stopped", home=home, narrator=Listener())
         shards = [open_shard(next((folder / f"site-{site}").glob("assets/shard/*/site-*"))) for site in range(SITES)]
         exchanges = proxy.exchanges
         yield OwnData(first, refusal.value, elsewhere.value, home, shards, exchanges, decode(exchanges))
 
 
-class Silent:
-    """A narrator that says nothing."""
-
-    def notice(self, text: str) -> None:
-        pass
-
-    def close(self) -> None: ...
-
-    def banner(self, text: str) -> None:
-        pass
-
-    def row_pass(self, progress: object) -> None:
-        pass
-
-    def bounds(self, models_done: int, models_total: int) -> None:
-        pass
-
-    def rounds(self, folder: RunFolder) -> AbstractContextManager[None]:
-        return nullcontext()
-
-
-class Impatient(Silent):
+class Impatient(Listener):
     """Presses Ctrl-C as soon as a round is done."""
 
     def rounds(self, folder: RunFolder) -> AbstractContextManager[None]:

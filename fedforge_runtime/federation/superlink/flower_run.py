@@ -28,6 +28,7 @@ def main(grid: Grid, context: Context) -> None:
     """Prepare, run and report in the home of this process: `FEDFORGE_HOME`, or `.fedforge` where it was started."""
     from fedforge_runtime.commands.request import whole_request
     from fedforge_runtime.console import ConsoleNarrator
+    from fedforge_runtime.evidence import Evidence
     from fedforge_runtime.federation.run import start_run
     from fedforge_runtime.federation.runs import new_run_id
 
@@ -42,6 +43,7 @@ def main(grid: Grid, context: Context) -> None:
         request=whole_request(config, profile=profile),
         narrator=narrator,
         engine=GivenGridEngine(grid),
+        evidence=Evidence(),
     )
     sys.stdout.write(f"run {folder.run_id}: {folder.path}\n")
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import nullcontext
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +47,7 @@ from fedforge_runtime.federation.site import (
 from fedforge_runtime.home import Home
 from fedforge_runtime.learning.parameters import initial_head
 from fedforge_runtime.processes import WorkerPool, start_template
+from tests.listener import Listener
 
 SITES = 3
 MODES: list[tuple[Mode, bool]] = [
@@ -58,30 +58,6 @@ MODES: list[tuple[Mode, bool]] = [
     ("last_block", False),
 ]
 """What is trained, and whether caches stand in for images."""
-
-
-@dataclass
-class Listener:
-    """Hears what a long command tells."""
-
-    told: list[str] = field(default_factory=list)
-
-    def notice(self, text: str) -> None:
-        self.told.append(text)
-
-    def close(self) -> None: ...
-
-    def banner(self, text: str) -> None:
-        self.told.append(text)
-
-    def row_pass(self, progress: Any) -> None:
-        pass
-
-    def bounds(self, models_done: int, models_total: int) -> None:
-        pass
-
-    def rounds(self, folder: Any) -> Any:
-        return nullcontext()
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import pytest
@@ -10,32 +9,11 @@ import pytest
 from fedforge_runtime.artifacts import read_json, write_json
 from fedforge_runtime.baseline import accept, compare
 from fedforge_runtime.errors import RunStoppedError
-from fedforge_runtime.evidence import record_evidence
+from fedforge_runtime.evidence import Evidence, record_evidence
 from fedforge_runtime.federation.state import run_state
 from fedforge_runtime.home import Home, RunFolder
+from tests.listener import Listener
 from tests.unit.reporting.conftest import MakeRun
-
-
-class Listener:
-    """Hears what a long command tells."""
-
-    def __init__(self) -> None:
-        self.told: list[str] = []
-
-    def notice(self, text: str) -> None:
-        self.told.append(text)
-
-    def banner(self, text: str) -> None:
-        self.told.append(text)
-
-    def row_pass(self, progress: object) -> None: ...
-
-    def bounds(self, models_done: int, models_total: int) -> None: ...
-
-    def close(self) -> None: ...
-
-    def rounds(self, folder: RunFolder) -> AbstractContextManager[None]:
-        return nullcontext()
 
 
 @pytest.fixture
@@ -44,7 +22,7 @@ def listener() -> Listener:
 
 
 def record(folder: RunFolder, listener: Listener) -> None:
-    record_evidence(folder, home=Home(folder.path.parents[1]), narrator=listener)
+    record_evidence(folder, Evidence(), home=Home(folder.path.parents[1]), narrator=listener)
 
 
 def test_bounds_that_cannot_be_made_are_named_with_the_reason_and_the_report_is_made(

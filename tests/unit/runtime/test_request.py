@@ -11,7 +11,6 @@ from fedforge_runtime.attempts import assignments_of
 from fedforge_runtime.commands.options import ConfigurationOptions, PlaceOptions, TrainingOptions
 from fedforge_runtime.commands.request import request_overrides
 from fedforge_runtime.config import RunConfig, load_run_config
-from fedforge_runtime.errors import ConfigError
 from monitor.schema import RunRequest
 
 
@@ -75,8 +74,10 @@ def test_a_folder_of_images_is_named_so_that_whoever_carries_it_out_finds_it(
     assert overrides["dataset.source"] == str(tmp_path / "images")
 
 
-def test_what_a_request_has_no_room_for_is_refused_by_name() -> None:
+def test_a_request_has_room_for_lists() -> None:
     sizes = configured(ConfigurationOptions(partition="size:10,20", clients=2), TrainingOptions())
 
-    with pytest.raises(ConfigError, match=r"partition\.parameters\.sizes is a list, .* fedforge run --monitor URL"):
-        request_overrides(sizes, profile="cpu-safe")
+    overrides = request_overrides(sizes, profile="cpu-safe")
+
+    assert overrides["partition.parameters.sizes"] == [10, 20]
+    assert load_run_config("blood", profile="cpu-safe", assignments=assignments_of(overrides)) == sizes
