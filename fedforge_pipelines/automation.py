@@ -59,7 +59,7 @@ def requested_runs(context: dg.SensorEvaluationContext, fedforge: Fedforge) -> I
         yield dg.SkipReason("there is no monitor; FEDFORGE_MONITOR names one, and `fedforge up` starts one")
         return
     try:
-        with MonitorClient(MonitorAddress.parse(url)) as client:
+        with MonitorClient(MonitorAddress.parse(url), emits=True) as client:
             runs = client.ask("GET", "/api/runs", Runs, params={"claimable": True, "limit": 100})["runs"]
     except AskError as error:
         yield dg.SkipReason(str(error))
@@ -203,7 +203,7 @@ def _report(
     begun: bool = True,
     claimant: str | None = None,
 ) -> None:
-    with MonitorClient(MonitorAddress.parse(url)) as client:
+    with MonitorClient(MonitorAddress.parse(url), emits=True) as client:
         report_end(
             client,
             run_id,

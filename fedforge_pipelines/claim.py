@@ -55,7 +55,7 @@ class Claim(Background):
 
     def __init__(self, address: MonitorAddress, run_id: str, lease_id: str, attempt: int) -> None:
         super().__init__(f"claim-{run_id}", patience=0)
-        self._client = MonitorClient(address)
+        self._client = MonitorClient(address, emits=True)
         self.attempt = attempt
         self.handed_on = False
         """The federated run has begun: it hears of a stop itself."""
@@ -117,7 +117,7 @@ def hold(
     """
     with _LOCK:
         if run_id not in _HELD:
-            with MonitorClient(address) as client:
+            with MonitorClient(address, emits=True) as client:
                 if request is not None:
                     asked = {"run_id": run_id, "request": request}
                     _ask_patiently(lambda: client.ask("POST", "/api/runs", Run, json=asked))

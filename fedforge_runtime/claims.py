@@ -137,7 +137,7 @@ class Claimant:
 
     def _report(self, lease: Lease, kind: type[RunFailed] | type[RunStopped], reason: str) -> None:
         emitter_id = f"agent-{os.getpid()}-{lease['lease_id'][:8]}"
-        with MonitorClient(self.address, patience=_REPORT_SECONDS) as client:
+        with MonitorClient(self.address, patience=_REPORT_SECONDS, emits=True) as client:
             report_end(client, lease["run_id"], lease["attempt"], kind, reason, emitter_id=emitter_id, unclaimed=True)
 
 
@@ -146,7 +146,7 @@ class _Looking(Background):
 
     def __init__(self, reach: MonitorReach, name: str) -> None:
         super().__init__("looking", patience=0)
-        self._client = MonitorClient(reach.address)
+        self._client = MonitorClient(reach.address, emits=True)
         self._name = name
         self._reach = reach
         self._found: Lease | None = None
@@ -199,7 +199,7 @@ class _Renewal(Background):
 
     def __init__(self, reach: MonitorReach, lease: Lease) -> None:
         super().__init__("renewal", patience=0)
-        self._client = MonitorClient(reach.address)
+        self._client = MonitorClient(reach.address, emits=True)
         self._path = f"/api/runs/{lease['run_id']}/leases/{lease['lease_id']}"
         self._reach = reach
 

@@ -33,7 +33,7 @@ class RemoteControl(Background):
     def __init__(self, reach: MonitorReach, *, run_id: str, attempt: int) -> None:
         # An answer that is waited for is of no use any more at the end: the thread ends with the process.
         super().__init__("remote-control", patience=0)
-        self._client = MonitorClient(reach.address, patience=_WAIT_SECONDS + _ANSWER_SECONDS)
+        self._client = MonitorClient(reach.address, patience=_WAIT_SECONDS + _ANSWER_SECONDS, emits=True)
         self._path = f"/api/runs/{run_id}/desired"
         self._attempt = attempt
         self._reach = reach

@@ -19,6 +19,7 @@ from monitor.server import serve_until_signal
 from monitor.settings import Settings
 
 TOKEN = "FEDFORGE_MONITOR_TOKEN"  # noqa: S105
+INGEST_TOKEN = "FEDFORGE_MONITOR_INGEST_TOKEN"  # noqa: S105
 """Environment variable; a token on the command line would be seen by every user of the machine."""
 
 Home = Annotated[Path, typer.Option(envvar="FEDFORGE_HOME", help="FedForge's home")]
@@ -73,6 +74,7 @@ def serve(
         host=host,
         port=port,
         token=os.environ.get(TOKEN) or None,
+        ingest_token=os.environ.get(INGEST_TOKEN) or None,
         behind_proxy=behind_proxy,
         origins=tuple(allow_origin),
         hosts=tuple(allow_host),

@@ -15,7 +15,7 @@ from monitor.errors import DatabaseError, OverloadedError
 from monitor.frames import describe_frames
 from monitor.guard import Guard
 from monitor.problems import documented, explain_errors
-from monitor.routes import events, health, reports, runs, stream, words
+from monitor.routes import events, health, reports, runs, session, stream, words
 from monitor.service import Service
 from monitor.settings import Settings
 from monitor.silence import Listening, declare_lost
@@ -57,12 +57,14 @@ def create_app(settings: Settings) -> FastAPI:
         docs_url="/api/docs",
         redoc_url=None,
         openapi_url="/api/openapi.json",
+        swagger_ui_oauth2_redirect_url=None,
     )
     app.add_middleware(Guard, settings=settings)
     describe_frames(app)
     explain_errors(app)
     app.include_router(health.router, responses=documented())
     app.include_router(words.router, responses=documented())
+    app.include_router(session.router, responses=documented(400))
     app.include_router(events.router, responses=documented(400))
     app.include_router(runs.router, responses=documented(400, 404, 409))
     app.include_router(reports.router, responses=documented(404))

@@ -11,10 +11,12 @@ import asyncio
 import secrets
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import urlsplit
 
 from starlette.exceptions import HTTPException
 
+from monitor.rights import emitter_may
+from monitor.sessions import Caller, Right, Sessions
 from monitor.settings import Settings, is_loopback
 from monitor.shapes import Problem
 
@@ -25,7 +27,14 @@ Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 _OPEN = ("/api/health", "/api/ready")
-"""What a container's health check asks without the token; everything else needs it."""
+"""What a container's health check asks without the token."""
+_GREETING = ("/api/session", "GET")
+"""Whether a token is needed at all."""
+_GUARDED = ("api", "metrics")
+"""What needs it; the pages of the dashboard, which ask for it, show nothing without."""
+_READING = ("GET", "HEAD", "OPTIONS")
+_GUESS_SECONDS = 0.25
+"""That a wrong token costs, one after the other."""
 _FORWARDED = ("forwarded", "x-real-ip", "via")
 _POLICY_VIOLATION = 1008
 
@@ -36,13 +45,20 @@ class Guard:
     def __init__(self, app: App, settings: Settings) -> None:
         self._app = app
         self._settings = settings
+        self._guessing = asyncio.Lock()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] not in ("http", "websocket"):
             await self._app(scope, receive, send)
             return
         headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
-        refusal = self._refusal(scope, headers)
+        refusal = self._wrong_way(headers)
+        if refusal is None:
+            scope["caller"] = caller = self._caller(headers)
+            refusal = self._no_right(scope, headers, caller)
+            if caller is None and _token_of(headers):
+                async with self._guessing:
+                    await asyncio.sleep(_GUESS_SECONDS)
         if refusal is None:
             await self._with_limited_body(scope, headers, receive, send)
         elif scope["type"] == "websocket":
@@ -51,25 +67,53 @@ class Guard:
         else:
             await _answer(send, *refusal)
 
-    def _refusal(self, scope: Scope, headers: dict[str, str]) -> tuple[int, str] | None:
+    def _wrong_way(self, headers: dict[str, str]) -> tuple[int, str] | None:
+        """Why whoever asks, and for whatever, does not ask from a page or under a name of this monitor."""
         host = _name(headers.get("host", ""))
         if not (is_loopback(host) or host == self._settings.host or host in self._settings.hosts):
             return 421, f"this monitor is not asked for as {host[:80]!r}. Start it with --allow-host for that name."
         origin = headers.get("origin")
         if origin is not None and not self._is_own(origin, headers) and origin not in self._settings.origins:
             return 403, f"a page of {origin[:80]!r} may not use this monitor. Start it with --allow-origin for it."
-        if scope["path"] in _OPEN:
+        return None
+
+    def _caller(self, headers: dict[str, str]) -> Caller | None:
+        """Who asks; `None` of a stranger."""
+        token, ingest = self._settings.token, self._settings.ingest_token
+        if token is None:
+            return None if _is_forwarded(headers) else Caller(Right.OPERATOR)
+        given = _token_of(headers)
+        if not given:
+            return Sessions(token).caller(headers)
+        if secrets.compare_digest(given.encode(), token.encode()):
+            return Caller(Right.OPERATOR)
+        if ingest is not None and secrets.compare_digest(given.encode(), ingest.encode()):
+            return Caller(Right.EMITTER)
+        return None
+
+    def _no_right(self, scope: Scope, headers: dict[str, str], caller: Caller | None) -> tuple[int, str] | None:
+        """Why this is not for whoever asks."""
+        path, method = scope["path"], scope.get("method", "GET")
+        if path in _OPEN or (path, method) == _GREETING or not path.lstrip("/").startswith(_GUARDED):
             return None
-        token = self._settings.token
-        if token is None and _is_forwarded(headers):
+        if caller is None and self._settings.token is None:
             return 401, (
                 "this request came through a proxy, and the monitor has no token to tell whose it is. Set "
                 "FEDFORGE_MONITOR_TOKEN and start it with --behind-proxy."
             )
-        if token is not None:
-            given = headers.get("authorization", "").removeprefix("Bearer ").strip() or _token_in_query(scope)
-            if not secrets.compare_digest(given.encode(), token.encode()):
-                return 401, "this monitor needs its token. Send the header `Authorization: Bearer TOKEN`."
+        if caller is None:
+            return 401, (
+                "this monitor needs its token. Send the header `Authorization: Bearer TOKEN`, or begin a session with "
+                "it: POST /api/session."
+            )
+        if caller.right is Right.EMITTER and (scope["type"] == "websocket" or not emitter_may(method, path)):
+            return 403, (
+                "the token of emitters (FEDFORGE_MONITOR_INGEST_TOKEN) delivers events and takes up what is asked for. "
+                "This is for operators: FEDFORGE_MONITOR_TOKEN."
+            )
+        changes = scope["type"] == "websocket" or method not in _READING
+        if caller.name is not None and changes and "origin" not in headers:
+            return 403, "a session is for the monitor's own pages. Send the header `Authorization: Bearer TOKEN`."
         return None
 
     @staticmethod
@@ -112,12 +156,8 @@ def _name(host: str) -> str:
     return (host.rpartition("]")[0] + "]" if host.startswith("[") else host.partition(":")[0]).lower()
 
 
-def _token_in_query(scope: Scope) -> str:
-    """Of a WebSocket, to which a browser can give no header."""
-    if scope["type"] != "websocket":
-        return ""
-    query: str = scope["query_string"].decode("latin-1")
-    return parse_qs(query).get("token", [""])[0]
+def _token_of(headers: dict[str, str]) -> str:
+    return headers.get("authorization", "").removeprefix("Bearer ").strip()
 
 
 async def _answer(send: Send, code: int, error: str) -> None:

@@ -12,7 +12,7 @@ from sqlalchemy import ColumnElement, String, cast, tuple_
 from sqlmodel import Session, col, func, or_, select
 
 from monitor.control import State
-from monitor.cursors import make_cursor, read_cursor
+from monitor.cursors import make_cursor, moment_of, read_cursor
 from monitor.shapes import RunPage
 from monitor.tables import RunRow
 from monitor.views import run_view
@@ -57,7 +57,10 @@ def run_page(session: Session, now: datetime, listing: Listing, *, cursor: str |
     query = select(RunRow, key).where(*_conditions(listing, of_states=True))
     query = query.order_by(*((key, name) if listing.ascending else (key.desc(), name.desc())))
     if cursor is not None:
-        position = tuple_(*read_cursor(cursor, 2))
+        value, run_id = read_cursor(cursor, 2)
+        if listing.order in (Order.CREATED, Order.HEARD) and value:
+            moment_of(value)
+        position = tuple_(value, run_id)
         query = query.where(tuple_(key, name) > position if listing.ascending else tuple_(key, name) < position)
     found = session.exec(query.limit(limit + 1)).all()
     shown = found[:limit]

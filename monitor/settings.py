@@ -22,7 +22,8 @@ class Settings:
         home: FedForge's home; the database is in its folder `monitor`.
         host: the address that it listens on.
         port: its port; 0 chooses a free one.
-        token: who knows it may use a monitor that can be reached from other machines; without it nobody may.
+        token: the operators'; who knows it may use a monitor that can be reached from other machines, and nobody else.
+        ingest_token: who knows it may deliver events and take up what is asked for, and no more.
         origins: other origins whose pages may use it, for example a dashboard under development.
         behind_proxy: requests of other machines come through one on this machine.
         hosts: names under which it may be asked for, beside its own.
@@ -37,6 +38,7 @@ class Settings:
     host: str = "127.0.0.1"
     port: int = 8400
     token: str | None = None
+    ingest_token: str | None = None
     behind_proxy: bool = False
     origins: tuple[str, ...] = ()
     hosts: tuple[str, ...] = ()
@@ -52,9 +54,18 @@ class Settings:
         return self.home / "monitor" / "monitor.db"
 
     def check(self) -> None:
-        """Raise `SettingsError` when it would be open to a network without a token."""
+        """Raise `SettingsError` when it would be open to a network without a token, or its tokens make no sense."""
         if self.token is not None:
+            if self.token == self.ingest_token:
+                raise SettingsError(
+                    "the tokens of operators and of emitters are the same.",
+                    remedy="Set FEDFORGE_MONITOR_INGEST_TOKEN to another, or leave it out.",
+                )
             return
+        if self.ingest_token is not None:
+            raise SettingsError(
+                "there is a token for emitters and none for operators.", remedy="Set FEDFORGE_MONITOR_TOKEN."
+            )
         if self.behind_proxy:
             raise SettingsError(
                 "a monitor behind a proxy can be reached from other machines, and has no token.",

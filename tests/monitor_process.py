@@ -33,11 +33,12 @@ def _run(words: list[str], environment: dict[str, str], output: Output, errors: 
 class MonitorProcess:
     """Started by `with`, killed and started again at will; the same home and port throughout."""
 
-    def __init__(self, home: Path, *options: str, token: str | None = None) -> None:
+    def __init__(self, home: Path, *options: str, token: str | None = None, ingest_token: str | None = None) -> None:
         self.home = home
         self.url = ""
         self._options = options
         self._token = token
+        self._ingest_token = ingest_token
         self._port = 0
         self._process: ForkedProcess | None = None
 
@@ -79,6 +80,8 @@ class MonitorProcess:
         environment = {**os.environ, "FEDFORGE_HOME": str(self.home)}
         if self._token is not None:
             environment["FEDFORGE_MONITOR_TOKEN"] = self._token
+        if self._ingest_token is not None:
+            environment["FEDFORGE_MONITOR_INGEST_TOKEN"] = self._ingest_token
         words = ["monitor", "--port", str(self._port), *self._options]
         self._process = ForkedProcess(
             lambda output, errors: _TEMPLATE.start(_run, words, environment, output, errors, name="monitor"),

@@ -189,7 +189,7 @@ def import_events(
         from fedforge_runtime.telemetry.outbox import Delivered, Delivery, OutboxFiles
 
         folder = find_run(run_id, Home.resolve(home))
-        with MonitorClient(_address(monitor)) as client:
+        with MonitorClient(_address(monitor), emits=True) as client:
             files = OutboxFiles(folder.events, folder.outbox, folder.refused_events)
             delivery, total = Delivery(files, client, from_start=True), Delivered()
             while (sent := delivery.send_next()) is not None:

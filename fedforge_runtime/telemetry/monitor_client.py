@@ -19,6 +19,8 @@ from fedforge_runtime.errors import ConfigError, FedForgeError
 
 TOKEN = "FEDFORGE_MONITOR_TOKEN"  # noqa: S105
 """Environment variable with the token of a monitor that listens beyond its machine."""
+INGEST_TOKEN = "FEDFORGE_MONITOR_INGEST_TOKEN"  # noqa: S105
+"""Environment variable with the token of those who emit and claim, where there is one; else `TOKEN` is theirs."""
 ENDED = ("completed", "failed", "stopped")
 """States of a run, as the monitor names them, that only a new attempt leaves."""
 LOST = "lost"
@@ -86,14 +88,16 @@ class MonitorClient:
 
     Args:
         patience: seconds that an answer may take.
+        emits: it delivers events or takes up what is asked for, for which the emitters' token is enough.
     """
 
-    def __init__(self, address: MonitorAddress, *, patience: float = _ANSWER_SECONDS) -> None:
+    def __init__(self, address: MonitorAddress, *, patience: float = _ANSWER_SECONDS, emits: bool = False) -> None:
         self.address = address
         self._patience = patience
+        self._token = INGEST_TOKEN if emits and os.environ.get(INGEST_TOKEN) else TOKEN
         self._http = httpx.Client(
             base_url=address.url,
-            headers=_authorization(),
+            headers=_authorization(self._token),
             timeout=httpx.Timeout(patience, connect=min(patience, _CONNECT_SECONDS)),
             trust_env=False,
         )
@@ -146,7 +150,7 @@ class MonitorClient:
         if status == httpx.codes.UNAUTHORIZED:
             return MonitorAwayError(
                 f"the monitor at {self.address.url} does not take the token of this process: {text}",
-                cause=f"it does not take the token of this process, {TOKEN} (HTTP {status})",
+                cause=f"it does not take the token of this process, {self._token} (HTTP {status})",
                 status=status,
             )
         if status >= httpx.codes.INTERNAL_SERVER_ERROR or status in _FOR_NOW:
@@ -183,12 +187,12 @@ class MonitorClient:
         self.close()
 
 
-def _authorization() -> dict[str, str]:
-    token = os.environ.get(TOKEN)
+def _authorization(name: str) -> dict[str, str]:
+    token = os.environ.get(name)
     if not token:
         return {}
     if not (token.isascii() and token.isprintable()):
-        raise ConfigError(f"{TOKEN} has a character that HTTP does not carry.", remedy="Use letters and digits.")
+        raise ConfigError(f"{name} has a character that HTTP does not carry.", remedy="Use letters and digits.")
     return {"Authorization": f"Bearer {token}"}
 
 

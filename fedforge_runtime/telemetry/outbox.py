@@ -224,7 +224,7 @@ class Outbox(Background):
         self._files = files
         self._reach = reach
         self._run_id = run_id
-        self._client = MonitorClient(reach.address)
+        self._client = MonitorClient(reach.address, emits=True)
         self._delivery = Delivery(files, self._client)
         self._backoff = Backoff(2 * _LOOK_SECONDS, _LONGEST_BACKOFF_SECONDS)
         self._pause = _LOOK_SECONDS

@@ -16,7 +16,9 @@ from starlette.routing import BaseRoute, Mount, WebSocketRoute
 from monitor.app import create_app
 from monitor.settings import Settings
 
-OPEN = {"/api/health", "/api/ready"}
+OPEN = {"/api/health", "/api/ready", "/api/session"}
+PAGES = {"/", "/index.html", "/nothing", "/docs", "/openapi.json"}
+"""Of the dashboard, or nothing: they show no run."""
 FORWARDED = [
     {"Forwarded": "for=203.0.113.7"},
     {"X-Forwarded-For": "127.0.0.1"},
@@ -90,12 +92,12 @@ def sent_to_reader(app: FastAPI, path: str, headers: dict[str, str]) -> list[Any
     return sent
 
 
-def test_without_the_token_every_path_but_health_is_refused(tmp_path: Path) -> None:
+def test_without_the_token_every_path_but_health_and_the_empty_pages_is_refused(tmp_path: Path) -> None:
     app = application(tmp_path, "a secret")
     paths = paths_of(app)
 
     assert {"/metrics", "/api/docs", "/api/openapi.json", "/api/runs/x/report", "/api/stream", "/api/events"} <= paths
-    assert {path for path in paths if status_of(app, path, {}) != 401} == OPEN
+    assert {path for path in paths if status_of(app, path, {}) != 401} == OPEN | PAGES
 
 
 @pytest.mark.parametrize("headers", FORWARDED, ids=lambda headers: next(iter(headers)))
@@ -104,7 +106,7 @@ def test_what_a_proxy_on_this_machine_passes_on_is_refused_where_there_is_no_tok
 ) -> None:
     app = application(tmp_path, None)
 
-    assert {path for path in paths_of(app) if status_of(app, path, headers) != 401} == OPEN
+    assert {path for path in paths_of(app) if status_of(app, path, headers) != 401} == OPEN | PAGES
 
 
 @pytest.mark.parametrize(("token", "headers"), [("a secret", {}), (None, FORWARDED[0])])

@@ -1,0 +1,66 @@
+"""Sessions of people in a browser: the token, once given, is traded for a cookie that no script of a page can read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from http.cookies import CookieError, SimpleCookie
+
+from itsdangerous import BadSignature, URLSafeTimedSerializer
+
+COOKIE = "fedforge_session"
+SESSION = timedelta(hours=12)
+"""How long one lasts after it was looked at last."""
+_SALT = "fedforge-monitor-session"
+
+
+class Right(StrEnum):
+    """What a caller may do."""
+
+    OPERATOR = "operator"
+    """Everything."""
+    EMITTER = "emitter"
+    """Deliver events, hold offers, and take up what is asked for; see `monitor.rights`."""
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Who asks.
+
+    Args:
+        name: of the person, where a session is.
+        expires_at: when the session ends unless it is looked at.
+    """
+
+    right: Right
+    name: str | None = None
+    expires_at: datetime | None = None
+
+
+class Sessions:
+    """Signs sessions with the operators' token: another token ends them all, and a restart ends none."""
+
+    def __init__(self, token: str) -> None:
+        self._serializer = URLSafeTimedSerializer(token, salt=_SALT)
+
+    def begin(self, name: str) -> str:
+        """The cookie's value."""
+        return str(self._serializer.dumps({"name": name}))
+
+    def caller(self, headers: Mapping[str, str]) -> Caller | None:
+        """Whose session a request's cookie is; `None` without one, or with one that has ended or is forged."""
+        try:
+            cookie = SimpleCookie(headers.get("cookie", "")).get(COOKIE)
+        except CookieError:
+            return None
+        if cookie is None:
+            return None
+        try:
+            said, begun = self._serializer.loads(
+                cookie.value, max_age=int(SESSION.total_seconds()), return_timestamp=True
+            )
+        except BadSignature:
+            return None
+        return Caller(Right.OPERATOR, str(said["name"]), begun + SESSION)
