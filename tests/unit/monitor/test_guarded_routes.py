@@ -17,7 +17,7 @@ from monitor.app import create_app
 from monitor.settings import Settings
 
 OPEN = {"/api/health", "/api/ready", "/api/session"}
-PAGES = {"/", "/index.html", "/nothing", "/docs", "/openapi.json"}
+PAGES = {"/", "//metrics", "/index.html", "/nothing", "/docs", "/openapi.json"}
 """Of the dashboard, or nothing: they show no run."""
 FORWARDED = [
     {"Forwarded": "for=203.0.113.7"},
