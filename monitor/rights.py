@@ -13,6 +13,8 @@ _ALLOWED = tuple(
         ("GET", rf"{_RUN}(/snapshot|/desired)?"),
         ("POST", rf"{_RUN}/claim"),
         ("POST", rf"{_RUN}/leases/[^/]+"),
+        ("PUT", r"/api/sites"),
+        ("PUT", r"/api/phases/[^/]+"),
     )
 )
 

@@ -159,3 +159,26 @@ class CommandRow(SQLModel, table=True):
     effective_round: int | None = None
     outcome: str | None = None
     """`effective`, or why it never will be: `superseded`, or the state in which the run ended."""
+
+
+class SiteRow(SQLModel, table=True):
+    """A site of a federation, as whoever keeps that has told last."""
+
+    __tablename__ = "site"
+
+    federation: str = Field(primary_key=True)
+    site: int = Field(primary_key=True)
+    told_at: datetime = _moment(nullable=False)
+    body: str
+    """`monitor.sites.SiteStatus` as JSON."""
+
+
+class PhaseRow(SQLModel, table=True):
+    """A phase, as whoever keeps the phases has told last."""
+
+    __tablename__ = "phase"
+
+    phase: str = Field(primary_key=True)
+    told_at: datetime = _moment(nullable=False)
+    body: str
+    """`monitor.phases.PhaseReport` as JSON."""

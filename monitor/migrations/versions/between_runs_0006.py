@@ -1,0 +1,34 @@
+"""the sites of federations, and the phases"""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0006"
+down_revision = "0004"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    op.create_table(
+        "site",
+        sa.Column("federation", sa.String(), nullable=False),
+        sa.Column("site", sa.Integer(), nullable=False),
+        sa.Column("told_at", sa.String(32), nullable=False),
+        sa.Column("body", sa.String(), nullable=False),
+        sa.PrimaryKeyConstraint("federation", "site"),
+    )
+    op.create_table(
+        "phase",
+        sa.Column("phase", sa.String(), nullable=False),
+        sa.Column("told_at", sa.String(32), nullable=False),
+        sa.Column("body", sa.String(), nullable=False),
+        sa.PrimaryKeyConstraint("phase"),
+    )
+
+
+def downgrade() -> None:
+    op.drop_table("phase")
+    op.drop_table("site")
