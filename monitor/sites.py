@@ -29,7 +29,8 @@ class Refusal(Shape):
 class SiteStatus(Shape):
     """A site as the federation sees it; `null` is what it does not know."""
 
-    site: int = Field(ge=0, lt=_MOST_SITES)
+    site: int | None = Field(default=None, ge=0, lt=_MOST_SITES)
+    """Its number, by which runs know it."""
     name: Annotated[str, Field(min_length=1, max_length=200)] | None = None
     online: bool
     last_seen_at: AwareDatetime | None = None
@@ -66,16 +67,15 @@ def keep_report(transaction: Transaction, report: FederationReport, now: datetim
     """Take the place of what was told of the federation before."""
     session = transaction.session
     session.exec(delete(SiteRow).where(col(SiteRow.federation) == report.federation))
-    rows = {status.site: status for status in report.sites}
     session.add_all(
-        SiteRow(federation=report.federation, site=site, told_at=now, body=status.model_dump_json())
-        for site, status in rows.items()
+        SiteRow(federation=report.federation, place=place, told_at=now, body=status.model_dump_json())
+        for place, status in enumerate(report.sites)
     )
 
 
 def site_list(session: Session, now: datetime) -> SiteList:
-    """All sites, by federation and number."""
-    rows = session.exec(select(SiteRow).order_by(col(SiteRow.federation), col(SiteRow.site))).all()
+    """All sites, by federation, in the order in which they were told."""
+    rows = session.exec(select(SiteRow).order_by(col(SiteRow.federation), col(SiteRow.place))).all()
     return SiteList(taken_at=now, sites=_views(rows, now))
 
 

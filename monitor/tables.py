@@ -167,7 +167,8 @@ class SiteRow(SQLModel, table=True):
     __tablename__ = "site"
 
     federation: str = Field(primary_key=True)
-    site: int = Field(primary_key=True)
+    place: int = Field(primary_key=True)
+    """In the order in which they were told."""
     told_at: datetime = _moment(nullable=False)
     body: str
     """`monitor.sites.SiteStatus` as JSON."""

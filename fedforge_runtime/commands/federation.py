@@ -34,6 +34,10 @@ def up(
     foreground: Annotated[
         bool, typer.Option("--foreground", help="stay, until Ctrl-C; for containers and services")
     ] = False,
+    monitor: Annotated[
+        str | None,
+        typer.Option("--monitor", metavar="URL", envvar="FEDFORGE_MONITOR", help="monitor that is told of the sites"),
+    ] = None,
     home: HomeOption = None,
     as_json: JsonOption = False,
     debug: DebugOption = False,
@@ -50,6 +54,7 @@ def up(
             StandingSpec,
             require_federation,
         )
+        from fedforge_runtime.telemetry.monitor_client import MonitorAddress
 
         certificates = open_certificates(certs.absolute()) if certs else None
         host = host_of_address(host.strip())
@@ -66,7 +71,8 @@ def up(
         chosen = Home.resolve(home)
         chosen.require_writable()
         parse_networks(trust or [])
-        spec = StandingSpec(host, require_place(host, port), nodes, certificates, tuple(trust or ()))
+        told = MonitorAddress.parse(monitor) if monitor else None
+        spec = StandingSpec(host, require_place(host, port), nodes, certificates, tuple(trust or ()), told)
         if foreground:
 
             def describe() -> None:

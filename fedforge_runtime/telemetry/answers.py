@@ -113,6 +113,12 @@ class EventPage(TypedDict):
     next_after: int | None
 
 
+class Told(TypedDict):
+    """That something was taken in."""
+
+    taken_at: str
+
+
 class Given(TypedDict):
     """A command as it was taken."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter, status
+from fastapi import APIRouter
 
 from monitor.disclosures import Disclosures, disclosures
 from monitor.orders import require_run
@@ -10,15 +10,21 @@ from monitor.phases import PhaseList, PhaseReport, PhaseView, keep_phase, phase_
 from monitor.schema import Identifier
 from monitor.service import Serviced
 from monitor.sites import FederationReport, SiteList, keep_report, site_list
+from monitor.writer import Transaction
 
 router = APIRouter(prefix="/api", tags=["federations"])
 
 
-@router.put("/sites", status_code=status.HTTP_204_NO_CONTENT)
-async def tell_sites(body: FederationReport, service: Serviced) -> None:
+@router.put("/sites")
+async def tell_sites(body: FederationReport, service: Serviced) -> SiteList:
     """For whoever keeps a federation: its sites as they are now, in place of what was told before."""
     now = service.now()
-    await service.write(lambda transaction: keep_report(transaction, body, now))
+
+    def work(transaction: Transaction) -> SiteList:
+        keep_report(transaction, body, now)
+        return site_list(transaction.session, now)
+
+    return await service.write(work)
 
 
 @router.get("/sites")

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import psutil
 import pytest
 
 from fedforge_runtime.federation.superlink.address import free_port
+from fedforge_runtime.federation.superlink.certificates import open_certificates
 from fedforge_runtime.home import Home
 from monitor.schema import ClientTrainStarted
 from tests.e2e.command import (
@@ -23,8 +25,10 @@ from tests.e2e.command import (
     refusal,
     running,
     wait_for_event,
+    wait_until,
 )
 from tests.e2e.forked import forked, forked_together
+from tests.monitor_process import MonitorProcess
 from tests.patience import PATIENCE_SECONDS
 
 REPOSITORY = Path(__file__).parents[2]
@@ -40,9 +44,18 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def federation(home: Path, certificates: Path) -> Iterator[dict[str, Any]]:
+def monitor(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MonitorProcess]:
+    with MonitorProcess(tmp_path_factory.mktemp("monitor")) as process:
+        yield process
+
+
+@pytest.fixture(scope="module")
+def federation(home: Path, certificates: Path, monitor: MonitorProcess) -> Iterator[dict[str, Any]]:
     """Three nodes with registered keys around a SuperLink with TLS; whatever is left of it is killed."""
-    outcome = fedforge("federation", "up", "--home", home, "--port", "0", "--certs", certificates, "--json")
+    outcome = fedforge(
+        *("federation", "up", "--home", home, "--port", "0", "--certs", certificates, "--json"),
+        *("--monitor", monitor.url),
+    )
     assert outcome.code == 0, outcome.errors
     owner = psutil.Process(outcome.json["process_id"])
     try:
@@ -94,6 +107,25 @@ def test_flwr_run_gives_the_same_model(
     shown = forked("show", "by-flower", "--home", home, "--json")
     assert shown.code == 0, outcome.stdout + outcome.stderr + shown.errors
     assert shown.json["model_sha256"] == undisturbed["model_sha256"]
+
+
+def test_the_monitor_is_told_of_the_sites_between_runs(
+    federation: dict[str, Any], monitor: MonitorProcess, certificates: Path
+) -> None:
+    with monitor.client() as client:
+
+        def sites() -> list[dict[str, Any]]:
+            found: list[dict[str, Any]] = client.get("/api/sites").json()["sites"]
+            return found
+
+        wait_until(lambda: len(sites()) == 3 and all(site["online"] for site in sites()), "three sites on line")
+        told = sites()
+
+    assert [(site["site"], site["name"]) for site in told] == [(0, "site-0"), (1, "site-1"), (2, "site-2")]
+    assert {site["federation"].rpartition("-")[2] for site in told} == {federation["address"].rpartition(":")[2]}
+    assert all(site["last_seen_at"] and not site["stale"] and site["last_refusal"] is None for site in told)
+    ends = {datetime.fromisoformat(site["certificate_ends_at"]) for site in told}
+    assert ends == {open_certificates(certificates).valid_until}
 
 
 def test_the_federation_says_what_runs(federation: dict[str, Any], home: Path) -> None:

@@ -76,6 +76,7 @@ def serve_in_background(spec: StandingSpec, home: Home, certificates: Path | Non
                 *("--home", str(home.root), "--host", spec.host, "--port", str(spec.port)),
                 *("--nodes", str(spec.nodes)),
                 *(part for network in spec.trusted_networks for part in ("--trust", network)),
+                *(("--monitor", spec.monitor.url) if spec.monitor else ()),
                 *security,
             ],
             stdin=subprocess.DEVNULL,

@@ -13,10 +13,9 @@ from rich.table import Table
 
 from fedforge_runtime.clock import utc_now
 from fedforge_runtime.errors import RunFailedError
-from fedforge_runtime.federation.superlink.driver import node_states
-from fedforge_runtime.federation.superlink.key_names import TAKEN_BACK
+from fedforge_runtime.federation.superlink.known_sites import known_nodes, known_sites
 from fedforge_runtime.federation.superlink.standing import FederationState, online_nodes
-from fedforge_runtime.federation.superlink.visitors import Visitor, key_fingerprint, read_visitors
+from fedforge_runtime.federation.superlink.visitors import read_visitors
 from fedforge_runtime.home import Home
 from fedforge_runtime.tables import print_table
 
@@ -26,7 +25,7 @@ _UNITS = ((86_400, "days"), (3600, "h"), (60, "min"))
 def describe_federation(state: FederationState, home: Home) -> dict[str, Any]:
     """State, what the SuperLink says of its nodes, and memory by process; for `--json`."""
     try:
-        infos = [info for info in node_states(state.link_address()) if info.status != TAKEN_BACK]
+        infos = known_nodes(state.link_address())
         reachable, online = True, len(online_nodes(infos))
     except RunFailedError:
         infos, reachable, online = [], False, 0
@@ -53,32 +52,6 @@ def describe_federation(state: FederationState, home: Home) -> dict[str, Any]:
         "nodes_known": len(infos),
         "sites": known_sites(infos, read_visitors(home.federation)),
     }
-
-
-def known_sites(infos: Sequence[Any], visitors: Mapping[str, Visitor]) -> list[dict[str, Any]]:
-    """The nodes that a SuperLink knows, and the keys that it does not know and refused, those first that have a name.
-
-    Args:
-        infos: Flower's `NodeInfo` of each.
-        visitors: by the fingerprint of their key.
-    """
-    named = sorted(infos, key=lambda info: (info.name == "", info.name))
-    known = {key_fingerprint(bytes(info.public_key)): info for info in named}
-    strangers = [key for key, visitor in visitors.items() if key not in known and visitor.refusal]
-    rows = []
-    for key in [*known, *strangers]:
-        visitor, info = visitors.get(key), known.get(key)
-        rows.append(
-            {
-                "name": (info.name or f"node {info.node_id}") if info else f"unknown key {key[:12]}…",
-                "online": info is not None and info.status == "online",
-                "last_seen": visitor.last_seen.isoformat() if visitor else None,
-                "address": visitor.address if visitor else None,
-                "refused_at": visitor.refused_at.isoformat() if visitor and visitor.refused_at else None,
-                "refusal": (visitor.refusal or None) if visitor else None,
-            }
-        )
-    return rows
 
 
 def print_federation(value: dict[str, Any]) -> None:

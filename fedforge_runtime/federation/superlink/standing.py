@@ -30,10 +30,12 @@ from fedforge_runtime.federation.superlink.log import say
 from fedforge_runtime.federation.superlink.node import NodeSpec
 from fedforge_runtime.federation.superlink.node_supervisor import NodeSupervisor
 from fedforge_runtime.federation.superlink.registration import register_nodes
+from fedforge_runtime.federation.superlink.site_teller import SiteTeller
 from fedforge_runtime.home import Home
 from fedforge_runtime.processes import ProcessIdentity, start_template
 from fedforge_runtime.processes.ownership import OwnedError, is_owned, owning
 from fedforge_runtime.stop_signal import StopSignal
+from fedforge_runtime.telemetry.monitor_client import MonitorAddress
 
 _WATCH_SECONDS = 0.2
 _STEADY_SECONDS = 30.0
@@ -89,6 +91,7 @@ class StandingSpec:
         nodes: how many sites have their node on this machine.
         certificates: TLS and registered node keys; by default plain text, for the loopback interface only.
         trusted_networks: whose machines may start and drive runs, beside this one.
+        monitor: is told of the sites.
     """
 
     host: str
@@ -96,6 +99,7 @@ class StandingSpec:
     nodes: int
     certificates: CertificateFolder | None = None
     trusted_networks: tuple[str, ...] = ()
+    monitor: MonitorAddress | None = None
 
     @property
     def reach(self) -> LinkAddress:
@@ -158,6 +162,9 @@ class StandingFederation:
             executor = ServerAppExecutor(self.spec.reach, self.home)
             stack.callback(executor.stop)
             executor.start()
+            if self.spec.monitor:
+                teller = SiteTeller(self.spec.monitor, self.spec.reach, self.home, self.spec.certificates, say)
+                stack.enter_context(teller)
             self._ready = True
             self._write_state()
             if when_ready:

@@ -15,10 +15,10 @@ def upgrade() -> None:
     op.create_table(
         "site",
         sa.Column("federation", sa.String(), nullable=False),
-        sa.Column("site", sa.Integer(), nullable=False),
+        sa.Column("place", sa.Integer(), nullable=False),
         sa.Column("told_at", sa.String(32), nullable=False),
         sa.Column("body", sa.String(), nullable=False),
-        sa.PrimaryKeyConstraint("federation", "site"),
+        sa.PrimaryKeyConstraint("federation", "place"),
     )
     op.create_table(
         "phase",

@@ -1,0 +1,46 @@
+"""The sites that a SuperLink knows, and those that it did not let in."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from fedforge_runtime.federation.superlink.address import LinkAddress
+from fedforge_runtime.federation.superlink.driver import node_states
+from fedforge_runtime.federation.superlink.key_names import TAKEN_BACK
+from fedforge_runtime.federation.superlink.visitors import Visitor, key_fingerprint
+
+
+def known_nodes(address: LinkAddress) -> list[Any]:
+    """Flower's `NodeInfo` of every node whose key is not taken back.
+
+    Raises:
+        RunFailedError: the SuperLink cannot be reached.
+    """
+    return [info for info in node_states(address) if info.status != TAKEN_BACK]
+
+
+def known_sites(infos: Sequence[Any], visitors: Mapping[str, Visitor]) -> list[dict[str, Any]]:
+    """The nodes that a SuperLink knows, and the keys that it does not know and refused, those first that have a name.
+
+    Args:
+        infos: Flower's `NodeInfo` of each.
+        visitors: by the fingerprint of their key.
+    """
+    named = sorted(infos, key=lambda info: (info.name == "", info.name))
+    known = {key_fingerprint(bytes(info.public_key)): info for info in named}
+    strangers = [key for key, visitor in visitors.items() if key not in known and visitor.refusal]
+    rows = []
+    for key in [*known, *strangers]:
+        visitor, info = visitors.get(key), known.get(key)
+        rows.append(
+            {
+                "name": (info.name or f"node {info.node_id}") if info else f"unknown key {key[:12]}…",
+                "online": info is not None and info.status == "online",
+                "last_seen": visitor.last_seen.isoformat() if visitor else None,
+                "address": visitor.address if visitor else None,
+                "refused_at": visitor.refused_at.isoformat() if visitor and visitor.refused_at else None,
+                "refusal": (visitor.refusal or None) if visitor else None,
+            }
+        )
+    return rows
