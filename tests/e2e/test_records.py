@@ -9,13 +9,28 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
 from fedforge_runtime.artifacts import MANIFEST, read_json, sha256_file
-from fedforge_runtime.config import read_run_config
+from fedforge_runtime.attempts import assignments_of
+from fedforge_runtime.config import load_run_config, read_run_config
 from fedforge_runtime.learning.parameters import model_sha256
-from monitor.schema import Event, RoundStarted, RunCompleted, event_adapter
+from fedforge_runtime.learning.predictions import read_predictions
+from monitor.schema import (
+    Event,
+    RoundStarted,
+    RunBounded,
+    RunCompleted,
+    RunDescribed,
+    RunEvaluated,
+    RunRequested,
+    SiteDescribed,
+    SiteEvaluated,
+    StageProgress,
+    event_adapter,
+)
 
 CLIENTS = [0, 1, 2]
 ROUNDS = [1, 2, 3]
@@ -39,7 +54,7 @@ def _steps(events: list[Event], **about: object) -> list[str]:
     return [
         f"{each.type}:{task}" if task else each.type
         for each, task in zip(chosen, tasks, strict=True)
-        if each.type != "node_heartbeat"
+        if each.type not in ("node_heartbeat", "stage_progress")
     ]
 
 
@@ -63,10 +78,13 @@ def test_the_server_does_one_thing_after_the_other(events: list[Event]) -> None:
     ]
     assert _steps(events, node_id="server") == [
         "run_requested",
+        "run_described",
         "run_started",
         "checkpoint_saved",
         *(each_round * len(ROUNDS)),
+        "run_evaluated",
         "run_completed",
+        "run_bounded",
     ]
     started = [event.participants for event in events if isinstance(event, RoundStarted)]
     assert started == [CLIENTS] * len(ROUNDS)
@@ -83,7 +101,81 @@ def test_each_client_trains_and_evaluates_once_a_round(events: list[Event], clie
         "model_dispatched:evaluate",
         "client_evaluated",
         "client_update_uploaded:evaluate",
+        *(["site_evaluated", "site_bounded"] if round_number == ROUNDS[-1] else []),
     ]
+
+
+def test_each_stage_begins_and_ends_in_its_order(events: list[Event]) -> None:
+    told = [(event.stage, event.status) for event in events if isinstance(event, StageProgress)]
+    stages = list(dict.fromkeys(stage for stage, _ in told))
+    assert stages == ["dataset", "partition", "backbone", "features", "bounds", "report"]
+    for stage in stages:
+        statuses = [status for name, status in told if name == stage]
+        assert statuses[0] == "running"
+        assert statuses[1:].count("completed") == 1
+        assert statuses[-1] == "completed"
+
+
+def test_the_request_asks_for_the_same_configuration(events: list[Event], folder: Path) -> None:
+    (asked,) = [event.request for event in events if isinstance(event, RunRequested)]
+    made = load_run_config(asked.phase, profile=asked.profile, assignments=assignments_of(asked.overrides))
+    config = read_run_config(folder.joinpath("config.yaml"))
+
+    assert made.model_dump(exclude={"runtime"}) == config.model_dump(exclude={"runtime"})
+
+
+def test_the_description_is_that_of_the_manifest(events: list[Event], folder: Path) -> None:
+    (described,) = [event for event in events if isinstance(event, RunDescribed)]
+    manifest, metrics = read_json(folder / "manifest.json"), read_json(folder / "metrics.json")
+
+    assert described.configuration == manifest["config"]
+    assert described.artifacts == manifest["inputs"]["keys"]
+    assert described.code.packages == manifest["packages"]
+    assert (described.code.version, described.code.commit) == tuple(manifest["fedforge"].values())
+    assert (described.data.source, described.data.phantom) == ("phantom", True)
+    assert described.data.fingerprint == metrics["data"]["fingerprint"]
+    assert described.data.class_names == manifest["inputs"]["class_names"]
+    assert described.backbone.trained == metrics["backbone"]["trained"]
+
+
+def test_what_the_run_gave_is_what_its_files_say(
+    events: list[Event], folder: Path, undisturbed: dict[str, Any]
+) -> None:
+    (evaluated,) = [event for event in events if isinstance(event, RunEvaluated)]
+    (bounded,) = [event for event in events if isinstance(event, RunBounded)]
+    predictions, bounds = read_predictions(folder / "test_predictions.safetensors"), read_json(folder / "bounds.json")
+
+    assert evaluated.metrics == pytest.approx(undisturbed["metrics"])
+    assert evaluated.model_sha256 == undisturbed["model_sha256"]
+    assert np.array_equal(evaluated.confusion, predictions.confusion_matrix())
+    assert [each.rows for each in evaluated.classes] == [sum(row) for row in evaluated.confusion]
+    for number, each in enumerate(evaluated.classes):
+        if each.sensitivity is None:
+            assert each.rows == 0
+        else:
+            assert each.sensitivity.value == pytest.approx(evaluated.confusion[number][number] / each.rows)
+            assert each.sensitivity.low <= each.sensitivity.value <= each.sensitivity.high
+    for name, interval in evaluated.intervals.items():
+        assert interval.low <= evaluated.metrics[name] <= interval.high
+    assert bounded.centralized == bounds["centralized"]["test"]
+    assert bounded.sites == len(CLIENTS)
+    alone = sorted(site["test"]["accuracy"] for site in bounds["local"])
+    spread = bounded.local["accuracy"]
+    assert [spread.lowest, spread.median, spread.highest] == alone
+
+
+def test_what_is_said_of_each_site_is_what_the_records_say(events: list[Event], undisturbed: dict[str, Any]) -> None:
+    described = {event.node_id: event for event in events if isinstance(event, SiteDescribed)}
+    evaluated = {event.node_id: event for event in events if isinstance(event, SiteEvaluated)}
+    for client in undisturbed["clients"]:
+        site, result = described[f"client-{client['client']}"], evaluated[f"client-{client['client']}"]
+        assert (site.rows, site.validation_rows) == (client["rows"], client["validation_rows"])
+        assert site.rows_per_class is not None
+        assert sum(site.rows_per_class) == site.rows + site.validation_rows
+        assert (result.metrics, result.local_metrics) == (client["global_metrics"], client["local_metrics"])
+        assert (result.rows, result.last_round) == (client["validation_rows"], client["last_round"])
+        interval = result.intervals["accuracy"]
+        assert 0 <= interval.low <= result.metrics["accuracy"] <= interval.high <= 1
 
 
 def test_every_exchange_of_a_model_counts_its_bytes(events: list[Event], undisturbed: dict[str, Any]) -> None:
@@ -99,8 +191,7 @@ def test_every_exchange_of_a_model_counts_its_bytes(events: list[Event], undistu
 
 
 def test_the_final_hash_is_the_same_everywhere(events: list[Event], folder: Path, undisturbed: dict[str, Any]) -> None:
-    completed = events[-1]
-    assert isinstance(completed, RunCompleted)
+    (completed,) = [event for event in events if isinstance(event, RunCompleted)]
     checkpoint = folder / "checkpoints" / "round-00003"
     assert {
         completed.model_sha256,
