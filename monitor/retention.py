@@ -11,7 +11,8 @@ from sqlmodel.sql.expression import SelectOfScalar
 
 from monitor.control import ENDED
 from monitor.database import Database
-from monitor.tables import CommandRow, EmitterRow, EventRow, NodeRow, RunRow
+from monitor.reports import RUN
+from monitor.tables import CommandRow, EmitterRow, EventRow, NodeRow, ReportRow, RunRow
 
 _OF_A_RUN = (EventRow, EmitterRow, NodeRow, CommandRow, RunRow)
 
@@ -48,6 +49,7 @@ def _forget(database: Database, run_id: str, before: datetime) -> bool:
             return False
         for table in _OF_A_RUN:
             connection.execute(delete(table).where(col(table.run_id) == run_id))
+        connection.execute(delete(ReportRow).where(col(ReportRow.kind) == RUN, col(ReportRow.key) == run_id))
     return True
 
 

@@ -13,6 +13,7 @@ _ALLOWED = tuple(
         ("GET", rf"{_RUN}(/snapshot|/desired)?"),
         ("POST", rf"{_RUN}/claim"),
         ("POST", rf"{_RUN}/leases/[^/]+"),
+        ("PUT", r"/api/(runs|audits)/[^/]+/report"),
         ("PUT", r"/api/sites"),
         ("PUT", r"/api/phases/[^/]+"),
     )

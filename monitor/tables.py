@@ -183,3 +183,15 @@ class PhaseRow(SQLModel, table=True):
     told_at: datetime = _moment(nullable=False)
     body: str
     """`monitor.phases.PhaseReport` as JSON."""
+
+
+class ReportRow(SQLModel, table=True):
+    """A page about a run or an audit that was sent here."""
+
+    __tablename__ = "report"
+
+    kind: str = Field(primary_key=True)
+    key: str = Field(primary_key=True)
+    sha256: str
+    received_at: datetime = _moment(nullable=False)
+    body: bytes

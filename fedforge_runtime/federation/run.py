@@ -70,11 +70,12 @@ from fedforge_runtime.processes.ownership import OwnedError, owning
 from fedforge_runtime.remote_control import RemoteControl
 from fedforge_runtime.system_errors import explain, explained
 from fedforge_runtime.telemetry.emitter import Emitter, Heartbeat
-from fedforge_runtime.telemetry.monitor_client import MonitorAddress
+from fedforge_runtime.telemetry.monitor_client import AskError, MonitorAddress, MonitorClient
 from fedforge_runtime.telemetry.outbox import Outbox, OutboxFiles
 from fedforge_runtime.telemetry.reach import MonitorReach
 from monitor.schema import RunFailed, RunRequest, RunRequested, RunResumed, RunStopped
 
+_REPORT_SECONDS = 10.0
 _NUMBERS_ALONE = Evidence(bounds=False, report=False)
 
 
@@ -269,6 +270,18 @@ class _Attempt:
             self._record_seconds(prepared_at, featured_at)
             with Heartbeat(emitter, node_id="server", round_number=len(read_records(folder))):
                 record_evidence(folder, self.evidence, home=session.home, narrator=session.narrator)
+                self._send_report()
+
+    def _send_report(self) -> None:
+        """Where the monitor stands elsewhere, it has the page from here; it can be sent again with the events."""
+        address = _monitor_address(self.session.config.runtime)
+        if address is None or not self.evidence.report or not self.folder.report.exists():
+            return
+        try:
+            with MonitorClient(address, patience=_REPORT_SECONDS, emits=True) as client:
+                client.send_page(f"/api/runs/{self.folder.run_id}/report", self.folder.report.read_bytes())
+        except (AskError, OSError) as error:
+            self.session.narrator.notice(f"The report has not reached the monitor: {error}")
 
     def _prepared(self, session: _Session) -> Prepared | None:
         """What is to be made of the configuration; `None` where the run's inputs are known."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from dataclasses import dataclass
@@ -111,6 +112,17 @@ class MonitorClient:
         Raises:
             MonitorAwayError, MonitorRefusedError: see there; nothing else, whatever comes over the wire.
         """
+        response, body = self._exchange(method, path, **request)
+        try:
+            document = json.loads(body)
+            _adapter(cast("Any", shape)).validate_python(document)
+        except (ValueError, RecursionError) as error:
+            raise self._stranger(response) from error
+        answer: AnswerT = document
+        return answer
+
+    def _exchange(self, method: str, path: str, **request: Any) -> tuple[httpx.Response, bytes]:
+        """An answer that says that it was done, and its body."""
         try:
             with self._http.stream(method, path, **request) as response:
                 body = self._body(response)
@@ -122,15 +134,18 @@ class MonitorClient:
                 cause=cause,
                 remedy="Start it with: fedforge monitor",
             ) from error
-        if response.is_success:
-            try:
-                document = json.loads(body)
-                _adapter(cast("Any", shape)).validate_python(document)
-            except (ValueError, RecursionError) as error:
-                raise self._stranger(response) from error
-            answer: AnswerT = document
-            return answer
-        raise self._refusal(response, body)
+        if not response.is_success:
+            raise self._refusal(response, body)
+        return response, body
+
+    def send_page(self, path: str, page: bytes) -> None:
+        """Have it keep an HTML page.
+
+        Raises:
+            MonitorAwayError, MonitorRefusedError: as `ask`.
+        """
+        sha256, headers = hashlib.sha256(page).hexdigest(), {"Content-Type": "text/html"}
+        self._exchange("PUT", path, params={"sha256": sha256}, content=page, headers=headers)
 
     def _body(self, response: httpx.Response) -> bytes:
         """All of it, unless it goes on for ever."""

@@ -1,4 +1,4 @@
-"""the sites of federations, and the phases"""
+"""the sites of federations, the phases, and the pages that were sent"""
 
 from __future__ import annotations
 
@@ -28,7 +28,18 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("phase"),
     )
 
+    op.create_table(
+        "report",
+        sa.Column("kind", sa.String(), nullable=False),
+        sa.Column("key", sa.String(), nullable=False),
+        sa.Column("sha256", sa.String(), nullable=False),
+        sa.Column("received_at", sa.String(32), nullable=False),
+        sa.Column("body", sa.LargeBinary(), nullable=False),
+        sa.PrimaryKeyConstraint("kind", "key"),
+    )
+
 
 def downgrade() -> None:
+    op.drop_table("report")
     op.drop_table("phase")
     op.drop_table("site")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+from contextlib import suppress
 from pathlib import Path
 
 import httpx
@@ -30,7 +32,33 @@ def test_reports_of_runs_and_audits_are_shown_and_can_do_nothing(client: httpx.C
         assert shown.headers["content-security-policy"].startswith("sandbox; default-src 'none'")
 
 
-@pytest.mark.parametrize("path", ["/api/runs/unreported/report", f"/api/audits/{KEY[::-1]}/report"])
+def test_a_page_that_was_sent_is_shown_in_place_of_that_of_the_home_and_can_do_nothing(
+    client: httpx.Client, monitor: MonitorProcess
+) -> None:
+    write_report(monitor.home / "runs" / "sent", "<p>of the home")
+    for path in ("/api/runs/sent/report", f"/api/audits/{KEY[::-1]}/report"):
+        for page in (b"<p>former", "<p>gesendet: \u00e4".encode()):
+            digest = {"sha256": hashlib.sha256(page).hexdigest()}
+            assert client.put(path, params=digest, content=page).status_code == httpx.codes.NO_CONTENT
+
+        shown = client.get(path)
+        assert shown.text == "<p>gesendet: \u00e4"
+        assert shown.headers["content-security-policy"].startswith("sandbox; default-src 'none'")
+
+
+def test_a_page_that_was_altered_on_the_way_or_is_too_large_is_refused(client: httpx.Client) -> None:
+    path, digest = "/api/runs/altered/report", {"sha256": hashlib.sha256(b"<p>whole").hexdigest()}
+
+    refused = client.put(path, params=digest, content=b"<p>who")
+    assert refused.status_code == httpx.codes.BAD_REQUEST
+    assert "not what was announced" in refused.json()["error"]
+    large = b"x" * (5 * 1024 * 1024)
+    with suppress(httpx.TransportError):  # it may hang up on what it does not take
+        assert client.put(path, params=digest, content=large).status_code == httpx.codes.REQUEST_ENTITY_TOO_LARGE
+    assert client.get(path).status_code == httpx.codes.NOT_FOUND
+
+
+@pytest.mark.parametrize("path", ["/api/runs/unreported/report", f"/api/audits/{'f' * 20}/report"])
 def test_a_report_that_is_not_there_is_said_to_be_written_later(client: httpx.Client, path: str) -> None:
     refused = client.get(path)
 
