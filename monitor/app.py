@@ -15,7 +15,7 @@ from monitor.errors import DatabaseError, OverloadedError
 from monitor.frames import describe_frames
 from monitor.guard import Guard
 from monitor.problems import documented, explain_errors
-from monitor.routes import events, federations, health, reports, runs, session, stream, words
+from monitor.routes import checks, events, federations, health, offers, reports, runs, session, stream, words
 from monitor.service import Service
 from monitor.settings import Settings
 from monitor.silence import Listening, declare_lost
@@ -68,6 +68,8 @@ def create_app(settings: Settings) -> FastAPI:
     app.include_router(events.router, responses=documented(400))
     app.include_router(runs.router, responses=documented(400, 404, 409))
     app.include_router(federations.router, responses=documented(404))
+    app.include_router(offers.router, responses=documented(400, 404))
+    app.include_router(checks.router, responses=documented(400, 404))
     app.include_router(reports.router, responses=documented(400, 404))
     app.include_router(stream.router)
     if settings.dashboard is not None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from dataclasses import replace
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -54,7 +55,10 @@ class Guard:
         headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
         refusal = self._wrong_way(headers)
         if refusal is None:
-            scope["caller"] = caller = self._caller(headers)
+            caller = self._caller(headers)
+            if caller is not None and (caller.name is not None or "origin" in headers):
+                caller = replace(caller, by_browser=True)
+            scope["caller"] = caller
             refusal = self._no_right(scope, headers, caller)
             if caller is None and _token_of(headers):
                 async with self._guessing:

@@ -84,7 +84,7 @@ class _Server(uvicorn.Server):
         super().handle_exit(sig, frame)
         service = getattr(self.config.app.state, "service", None)  # type: ignore[union-attr]
         if service is not None:
-            service.newest.end()
+            service.end()
 
 
 def _listen(settings: Settings) -> socket.socket:

@@ -1,4 +1,4 @@
-"""What the routes work with: the database, its writer, the newest events and the clock."""
+"""What the routes work with: the database, its writer, the newest events, what is offered, and the clock."""
 
 from __future__ import annotations
 
@@ -15,8 +15,10 @@ from fastapi.concurrency import run_in_threadpool
 from sqlmodel import Session
 from starlette.requests import HTTPConnection
 
+from monitor.checks import Checks
 from monitor.database import Database
 from monitor.errors import DatabaseError
+from monitor.offers import Offers
 from monitor.readiness import Readiness, write_trial
 from monitor.settings import Settings
 from monitor.stream import Newest
@@ -39,6 +41,16 @@ class Service:
     newest: Newest
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
     readiness: Readiness = field(default_factory=Readiness)
+    offers: Offers = field(default_factory=Offers)
+    checks: Checks = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.checks = Checks(self.offers, self.now)
+
+    def end(self) -> None:
+        """Have everybody who waits for something come back: the monitor ends. May be called in any thread."""
+        self.newest.end()
+        self.checks.end()
 
     async def write(self, work: Callable[[Transaction], T]) -> T:
         """Have something written; returns once it is on disk."""

@@ -7,8 +7,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 from http.cookies import CookieError, SimpleCookie
+from typing import Annotated
 
+from fastapi import Depends
 from itsdangerous import BadSignature, URLSafeTimedSerializer
+from starlette.requests import HTTPConnection
 
 COOKIE = "fedforge_session"
 SESSION = timedelta(hours=12)
@@ -37,6 +40,17 @@ class Caller:
     right: Right
     name: str | None = None
     expires_at: datetime | None = None
+    by_browser: bool = False
+    """A page asks, which knows nothing of the files of who carries runs out."""
+
+
+def caller_of(connection: HTTPConnection) -> Caller | None:
+    """Who asks, as the guard has seen; `None` of a stranger, to whom a few paths are open."""
+    caller: Caller | None = connection.scope.get("caller")
+    return caller
+
+
+Called = Annotated[Caller | None, Depends(caller_of)]
 
 
 class Sessions:

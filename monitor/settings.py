@@ -31,6 +31,7 @@ class Settings:
         lease_seconds: how long a claimant has a run unless it asks again.
         patience_seconds: a reader that does not take a frame of the stream within this time is cut off, and a request
             of which nothing more comes is given up.
+        check_seconds: whoever asks what a claimant says of a request has an answer after so long, whatever it is.
         dashboard: the built dashboard, if there is one.
     """
 
@@ -45,6 +46,7 @@ class Settings:
     silence: timedelta = timedelta(seconds=30)
     lease_seconds: float = 30.0
     patience_seconds: float = 10.0
+    check_seconds: float = 5.0
     dashboard: Path | None = None
     largest_body: int = 4 * 1024 * 1024
     largest_batch: int = 1000

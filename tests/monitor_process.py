@@ -139,3 +139,33 @@ def of_server(run_id: str, number: int, kind: str, **fields: Any) -> dict[str, A
 def started(run_id: str, number: int = 1, **fields: Any) -> dict[str, Any]:
     """`run_started` of three clients and five rounds."""
     return of_server(run_id, number, "run_started", engine="inprocess", rounds_total=5, clients=3, **fields)
+
+
+def offer(**fields: Any) -> dict[str, Any]:
+    """What a claimant offers: by default two phases, Dirichlet and FedProx."""
+    alpha = {"name": "alpha", "type": "number", "default": 0.5, "minimum": 0, "minimum_excluded": True}
+    mu = {"name": "proximal_mu", "type": "number", "default": 0.1, "minimum": 0}
+    document = {
+        "phases": [{"name": "blood"}, {"name": "derma"}],
+        "profiles": [{"name": "cpu-safe"}],
+        "engines": [{"name": "inprocess"}],
+        "partitions": [{"name": "dirichlet", "parameters": [alpha]}, {"name": "iid"}],
+        "presets": [{"name": "hospital-skew"}],
+        "strategies": [{"name": "fedavg"}, {"name": "fedprox", "parameters": [mu]}],
+        "backbones": [{"name": "facebook/deit-tiny-patch16-224"}],
+        "data": [{"name": "official"}, {"name": "phantom"}],
+        "overrides": {
+            key: {}
+            for key in (
+                "federation.rounds",
+                "partition.name",
+                "federation.strategy.name",
+                "dataset.source",
+                "backbone.name",
+                "runtime.engine",
+                "runtime.workers",
+            )
+        },
+        "checks": True,
+    }
+    return document | fields

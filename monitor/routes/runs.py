@@ -13,11 +13,13 @@ from monitor.columns import series, timeline
 from monitor.control import Desired, State, desired
 from monitor.listing import Listing, run_page
 from monitor.listing import Order as ListOrder
+from monitor.offers import OfferError, objection
 from monitor.orders import ConflictError, Order, acknowledge, claim, give, renew, require_run
 from monitor.recording import recording
 from monitor.rows import control_of
 from monitor.schema import Identifier, RunRequested
 from monitor.service import Service, Serviced
+from monitor.sessions import Called
 from monitor.shapes import (
     ClaimRequest,
     CommandPage,
@@ -67,9 +69,17 @@ async def list_runs(
 
 
 @router.post("", status_code=status.HTTP_201_CREATED)
-async def start_run(body: StartRequest, service: Serviced) -> RunView:
-    """Ask for a run; whoever claims it starts it. The same request twice is one run."""
+async def start_run(body: StartRequest, service: Serviced, caller: Called) -> RunView:
+    """Ask for a run; whoever claims it starts it. The same request twice is one run.
+
+    It is refused where those who are there offer something else; where nobody is there it waits. A page chooses by name
+    what they offer: no path, and of `runtime` the engine alone. A session's request is its person's.
+    """
     now = service.now()
+    if caller is not None and caller.name is not None:
+        body.request = body.request.model_copy(update={"requested_by": caller.name})
+    by_browser = caller is not None and caller.by_browser
+    reason = objection(service.offers.living(now), body.request, by_browser=by_browser)
 
     def work(transaction: Transaction) -> RunView:
         known = transaction.session.get(RunRow, body.run_id)
@@ -83,6 +93,8 @@ async def start_run(body: StartRequest, service: Serviced) -> RunView:
                 allowed=control.allowed,
                 remedy="Choose another run_id.",
             )
+        if reason is not None:
+            raise OfferError(reason)
         with recording(transaction, body.run_id, now) as record:
             record.do(RunRequested, request=body.request)
         return run_view(require_run(transaction.session, body.run_id), now)
@@ -151,10 +163,15 @@ async def give_command(
     run_id: str,
     body: CommandRequest,
     service: Serviced,
+    caller: Called,
     idempotency_key: Annotated[Identifier | None, Header()] = None,
 ) -> CommandView:
-    """Pause, resume or stop. What is not legal now is refused with 409, the state, and what is."""
-    order = Order(body.command_id or idempotency_key or uuid.uuid4().hex, run_id, body.command, body.given_by)
+    """Pause, resume or stop. What is not legal now is refused with 409, the state, and what is.
+
+    A command that is given in a session is its person's.
+    """
+    given_by = (caller.name if caller else None) or body.given_by
+    order = Order(body.command_id or idempotency_key or uuid.uuid4().hex, run_id, body.command, given_by)
     now = service.now()
     return await service.write(lambda transaction: command_view(give(transaction, order, now)))
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
-from fastapi import APIRouter, Depends, HTTPException, Request, Response, status
+from fastapi import APIRouter, HTTPException, Request, Response, status
 from pydantic import AwareDatetime
 
 from monitor.schema import Person
 from monitor.service import Serviced
-from monitor.sessions import COOKIE, SESSION, Caller, Right, Sessions
+from monitor.sessions import COOKIE, SESSION, Called, Caller, Right, Sessions
 from monitor.settings import Settings
 from monitor.shapes import Shape
 
@@ -29,14 +27,6 @@ class SessionView(Shape):
     name: str | None
     expires_at: AwareDatetime | None
     """Unless it is looked at before."""
-
-
-def _caller(request: Request) -> Caller | None:
-    caller: Caller | None = request.scope.get("caller")
-    return caller
-
-
-Called = Annotated[Caller | None, Depends(_caller)]
 
 
 @router.get("")

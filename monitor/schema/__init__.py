@@ -54,7 +54,7 @@ from monitor.schema.lifecycle import (
     Stage,
     StageProgress,
 )
-from monitor.schema.request import RunRequest
+from monitor.schema.request import OverrideValue, RunRequest
 from monitor.schema.rounds import (
     AggregationCompleted,
     AggregationStarted,
@@ -144,6 +144,7 @@ __all__ = [
     "ModelDispatched",
     "NodeError",
     "NodeHeartbeat",
+    "OverrideValue",
     "PartitionDescription",
     "Person",
     "Position",

@@ -8,7 +8,8 @@ from pydantic import Field
 
 from monitor.schema.base import Contract, Identifier
 
-Value = str | int | float | bool | None
+Scalar = str | int | float | bool | None
+OverrideValue = Scalar | list[Scalar]
 
 
 class RunRequest(Contract):
@@ -16,7 +17,7 @@ class RunRequest(Contract):
 
     phase: Identifier
     profile: Identifier = "cpu-safe"
-    overrides: dict[str, Value | list[Value]] = Field(default_factory=dict)
+    overrides: dict[str, OverrideValue] = Field(default_factory=dict)
     """Dotted configuration keys and their values, for example `{"federation.rounds": 3}`."""
     requested_by: str = Field(default="cli", max_length=200)
     requested_at: datetime | None = None
