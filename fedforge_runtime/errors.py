@@ -92,6 +92,10 @@ class DivergedError(FedForgeError):
     """A model whose outputs are no finite numbers any more."""
 
 
+class EventTooLargeError(FedForgeError):
+    """An event of more bytes than the contract with monitors allows."""
+
+
 class RunError(FedForgeError):
     """A run that does not exist, exists already, or cannot do what was asked of it."""
 

@@ -22,6 +22,7 @@ class Condition(StrEnum):
     IDLE = "idle"
     FAILED = "failed"
     SILENT = "silent"
+    OFFLINE = "offline"
 
 
 CONDITIONS: Mapping[Condition, str] = {
@@ -30,6 +31,7 @@ CONDITIONS: Mapping[Condition, str] = {
     Condition.ANSWERING: "done, and its answer is on its way",
     Condition.IDLE: "nothing is asked of it",
     Condition.FAILED: "it has failed in what it was asked for last",
+    Condition.OFFLINE: "its node is not connected",
     Condition.SILENT: "it was at work, and its heartbeats have ceased",
 }
 _PREPARATION = "preparation"
@@ -69,6 +71,12 @@ _CONDITIONS: Mapping[str, Condition] = {
     "client_update_arriving": Condition.ANSWERING,
     "node_error": Condition.FAILED,
 }
+_SEEN: Mapping[str, Condition] = {
+    "asked": Condition.WAITING,
+    "fetched": Condition.WORKING,
+    "answering": Condition.ANSWERING,
+    "offline": Condition.OFFLINE,
+}
 
 
 def activity_after(event: EventBase, before: str | None) -> str | None:
@@ -90,11 +98,13 @@ def patience_seconds(activity: str | None, longest_gaps: Mapping[str, float]) ->
     return max(_LEAST_PATIENCE_SECONDS, _PATIENCE_FACTOR * longest_gaps.get(activity or _PREPARATION, 0.0))
 
 
-def condition_of(latest_event: str, silent_seconds: float | None) -> Condition:
+def condition_of(latest_event: str, status: str, silent_seconds: float | None) -> Condition:
     """What a node is at.
 
     Only of one that sends heartbeats can be said that it is silent: a site on another machine sends none.
     """
     if latest_event == "node_heartbeat" and silent_seconds is not None and silent_seconds > SILENT_SITE_SECONDS:
         return Condition.SILENT
+    if latest_event == "site_seen":
+        return _SEEN.get(status, Condition.IDLE)
     return _CONDITIONS.get(latest_event, Condition.IDLE)

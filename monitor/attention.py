@@ -128,7 +128,7 @@ def _silent_sites(session: Session, live: Sequence[RunRow], now: datetime) -> It
     for node in session.exec(beating.limit(_AT_ONCE)):
         if node.last_seen_at is None or node.attempt != attempts[node.run_id]:
             continue
-        if condition_of(node.type, (now - node.last_seen_at).total_seconds()) is Condition.SILENT:
+        if condition_of(node.type, node.status, (now - node.last_seen_at).total_seconds()) is Condition.SILENT:
             yield Need(
                 kind=AttentionKind.SILENT_SITE,
                 run_id=node.run_id,

@@ -34,6 +34,7 @@ from monitor.schema import (
     RunResumed,
     RunStarted,
     RunStopped,
+    SiteSeen,
 )
 
 MONITOR = "monitor"
@@ -165,6 +166,8 @@ def reduce_node(node: NodeFacts, event: EventBase, at: datetime) -> None:
     """What an event changes of the node that it is about; a monitor is no node of a run."""
     node.role, node.status, node.type = event.role, event.status, event.type  # type: ignore[attr-defined]
     node.round, node.attempt = event.round, event.attempt
+    if isinstance(event, SiteSeen):
+        node.status = event.at if event.status == "online" else event.status
     of_server = event.node_id == "server"
     if (event.role == "server") == of_server or isinstance(event, ClientUpdateUploaded):
         node.last_seen_at = at  # not when something was only sent to it

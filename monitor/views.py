@@ -180,7 +180,7 @@ def view_of_node(node: NodeFacts, now: datetime) -> NodeView:
         node_id=node.node_id,
         role=node.role,
         status=node.status,
-        condition=condition_of(node.type, silent),
+        condition=condition_of(node.type, node.status, silent),
         latest_event=node.type,
         round=node.round,
         attempt=node.attempt,

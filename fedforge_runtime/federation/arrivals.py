@@ -1,8 +1,8 @@
-"""How much of an answer that is on its way has come."""
+"""How far a message is on its way: who has fetched it, and how much of its answer has come."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -25,4 +25,13 @@ class KnowsArrivals(Protocol):
 
     def arrivals(self) -> Mapping[int, Arrival]:
         """The answers that have begun to arrive and are not whole, by node."""
+        ...
+
+
+@runtime_checkable
+class KnowsFetches(Protocol):
+    """A Grid whose nodes are elsewhere, and come for their messages."""
+
+    def fetched(self, message_ids: Sequence[str]) -> Collection[str]:
+        """Those of these messages that their node has whole, as far as anybody here can tell."""
         ...

@@ -6,7 +6,7 @@ What takes seconds to import is imported inside the handlers: engines load this 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,7 +24,8 @@ from fedforge_runtime.federation.superlink.packing import packing_mod
 from fedforge_runtime.learning.ridge import FeatureMoments
 from fedforge_runtime.learning.standardisation import FeatureSums
 from fedforge_runtime.seeds import derive_seed
-from fedforge_runtime.telemetry.emitter import Emitter, Heartbeat
+from fedforge_runtime.telemetry.carried import CarriedEvents
+from fedforge_runtime.telemetry.emitter import Emitter, EventSource, Heartbeat
 from monitor.schema import ClientEvaluated, ClientTrainCompleted, ClientTrainStarted, EventBase
 
 if TYPE_CHECKING:
@@ -118,7 +119,7 @@ def evaluate(message: Message, context: Context) -> Message:
             messages.EVALUATION: messages.evaluation_record(metrics),
         }
     )
-    return Message(content, reply_to=message)
+    return work.reply(content)
 
 
 @dataclass(frozen=True)
@@ -134,7 +135,7 @@ class _Work:
     model: Head
     """With the parameters that came with the message."""
     started: float
-    emitter: Emitter
+    emitter: EventSource
 
     def emit(self, event_type: type[EventBase], **fields: object) -> None:
         self.emitter.emit(event_type, round_number=self.round, node_id=node_name(self.client), **fields)
@@ -164,6 +165,12 @@ class _Work:
                 messages.EVALUATION: messages.evaluation_record(local_metrics),
             }
         )
+        return self.reply(content)
+
+    def reply(self, content: RecordDict) -> Message:
+        """The answer to the message, with what happened meanwhile where it has no other way."""
+        if isinstance(self.emitter, CarriedEvents):
+            content[messages.EVENTS] = messages.events_record(self.emitter.take())
         return Message(content, reply_to=self.message)
 
 
@@ -175,13 +182,21 @@ def _work(message: Message, context: Context) -> Iterator[_Work]:
     started = monotonic()
     settings, client, rows = SiteSettings.of(message.content), _client(context), _site(message, context)
     round_number = int(message.content.config_records[messages.CONFIG][messages.ROUND])  # type: ignore[arg-type]
-    emitter = _latest.of(events_log(settings, context.node_config), settings.run_id, settings.attempt)
-    with Heartbeat(emitter, node_id=node_name(client), round_number=round_number):
+    emitter = _latest.of(events_log(context.node_config), settings.run_id, settings.attempt)
+    with _heartbeat(emitter, client, round_number):
         mode = settings.learning.mode_in(round_number)
         parameters = messages.from_arrays(message.content.array_records[messages.ARRAYS])
         model = build_model(rows.inputs, mode, messages.read_standardisation(message.content), parameters)
         site = open_site(rows.inputs, rows.number, mode)
         yield _Work(message, settings, rows, client, round_number, site, model, started, emitter)
+
+
+def _heartbeat(emitter: EventSource, client: int, round_number: int) -> AbstractContextManager[object]:
+    """While a site is at work; in an answer that it gives at the end, heartbeats would be of no use."""
+    if isinstance(emitter, CarriedEvents):
+        emitter.take()  # of a task that raised, whose answer was an error
+        return nullcontext()
+    return Heartbeat(emitter, node_id=node_name(client), round_number=round_number)
 
 
 def _client(context: Context) -> int:
@@ -202,15 +217,18 @@ def _site(message: Message, context: Context) -> SiteRows:
 class _LatestEmitter:
     """The emitter of the attempt that this process works for; that of the former, and its file, are closed."""
 
-    key: tuple[Path, str, int] | None = None
-    emitter: Emitter | None = None
+    key: tuple[Path | None, str, int] | None = None
+    emitter: EventSource | None = None
 
-    def of(self, log: Path, run_id: str, attempt: int) -> Emitter:
+    def of(self, log: Path | None, run_id: str, attempt: int) -> EventSource:
         if self.emitter is None or self.key != (log, run_id, attempt):
-            if self.emitter:
+            if isinstance(self.emitter, Emitter):
                 self.emitter.close()
-            log.parent.mkdir(parents=True, exist_ok=True)
-            self.emitter = Emitter(log, run_id=run_id, role="client", attempt=attempt)
+            if log:
+                log.parent.mkdir(parents=True, exist_ok=True)
+                self.emitter = Emitter(log, run_id=run_id, role="client", attempt=attempt)
+            else:
+                self.emitter = CarriedEvents(run_id=run_id, attempt=attempt)
             self.key = log, run_id, attempt
         return self.emitter
 

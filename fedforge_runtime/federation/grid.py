@@ -14,19 +14,22 @@ from flwr.serverapp import Grid
 from fedforge_runtime.clock import monotonic
 from fedforge_runtime.control import Control, await_call, raise_if_stopped
 from fedforge_runtime.errors import RunFailedError
-from fedforge_runtime.federation.arrivals import Arrival, KnowsArrivals
-from fedforge_runtime.federation.messages import CONFIG, MISFIT, PARTITION_ID, payload_bytes
+from fedforge_runtime.federation.arrivals import Arrival, KnowsArrivals, KnowsFetches
+from fedforge_runtime.federation.messages import CONFIG, MISFIT, PARTITION_ID, payload_bytes, take_events
 from fedforge_runtime.federation.roster import KnowsRegistrations, Registration, Roster
 from fedforge_runtime.federation.settings import SETTINGS
+from fedforge_runtime.telemetry.carried import CarriedCheck
 from fedforge_runtime.telemetry.emitter import Emitter
 from monitor.schema import (
     ClientUpdateArriving,
     ClientUpdateUploaded,
+    EventsDropped,
     ModelDispatched,
     NodeError,
     RunPaused,
     RunResumed,
     SitesAwaited,
+    SiteSeen,
     Task,
 )
 
@@ -103,6 +106,7 @@ class RunGrid(Grid):
         settings: ConfigRecord | None = None,
     ) -> None:
         """Args:
+        emitter: of the run; what clients elsewhere say of themselves is passed on by it.
         sites: partition ids of the clients that belong to the run, ascending; no other is asked for anything.
         settings: what clients are told of the run with every message.
         """
@@ -111,6 +115,9 @@ class RunGrid(Grid):
         self._answers_at_once = bool(getattr(inner, "answers_at_once", False))
         self._settings = settings
         self._emitter = emitter
+        self._carried = CarriedCheck(emitter.run_id, emitter.attempt)
+        self._seen: dict[int, tuple[str, str]] = {}
+        """What was last said of where each site is."""
         self._roster = Roster(sites)
         self._strangers: dict[int, int] = {}
         """Site by node, of those that are none of the run's."""
@@ -326,9 +333,15 @@ class RunGrid(Grid):
                 payload_bytes=sizes[message.metadata.dst_node_id],
             )
         answers = []
-        for node, reply in self._round_trip(sent, timeout, lambda: self._say_what_arrives(sizes, task, round_number)):
+
+        def say(waiting: Mapping[str, int]) -> None:
+            self._say_what_arrives(sizes, task, round_number)
+            self._say_who_is_seen(waiting, task, round_number)
+
+        for node, reply in self._round_trip(sent, timeout, say):
             seconds = monotonic() - started
             client = self._roster.site_of(node)
+            self._take_events(client, reply, task, round_number)
             answer = self._answer(client, reply, seconds, sizes[node], timeout)
             self._report(answer, task, round_number)
             answers.append(answer)
@@ -340,6 +353,26 @@ class RunGrid(Grid):
             for content in {id(request.content): request.content for request in sent}.values():
                 content[SETTINGS] = self._settings
         return sent
+
+    def _take_events(self, client: int, reply: Message | None, task: Task, round_number: int) -> None:
+        """Put what a site elsewhere says of its task into the run's log, and say what of it is not its own to say."""
+        if reply is None or reply.has_error():
+            return
+        lines = take_events(reply.content)
+        if lines is None:
+            return
+        checked = self._carried.check(lines, node_id=node_name(client), round_number=round_number)
+        for event in checked.events:
+            self._emitter.pass_on(event)
+        if checked.dropped:
+            self._emitter.emit(
+                EventsDropped,
+                round_number=round_number,
+                node_id=node_name(client),
+                task=task,
+                count=checked.dropped,
+                reason=checked.reason,
+            )
 
     def _answer(self, client: int, reply: Message | None, seconds: float, sent: int, timeout: float) -> Answer:
         if reply is None:
@@ -384,13 +417,38 @@ class RunGrid(Grid):
                 parts_total=arrival.parts_total,
             )
 
+    def _say_who_is_seen(self, waiting: Mapping[str, int], task: Task, round_number: int) -> None:
+        """Say where each site is, of those of which that has changed, where they are elsewhere."""
+        if not isinstance(self._inner, KnowsFetches):
+            return
+        inner = self._inner
+        connected = self._connected()
+        fetched = self._ask(lambda: inner.fetched(list(waiting)))
+        messages = {node: message for message, node in waiting.items()}
+        arriving = self._inner.arrivals() if isinstance(self._inner, KnowsArrivals) else {}
+        for site, node in self._roster.holders.items():
+            at = "idle"
+            if node in messages:
+                at = "answering" if node in arriving else "fetched" if messages[node] in fetched else "asked"
+            seen = "online" if node in connected else "offline", at
+            if self._seen.get(site) != seen:
+                self._seen[site] = seen
+                self._emitter.emit(
+                    SiteSeen,
+                    round_number=round_number,
+                    node_id=node_name(site),
+                    status=seen[0],
+                    at=at,
+                    task=task if at != "idle" else None,
+                )
+
     def _round_trip(
-        self, sent: Sequence[Message], timeout: float, say: Callable[[], None]
+        self, sent: Sequence[Message], timeout: float, say: Callable[[Mapping[str, int]], None]
     ) -> Iterable[tuple[int, Message | None]]:
         """Yield (node, reply) as replies arrive, then (node, None) for each that is missing at the time-out.
 
         Args:
-            say: called every few seconds meanwhile.
+            say: called every few seconds meanwhile, with the nodes that are waited for by message.
         """
         if not sent:
             return
@@ -411,7 +469,7 @@ class RunGrid(Grid):
                 raise_if_stopped(self.control)
                 if monotonic() >= say_at:
                     say_at = monotonic() + _SAY_SECONDS
-                    say()
+                    say(waiting)
                 pause = _SHORTEST_POLL_SECONDS if replies else min(pause * 1.5, _LONGEST_POLL_SECONDS)
                 time.sleep(max(pause, _POLL_SHARE * cost))
         finally:

@@ -1,4 +1,4 @@
-"""What a client holds: the rows of its site, and a place for its events."""
+"""What a client holds: the rows of its site, and, beside the run, its log."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SHARDS = "shards"
 """Entry of a node's configuration: the folder of the shards that were given to it, by default those of its home; or
 of the shard that was made of the site's own data."""
 HOME = "home"
-"""Entry of a node's configuration: where it keeps its events."""
+"""Entry of a node's configuration: its home, where the shards are that were given to it."""
 INPUTS = "inputs"
 """Entry of a node's configuration, where it is of the machine of the run: the artifacts of all sites."""
 EVENTS = "events"
@@ -56,11 +56,9 @@ def site_rows(settings: SiteSettings, node_config: Mapping[str, Any]) -> SiteRow
     return SiteRows(shard.inputs, SHARD_CLIENT)
 
 
-def events_log(settings: SiteSettings, node_config: Mapping[str, Any]) -> Path:
-    """Where the client's events go: into the run's log, or into one below the node's home."""
-    if node_config.get(EVENTS):
-        return Path(str(node_config[EVENTS]))
-    return _home(node_config).run(settings.run_id).events
+def events_log(node_config: Mapping[str, Any]) -> Path | None:
+    """The run's log, where the node is of the machine of the run; any other's events travel inside its answers."""
+    return Path(str(node_config[EVENTS])) if node_config.get(EVENTS) else None
 
 
 def _home(node_config: Mapping[str, Any]) -> Home:

@@ -20,6 +20,8 @@ METRICS = "metrics"
 EVALUATION = "evaluation"
 STANDARDISATION = "standardisation"
 SUMS = "sums"
+EVENTS = "events"
+"""Record of what happened at a site during a task, for the run's log; no part of the model's payload."""
 MOMENTS = "moments"
 ROUND = "server-round"
 ROWS = "num-examples"
@@ -33,6 +35,7 @@ MOMENTS_ACTION = "query.moments"
 CLOSED_FORM_ACTION = "train.closed_form"
 REGULARISATION = "regularisation"
 TEMPERATURE = "temperature"
+_LINES = "lines"
 
 
 def to_arrays(parameters: Parameters) -> ArrayRecord:
@@ -118,6 +121,19 @@ def read_factors(content: RecordDict) -> tuple[float, float]:
     """Regularisation and temperature."""
     config = content.config_records[CONFIG]
     return float(config[REGULARISATION]), float(config[TEMPERATURE])  # type: ignore[arg-type]
+
+
+def events_record(lines: bytes) -> ConfigRecord:
+    """A site's events, one JSON object a line."""
+    return ConfigRecord({_LINES: lines})
+
+
+def take_events(content: RecordDict) -> object | None:
+    """Take a site's events out of its answer: whatever stands in their place; `None` where nothing does."""
+    if EVENTS not in content:
+        return None
+    record = content.pop(EVENTS)
+    return record.get(_LINES) if isinstance(record, ConfigRecord) else record
 
 
 def evaluation_record(metrics: Mapping[str, float]) -> ConfigRecord:

@@ -50,6 +50,11 @@ class Roster:
         """Nodes by site, of those sites whose holder is connected."""
         return {site: node for site, (node, _) in sorted(self._holders.items()) if node in connected}
 
+    @property
+    def holders(self) -> dict[int, int]:
+        """The last known holder of each site that has had one, by site, ascending."""
+        return {site: node for site, (node, _) in sorted(self._holders.items())}
+
     def site_of(self, node: int) -> int:
         """The site of a holder."""
         return next(site for site, (holder, _) in self._holders.items() if holder == node)

@@ -376,10 +376,10 @@ class _Attempt:
         )
 
         def site_config(site: int) -> dict[str, str]:
-            home = {HOME: str(session.home.root)}
+            here = {HOME: str(session.home.root), EVENTS: str(self.folder.events)}
             if engine.holds_shards:
-                return home | ({SHARDS: str(shards.path / site_folder(site))} if shards else {})
-            return home | {INPUTS: inputs.model_dump_json(), EVENTS: str(self.folder.events)}
+                return here | ({SHARDS: str(shards.path / site_folder(site))} if shards else {})
+            return here | {INPUTS: inputs.model_dump_json()}
 
         with session.narrator.rounds(self.folder):
             engine.run(

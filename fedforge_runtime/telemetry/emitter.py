@@ -20,7 +20,7 @@ import uuid_utils
 
 from fedforge_runtime.background import Background
 from fedforge_runtime.clock import utc_now
-from fedforge_runtime.errors import RunError
+from fedforge_runtime.errors import EventTooLargeError
 from monitor.schema import LARGEST_EVENT_BYTES, Event, EventBase, NodeHeartbeat, Role, event_adapter
 
 EventT = TypeVar("EventT", bound=EventBase)
@@ -31,32 +31,28 @@ def new_event(event_type: type[EventT], **fields: Any) -> EventT:
     return event_type.model_validate({"event_id": str(uuid_utils.uuid7()), "ts": utc_now(), **fields})
 
 
-class Emitter:
-    """Emits events of one run from one process.
+class EventSource:
+    """Makes the events of one run in one process, and numbers them.
 
     Args:
-        log: the run's event log; made when absent.
         run_id: the run.
         role: who emits: the server or a client.
         attempt: 1 for a first start, one more for each resume.
-
-    A log that cannot be written raises `OSError`: an event is never dropped in silence.
     """
 
-    def __init__(self, log: Path, *, run_id: str, role: Role, attempt: int = 1) -> None:
+    def __init__(self, *, run_id: str, role: Role, attempt: int) -> None:
         self.run_id = run_id
         self.role = role
         self.attempt = attempt
         self.emitter_id = f"{role}-{os.getpid()}-{secrets.token_hex(4)}"
         self._sequence = 0
         self._thread_lock = threading.Lock()
-        self._descriptor = os.open(log, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
 
     def emit(self, event_type: type[EventT], *, round_number: int, node_id: str, **fields: Any) -> EventT:
         """Validate, number and append one event; return it.
 
         Raises:
-            RunError: it is larger than an event may be.
+            EventTooLargeError: no monitor would take it.
         """
         with self._thread_lock:
             event = new_event(
@@ -70,15 +66,45 @@ class Emitter:
                 role=self.role,
                 **fields,
             )
-            line = event.model_dump_json().encode()
-            if len(line) > LARGEST_EVENT_BYTES:
-                raise RunError(
-                    f"the event {event_type.__name__} of {node_id} has {len(line):,} bytes, and an event may have "
-                    f"{LARGEST_EVENT_BYTES:,}."
-                )
-            self._append(line + b"\n")
+            self._append(_line(event))
             self._sequence += 1
         return event
+
+    def _append(self, line: bytes) -> None:
+        """Put a line where it belongs."""
+        raise NotImplementedError
+
+
+def _line(event: EventBase) -> bytes:
+    line = event.model_dump_json().encode()
+    if len(line) > LARGEST_EVENT_BYTES:
+        raise EventTooLargeError(
+            f"the event {getattr(event, 'type', '')} of {event.node_id} has {len(line):,} bytes, and an event may have "
+            f"{LARGEST_EVENT_BYTES:,}.",
+            remedy="Shorten what it tells of: the configuration, or the list of sites of one round.",
+        )
+    return line + b"\n"
+
+
+class Emitter(EventSource):
+    """Emits events of one run from one process into the run's log.
+
+    Args:
+        log: the run's event log; made when absent.
+        run_id, role, attempt: as `EventSource`.
+
+    A log that cannot be written raises `OSError`, and an event that no monitor would take `EventTooLargeError`: none
+    is ever dropped in silence.
+    """
+
+    def __init__(self, log: Path, *, run_id: str, role: Role, attempt: int = 1) -> None:
+        super().__init__(run_id=run_id, role=role, attempt=attempt)
+        self._descriptor = os.open(log, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
+
+    def pass_on(self, event: EventBase) -> None:
+        """Append an event that somebody else has made and numbered."""
+        with self._thread_lock:
+            self._append(_line(event))
 
     def _append(self, line: bytes) -> None:
         fcntl.flock(self._descriptor, fcntl.LOCK_EX)
@@ -114,7 +140,7 @@ class Emitter:
 class Heartbeat(Background):
     """Emits `node_heartbeat` for one node every `interval` seconds while the block runs."""
 
-    def __init__(self, emitter: Emitter, *, node_id: str, round_number: int = 0, interval: float = 5.0) -> None:
+    def __init__(self, emitter: EventSource, *, node_id: str, round_number: int = 0, interval: float = 5.0) -> None:
         super().__init__(f"heartbeat-{node_id}")
         self.round_number = round_number
         self._emitter = emitter

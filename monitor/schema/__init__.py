@@ -70,12 +70,15 @@ from monitor.schema.rounds import (
     RoundCompleted,
     RoundStarted,
 )
+from monitor.schema.sites import EventsDropped, SiteSeen
 from monitor.schema.words import SENTENCES, STAGES, TASKS, Sentence, sentence, sentence_of
 
 Event = Annotated[
     RunRequested
     | RunStarted
     | StageProgress
+    | SiteSeen
+    | EventsDropped
     | RunDescribed
     | SiteDescribed
     | SitesAwaited
@@ -137,6 +140,7 @@ __all__ = [
     "Deed",
     "Event",
     "EventBase",
+    "EventsDropped",
     "Holding",
     "Identifier",
     "LeaseEnded",
@@ -173,6 +177,7 @@ __all__ = [
     "SiteBounded",
     "SiteDescribed",
     "SiteEvaluated",
+    "SiteSeen",
     "SitesAwaited",
     "Spread",
     "Stage",

@@ -71,6 +71,14 @@ SENTENCES: Mapping[str, Sentence] = {
     ),
     "run_described": _one("What the run is made of: {images}, {backbone_name}."),
     "site_described": _one("{node} holds {rows} rows for training and {validation_rows} for validation."),
+    "site_seen": _by(
+        "at",
+        "{node} is {status}.",
+        asked="{node} is {status}, and what it is asked for waits for it.",
+        fetched="{node} is {status}, and has what it is asked for.",
+        answering="{node} is {status}, and its answer is on its way.",
+    ),
+    "events_dropped": _one("{count} events of {node} are not its own to say, and are left out: {reason}"),
     "site_evaluated": _one("At {node} the final model is right on {accuracy} of {rows} rows."),
     "run_evaluated": _one("On {rows} test rows the final model is right on {accuracy}."),
     "run_bounded": _one(

@@ -7,10 +7,11 @@ here, so that its folder, its control and its errors are where the user is, what
 from __future__ import annotations
 
 import hashlib
+import ssl
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,6 +28,7 @@ from fedforge_runtime.federation.engines.base import Federation
 from fedforge_runtime.federation.roster import Registration
 from fedforge_runtime.federation.superlink import flower, flower_grid
 from fedforge_runtime.federation.superlink.address import LinkAddress
+from fedforge_runtime.federation.superlink.fetches import FETCHES_PATH
 from fedforge_runtime.federation.superlink.guarded_link import REFUSAL
 from fedforge_runtime.federation.superlink.key_names import registrations
 from fedforge_runtime.federation.superlink.link_process import LinkProcess
@@ -47,6 +49,8 @@ _BROKEN_OFF_SECONDS = 20.0
 """A reply that has begun to arrive is given up so long after its node went away, unless more of it has come."""
 _RETRY_SECONDS = 0.25
 _HEARTBEAT_SECONDS = 10.0
+_SIGHT_SECONDS = 2.0
+"""What the SuperLink may take to say who has fetched what."""
 _END_SECONDS = 1.0
 """What the SuperLink may take to hear of the end of a run."""
 MISTAKEN = "taken by another fedforge process by mistake"
@@ -159,10 +163,8 @@ def driven_run(
         context = flower.context_from_proto(inputs.context)
         context.run_config = federation.whole_config
         threading.Thread(target=_beat, args=(address, task, done), name="task-heartbeat", daemon=True).start()
-        yield (
-            PackingGrid(LinkGrid(grid, address, link), lambda: node_registrations(address, _patience(link))),
-            context,
-        )
+        with closing(LinkGrid(grid, address, link)) as seen:
+            yield PackingGrid(seen, lambda: node_registrations(address, _patience(link))), context
         outcome = flower.SubStatus.COMPLETED
     except BaseException as error:
         stopped = isinstance(error, (RunStoppedError, KeyboardInterrupt))
@@ -185,6 +187,14 @@ class LinkGrid(Grid):
         self._inner = inner
         self._address = address
         self._link = link
+        self._sight = httpx.Client(
+            base_url=address.url,
+            verify=True
+            if address.root_certificates is None
+            else ssl.create_default_context(cafile=str(address.root_certificates)),
+            timeout=_SIGHT_SECONDS,
+            trust_env=False,
+        )
         self._replies = ReplyCollector(inner, lambda: list(inner.get_node_ids()), patience=_BROKEN_OFF_SECONDS)
 
     def get_node_ids(self) -> Iterable[int]:
@@ -221,6 +231,18 @@ class LinkGrid(Grid):
     def arrivals(self) -> Mapping[int, Arrival]:
         """See `KnowsArrivals`."""
         return self._replies.arrivals()
+
+    def fetched(self, message_ids: Sequence[str]) -> Collection[str]:
+        """See `KnowsFetches`; of a SuperLink that does not say, or not now, nothing is known."""
+        with suppress(httpx.HTTPError, ValueError):
+            answer = self._sight.post(FETCHES_PATH, json=list(message_ids))
+            if answer.is_success:
+                return set(answer.json())
+        return ()
+
+    def close(self) -> None:
+        """Close what `fetched` asks with."""
+        self._sight.close()
 
     def send_and_receive(self, messages: Iterable[Message], *, timeout: float | None = None) -> Iterable[Message]:
         with _translated(self._address, self._link):

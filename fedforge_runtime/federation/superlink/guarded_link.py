@@ -91,6 +91,7 @@ def main() -> None:
     from flwr.superlink import extensions
     from flwr.superlink.cli import flower_superlink
 
+    from fedforge_runtime.federation.superlink.fetches import Fetches
     from fedforge_runtime.federation.superlink.redelivery import Redelivery
     from fedforge_runtime.federation.superlink.visitors import VisitorBook
 
@@ -101,6 +102,7 @@ def main() -> None:
     extensions.get_middleware = lambda: (
         Middleware(Guard, networks),
         *([Middleware(VisitorBook, Path(folder))] if folder else []),
+        Middleware(Fetches),
         Middleware(Redelivery),
         *unguarded(),
     )

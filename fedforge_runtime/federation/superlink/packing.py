@@ -7,7 +7,7 @@ that something arrives.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from flwr.app import ConfigRecord, Context, Error, Message, RecordDict
@@ -18,7 +18,7 @@ from flwr.common.serde import recorddict_from_proto, recorddict_to_proto
 from flwr.proto.recorddict_pb2 import RecordDict as RecordDictProto
 from flwr.serverapp import Grid
 
-from fedforge_runtime.federation.arrivals import Arrival, KnowsArrivals
+from fedforge_runtime.federation.arrivals import Arrival, KnowsArrivals, KnowsFetches
 from fedforge_runtime.federation.roster import Registration
 
 PACKED = "fedforge-packed"
@@ -99,6 +99,10 @@ class PackingGrid(Grid):
     def arrivals(self) -> Mapping[int, Arrival]:
         """See `KnowsArrivals`."""
         return self._inner.arrivals() if isinstance(self._inner, KnowsArrivals) else {}
+
+    def fetched(self, message_ids: Sequence[str]) -> Collection[str]:
+        """See `KnowsFetches`."""
+        return self._inner.fetched(message_ids) if isinstance(self._inner, KnowsFetches) else ()
 
     def registrations(self) -> Mapping[int, Registration]:
         """See `KnowsRegistrations`."""

@@ -1,4 +1,7 @@
-"""A node that waits for its next message says so in the run's events: nobody else is there to say it lives."""
+"""A node beside its run says in the run's log, while it waits for its next message, that it lives.
+
+Of one elsewhere the run sees at the SuperLink whether it is there.
+"""
 
 from __future__ import annotations
 
@@ -39,9 +42,10 @@ class Presence:
             settings = SiteSettings.of(content)
             if self.run_id != message.metadata.run_id:
                 self.leave()
-                log = events_log(settings, self._node_config)
-                log.parent.mkdir(parents=True, exist_ok=True)
-                self._emitter = Emitter(log, run_id=settings.run_id, role="client", attempt=settings.attempt)
+                log = events_log(self._node_config)
+                if log:
+                    log.parent.mkdir(parents=True, exist_ok=True)
+                    self._emitter = Emitter(log, run_id=settings.run_id, role="client", attempt=settings.attempt)
                 self.run_id = message.metadata.run_id
             record = content.config_records.get(CONFIG)
             if record and ROUND in record:

@@ -35,7 +35,7 @@ def test_where_everything_is_on_one_machine_a_site_finds_artifacts_and_log_in_it
 
     assert "/" not in told.model_dump_json()
     assert site_rows(told, node_config) == SiteRows(settings.inputs, 4)
-    assert events_log(told, node_config) == settings.folder.events
+    assert events_log(node_config) == settings.folder.events
 
 
 def test_a_site_that_was_given_a_shard_is_told_its_key_and_no_path(settings: RunSettings) -> None:
@@ -66,11 +66,8 @@ def test_a_run_over_own_data_knows_nobodys_rows(over_own_data: RunSettings) -> N
         _ = over_own_data.inputs.partition_folder
 
 
-def test_a_site_keeps_its_own_events(over_own_data: RunSettings, tmp_path: Path) -> None:
-    log = events_log(over_own_data.for_sites(), {HOME: str(tmp_path)})
-
-    assert log.is_relative_to(tmp_path)
-    assert log.parent.name == over_own_data.folder.run_id
+def test_a_site_with_a_home_of_its_own_has_no_log_and_answers_with_its_events(tmp_path: Path) -> None:
+    assert events_log({HOME: str(tmp_path)}) is None
 
 
 @pytest.mark.parametrize(

@@ -36,6 +36,7 @@ DESCRIPTIONS = {
     "run_bounded",
     "site_bounded",
 }
+OF_SITES_ELSEWHERE = {"site_seen", "events_dropped"}
 DEEDS = {
     "command_given", "command_acknowledged", "command_settled", "run_claimed", "lease_ended", "run_lost", "run_back",
 }  # fmt: skip
@@ -91,6 +92,8 @@ SPECIFIC: dict[str, dict[str, Any]] = {
         "local": {"accuracy": {"lowest": 0.1, "median": 0.2, "highest": 0.3}},
     },
     "site_bounded": {"rows": 100},
+    "site_seen": {"status": "online", "at": "fetched", "task": "train"},
+    "events_dropped": {"task": "train", "count": 3, "reason": "its run_id is other, not blood-1"},
     "command_given": {"command_id": "c1", "command": "pause", "given_by": "Ada"},
     "command_acknowledged": {"command_id": "c1", "command": "pause"},
     "command_settled": {"command_id": "c1", "command": "pause", "status": "superseded"},
@@ -129,7 +132,7 @@ def refusal(event: dict[str, Any]) -> str:
 
 
 def test_every_type_of_the_architecture_is_there_and_no_other() -> None:
-    assert set(CLASSES) == REQUIRED_TYPES | ADDED_TYPES | DESCRIPTIONS | DEEDS
+    assert set(CLASSES) == REQUIRED_TYPES | ADDED_TYPES | DESCRIPTIONS | OF_SITES_ELSEWHERE | DEEDS
     assert len(REQUIRED_TYPES) == 14
 
 
@@ -157,7 +160,14 @@ def test_an_event_needs_no_more_than_its_own_facts(event_type: str) -> None:
 
 @pytest.mark.parametrize("event_type", sorted(CLASSES))
 def test_a_missing_fact_is_named(event_type: str) -> None:
-    optional = {"type", "latency_ms", "payload_bytes", "metrics", "url", "task" if event_type == "node_error" else ""}
+    optional = {
+        "type",
+        "latency_ms",
+        "payload_bytes",
+        "metrics",
+        "url",
+        "task" if event_type in ("node_error", "site_seen") else "",
+    }
     for name in fields(event_type).keys() - optional:
         assert f"{name}: Field required" in refusal(
             {key: value for key, value in fields(event_type).items() if key != name}

@@ -1,13 +1,16 @@
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime
 from typing import get_args
 
 import pytest
 
 from monitor.activity import ACTIVITIES, CONDITIONS, Condition, activity_after, condition_of
 from monitor.control import STATES, State
+from monitor.reducer import NodeFacts, reduce_node
 from monitor.schema import SENTENCES, TASKS, Event, EventBase, event_adapter, sentence, sentence_of
+from monitor.views import view_of_node
 from tests.unit.monitor.test_schema import CLASSES, fields
 
 
@@ -68,7 +71,26 @@ def event_type_of(event: EventBase) -> str:
 
 
 def test_only_of_a_site_that_sends_heartbeats_is_said_that_it_is_silent() -> None:
-    assert condition_of("node_heartbeat", 29.0) is Condition.WORKING
-    assert condition_of("node_heartbeat", 31.0) is Condition.SILENT
-    assert condition_of("model_dispatched", 3600.0) is Condition.WAITING
-    assert condition_of("client_train_started", 3600.0) is Condition.WORKING
+    assert condition_of("node_heartbeat", "busy", 29.0) is Condition.WORKING
+    assert condition_of("node_heartbeat", "busy", 31.0) is Condition.SILENT
+    assert condition_of("model_dispatched", "sent", 3600.0) is Condition.WAITING
+    assert condition_of("client_train_started", "running", 3600.0) is Condition.WORKING
+
+
+@pytest.mark.parametrize(
+    ("status", "at", "expected"),
+    [
+        ("online", "asked", Condition.WAITING),
+        ("online", "fetched", Condition.WORKING),
+        ("online", "answering", Condition.ANSWERING),
+        ("online", "idle", Condition.IDLE),
+        ("offline", "fetched", Condition.OFFLINE),
+    ],
+)
+def test_a_site_elsewhere_is_what_its_run_sees_of_it(status: str, at: str, expected: Condition) -> None:
+    node = NodeFacts("client-3")
+    event = event_adapter.validate_python(fields("site_seen") | {"status": status, "at": at})
+
+    reduce_node(node, event, datetime(2026, 11, 28, tzinfo=UTC))
+
+    assert view_of_node(node, datetime(2026, 11, 28, tzinfo=UTC)).condition is expected
