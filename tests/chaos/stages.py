@@ -44,10 +44,6 @@ class Stage:
     address: str = ""
     mark: str = ""
 
-    def events_of(self, site: int, run_id: str) -> Path:
-        """The log in which a site's own events are."""
-        return (self.node_homes[site] if self.node_homes else self.home).run(run_id).events
-
     def rival(self, site: int, environment: Mapping[str, str]) -> tuple[list[str], dict[str, str]]:
         """A command that starts a second node for a site, without a fault between it and the SuperLink."""
         home = self._rival_home

@@ -162,7 +162,8 @@ class _Execution:
         number, events = self.trial.round, self.folder.events
 
         def training(event: Event) -> bool:
-            return isinstance(event, ClientTrainStarted) and event.node_id == f"client-{self.client}"
+            sent = isinstance(event, ModelDispatched) and event.task == "train"
+            return sent and event.node_id == f"client-{self.client}"
 
         struck_by = AggregationStarted if self.fault.moment == "aggregation" else RoundStarted
 
@@ -226,7 +227,7 @@ class _Execution:
         """The process that trained for the client last, by the log."""
         mine = [
             event
-            for event in read_events(self.stage.events_of(self.client, self.run_id))
+            for event in read_events(self.folder.events)
             if isinstance(event, ClientTrainStarted) and event.node_id == f"client-{self.client}"
         ]
         return psutil.Process(int(mine[-1].emitter_id.split("-")[1]))
