@@ -27,14 +27,9 @@ def test_nodes_with_homes_of_their_own_tls_and_keys_give_the_events_and_the_mode
     small: list[str], home: Path, undisturbed: dict[str, Any], tmp_path: Path
 ) -> None:
     made = forked("federation", "certs", tmp_path / "certs", "--nodes", SITES, "--json").json
-    shards = forked(
-        "shards",
-        "blood",
-        tmp_path / "handed",
-        *small[: small.index("--rounds")],
-        *small[small.index("--rounds") + 2 :],
-        "--json",
-    )
+    data = small[: small.index("--rounds")]
+    limit = next(text for text in small if text.startswith("dataset.limit="))
+    shards = forked("shards", "blood", tmp_path / "handed", *data, "--set", limit, "--json")
     assert shards.code == 0, shards.errors
     with ExitStack() as stack:
         stack.callback(fedforge, "federation", "down", "--home", tmp_path / "link")
@@ -45,14 +40,8 @@ def test_nodes_with_homes_of_their_own_tls_and_keys_give_the_events_and_the_mode
         assert up.code == 0, up.errors
         link = ("--superlink", up.json["address"], "--root-certificates", made["ca"])
         for site in range(SITES):
-            own = (
-                "--key",
-                made["nodes"][str(site)],
-                "--site",
-                site,
-                "--shards",
-                tmp_path / "handed" / f"site-{site:05d}",
-            )
+            shard = tmp_path / "handed" / f"site-{site:05d}"
+            own = ("--key", made["nodes"][str(site)], "--site", site, "--shards", shard)
             stack.enter_context(forked_running("node", *link, *own, "--home", tmp_path / f"site-{site}"))
         run = forked("run", "blood", *small, *link, "--run-id", "far-away", "--json")
         assert run.code == 0, run.errors
