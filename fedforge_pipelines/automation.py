@@ -1,5 +1,7 @@
 """What starts runs without a person at Dagster: requests at the monitor, and the night."""
 
+import socket
+import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -12,6 +14,10 @@ from fedforge_pipelines.failures import failure_reason
 from fedforge_pipelines.fedforge import Fedforge
 from fedforge_pipelines.jobs import BASELINE_REGRESSION, CURRICULUM, JOBS, phase_job
 from fedforge_runtime.attempts import report_end
+from fedforge_runtime.config import check_phase
+from fedforge_runtime.errors import ConfigError
+from fedforge_runtime.offer import ClaimantDefaults, offer_document
+from fedforge_runtime.offering import hold_offer
 from fedforge_runtime.telemetry.answers import Run, Runs
 from fedforge_runtime.telemetry.monitor_client import LOST, AskError, MonitorAddress, MonitorClient
 from monitor.schema import RunFailed, RunStopped
@@ -23,6 +29,7 @@ ACTIVE = [
     dg.DagsterRunStatus.STARTED,
     dg.DagsterRunStatus.CANCELING,
 ]
+_OFFER_SECONDS = 20.0
 _MOST_LAUNCHES = 3
 _MOST_DEATHS = 3
 _ROUND_TAG = "fedforge/round"
@@ -60,6 +67,7 @@ def requested_runs(context: dg.SensorEvaluationContext, fedforge: Fedforge) -> I
         return
     try:
         with MonitorClient(MonitorAddress.parse(url), emits=True) as client:
+            context.update_cursor(keep_offer(client, context.cursor))
             runs = client.ask("GET", "/api/runs", Runs, params={"claimable": True, "limit": 100})["runs"]
     except AskError as error:
         yield dg.SkipReason(str(error))
@@ -68,6 +76,9 @@ def requested_runs(context: dg.SensorEvaluationContext, fedforge: Fedforge) -> I
     if not asked:
         yield dg.SkipReason("nothing is asked for")
     for run in asked:
+        if reason := unknown(run):
+            _report(url, run["run_id"], next_attempt(run), RunFailed, reason, unclaimed=True)
+            continue
         end_earlier(context.instance, run["run_id"], next_attempt(run))
         launched = launches(context.instance, run)
         if any(each.status in ACTIVE for each in launched):
@@ -84,6 +95,33 @@ def requested_runs(context: dg.SensorEvaluationContext, fedforge: Fedforge) -> I
         else:
             reason = f"{len(launched)} Dagster runs for it ended before it began; the last is {launched[0].run_id}."
             _report(url, run["run_id"], next_attempt(run), RunFailed, reason, unclaimed=True)
+
+
+def keep_offer(client: MonitorClient, offered: str | None) -> str:
+    """Offer what Dagster carries out, unless it has done so a moment ago.
+
+    Args:
+        offered: when it was offered last, as this says it.
+
+    Raises:
+        MonitorAwayError, MonitorRefusedError: see there.
+    """
+    now = time.time()
+    if offered is not None and 0 <= now - float(offered) < _OFFER_SECONDS:
+        return offered
+    hold_offer(client, f"Dagster on {socket.gethostname()}", offer_document(ClaimantDefaults()))
+    return str(now)
+
+
+def unknown(run: Run) -> str | None:
+    """Why nothing here can carry a request out; `None` where its phase and profile are known."""
+    request = run["request"]
+    assert request is not None
+    try:
+        check_phase(request["phase"], request["profile"])
+    except ConfigError as error:
+        return str(error)
+    return None
 
 
 def next_attempt(run: Run) -> int:

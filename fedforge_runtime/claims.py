@@ -16,6 +16,8 @@ from fedforge_runtime.background import Background
 from fedforge_runtime.environment import ATTEMPT
 from fedforge_runtime.errors import RunStoppedError
 from fedforge_runtime.home import Home
+from fedforge_runtime.offer import ClaimantDefaults, offer_document
+from fedforge_runtime.offering import Offering
 from fedforge_runtime.processes import describe_exit, explain_death
 from fedforge_runtime.remote_control import RemoteControl
 from fedforge_runtime.stop_signal import StopSignal, wait_for_any
@@ -44,6 +46,7 @@ class Claimant:
         home: where the runs go.
         name: how the monitor shows it.
         say: told what it does.
+        defaults: what it takes where a request says nothing.
         stop: set from outside.
     """
 
@@ -51,6 +54,7 @@ class Claimant:
     home: Home
     name: str
     say: Callable[[str], None]
+    defaults: ClaimantDefaults = field(default_factory=ClaimantDefaults)
     stop: StopSignal = field(default_factory=StopSignal)
     _reach: MonitorReach = field(init=False)
 
@@ -58,11 +62,16 @@ class Claimant:
         self._reach = MonitorReach(self.address, self.say, meanwhile="It is waited for.")
 
     def serve(self, *, once: bool = False) -> None:
-        """Claim and run.
+        """Offer, claim and run.
 
         Args:
             once: return after one run.
         """
+        document = offer_document(self.defaults)
+        with Offering(self._reach, self.name, document, self.home):
+            self._serve(once)
+
+    def _serve(self, once: bool) -> None:
         while not self.stop.is_set():
             with _Looking(self._reach, self.name) as looking:
                 lease = looking.lease(self.stop)
@@ -111,7 +120,8 @@ class Claimant:
             return ["resume", run_id, *common]
         assert request is not None
         options = request_options(request["profile"], request["overrides"])
-        return ["run", request["phase"], "--run-id", run_id, *options, *common]
+        defaults = self.defaults.options(request["overrides"])
+        return ["run", request["phase"], "--run-id", run_id, *defaults, *options, *common]
 
     def _follow(self, lease: Lease, process: subprocess.Popen[bytes]) -> bool:
         """Renew the lease until the process ends; where a stop is wanted, have it end, in the end by force.

@@ -309,18 +309,24 @@ def load_run_config(
     Raises:
         ConfigError: an unknown phase, profile, key or value, with the nearest right one.
     """
-    if phase not in PHASES:
-        raise ConfigError(f"unknown phase {phase!r}.", remedy=suggest(phase, PHASES))
+    check_phase(phase, profile)
     document = _phase_document(phase)
     profiles = document.pop("profiles")
-    if profile not in profiles:
-        raise ConfigError(f"unknown profile {profile!r}.", remedy=suggest(profile, profiles))
     _merge(document, profiles[profile])
     if config_file:
         _merge(document, _read_config_file(config_file))
         if document.get("phase") != phase:
             raise ConfigError(f"{config_file} is for phase {document.get('phase')!r}, not {phase!r}.")
     return change_run_config(document, options or {}, assignments)
+
+
+def check_phase(phase: str, profile: str) -> None:
+    """Raise `ConfigError` with the nearest right name where there is no such phase, or profile of it."""
+    if phase not in PHASES:
+        raise ConfigError(f"unknown phase {phase!r}.", remedy=suggest(phase, PHASES))
+    profiles = _phase_document(phase)["profiles"]
+    if profile not in profiles:
+        raise ConfigError(f"unknown profile {profile!r}.", remedy=suggest(profile, profiles))
 
 
 def parse_assignment(assignment: str) -> tuple[str, Any]:

@@ -21,6 +21,7 @@ from fedforge_runtime.commands.options import (
     PlaceOptions,
     RunId,
     RunIdOption,
+    SitesOption,
     TrainingOptions,
 )
 from fedforge_runtime.commands.output import command, tracebacks_are_shown
@@ -147,19 +148,26 @@ def start(
 
 
 def agent(
+    place: PlaceOptions,
+    sites: SitesOption = None,
     once: Annotated[bool, typer.Option("--once", help="end after one run")] = False,
     home: HomeOption = None,
-    monitor: MonitorOption = None,
     debug: DebugOption = False,
 ) -> None:
-    """Start the runs that a monitor has requests for, one after another, until Ctrl-C."""
+    """Start the runs that a monitor has requests for, one after another, until Ctrl-C.
+
+    --engine, --superlink with --root-certificates, and --sites say what it takes where a request says nothing of them.
+    """
     with command(as_json=False):
         from fedforge_runtime.claims import Claimant
+        from fedforge_runtime.offer import ClaimantDefaults
 
         chosen = Home.resolve(home)
         chosen.require_writable()
-        address = _address(monitor)
-        claimant = Claimant(address, chosen, name=f"agent on {socket.gethostname()}", say=typer.echo)
+        address = _address(place.monitor)
+        defaults = ClaimantDefaults(place.engine, place.superlink, place.root_certificates, sites)
+        name = f"agent on {socket.gethostname()}, process {os.getpid()}"
+        claimant = Claimant(address, chosen, name=name, say=typer.echo, defaults=defaults)
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: claimant.stop.set())
         typer.echo(f"waiting for requests of {address.url}")

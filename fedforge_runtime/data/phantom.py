@@ -60,22 +60,11 @@ def generate(flag: str, size: int, rows: int) -> dict[str, NDArray[np.uint8]]:
     Raises:
         DataError: `rows` is below `minimum_rows`.
     """
-    if rows < minimum_rows(flag):
-        raise DataError(
-            f"{rows} phantom images are too few for the {len(CLASS_COUNTS[flag])} classes of {flag}: "
-            f"it takes {minimum_rows(flag)} to have {_ROWS_PER_CLASS_AND_SPLIT} of each in every split.",
-            remedy=f"Use --set dataset.limit={minimum_rows(flag)} or more.",
-        )
     counts = CLASS_COUNTS[flag]
-    split_rows = apportion(list(_SPLIT_SHARES.values()), rows, minimum=len(counts) * _ROWS_PER_CLASS_AND_SPLIT)
     at_once = max(1, _PIXELS_AT_ONCE // size**2)
     arrays: dict[str, NDArray[np.uint8]] = {}
-    for split, total in zip(_SPLIT_SHARES, split_rows, strict=True):
-        # RandomState: numpy keeps its streams the same for ever and does not promise that of others.
-        random = np.random.RandomState(derive_seed(GENERATOR_VERSION, "phantom", flag, size, split))
-        per_class = apportion(counts, total, minimum=_ROWS_PER_CLASS_AND_SPLIT)
-        labels = random.permutation(np.repeat(np.arange(len(counts), dtype=np.uint8), per_class))
-        images = np.empty((total, size, size, 3), dtype=np.uint8)
+    for split, (labels, random) in _drawn_labels(flag, size, rows).items():
+        images = np.empty((len(labels), size, size, 3), dtype=np.uint8)
         for class_id in range(len(counts)):
             places = np.flatnonzero(labels == class_id)
             for start in range(0, len(places), at_once):
@@ -84,6 +73,34 @@ def generate(flag: str, size: int, rows: int) -> dict[str, NDArray[np.uint8]]:
         arrays[f"{split}_images"] = images
         arrays[f"{split}_labels"] = labels[:, np.newaxis]
     return arrays
+
+
+def generated_labels(flag: str, size: int, rows: int) -> dict[str, NDArray[np.uint8]]:
+    """The labels that `generate` gives its images, by split (`train`, `val`, `test`), each of shape (rows,).
+
+    Raises:
+        DataError: as `generate`.
+    """
+    return {split: labels for split, (labels, _) in _drawn_labels(flag, size, rows).items()}
+
+
+def _drawn_labels(flag: str, size: int, rows: int) -> dict[str, tuple[NDArray[np.uint8], np.random.RandomState]]:
+    """By split the labels, and the generator that goes on to draw its images."""
+    if rows < minimum_rows(flag):
+        raise DataError(
+            f"{rows} phantom images are too few for the {len(CLASS_COUNTS[flag])} classes of {flag}: "
+            f"it takes {minimum_rows(flag)} to have {_ROWS_PER_CLASS_AND_SPLIT} of each in every split.",
+            remedy=f"Use --set dataset.limit={minimum_rows(flag)} or more.",
+        )
+    counts = CLASS_COUNTS[flag]
+    split_rows = apportion(list(_SPLIT_SHARES.values()), rows, minimum=len(counts) * _ROWS_PER_CLASS_AND_SPLIT)
+    drawn = {}
+    for split, total in zip(_SPLIT_SHARES, split_rows, strict=True):
+        # RandomState: numpy keeps its streams the same for ever and does not promise that of others.
+        random = np.random.RandomState(derive_seed(GENERATOR_VERSION, "phantom", flag, size, split))
+        per_class = apportion(counts, total, minimum=_ROWS_PER_CLASS_AND_SPLIT)
+        drawn[split] = random.permutation(np.repeat(np.arange(len(counts), dtype=np.uint8), per_class)), random
+    return drawn
 
 
 class _Canvas:

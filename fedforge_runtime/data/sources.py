@@ -26,7 +26,7 @@ from fedforge_runtime.data.download import (
     untold,
 )
 from fedforge_runtime.data.identity import FileIdentity, IdentityMemory, identify
-from fedforge_runtime.data.phantom import CLASS_COUNTS, DEFAULT_ROWS, GENERATOR_VERSION, generate
+from fedforge_runtime.data.phantom import CLASS_COUNTS, DEFAULT_ROWS, GENERATOR_VERSION, generate, generated_labels
 from fedforge_runtime.data.stratification import stratified_rows
 from fedforge_runtime.errors import DataError, sentences
 from fedforge_runtime.home import Home
@@ -109,6 +109,31 @@ def prepare_dataset(
         notify(sentences(error.message, "Phantom images stand in for it."))
         return _prepare_phantom(config, official, store)
     return _prepare_archive(config, official, path, IdentityMemory(home), store)
+
+
+def foreseen_labels(config: DatasetConfig, *, home: Home) -> NDArray[np.int64] | None:
+    """The class ids of the training rows that `prepare_dataset` would give, without an image being read, shape (rows,).
+
+    Nothing is downloaded or written.
+
+    Returns:
+        `None` where the archive is not here yet.
+
+    Raises:
+        DataError: the data are not what they should be.
+    """
+    official = official_archive(config.flag, config.size)
+    archived = home.data / official.file_name
+    if config.source == "phantom" or (config.source == "auto" and not archived.is_file()):
+        rows = min(config.limit or DEFAULT_ROWS, sum(CLASS_COUNTS[config.flag]))
+        return generated_labels(config.flag, config.size, rows)["train"].astype(np.int64)
+    path = archived if config.source in ("official", "auto") else _local_file(config)
+    if not path.is_file():
+        return None
+    archive = read_archive(path, size=config.size, classes=len(official.class_names))
+    labels = {split: archive.labels[name] for split, name in _ARCHIVE_SPLIT.items()}
+    rows_of = stratified_rows(labels, config.limit or sum(len(each) for each in labels.values()))
+    return labels["train"][rows_of["train"]]
 
 
 def read_dataset_facts(artifact: Artifact) -> DatasetFacts:

@@ -123,3 +123,28 @@ class Given(TypedDict):
     """A command as it was taken."""
 
     command_id: str
+
+
+class Offered(TypedDict):
+    """An offer that holds."""
+
+    claimant: str
+
+
+class Check(TypedDict):
+    """A question about a request."""
+
+    check_id: str
+    request: dict[str, Any]
+
+
+class NextCheck(TypedDict):
+    """What is asked of a claimant, if anything is."""
+
+    check: Check | None
+
+
+class Answered(TypedDict):
+    """What became of the answer to a check."""
+
+    waited_for: bool

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -28,6 +29,11 @@ def settings(tiny_backbone: Path) -> list[str]:
     return [text for key, value in keys.items() for text in ("--set", f"{key}={value}")]
 
 
+def is_rehearsal(process: psutil.Process) -> bool:
+    """Whether it is the one that answers checks, which is the agent's, and of no run."""
+    return "fedforge_runtime.rehearsal" in process.cmdline()
+
+
 def test_a_request_is_carried_out_stopped_and_resumed_to_the_model_of_a_run_by_hand(
     undisturbed: dict[str, object], settings: list[str], home: Path, tmp_path: Path
 ) -> None:
@@ -44,7 +50,7 @@ def test_a_request_is_carried_out_stopped_and_resumed_to_the_model_of_a_run_by_h
             hold_training(log, 2)
             wait_until(lambda: shown()["state"] == "running", "the monitor's word of it")
             assert str(shown()["claimed_by"]).startswith("agent on ")
-            family = [each for each in processes_of(agent.pid) if each.pid != agent.pid]
+            family = [each for each in processes_of(agent.pid) if each.pid != agent.pid and not is_rehearsal(each)]
             assert forked("stop", "asked", "--monitor", monitor.url).code == 0
             wait_until(lambda: shown()["state"] == "stopped", "the stop")
             _, alive = psutil.wait_procs(family, timeout=PATIENCE_SECONDS)
@@ -93,3 +99,52 @@ def test_a_wrong_request_is_refused_before_it_is_sent(tmp_path: Path) -> None:
     wrong = refusal(forked("start", "blood", "--set", "federation.round=3", "--monitor", "http://127.0.0.1:9"))
 
     assert "federation.round" in wrong
+
+
+def test_an_agent_offers_what_it_carries_out_and_answers_checks_beside_a_run(
+    settings: list[str], home: Path, tmp_path: Path
+) -> None:
+    log = home / "runs" / "beside" / "events.jsonl"
+    valid = {"dataset.source": "phantom", "dataset.limit": 240, "partition.clients": 3, "federation.rounds": 3}
+    wrong = {"partition.name": "dirichlet", "partition.minimum_rows": 1000, "dataset.source": "phantom"}
+    with MonitorProcess(tmp_path) as monitor, monitor.client() as client:
+
+        def offers() -> list[dict[str, Any]]:
+            held: list[dict[str, Any]] = client.get("/api/offers").json()["offers"]
+            return held
+
+        def check(overrides: dict[str, Any]) -> Any:
+            asked = {"request": {"phase": "blood", "overrides": overrides}}
+            return client.post("/api/checks", json=asked).json()
+
+        assert "no claimant is there" in check(valid)["missing"]
+        with running("agent", "--home", home, "--monitor", monitor.url) as agent:
+            wait_until(lambda: [each["offer"]["checks"] for each in offers()] == [True], "its offer")
+            assert forked("start", "blood", *settings, "--run-id", "beside", "--monitor", monitor.url).code == 0
+            hold_training(log, 1)
+            answers = [check(valid), check(wrong)]
+            refused = client.post("/api/runs", json={"run_id": "no", "request": {"phase": "retina"}})
+            agent.terminate()
+            assert agent.wait(timeout=PATIENCE_SECONDS) == 0
+        assert offers() == []
+
+    good, bad = (view["answer"] for view in answers)
+    assert good["valid"] is True
+    assert [site["rows"] for site in good["sites"]] == [sum(site["class_rows"]) for site in good["sites"]]
+    assert len(good["sites"]) == 3
+    assert bad["valid"] is False
+    assert "1000" in bad["error"]
+    assert "it has no phase 'retina'; it has blood, derma, path" in refused.json()["error"]
+
+
+def test_a_phase_that_an_agent_does_not_know_fails_with_what_it_knows(home: Path, tmp_path: Path) -> None:
+    with MonitorProcess(tmp_path) as monitor, monitor.client() as client:
+        request = {"phase": "retina", "profile": "fast"}
+        assert client.post("/api/runs", json={"run_id": "unknown", "request": request}).is_success
+        with running("agent", "--once", "--home", home, "--monitor", monitor.url) as agent:
+            assert agent.wait(timeout=PATIENCE_SECONDS) == 0
+
+        view = client.get("/api/runs/unknown").json()
+
+    assert view["state"] == "failed"
+    assert "unknown phase 'retina'. Known: blood, derma, path." in view["reason"]

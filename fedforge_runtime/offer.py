@@ -1,0 +1,170 @@
+"""What this installation carries out for a monitor, as one document: whoever claims runs offers the same."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import UnionType
+from typing import Any, get_args
+
+from pydantic import BaseModel
+
+from fedforge_runtime.config import PHASES, PROFILES, RunConfig, dotted_items, load_run_config
+
+_ENGINE, _SITES = "runtime.engine", "federation.sites"
+_SUPERLINK = "superlink"
+_PARAMETERS = "parameters"
+_PRESET = "partition.preset"
+"""Of a file of the user's: its content is no form."""
+_NOT_CHOSEN = ("version", "phase", "dataset.flag")
+"""What the phase decides."""
+_UNSHOWN = ("title", "default")
+"""Of a value's schema: its name is its key, and defaults are those of the phase."""
+
+
+@dataclass(frozen=True)
+class ClaimantDefaults:
+    """What a claimant takes where a request says nothing of it.
+
+    Args:
+        engine: `None` leaves it to the phase.
+        superlink: `HOST:PORT` of a SuperLink that is there already; implies the engine.
+        root_certificates: PEM file of the authority behind its certificate.
+        sites: which take part, as `--sites` takes them.
+    """
+
+    engine: str | None = None
+    superlink: str | None = None
+    root_certificates: Path | None = None
+    sites: str | None = None
+
+    @property
+    def chosen_engine(self) -> str | None:
+        """The engine of what a request leaves open."""
+        return self.engine or (_SUPERLINK if self.superlink else None)
+
+    def options(self, overrides: Mapping[str, Any]) -> list[str]:
+        """What a request leaves open, as options of `fedforge`.
+
+        A request that names another engine is not sent over the SuperLink of this one.
+        """
+        given: dict[str, str | None] = {}
+        if overrides.get(_ENGINE) in (None, self.chosen_engine):
+            certificates = str(self.root_certificates.absolute()) if self.root_certificates else None
+            given |= {
+                "--engine": self.chosen_engine,
+                "--superlink": self.superlink,
+                "--root-certificates": certificates,
+            }
+        if overrides.get(_SITES) is None:
+            given |= {"--sites": self.sites}
+        return [part for option, value in given.items() if value is not None for part in (option, value)]
+
+
+def offer_document(defaults: ClaimantDefaults) -> dict[str, Any]:
+    """The body of `PUT /api/offers/CLAIMANT`, from the catalogues and models that requests are checked against.
+
+    Whoever answers checks too says so beside it, by `checks`.
+    """
+    from fedforge_runtime.data.partition.presets import load_preset, preset_names
+    from fedforge_runtime.data.partition.specs import PARTITIONERS
+    from fedforge_runtime.federation.engines import ENGINES
+
+    configs = {phase: load_run_config(phase) for phase in PHASES}
+    backbones = dict.fromkeys(config.backbone.name for config in configs.values())
+    return {
+        "phases": [{"name": phase} for phase in PHASES],
+        "profiles": [{"name": profile} for profile in PROFILES],
+        "engines": [{"name": engine} for engine in ENGINES],
+        "partitions": [
+            {
+                "name": spec.name,
+                "description": spec.description,
+                "parameters": [
+                    {
+                        "name": each.name,
+                        "type": each.type,
+                        "description": each.description,
+                        "default": each.default,
+                        "required": each.required,
+                        "minimum": each.minimum,
+                        "minimum_excluded": each.minimum_excluded,
+                        "maximum": each.maximum,
+                    }
+                    for each in spec.parameters
+                ],
+            }
+            for spec in PARTITIONERS.values()
+        ],
+        "presets": [{"name": name, "description": load_preset(name).story.strip()} for name in preset_names()],
+        "strategies": _strategies(),
+        "backbones": [
+            *({"name": name} for name in backbones),
+            {"name": "untrained", "description": "random weights, for trying without a network"},
+        ],
+        "data": [
+            {"name": "official", "description": "the published archive, downloaded when it is absent"},
+            {"name": "auto", "description": "the published archive, else generated images"},
+            {"name": "phantom", "description": "generated images, which say nothing about medical ones"},
+        ],
+        "overrides": override_schemas(),
+        "defaults": {
+            "engine": defaults.chosen_engine,
+            "superlink": defaults.superlink,
+            "sites": defaults.sites.split(",") if defaults.sites else None,
+            "values": {phase: _values(config) for phase, config in configs.items()},
+        },
+    }
+
+
+def _strategies() -> list[dict[str, Any]]:
+    from fedforge_runtime.federation.strategies import STRATEGIES
+
+    return [
+        {
+            "name": name,
+            "description": spec.summary,
+            "parameters": [
+                {
+                    "name": parameter,
+                    "type": "integer" if isinstance(default, int) else "number",
+                    "default": default,
+                    "minimum": 0,
+                }
+                for parameter, default in spec.parameters.items()
+            ],
+        }
+        for name, spec in STRATEGIES.items()
+    ]
+
+
+def _values(config: RunConfig) -> dict[str, Any]:
+    return dict(dotted_items(config.model_dump(mode="json")))
+
+
+def override_schemas() -> dict[str, dict[str, Any]]:
+    """The JSON schema of each key's value by dotted key; parameters stand beside what they belong to."""
+    whole = RunConfig.model_json_schema()
+    return dict(_leaves(RunConfig, whole, whole["$defs"], ""))
+
+
+def _leaves(
+    model: type[BaseModel], schema: Mapping[str, Any], definitions: Mapping[str, Any], above: str
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    for name, field in model.model_fields.items():
+        key, described = f"{above}{name}", schema["properties"][name]
+        section = _section(field.annotation)
+        if section is None and key not in _NOT_CHOSEN and name != _PARAMETERS:
+            yield key, {word: value for word, value in described.items() if word not in _UNSHOWN}
+        elif section is not None:
+            if isinstance(field.annotation, UnionType):  # it may be left out
+                yield key, {"type": "null"}
+            if key != _PRESET:
+                yield from _leaves(section, definitions[section.__name__], definitions, f"{key}.")
+
+
+def _section(annotation: Any) -> type[BaseModel] | None:
+    """The model that a field is, or may be."""
+    choices = get_args(annotation) if isinstance(annotation, UnionType) else (annotation,)
+    return next((each for each in choices if isinstance(each, type) and issubclass(each, BaseModel)), None)

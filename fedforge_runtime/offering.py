@@ -1,0 +1,192 @@
+"""Holds a claimant's offer at a monitor, and answers what is asked of requests, beside a run that it carries out."""
+
+from __future__ import annotations
+
+import json
+import os
+import selectors
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from types import TracebackType
+from typing import Any
+from urllib.parse import quote
+
+from fedforge_runtime.background import Background
+from fedforge_runtime.clock import monotonic
+from fedforge_runtime.home import Home
+from fedforge_runtime.processes import describe_exit
+from fedforge_runtime.rehearsal import READY
+from fedforge_runtime.telemetry.answers import Answered, NextCheck, Offered
+from fedforge_runtime.telemetry.backoff import Backoff
+from fedforge_runtime.telemetry.monitor_client import AskError, MonitorAddress, MonitorClient, MonitorRefusedError
+from fedforge_runtime.telemetry.reach import MonitorReach
+
+_OFFER_SECONDS = 20.0
+_ANSWER_SECONDS = 4.5
+"""A little less than whoever asks waits."""
+_LONGEST_RETRY_SECONDS = 5.0
+_FIRST_RETRY_SECONDS = 0.5
+_GOOD_BYE_SECONDS = 2.0
+_LOOK_SECONDS = 0.2
+_PURPOSE = "offer"
+
+
+def hold_offer(client: MonitorClient, claimant: str, document: Mapping[str, Any]) -> None:
+    """Hold an offer for the next minute.
+
+    Raises:
+        MonitorAwayError, MonitorRefusedError: see there.
+    """
+    client.ask("PUT", _path(claimant), Offered, json=document)
+
+
+def _path(claimant: str) -> str:
+    return f"/api/offers/{quote(claimant, safe='')}"
+
+
+class Offering(Background):
+    """Offers while the block runs, and answers each check by a process of its own; the offer ends with the block.
+
+    Args:
+        document: see `offer_document`.
+        home: where a run of it would go.
+    """
+
+    def __init__(self, reach: MonitorReach, claimant: str, document: Mapping[str, Any], home: Home) -> None:
+        super().__init__("offering", patience=0)
+        self._reach = reach
+        self._claimant = claimant
+        self._document = document
+        self._client = MonitorClient(reach.address, patience=_OFFER_SECONDS + _ANSWER_SECONDS, emits=True)
+        self._rehearsals = RehearsalProcess(home, reach.say)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        super().__exit__(kind, error, trace)
+        withdraw(self._reach.address, self._claimant)
+
+    def _work(self) -> None:
+        away = Backoff(_FIRST_RETRY_SECONDS, _LONGEST_RETRY_SECONDS)
+        until, checks = monotonic(), False
+        with self._client:
+            while not self._ending.is_set():
+                try:
+                    if monotonic() >= until or checks is not self._rehearsals.is_ready():
+                        self._rehearsals.start()
+                        checks = self._rehearsals.is_ready()
+                        hold_offer(self._client, self._claimant, {**self._document, "checks": checks})
+                        until = monotonic() + _OFFER_SECONDS
+                    if checks:
+                        self._answer_next(max(0.0, until - monotonic()))
+                    else:
+                        self._ending.wait(_LOOK_SECONDS)
+                except AskError as error:
+                    if isinstance(error, MonitorRefusedError):
+                        until = monotonic()  # it was started again, and has forgotten the offer
+                    self._reach.failed(_PURPOSE, error)
+                    self._ending.wait(away.after_failure(error.retry_after))
+                    continue
+                self._reach.answered(_PURPOSE)
+                away.reset()
+        self._rehearsals.end()
+        self._reach.ended(_PURPOSE)
+
+    def _answer_next(self, wait: float) -> None:
+        asked = {"claimant": self._claimant, "wait": wait}
+        check = self._client.ask("GET", "/api/checks/next", NextCheck, params=asked)["check"]
+        if check is None or self._ending.is_set():
+            return
+        answer = self._rehearsals.ask(check["request"], _ANSWER_SECONDS)
+        if answer is not None:
+            self._client.ask("POST", f"/api/checks/{check['check_id']}", Answered, json=answer)
+
+
+def withdraw(address: MonitorAddress, claimant: str) -> None:
+    """End an offer; where the monitor is away it ends by itself."""
+    with suppress(AskError), MonitorClient(address, patience=_GOOD_BYE_SECONDS, emits=True) as client:
+        client.ask("DELETE", _path(claimant), object)
+
+
+class RehearsalProcess:
+    """The process that answers checks. It ends with this one, at the latest after the answer that it is at.
+
+    Args:
+        say: told when it gives no answer.
+    """
+
+    def __init__(self, home: Home, say: Callable[[str], None]) -> None:
+        self._home = home
+        self._say = say
+        self._process: subprocess.Popen[bytes] | None = None
+        self._ready = False
+
+    def start(self) -> None:
+        """Have it started, unless it is there."""
+        if self._process is not None and self._process.poll() is None:
+            return
+        self.end()
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "fedforge_runtime.rehearsal", str(self._home.root)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+            bufsize=0,
+        )
+
+    def is_ready(self) -> bool:
+        """Whether it has loaded what it takes to answer in time."""
+        if self._process is not None and not self._ready:
+            self._ready = json.loads(_line_of(self._process, monotonic()) or b"null") == READY
+        return self._ready
+
+    def ask(self, request: Mapping[str, Any], seconds: float) -> dict[str, Any] | None:
+        """What `rehearse` says, of a process that is ready; `None` where it has not said it in so many seconds."""
+        process = self._process
+        assert process is not None
+        assert process.stdin is not None
+        line = b""
+        with suppress(OSError):  # it has died
+            process.stdin.write(f"{json.dumps(request)}\n".encode())
+            line = _line_of(process, monotonic() + seconds)
+        if line:
+            answer: dict[str, Any] = json.loads(line)
+            return answer
+        code = process.poll()
+        if code is None:
+            self._say(f"a check has taken more than {seconds:g} s and was given up.")
+        else:
+            self._say(f"the process that answers checks has ended: {describe_exit(code)}.")
+        self.end()
+        return None
+
+    def end(self) -> None:
+        """Have it ended when this returns."""
+        process, self._process, self._ready = self._process, None, False
+        if process is None:
+            return
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        for pipe in (process.stdin, process.stdout):
+            if pipe is not None:
+                with suppress(OSError):
+                    pipe.close()
+
+
+def _line_of(process: subprocess.Popen[bytes], until: float) -> bytes:
+    """The next line of what a process writes; nothing where it does not come in time."""
+    assert process.stdout is not None
+    line = b""
+    with selectors.DefaultSelector() as selector:
+        selector.register(process.stdout, selectors.EVENT_READ)
+        while not line.endswith(b"\n"):
+            part = os.read(process.stdout.fileno(), 65536) if selector.select(max(0.0, until - monotonic())) else b""
+            if not part:
+                return b""
+            line += part
+    return line
