@@ -108,7 +108,7 @@ class Offering(Background):
 def withdraw(address: MonitorAddress, claimant: str) -> None:
     """End an offer; where the monitor is away it ends by itself."""
     with suppress(AskError), MonitorClient(address, patience=_GOOD_BYE_SECONDS, emits=True) as client:
-        client.ask("DELETE", _path(claimant), object)
+        client.tell("DELETE", _path(claimant))
 
 
 class RehearsalProcess:

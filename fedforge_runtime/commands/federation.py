@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from fedforge_runtime.commands.options import DebugOption, HomeOption, JsonOption
+from fedforge_runtime.commands.options import DebugOption, HomeOption, JsonOption, MonitorOption
 from fedforge_runtime.commands.output import command
 from fedforge_runtime.errors import ConfigError
 from fedforge_runtime.home import Home
@@ -34,10 +34,7 @@ def up(
     foreground: Annotated[
         bool, typer.Option("--foreground", help="stay, until Ctrl-C; for containers and services")
     ] = False,
-    monitor: Annotated[
-        str | None,
-        typer.Option("--monitor", metavar="URL", envvar="FEDFORGE_MONITOR", help="monitor that is told of the sites"),
-    ] = None,
+    monitor: MonitorOption = None,
     home: HomeOption = None,
     as_json: JsonOption = False,
     debug: DebugOption = False,

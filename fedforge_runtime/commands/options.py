@@ -47,7 +47,7 @@ RootCertificatesOption = Annotated[
 MonitorOption = Annotated[
     str | None,
     typer.Option(
-        "--monitor", metavar="URL", envvar="FEDFORGE_MONITOR", help="monitor that follows and controls the run"
+        "--monitor", metavar="URL", envvar="FEDFORGE_MONITOR", help="monitor that is told of it, and has its control"
     ),
 ]
 DeviceOption = Annotated[

@@ -138,6 +138,10 @@ class MonitorClient:
             raise self._refusal(response, body)
         return response, body
 
+    def tell(self, method: str, path: str, **request: Any) -> None:
+        """As `ask`, of what is answered with nothing."""
+        self._exchange(method, path, **request)
+
     def send_page(self, path: str, page: bytes) -> None:
         """Have it keep an HTML page.
 
@@ -145,7 +149,7 @@ class MonitorClient:
             MonitorAwayError, MonitorRefusedError: as `ask`.
         """
         sha256, headers = hashlib.sha256(page).hexdigest(), {"Content-Type": "text/html"}
-        self._exchange("PUT", path, params={"sha256": sha256}, content=page, headers=headers)
+        self.tell("PUT", path, params={"sha256": sha256}, content=page, headers=headers)
 
     def _body(self, response: httpx.Response) -> bytes:
         """All of it, unless it goes on for ever."""
