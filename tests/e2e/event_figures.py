@@ -23,6 +23,7 @@ REQUIRED = {
     "client_update_uploaded", "aggregation_started", "aggregation_completed", "round_completed", "node_error",
     "run_requested", "run_paused", "run_resumed", "run_stopped",
     "run_started", "run_completed", "run_failed", "client_evaluated", "checkpoint_saved",
+    "stage_progress", "run_described", "run_evaluated", "site_described", "site_evaluated",
 }  # fmt: skip
 _BESIDE_THE_MODEL = 8192
 """Bytes of a message that are not its model's: names, the round's settings, the means and scales of features."""

@@ -120,3 +120,23 @@ def test_an_error_that_a_site_would_say_of_itself_is_the_runs_to_say(site: Carri
     site.emit(NodeError, round_number=1, node_id="client-0", reason="ill")
 
     assert check.check(site.take(), node_id="client-0", round_number=1).dropped == 1
+
+
+def test_an_event_that_is_too_large_once_it_is_spelled_out_is_dropped(site: CarriedEvents, check: CarriedCheck) -> None:
+    event = json.loads(lines_of(site).splitlines()[0])
+    event["metrics"] = {f"m{number:x}": 1 for number in range(6800)}
+    line = json.dumps(event, separators=(",", ":")).encode()
+    assert len(line) < MOST_BYTES
+
+    checked = check.check(line, node_id="client-0", round_number=1)
+
+    assert (checked.events, checked.dropped) == ([], 1)
+    assert checked.reason == "client_train_started has more than 65,536 bytes"
+
+
+def test_a_counter_that_leaps_is_not_believed(site: CarriedEvents, check: CarriedCheck) -> None:
+    event = json.loads(lines_of(site).splitlines()[0]) | {"emitter_seq": 2**53 - 1}
+
+    checked = check.check(json.dumps(event).encode(), node_id="client-0", round_number=1)
+
+    assert (checked.events, checked.reason) == ([], "its emitter_seq is 9007199254740991, after 0")
