@@ -411,11 +411,21 @@ def build_assets(phase: Phase) -> list[dg.AssetsDefinition]:
     @dg.asset(**common, kinds={"pytorch"})
     def global_model(context: dg.AssetExecutionContext, federated_run: dict[str, Any]) -> dg.MaterializeResult:
         """The model that was accepted; the next phase starts once there is one."""
+        from fedforge_runtime.phase_report import accepted_report, blocked_report, tell_phase
+
         fedforge: Fedforge = context.resources.fedforge
         folder = fedforge.opened().run(federated_run["run_id"])
         verdict = compare_with_baseline(fedforge, folder)
+        url, links = fedforge.monitor_url(), links_of(fedforge, context)
         if not verdict.passed:
-            raise dg.Failure(f"Not promoted. {verdict.explain()}", allow_retries=False)
+            reason = f"Not promoted. {verdict.explain()}"
+            step = "See what has changed since the baseline; accept the run with: fedforge baseline accept RUN_ID"
+            blocked = blocked_report(phase.name, [(reason, step)], source="dagster", links=links)
+            tell_phase(url, phase.name, blocked, context.log.warning)
+            raise dg.Failure(reason, allow_retries=False)
+        scores = read_json(verdict.baseline)["test"] if verdict.baseline else None
+        accepted = accepted_report(folder, source="dagster", baseline=scores, links=links)
+        tell_phase(url, phase.name, accepted, context.log.warning)
         mode = read_json(folder.manifest)["config"]["learning"]["mode"]
         return dg.MaterializeResult(
             value=federated_run | {"mode": mode},
@@ -462,6 +472,12 @@ def compare_with_baseline(fedforge: Fedforge, folder: RunFolder) -> "Verdict":
         return compare(folder, baselines_folder(Path(fedforge.baselines) if fedforge.baselines else None))
     except FedForgeError as error:
         raise dg.Failure(str(error), allow_retries=False) from error
+
+
+def links_of(fedforge: Fedforge, context: dg.AssetExecutionContext) -> dict[str, str]:
+    """Where Dagster shows the step."""
+    url = fedforge.dagster_run_url(context.run.run_id)
+    return {"Dagster run": url} if url else {}
 
 
 def started_from(done: dict[str, Any]) -> str:

@@ -121,6 +121,15 @@ def compare(folder: RunFolder, baselines: Path) -> Verdict:
     return Verdict(file, tolerance, regressions, differences)
 
 
+def accepted_scores(folder: RunFolder, baselines: Path) -> dict[str, float] | None:
+    """Test scores of the baseline that a run is held against; `None` where there is none, or it is damaged."""
+    try:
+        scores: dict[str, float] = read_json(_file(baselines, record_of(folder)))["test"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return scores
+
+
 def record_of(folder: RunFolder) -> dict[str, Any]:
     """What is kept of a run: scores for each class and client, and everything that they were made from."""
     if not folder.metrics.exists() or not folder.manifest.exists():

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from fedforge_runtime.commands.options import DebugOption, HomeOption, JsonOption, RunId
+from fedforge_runtime.commands.options import DebugOption, HomeOption, JsonOption, MonitorOption, RunId
 from fedforge_runtime.commands.output import command
 from fedforge_runtime.errors import RunError
 from fedforge_runtime.home import Home
@@ -27,6 +27,7 @@ def accept(
     tolerance: Annotated[
         float, typer.Option(min=0, max=1, help="by how much a later run's metrics may be lower")
     ] = 0.02,
+    monitor: MonitorOption = None,
     home: HomeOption = None,
     baselines: BaselinesOption = None,
     as_json: JsonOption = False,
@@ -35,11 +36,17 @@ def accept(
     """Make a completed run the baseline for its phase and data."""
     with command(as_json=as_json) as emit:
         from fedforge_runtime.baseline import accept as accept_run
-        from fedforge_runtime.baseline import baselines_folder
+        from fedforge_runtime.baseline import accepted_scores, baselines_folder
+        from fedforge_runtime.config import read_run_config
+        from fedforge_runtime.console import ConsoleNarrator
         from fedforge_runtime.federation.runs import find_run
+        from fedforge_runtime.phase_report import accepted_report, tell_phase
 
-        folder = find_run(run_id, Home.resolve(home))
-        file = accept_run(folder, baselines_folder(baselines), tolerance=tolerance)
+        folder, chosen = find_run(run_id, Home.resolve(home)), baselines_folder(baselines)
+        former = accepted_scores(folder, chosen)
+        file = accept_run(folder, chosen, tolerance=tolerance)
+        report = accepted_report(folder, source="baseline", baseline=former)
+        tell_phase(monitor, read_run_config(folder.config).phase, report, ConsoleNarrator().notice)
         emit({"run_id": run_id, "baseline": str(file)}, lambda value: typer.echo(value["baseline"]))
 
 

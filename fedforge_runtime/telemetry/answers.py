@@ -119,6 +119,12 @@ class Told(TypedDict):
     taken_at: str
 
 
+class PhaseTold(TypedDict):
+    """That what was said of a phase was taken in."""
+
+    phase: str
+
+
 class Given(TypedDict):
     """A command as it was taken."""
 

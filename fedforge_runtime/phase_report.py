@@ -1,0 +1,83 @@
+"""Tells a monitor what is accepted of a phase, and what keeps it from going on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal
+
+from fedforge_runtime.clock import utc_now
+from fedforge_runtime.config import PHASES
+from fedforge_runtime.errors import FedForgeError
+from fedforge_runtime.federation.summary import summarise_run
+from fedforge_runtime.home import RunFolder
+from fedforge_runtime.telemetry.answers import PhaseTold
+from fedforge_runtime.telemetry.monitor_client import AskError, MonitorAddress, MonitorClient
+
+_PATIENCE_SECONDS = 5.0
+
+
+def accepted_report(
+    folder: RunFolder,
+    *,
+    source: Literal["dagster", "baseline"],
+    baseline: Mapping[str, float] | None,
+    links: Mapping[str, str] | None = None,
+) -> dict[str, Any]:
+    """That a completed run's model is the phase's now.
+
+    Args:
+        baseline: test scores that it was held against; `None` where there were none.
+    """
+    summary = summarise_run(folder)
+    bounds = summary["bounds"]
+    alone = [site["test"] for site in bounds.get("local", [])]
+    return _report(
+        summary["phase"],
+        source,
+        links,
+        accepted={
+            "run_id": folder.run_id,
+            "model_sha256": summary["model_sha256"],
+            "accepted_at": utc_now().isoformat(),
+            "scores": summary["metrics"],
+            "baseline": baseline,
+            "lowest": min(alone, key=lambda scores: scores["accuracy"]) if alone else None,
+            "highest": bounds["centralized"]["test"] if bounds else None,
+        },
+    )
+
+
+def blocked_report(
+    phase: str,
+    reasons: Sequence[tuple[str, str]],
+    *,
+    source: Literal["dagster", "baseline"],
+    links: Mapping[str, str] | None = None,
+) -> dict[str, Any]:
+    """That a phase does not go on; what was accepted of it stays.
+
+    Args:
+        reasons: each with what is to be done next.
+    """
+    blockers = [{"reason": reason[:2000], "next_step": step} for reason, step in reasons]
+    return _report(phase, source, links, blockers=blockers)
+
+
+def _report(phase: str, source: str, links: Mapping[str, str] | None, **facts: Any) -> dict[str, Any]:
+    order = PHASES.index(phase) if phase in PHASES else len(PHASES)
+    return {"source": source, "order": order, "links": dict(links or {}), **facts}
+
+
+def tell_phase(url: str | None, phase: str, report: Mapping[str, Any], say: Callable[[str], None]) -> None:
+    """Tell it where there is a monitor; one that is away holds nothing up.
+
+    Args:
+        say: told why it could not be.
+    """
+    if url is None:
+        return
+    try:
+        with MonitorClient(MonitorAddress.parse(url), patience=_PATIENCE_SECONDS, emits=True) as client:
+            client.ask("PUT", f"/api/phases/{phase}", PhaseTold, json=dict(report))
+    except (AskError, FedForgeError) as error:
+        say(f"The monitor was not told of the phase {phase}: {error}")
