@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from flwr.app import Message, RecordDict
+from flwr.app import ConfigRecord, Message, RecordDict
 from flwr.proto.fleet_pb2 import PullMessagesResponse, PushMessagesRequest
 from flwr.proto.message_pb2 import PullObjectRequest, PullObjectResponse, PushObjectRequest
 from numpy.typing import NDArray
@@ -24,6 +24,7 @@ from fedforge_runtime.federation.shards import Shard
 from fedforge_runtime.federation.superlink import flower
 from fedforge_runtime.federation.superlink.packing import unpack
 from fedforge_runtime.learning.metric_names import METRIC_NAMES
+from monitor.schema import ClientEvaluated, ClientTrainCompleted, ClientTrainStarted, event_adapter
 from tests.patience import PATIENCE_SECONDS
 
 WINDOW = 12
@@ -208,6 +209,8 @@ def kind_of_answer(content: RecordDict, shapes: ModelShapes) -> str:
     metrics = {name: _numbers(record) for name, record in content.metric_records.items()}
     configs = dict(content.config_records)
     if messages.EVALUATION in configs:
+        if messages.EVENTS in configs:
+            _check_events(configs.pop(messages.EVENTS))
         assert _numbers(configs.pop(messages.EVALUATION)) <= set(METRIC_NAMES)
         assert not configs, f"unknown records {sorted(configs)}"
         if not arrays:
@@ -234,6 +237,17 @@ def kind_of_answer(content: RecordDict, shapes: ModelShapes) -> str:
     assert isinstance(identity.pop(messages.MISFIT, None), str)
     assert not identity, f"unknown entries {sorted(identity)}"
     return "misfit"
+
+
+def _check_events(record: ConfigRecord) -> None:
+    """Fail unless a node said of its work when it began and ended, and the metrics that its answer has as well."""
+    [lines] = record.values()
+    assert isinstance(lines, bytes)
+    for line in lines.splitlines():
+        event = event_adapter.validate_json(line)
+        assert isinstance(event, (ClientTrainStarted, ClientTrainCompleted, ClientEvaluated)), event
+        assert set(event.metrics) <= {"training_loss", *METRIC_NAMES}, event
+        assert event.payload_bytes is None, event
 
 
 def check_question(content: RecordDict, shapes: ModelShapes) -> None:
