@@ -117,7 +117,7 @@ def hold(
     """
     with _LOCK:
         if run_id not in _HELD:
-            with MonitorClient(address, emits=True) as client:
+            with MonitorClient(address) as client:  # whoever starts a run at Dagster is an operator
                 if request is not None:
                     asked = {"run_id": run_id, "request": request}
                     _ask_patiently(lambda: client.ask("POST", "/api/runs", Run, json=asked))

@@ -89,13 +89,15 @@ class MonitorClient:
 
     Args:
         patience: seconds that an answer may take.
-        emits: it delivers events or takes up what is asked for, for which the emitters' token is enough.
+        emits: it delivers events or takes up what is asked for, for which the emitters' token is enough. Where only
+            one of both tokens is set, that is used.
     """
 
     def __init__(self, address: MonitorAddress, *, patience: float = _ANSWER_SECONDS, emits: bool = False) -> None:
         self.address = address
         self._patience = patience
-        self._token = INGEST_TOKEN if emits and os.environ.get(INGEST_TOKEN) else TOKEN
+        names = (INGEST_TOKEN, TOKEN) if emits else (TOKEN, INGEST_TOKEN)
+        self._token = next((name for name in names if os.environ.get(name)), TOKEN)
         self._http = httpx.Client(
             base_url=address.url,
             headers=_authorization(self._token),

@@ -10,7 +10,13 @@ import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
-from fedforge_runtime.telemetry.monitor_client import INGEST_TOKEN, TOKEN, MonitorAddress, MonitorClient
+from fedforge_runtime.telemetry.monitor_client import (
+    INGEST_TOKEN,
+    TOKEN,
+    MonitorAddress,
+    MonitorClient,
+    MonitorRefusedError,
+)
 from tests.monitor_process import MonitorProcess, started
 from tests.patience import PATIENCE_SECONDS
 
@@ -151,3 +157,16 @@ def test_without_a_token_nobody_needs_a_session(client: httpx.Client) -> None:
     refused = client.post("/api/session", json={"name": "Ada"})
     assert refused.status_code == httpx.codes.BAD_REQUEST
     assert "no token" in refused.json()["error"]
+
+
+def test_where_one_token_alone_is_known_that_is_shown(locked: MonitorProcess, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(TOKEN, raising=False)
+    monkeypatch.setenv(INGEST_TOKEN, EMITTERS)
+    with MonitorClient(MonitorAddress(locked.url)) as client:
+        assert client.ask("GET", "/api/runs/run", dict[str, object])["run_id"] == "run"
+        with pytest.raises(MonitorRefusedError, match="FEDFORGE_MONITOR_TOKEN"):
+            client.ask("POST", "/api/runs/run/commands", dict[str, object], json=PAUSE)
+    monkeypatch.delenv(INGEST_TOKEN)
+    monkeypatch.setenv(TOKEN, OPERATORS)
+    with MonitorClient(MonitorAddress(locked.url), emits=True) as client:
+        assert client.ask("GET", "/api/runs/run", dict[str, object])["run_id"] == "run"
