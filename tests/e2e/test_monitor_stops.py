@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from fedforge_runtime.telemetry.emitter import read_events
-from monitor.schema import AggregationCompleted, ClientTrainStarted
+from monitor.schema import AggregationCompleted, ClientTrainStarted, StageProgress
 from tests.e2e.command import BARE, Outcome, processes_of, running, template_of, wait_for_event, wait_until
 from tests.e2e.forked import forked, forked_running
 from tests.engines import RAY_TOO
@@ -111,6 +111,29 @@ def test_a_run_is_stopped_while_it_computes_features(
     assert not list(tmp_path.glob("assets/features/[!.]*"))
 
 
+@pytest.mark.parametrize("by", ["api", "signal"])
+def test_a_run_is_stopped_while_its_images_are_made_and_says_so(
+    by: str, tmp_path: Path, monitor: MonitorProcess, client: httpx.Client
+) -> None:
+    run_id, log = f"preparing-{by}", tmp_path / "runs" / f"preparing-{by}" / "events.jsonl"
+    data = ("--data", "phantom", "--backbone", "untrained", "--home", tmp_path)  # all 17,092 images of it
+    with running("run", "blood", *data, "--monitor", monitor.url, "--run-id", run_id) as process:
+        wait_for_event(log, lambda event: isinstance(event, StageProgress) and event.stage == "dataset", "the images")
+        wait_until(lambda: client.get(f"/api/runs/{run_id}").is_success, "the run at the monitor")
+        family = processes_of(process.pid)
+        if by == "api":
+            order_stop(client, run_id)
+        else:
+            process.send_signal(signal.SIGINT)
+        output, errors = process.communicate(timeout=PATIENCE_SECONDS)
+        assert_nothing_is_left(client, run_id, Outcome(process.returncode, output, errors), family)
+
+    told = read_events(log)
+    assert [event.type for event in told if event.type.startswith("run_")] == ["run_requested", "run_stopped"]
+    assert not any(isinstance(event, StageProgress) and event.status == "completed" for event in told)
+    assert not list(tmp_path.glob("assets/dataset/[!.]*"))
+
+
 def test_a_request_is_stopped_before_its_process_has_said_anything(
     tmp_path: Path, monitor: MonitorProcess, client: httpx.Client
 ) -> None:
@@ -122,4 +145,5 @@ def test_a_request_is_stopped_before_its_process_has_said_anything(
         assert agent.wait(timeout=PATIENCE_SECONDS) == 0
 
     assert client.get("/api/runs/early").json()["state"] == "stopped"
-    assert not (tmp_path / "runs").exists()
+    for folder in (tmp_path / "runs").glob("*"):  # where it had begun to be prepared it says that it has stopped
+        assert [event.type for event in read_events(folder / "events.jsonl")][-1] == "run_stopped"
