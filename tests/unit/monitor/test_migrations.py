@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 from alembic import command
@@ -10,7 +11,11 @@ from sqlalchemy import create_engine, text
 from sqlmodel import SQLModel
 
 from monitor.database import Database
-from monitor.tables import RunRow
+from monitor.orders import require_run
+from monitor.tables import CommandRow, RunRow
+from monitor.views import snapshot
+from tests.monitor_in_hand import in_hand
+from tests.monitor_process import of_server
 
 
 def test_the_migrations_make_the_tables_that_the_code_knows(tmp_path: Path) -> None:
@@ -59,3 +64,41 @@ def test_each_database_has_an_identity_of_its_own_which_it_keeps(tmp_path: Path)
 
     assert identity("one.db") == identity("one.db")
     assert identity("one.db") != identity("another.db")
+
+
+def test_a_run_of_the_version_before_goes_on_with_the_command_that_is_under_way(tmp_path: Path) -> None:
+    file = tmp_path / "monitor.db"
+    engine = create_engine(f"sqlite:///{file}")
+    moment = "2026-11-20T10:00:00.000000+00:00"
+    begun = of_server("old", 1, "run_started", engine="inprocess", rounds_total=3, clients=3)
+    rows = [
+        "INSERT INTO run (run_id, asked_here, created_at, state, attempt, claimable, round, last_seq, last_event_at) "
+        f"VALUES ('old', 0, '{moment}', 'pausing', 1, 0, 1, 1, '{moment}')",
+        "INSERT INTO event (run_id, seq, event_id, type, round, node_id, received_at, body) "
+        f"VALUES ('old', 1, '{begun['event_id']}', 'run_started', 0, 'server', '{moment}', :body)",
+        "INSERT INTO emitter (run_id, emitter_id, received, highest) VALUES ('old', 'server-1', 1, 1)",
+        "INSERT INTO node (run_id, node_id, role, status, type, round, attempt) "
+        "VALUES ('old', 'monitor', 'server', 'requested', 'run_requested', 0, 1)",
+        "INSERT INTO command (command_id, run_id, command, given_by, attempt, requested_at) "
+        f"VALUES ('c', 'old', 'pause', 'Ada', 1, '{moment}')",
+    ]
+    with engine.begin() as connection:
+        config = Config()
+        config.set_main_option("script_location", "monitor:migrations")
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0003")
+        for row in rows:
+            connection.execute(text(row), {"body": json.dumps(begun)} if ":body" in row else {})
+    engine.dispose()
+
+    with in_hand(tmp_path) as monitor:
+        monitor.hear(of_server("old", 2, "run_paused", round=1))
+        with monitor.database.reading() as session:
+            run, given = session.get(RunRow, "old"), session.get(CommandRow, "c")
+            shown = snapshot(session, require_run(session, "old"), monitor.now)
+
+    assert run is not None
+    assert (run.state, run.last_seq) == ("paused", 3)  # that it came to pass is an event, too
+    assert given is not None
+    assert (given.outcome, given.effective_round) == ("effective", 1)
+    assert shown.missing == []
