@@ -141,6 +141,9 @@ def build_assets(phase: Phase) -> list[dg.AssetsDefinition]:
     )
     def audit_report(context: dg.AssetExecutionContext, raw_dataset: dict[str, Any]) -> dg.MaterializeResult:
         """What is wrong with the data: duplicates, leaks between splits, conflicting labels, broken images."""
+        from fedforge_runtime.phase_report import audit_report as phase_audit
+        from fedforge_runtime.phase_report import send_audit_page, tell_phase
+
         fedforge, settings = tools(context)
         # Without features, which come after it: else it would find more once they are there, and not be the same again.
         options = (*settings.options(), *settings.audit_options(), "--no-features", "--no-fail")
@@ -159,6 +162,11 @@ def build_assets(phase: Phase) -> list[dg.AssetsDefinition]:
             for each in report["findings"]
         ]
         blocking = report["blocking"]
+        url = fedforge.monitor_url()
+        told = phase_audit(phase.name, report["findings"], links=links_of(fedforge, context))
+        tell_phase(url, phase.name, told, context.log.warning)
+        page = Path(report["files"]["report.html"])
+        send_audit_page(url, report["artifact"]["key"], page, context.log.warning)
         return result(
             context,
             report["artifact"],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Literal
 
 from fedforge_runtime.clock import utc_now
@@ -35,6 +36,7 @@ def accepted_report(
         summary["phase"],
         source,
         links,
+        blockers=[],
         accepted={
             "run_id": folder.run_id,
             "model_sha256": summary["model_sha256"],
@@ -63,9 +65,40 @@ def blocked_report(
     return _report(phase, source, links, blockers=blockers)
 
 
+def audit_report(
+    phase: str, findings: Sequence[Mapping[str, Any]], *, links: Mapping[str, str] | None = None
+) -> dict[str, Any]:
+    """What an audit found that blocks, and what somebody has allowed.
+
+    Args:
+        findings: of the audit's document.
+    """
+    step = "Mend the data, or decide: fedforge audit PHASE --allow FINDING --reason WHY --by NAME"
+    decided = [finding for finding in findings if finding["allowed"]]
+    return _report(
+        phase,
+        "dagster",
+        links,
+        blockers=[
+            {"reason": f"the audit found {each['id']}: {each['message']}"[:2000], "next_step": step}
+            for each in findings
+            if each["blocking"]
+        ],
+        decisions=[
+            {
+                "finding": each["id"],
+                "by": each["allowed"]["by"],
+                "reason": each["allowed"]["reason"],
+                "at": each["allowed"].get("at"),
+            }
+            for each in decided
+        ],
+    )
+
+
 def _report(phase: str, source: str, links: Mapping[str, str] | None, **facts: Any) -> dict[str, Any]:
     order = PHASES.index(phase) if phase in PHASES else len(PHASES)
-    return {"source": source, "order": order, "links": dict(links or {}), **facts}
+    return {"source": source, "order": order, **({"links": dict(links)} if links else {}), **facts}
 
 
 def tell_phase(url: str | None, phase: str, report: Mapping[str, Any], say: Callable[[str], None]) -> None:
@@ -81,3 +114,19 @@ def tell_phase(url: str | None, phase: str, report: Mapping[str, Any], say: Call
             client.ask("PUT", f"/api/phases/{phase}", PhaseTold, json=dict(report))
     except (AskError, FedForgeError) as error:
         say(f"The monitor was not told of the phase {phase}: {error}")
+
+
+def send_audit_page(url: str | None, key: str, page: Path, say: Callable[[str], None]) -> None:
+    """Have a monitor that may stand elsewhere show what an audit found.
+
+    Args:
+        key: of the audit.
+        say: told why it could not be sent.
+    """
+    if url is None:
+        return
+    try:
+        with MonitorClient(MonitorAddress.parse(url), patience=_PATIENCE_SECONDS, emits=True) as client:
+            client.send_page(f"/api/audits/{key}/report", page.read_bytes())
+    except (AskError, FedForgeError, OSError) as error:
+        say(f"The monitor has not got the page of the audit {key}: {error}")

@@ -50,13 +50,12 @@ class AuditDecision(Shape):
 
 
 class PhaseReport(Shape):
-    """A phase, as whoever keeps it has told."""
+    """A phase, as whoever keeps it tells; what is left out stays as it was told before."""
 
     source: Literal["dagster", "baseline"]
     order: int = Field(default=0, ge=0, lt=1000)
     """Where it stands in the chain."""
     accepted: AcceptedModel | None = None
-    """`null` leaves what was accepted before."""
     blockers: list[Blocker] = Field(default_factory=list, max_length=50)
     decisions: list[AuditDecision] = Field(default_factory=list, max_length=200)
     links: dict[Annotated[str, Field(max_length=100)], Link] = Field(default_factory=dict, max_length=20)
@@ -76,13 +75,13 @@ class PhaseList(Shape):
 
 
 def keep_phase(transaction: Transaction, phase: str, report: PhaseReport, now: datetime) -> PhaseView:
-    """Take the place of what was told of a phase before; what is accepted stays until something else is."""
+    """Keep what is told of a phase: whatever it names takes the place of what was told of that before."""
     row = transaction.session.get(PhaseRow, phase)
     if row is None:
         row = PhaseRow(phase=phase, told_at=now, body="")
-    elif report.accepted is None:
-        former = PhaseReport.model_validate_json(row.body).accepted
-        report = report.model_copy(update={"accepted": former})
+    else:
+        former = PhaseReport.model_validate_json(row.body)
+        report = former.model_copy(update={name: getattr(report, name) for name in report.model_fields_set})
     row.told_at, row.body = now, report.model_dump_json()
     transaction.session.add(row)
     return _view(row)

@@ -35,7 +35,7 @@ async def list_sites(service: Serviced) -> SiteList:
 
 @router.put("/phases/{phase}")
 async def tell_phase(phase: Identifier, body: PhaseReport, service: Serviced) -> PhaseView:
-    """For whoever keeps the phases: what is accepted, what blocks, in place of what was told before."""
+    """For whoever keeps the phases: what is accepted, what blocks; what is left out stays as it was told before."""
     now = service.now()
     return await service.write(lambda transaction: keep_phase(transaction, phase, body, now))
 

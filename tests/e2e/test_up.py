@@ -162,6 +162,10 @@ def test_a_request_waits_for_dagster_and_ends_with_the_model_of_a_run_by_hand(
     assert up.shown("asked-before")["model_sha256"] == undisturbed["model_sha256"]
     assert str(up.shown("asked-before")["claimed_by"]).startswith("Dagster run ")
     wait_until(lambda: up.dagster_runs("asked-before") == {1: "SUCCESS"}, "one Dagster run that succeeded")
+    (phase,) = up.monitor.get("/api/phases").json()["phases"]
+    assert (phase["phase"], phase["source"], phase["blockers"]) == ("blood", "dagster", [])
+    assert phase["accepted"]["run_id"] in ("asked-before", "asked-beside")
+    assert up.dagster.base_url.host in phase["links"]["Dagster run"]
 
 
 def test_two_federated_runs_never_overlap_and_read_nothing_of_each_other(up: Up) -> None:
