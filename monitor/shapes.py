@@ -115,6 +115,8 @@ class RunView(Shape):
     history: HistoryView
     activity: str | None
     """What it is at: a stage of its preparation, a task of its sites, or its own work; `null` where it has ended."""
+    waiting_for: str | None
+    """Who or what it does not go on without, in words; `null` where it goes on."""
     stalled: bool
     """Nothing but heartbeats has come for longer than `patience_seconds`; never while it is paused."""
     patience_seconds: float

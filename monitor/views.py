@@ -68,6 +68,7 @@ def view_of_run(run: RunFacts, now: datetime, lease_expires_at: datetime | None 
         metrics=run.metrics,
         history=HistoryView(every=run.history.every, values=run.history.values),
         activity=run.activity,
+        waiting_for=_awaited(run),
         stalled=stalls(control) and (_age(run.progress_at, now) or 0.0) > patience,
         patience_seconds=patience,
         progress_at=run.progress_at,
@@ -75,6 +76,16 @@ def view_of_run(run: RunFacts, now: datetime, lease_expires_at: datetime | None 
         last_event_at=run.last_event_at,
         silent_seconds=_age(run.last_event_at, now),
     )
+
+
+def _awaited(run: RunFacts) -> str | None:
+    if run.control.claimable:
+        return "somebody who starts it: fedforge agent, or fedforge up"
+    if run.control.state is State.PAUSED:
+        return "somebody who has it go on"
+    if run.control.state in HEARD and run.activity == "connection":
+        return "its sites to connect"
+    return None
 
 
 def lease_view(run: RunRow) -> LeaseView:

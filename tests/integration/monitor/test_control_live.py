@@ -182,6 +182,9 @@ def test_a_run_that_dies_while_it_is_prepared_is_lost_and_a_request_that_waits_i
         wait_until(lambda: state(client, "prepared") == "lost", "lost")
 
         assert state(client, "waits") == "requested"
+        assert client.get("/api/runs/waits").json()["waiting_for"] == (
+            "somebody who starts it: fedforge agent, or fedforge up"
+        )
         assert_heard_of(client, "prepared", "requested", numbers=numbers)
 
 
