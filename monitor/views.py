@@ -10,7 +10,7 @@ from sqlalchemy import tuple_
 from sqlmodel import Session, col, select
 
 from monitor.activity import condition_of, patience_seconds
-from monitor.control import Command, commanded, desired, refusal, stalls
+from monitor.control import HEARD, Command, State, commanded, desired, refusal, stalls
 from monitor.cursors import make_cursor, moment_of, number_of, read_cursor
 from monitor.reducer import OF_ROUNDS, CommandFacts, NodeFacts, RoundFacts, RunFacts, reduce_rounds
 from monitor.rows import command_facts, control_of, node_facts, run_facts
