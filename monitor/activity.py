@@ -35,6 +35,8 @@ CONDITIONS: Mapping[Condition, str] = {
     Condition.SILENT: "it was at work, and its heartbeats have ceased",
 }
 _PREPARATION = "preparation"
+_AFTERWARDS = ("bounds", "report")
+"""Stages after which a run is at nothing."""
 ACTIVITIES: Mapping[str, str] = {
     _PREPARATION: "the run is being prepared",
     "connection": "the sites connect",
@@ -86,7 +88,8 @@ def activity_after(event: EventBase, before: str | None) -> str | None:
     """
     kind = getattr(event, "type", "")
     if kind == "stage_progress":
-        return _PREPARATION if event.status == "completed" else str(event.stage)  # type: ignore[attr-defined]
+        stage: str = event.stage  # type: ignore[attr-defined]
+        return stage if event.status == "running" else None if stage in _AFTERWARDS else _PREPARATION  # type: ignore[attr-defined]
     task = getattr(event, "task", None)
     if task is not None and kind != "node_error":
         return str(task)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Literal
 
-from monitor.schema import EventBase
+from monitor.schema import EventBase, StageProgress
 
 Desired = Literal["run", "pause", "stop"]
 
@@ -50,6 +50,10 @@ class Notice(StrEnum):
     STOPPED = "run_stopped"
     COMPLETED = "run_completed"
     FAILED = "run_failed"
+    CLOSING = "closing"
+    """What comes after the model is being made: bounds, the report."""
+    CLOSED = "closed"
+    """It is made, or given up."""
     ALIVE = "alive"
     """Any other event."""
     SILENT = "silent"
@@ -120,12 +124,14 @@ class Control:
         attempt: 1 for the first start, one more for each relaunch.
         claimable: a claimant is waited for who starts the attempt.
         before_lost: the state that a heartbeat leads back to; only in `lost`.
+        closing: what is wanted of what a completed run still makes, bounds and report; `None` where it makes nothing.
     """
 
     state: State = State.REQUESTED
     attempt: int = 1
     claimable: bool = False
     before_lost: State | None = None
+    closing: Desired | None = None
 
     @property
     def allowed(self) -> list[Command]:
@@ -140,11 +146,13 @@ def desired(control: Control, attempt: int) -> Desired:
     """
     if attempt != control.attempt:
         return "stop" if attempt < control.attempt else "run"
-    return DESIRED[control.state]
+    return control.closing or DESIRED[control.state]
 
 
 def commanded(control: Control, command: Command) -> Control | None:
     """After a command; `None` where it is not legal."""
+    if control.closing == "run" and command is Command.STOP:
+        return replace(control, closing="stop")
     follows = TABLE.get((control.state, command))
     if follows is None:
         return None
@@ -169,6 +177,8 @@ def noticed(control: Control, notice: Notice, attempt: int) -> Control:
 
     A completed run has no later attempt: its model is final.
     """
+    if control.state is State.COMPLETED and attempt == control.attempt and notice in (Notice.CLOSING, Notice.CLOSED):
+        return replace(control, closing=(control.closing or "run") if notice is Notice.CLOSING else None)
     if attempt < control.attempt or control.state is State.COMPLETED:
         return control
     if attempt > control.attempt:  # somebody resumed it without asking here
@@ -189,6 +199,8 @@ def silenced(control: Control, *, leased: bool) -> Control:
     Args:
         leased: a claimant had started it, so that another may; what was started by hand is resumed by hand.
     """
+    if control.closing is not None:
+        return replace(control, closing=None)
     if control.claimable or control.state not in HEARD:
         return control
     goes_on = DESIRED[control.state] == "run"
@@ -225,6 +237,8 @@ STATES: Mapping[State, str] = {
 
 def notice_of(event: EventBase) -> Notice:
     """What an event says of its run."""
+    if isinstance(event, StageProgress):
+        return Notice.CLOSING if event.status == "running" else Notice.CLOSED
     kind = getattr(event, "type", "")
     return Notice(kind) if kind in _OF_EVENTS else Notice.ALIVE
 

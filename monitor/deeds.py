@@ -55,6 +55,10 @@ def _outcome(command: CommandFacts, before: Control, after: Control, given: str 
     """What became of a command that was under way; `None` while it still is."""
     if command.command_id != given and (given is not None or after.attempt > before.attempt):
         return "superseded"
+    if after.closing is not None:
+        return None
+    if before.closing == "stop":
+        return "effective"
     if after.state in _EFFECT[command.command]:
         return "effective"
     return after.state.value if after.state in ENDED else None

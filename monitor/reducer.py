@@ -7,7 +7,7 @@ Nothing here reads a clock or a database: a moment is that at which an event was
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from monitor.activity import activity_after
@@ -257,6 +257,8 @@ def _reduce_deed(run: RunFacts, event: EventBase) -> None:
         case LeaseEnded():
             run.lease_over = True
             run.claimed_by = run.claimed_by if event.status == "expired" else None
+        case RunLost() if control.state is State.COMPLETED:
+            run.control = replace(control, closing=None)
         case RunLost():
             run.control = Control(State.LOST, control.attempt, event.claimable, before_lost=control.state)
         case RunBack() if control.state is State.LOST:

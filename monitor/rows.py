@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import Any, cast
 
-from monitor.control import Command, Control, State
+from monitor.control import Command, Control, Desired, State
 from monitor.reducer import CommandFacts, History, NodeFacts, RunFacts
 from monitor.tables import CommandRow, NodeRow, RunRow
 
@@ -22,7 +22,7 @@ _OF_COMMANDS = ("given_by", "attempt", "requested_at", "acknowledged_at", "effec
 def control_of(run: RunRow) -> Control:
     """Where a run is."""
     before_lost = None if run.before_lost is None else State(run.before_lost)
-    return Control(State(run.state), run.attempt, run.claimable, before_lost)
+    return Control(State(run.state), run.attempt, run.claimable, before_lost, cast("Desired | None", run.closing))
 
 
 def run_facts(row: RunRow) -> RunFacts:
@@ -44,6 +44,7 @@ def keep_run(row: RunRow, run: RunFacts) -> None:
     values |= {"state": control.state.value, "attempt": control.attempt, "claimable": control.claimable}
     values |= {
         "before_lost": None if control.before_lost is None else control.before_lost.value,
+        "closing": control.closing,
         "leased_by": run.claimed_by,
         "history": asdict(run.history),
     }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from sqlmodel import col, select
+from sqlmodel import col, or_, select
 
 from monitor.control import HEARD, silenced
 from monitor.recording import recording
@@ -49,13 +49,16 @@ def declare_lost(
         since: nothing could be heard before.
     """
     heard_of = [state.value for state in HEARD]
-    for run in transaction.session.exec(select(RunRow).where(col(RunRow.state).in_(heard_of))).all():
+    speaking = select(RunRow).where(or_(col(RunRow.state).in_(heard_of), col(RunRow.closing).is_not(None)))
+    for run in transaction.session.exec(speaking).all():
         moments = [since, run.created_at, run.last_event_at]
         heard = max(moment for moment in moments if moment is not None and moment <= now)
         leased = run.lease_expires_at is not None and now <= run.lease_expires_at <= now + lease
         before = control_of(run)
-        lapsed = run.lease_id is not None and not leased and not run.lease_over and now - since > lease
-        after = before if leased or now - heard <= silence else silenced(before, leased=run.lease_id is not None)
+        closing = before.closing is not None
+        lapsed = run.lease_id is not None and not (leased or run.lease_over or closing) and now - since > lease
+        quiet = now - heard > silence and (closing or not leased)
+        after = silenced(before, leased=run.lease_id is not None) if quiet else before
         if lapsed or after != before:
             with recording(transaction, run.run_id, now) as record:
                 if lapsed:

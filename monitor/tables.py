@@ -49,6 +49,8 @@ class RunRow(SQLModel, table=True):
     attempt: int
     claimable: bool
     before_lost: str | None = None
+    closing: str | None = None
+    """What is wanted of what a completed run still makes."""
     reason: str | None = None
     """Why it failed or was stopped."""
     engine: str | None = None

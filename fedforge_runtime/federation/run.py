@@ -268,7 +268,8 @@ class _Attempt:
                             raise
                         raise failure from error
             self._record_seconds(prepared_at, featured_at)
-            with Heartbeat(emitter, node_id="server", round_number=len(read_records(folder))):
+            number = len(read_records(folder))
+            with Heartbeat(emitter, node_id="server", round_number=number), StopBySignal(operator):
                 record_evidence(folder, self.evidence, home=session.home, narrator=session.narrator)
                 self._send_report()
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import Any
 
 from fedforge_runtime.clock import monotonic
@@ -65,10 +65,16 @@ class TellingNarrator:
     @contextmanager
     def stage(self, name: Stage) -> Iterator[None]:
         self._begin(name)
-        with self._narrator.stage(name):
-            yield
+        try:
+            with self._narrator.stage(name):
+                yield
+        except BaseException:
+            with suppress(OSError):  # a full disk, say: that is told elsewhere
+                self._emit(name, status="given_up")
+            raise
+        finally:
+            self._stage = None
         self._emit(name, status="completed")
-        self._stage = None
 
     def _begin(self, name: Stage) -> None:
         self._stage = name

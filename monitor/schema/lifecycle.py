@@ -33,7 +33,7 @@ class StageProgress(EventBase):
     """How far a stage before or after the federated part is; at most one every two seconds, and one at its end."""
 
     type: Literal["stage_progress"] = "stage_progress"
-    status: Literal["running", "completed"] = "running"
+    status: Literal["running", "completed", "given_up"] = "running"
     stage: Stage
     done: int = Field(default=0, ge=0, le=LARGEST)
     total: int | None = Field(default=None, ge=0, le=LARGEST)

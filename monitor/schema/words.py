@@ -68,6 +68,7 @@ SENTENCES: Mapping[str, Sentence] = {
         "status",
         "{stage_words}: {progress}.",
         completed="{stage_words}: done.",
+        given_up="{stage_words}: given up.",
     ),
     "run_described": _one("What the run is made of: {images}, {backbone_name}."),
     "site_described": _one("{node} holds {rows} rows for training and {validation_rows} for validation."),

@@ -134,6 +134,31 @@ def test_a_run_is_stopped_while_its_images_are_made_and_says_so(
     assert not list(tmp_path.glob("assets/dataset/[!.]*"))
 
 
+def test_bounds_are_stopped_at_the_monitor_and_the_run_stays_completed(
+    small: list[str], home: Path, monitor: MonitorProcess, client: httpx.Client
+) -> None:
+    log = home / "runs" / "bounding" / "events.jsonl"
+    options = [option for option in small if option not in BARE]
+    # Bounds of their own, of so many epochs that they are not done before they are stopped.
+    longer = ["--set", "learning.epochs=400", "--set", "learning.standardise=false", "--rounds", "1", "--seed", "5"]
+    with forked_running("run", "blood", *options, *longer, "--monitor", monitor.url, "--run-id", "bounding") as run:
+        wait_for_event(log, lambda event: isinstance(event, StageProgress) and event.stage == "bounds", "the bounds")
+        wait_until(lambda: client.get("/api/runs/bounding").json()["allowed"] == ["stop"], "what can be stopped")
+        family = run.family()
+        order_stop(client, "bounding")
+        stopped = run.wait()
+
+    assert stopped.code == 130, stopped.errors
+    _, alive = psutil.wait_procs(family, timeout=PATIENCE_SECONDS)
+    assert alive == []
+    wait_until(lambda: client.get("/api/runs/bounding").json()["allowed"] == [], "its end")
+    shown = client.get("/api/runs/bounding").json()
+    (given,) = client.get("/api/runs/bounding/commands").json()["commands"]
+    assert (shown["state"], given["outcome"]) == ("completed", "effective")
+    assert shown["model_sha256"]
+    assert not (home / "runs" / "bounding" / "bounds.json").exists()
+
+
 def test_a_request_is_stopped_before_its_process_has_said_anything(
     tmp_path: Path, monitor: MonitorProcess, client: httpx.Client
 ) -> None:

@@ -15,6 +15,7 @@ _JSON = ("longest_gaps", "metrics", "history")
 
 def upgrade() -> None:
     op.add_column("event", sa.Column("deed", sa.Boolean(), nullable=False, server_default="0"))
+    op.add_column("run", sa.Column("closing", sa.String(), nullable=True))
     op.add_column("run", sa.Column("lease_over", sa.Boolean(), nullable=False, server_default="0"))
     op.add_column("run", sa.Column("activity", sa.String(), nullable=True))
     op.add_column("run", sa.Column("progress_at", sa.String(32), nullable=True))
@@ -28,4 +29,5 @@ def downgrade() -> None:
     op.drop_column("run", "progress_at")
     op.drop_column("run", "activity")
     op.drop_column("run", "lease_over")
+    op.drop_column("run", "closing")
     op.drop_column("event", "deed")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from monitor.control import Command
+from monitor.control import Command, desired
 from monitor.finding import events_after
 from monitor.orders import acknowledge, require_run
 from monitor.rows import run_facts
@@ -144,3 +144,42 @@ def test_a_gap_that_was_waited_for_with_patience_does_not_count_for_what_follows
         facts = run_facts(require_run(session, "run"))
     assert facts.longest_gaps == {"train": 40.0}
     assert facts.activity == "preparation"
+
+
+def test_what_a_completed_run_still_makes_can_be_stopped_and_its_model_stays(monitor: MonitorInHand) -> None:
+    def allowed() -> list[Command]:
+        with monitor.database.reading() as session:
+            return run_facts(require_run(session, "run")).control.allowed
+
+    monitor.say("run", "run_started", engine="inprocess", rounds_total=3, clients=3)
+    monitor.say("run", "run_completed", model_sha256="0" * 64)
+    assert allowed() == []
+    monitor.say("run", "stage_progress", stage="bounds")
+    assert allowed() == [Command.STOP]
+    monitor.give("run", Command.STOP)
+    with monitor.database.reading() as session:
+        assert desired(run_facts(require_run(session, "run")).control, 1) == "stop"
+    assert allowed() == []
+    monitor.say("run", "stage_progress", stage="bounds", status="given_up")
+
+    assert monitor.told("run")[2:] == [
+        ("stage_progress", "running"),
+        ("command_given", "requested"),
+        ("stage_progress", "given_up"),
+        ("command_settled", "effective"),
+    ]
+    assert monitor.state("run") == "completed"
+
+
+def test_where_nothing_more_is_heard_of_what_a_completed_run_makes_nobody_can_stop_it(monitor: MonitorInHand) -> None:
+    monitor.say("run", "run_completed", model_sha256="0" * 64)
+    monitor.say("run", "stage_progress", stage="report")
+    monitor.give("run", Command.STOP)
+    monitor.seconds = 31
+    monitor.look()
+    monitor.look()
+
+    assert monitor.told("run")[3:] == [("run_lost", "lost"), ("command_settled", "effective")]
+    assert monitor.state("run") == "completed"
+    with monitor.database.reading() as session:
+        assert run_facts(require_run(session, "run")).control.allowed == []

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -208,6 +210,8 @@ def test_attempts_never_go_back_and_only_what_waits_is_claimable(control: Contro
     assert control.attempt >= 1
     if control.claimable:
         assert control.state in {State.REQUESTED, State.RESUMING, State.LOST}
+    if control.closing is not None:
+        assert control.state is State.COMPLETED
     if control.before_lost is not None:
         assert control.state is State.LOST
         assert control.before_lost in HEARD
@@ -216,6 +220,9 @@ def test_attempts_never_go_back_and_only_what_waits_is_claimable(control: Contro
 @given(controls())
 def test_a_stop_is_possible_unless_the_run_has_ended_and_wins_over_all_but_an_end(control: Control) -> None:
     stopped = commanded(control, Command.STOP)
+    if control.closing == "run":
+        assert stopped == replace(control, closing="stop")
+        return
     if control.state in ENDED | {State.STOPPING}:
         assert stopped is None
         return
