@@ -67,7 +67,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.include_router(session.router, responses=documented(400))
     app.include_router(events.router, responses=documented(400))
     app.include_router(runs.router, responses=documented(400, 404, 409))
-    app.include_router(federations.router, responses=documented(404))
+    app.include_router(federations.router, responses=documented(400, 404))
     app.include_router(offers.router, responses=documented(400, 404))
     app.include_router(checks.router, responses=documented(400, 404))
     app.include_router(reports.router, responses=documented(400, 404))

@@ -85,7 +85,7 @@ class Guard:
         """Who asks; `None` of a stranger."""
         token, ingest = self._settings.token, self._settings.ingest_token
         if token is None:
-            return None if _is_forwarded(headers) else Caller(Right.OPERATOR)
+            return None if _is_forwarded(headers) else Sessions(None).caller(headers) or Caller(Right.OPERATOR)
         given = _token_of(headers)
         if not given:
             return Sessions(token).caller(headers)

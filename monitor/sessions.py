@@ -17,6 +17,7 @@ COOKIE = "fedforge_session"
 SESSION = timedelta(hours=12)
 """How long one lasts after it was looked at last."""
 _SALT = "fedforge-monitor-session"
+_NO_SECRET = "whoever reaches this monitor may use it"  # noqa: S105
 
 
 class Right(StrEnum):
@@ -54,10 +55,14 @@ Called = Annotated[Caller | None, Depends(caller_of)]
 
 
 class Sessions:
-    """Signs sessions with the operators' token: another token ends them all, and a restart ends none."""
+    """Signs sessions with the operators' token: another token ends them all, and a restart ends none.
 
-    def __init__(self, token: str) -> None:
-        self._serializer = URLSafeTimedSerializer(token, salt=_SALT)
+    Args:
+        token: `None` where there is none, so that everybody is an operator: then a session is a name, and no secret.
+    """
+
+    def __init__(self, token: str | None) -> None:
+        self._serializer = URLSafeTimedSerializer(token or _NO_SECRET, salt=_SALT)
 
     def begin(self, name: str) -> str:
         """The cookie's value."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import hashlib
 import itertools
 import json
 import zlib
@@ -37,7 +38,7 @@ EVENTS, IMPORT = "/api/events", "/api/events/import"
 LINES = "application/x-ndjson"
 AUDIT = "0123456789abcdef0123"
 CLAIMANT = "an-agent"
-UNSAID = ("is not a cursor", "holds no offer")
+UNSAID = ("is not a cursor", "holds no offer", "is not what was announced")
 """Refusals of what is well formed, for reasons that are in no description."""
 NUMBERS = itertools.count(1)
 
@@ -124,6 +125,10 @@ class Meeting:
             case.query["claimant"] = CLAIMANT
             with self.monitor.client() as client:
                 assert client.put(f"/api/offers/{CLAIMANT}", json=offer()).is_success
+        described = case.meta is not None and case.meta.generation.mode is GenerationMode.POSITIVE
+        if described and "sha256" in case.query and drawn % 2:
+            case.body = "<p>a page"
+            case.query["sha256"] = hashlib.sha256(b"<p>a page").hexdigest()
         with suppress(ValueError):
             if 0 < float(str(case.query.get("wait"))) <= 25:
                 case.query["wait"] = 0.01

@@ -373,4 +373,4 @@ def test_who_watches_a_run_goes_on_after_an_outage(client: httpx.Client, link: B
     watching.join(PATIENCE_SECONDS)
 
     assert said[-1] == "watched is failed: a test"
-    assert sum("run_failed" in text for text in said) == 1
+    assert sum("The run has failed: a test" in text for text in said) == 1

@@ -154,9 +154,17 @@ def test_without_a_token_nobody_needs_a_session(client: httpx.Client) -> None:
     assert client.get("/api/session").json() == {
         "required": False, "right": "operator", "name": None, "expires_at": None,
     }  # fmt: skip
-    refused = client.post("/api/session", json={"name": "Ada"})
-    assert refused.status_code == httpx.codes.BAD_REQUEST
-    assert "no token" in refused.json()["error"]
+
+
+def test_without_a_token_a_session_keeps_the_name_that_commands_carry(
+    monitor: MonitorProcess, client: httpx.Client
+) -> None:
+    assert client.post("/api/events", json={"events": [started("named")]}).is_success
+    with stranger(monitor) as browser:
+        assert browser.post("/api/session", json={"name": "Grace"}).status_code == httpx.codes.CREATED
+        assert browser.get("/api/session").json()["name"] == "Grace"
+        given = browser.post("/api/runs/named/commands", json=PAUSE, headers={"Origin": monitor.url})
+    assert given.json()["given_by"] == "Grace"
 
 
 def test_where_one_token_alone_is_known_that_is_shown(locked: MonitorProcess, monkeypatch: pytest.MonkeyPatch) -> None:
