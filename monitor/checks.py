@@ -14,7 +14,7 @@ from pydantic import Field
 
 from monitor.errors import MonitorError
 from monitor.offers import Offers, Text, objection, objection_of
-from monitor.schema import Person, RunRequest
+from monitor.schema import Number, Person, RunRequest
 from monitor.shapes import Shape
 
 _MOST_WAITING = 20
@@ -60,7 +60,7 @@ class CheckAnswer(Shape):
     sites: list[SiteHolding] = Field(default_factory=list, max_length=10_000)
     """None where the sites bring their own data, or the images are not here yet: a warning says which."""
     warnings: list[Text] = Field(default_factory=list, max_length=1000)
-    seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
+    seconds: Annotated[Number, Field(ge=0)] | None = None
     """Estimated, of the whole run; `null` where the claimant cannot know."""
 
 

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AwareDatetime, Field
 
 from monitor.errors import MonitorError
-from monitor.schema import Identifier, OverrideValue, Person, RunRequest
+from monitor.schema import Identifier, Number, OverrideValue, Person, RunRequest
 from monitor.shapes import Shape
 
 LASTING = timedelta(seconds=60)
@@ -19,7 +19,6 @@ _LARGEST_BYTES = 256 * 1024
 
 Name = Annotated[str, Field(min_length=1, max_length=200)]
 Text = Annotated[str, Field(max_length=2000)]
-Number = Annotated[float, Field(allow_inf_nan=False)]
 
 _PARTITION, _PARTITION_PARAMETERS, _PRESET = "partition.name", "partition.parameters.", "partition.preset."
 _STRATEGY, _STRATEGY_PARAMETERS = "federation.strategy.name", "federation.strategy.parameters."

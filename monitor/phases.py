@@ -8,13 +8,13 @@ from typing import Annotated, Literal
 from pydantic import AwareDatetime, Field
 from sqlmodel import Session, col, select
 
-from monitor.schema import Identifier, Link, Person, Sha256
+from monitor.schema import Identifier, Link, Number, Person, Sha256
 from monitor.shapes import Shape
 from monitor.tables import PhaseRow
 from monitor.writer import Transaction
 
 Text = Annotated[str, Field(min_length=1, max_length=2000)]
-Scores = dict[Annotated[str, Field(max_length=100)], float]
+Scores = dict[Annotated[str, Field(max_length=100)], Number]
 
 
 class AcceptedModel(Shape):

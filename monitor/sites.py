@@ -9,7 +9,7 @@ from typing import Annotated
 from pydantic import AwareDatetime, Field
 from sqlmodel import Session, col, delete, select
 
-from monitor.schema import Identifier
+from monitor.schema import Identifier, Number
 from monitor.shapes import Shape
 from monitor.tables import SiteRow
 from monitor.writer import Transaction
@@ -36,7 +36,7 @@ class SiteStatus(Shape):
     last_seen_at: AwareDatetime | None = None
     version: Annotated[str, Field(max_length=100)] | None = None
     """Of FedForge, at the site."""
-    clock_offset_seconds: float | None = None
+    clock_offset_seconds: Number | None = None
     """How far the site's clock is ahead of the federation's."""
     certificate_ends_at: AwareDatetime | None = None
     last_refusal: Refusal | None = None

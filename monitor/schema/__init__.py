@@ -11,7 +11,7 @@ from typing import Annotated
 
 from pydantic import Field, TypeAdapter
 
-from monitor.schema.base import LARGEST, LARGEST_EVENT_BYTES, EventBase, Identifier, Reason, Role, Sha256, Task
+from monitor.schema.base import LARGEST, LARGEST_EVENT_BYTES, EventBase, Identifier, Number, Reason, Role, Sha256, Task
 from monitor.schema.deeds import (
     CommandAcknowledged,
     CommandGiven,
@@ -148,6 +148,7 @@ __all__ = [
     "ModelDispatched",
     "NodeError",
     "NodeHeartbeat",
+    "Number",
     "OverrideValue",
     "PartitionDescription",
     "Person",

@@ -14,6 +14,8 @@ Role = Literal["server", "client"]
 Identifier = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Reason = Annotated[str, Field(min_length=1, max_length=2000)]
+Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
+"""A finite one; a truth value or a text is none."""
 LARGEST = 2**53 - 1
 """The largest whole number that every reader keeps exactly, JavaScript included."""
 LARGEST_EVENT_BYTES = 64 * 1024
@@ -47,6 +49,6 @@ class EventBase(Contract):
     """`server`, `monitor` or `client-<partition id>`: the node that the event is about."""
     role: Role
     """Who emitted it."""
-    latency_ms: float | None = Field(default=None, ge=0)
+    latency_ms: Number | None = Field(default=None, ge=0)
     payload_bytes: int | None = Field(default=None, ge=0, le=LARGEST)
-    metrics: dict[str, float] = Field(default_factory=dict)
+    metrics: dict[str, Number] = Field(default_factory=dict)

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from monitor.schema.base import LARGEST, EventBase, Identifier
+from monitor.schema.base import LARGEST, EventBase, Identifier, Number
 
 CommandName = Literal["pause", "resume", "stop"]
 Person = Annotated[str, Field(min_length=1, max_length=200)]
@@ -76,7 +76,7 @@ class RunLost(Deed):
     status: Literal["lost"] = "lost"
     claimable: bool
     """Somebody is waited for who starts it again."""
-    silent_seconds: float = Field(ge=0)
+    silent_seconds: Number = Field(ge=0)
 
 
 class RunBack(Deed):

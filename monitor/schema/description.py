@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, JsonValue
 
-from monitor.schema.base import LARGEST, Contract, EventBase, Identifier, Sha256
+from monitor.schema.base import LARGEST, Contract, EventBase, Identifier, Number, Sha256
 
 Count = Annotated[int, Field(ge=0, le=LARGEST)]
 Name = Annotated[str, Field(min_length=1, max_length=500)]
@@ -19,16 +19,16 @@ Name = Annotated[str, Field(min_length=1, max_length=500)]
 class ScoreInterval(Contract):
     """How far a score may be off because the rows behind it are a sample."""
 
-    low: float
-    high: float
+    low: Number
+    high: Number
 
 
 class Score(Contract):
     """A score and the interval around it."""
 
-    value: float
-    low: float
-    high: float
+    value: Number
+    low: Number
+    high: Number
 
 
 class DataDescription(Contract):
@@ -115,7 +115,7 @@ class SiteEvaluated(EventBase):
     """Behind each metric."""
     last_round: Count
     """In which the site took part; its metrics are of the model of that round."""
-    local_metrics: dict[str, float]
+    local_metrics: dict[str, Number]
     """Of the model that it trained in that round, before the server combined it with others."""
     intervals: dict[str, ScoreInterval]
     """Wilson intervals at 95 %, of the metrics that are parts of rows."""
@@ -142,7 +142,7 @@ class RunEvaluated(EventBase):
     rows: Count
     intervals: dict[str, ScoreInterval]
     """Percentile bootstrap over rows, by metric."""
-    level: float = Field(gt=0, lt=1)
+    level: Number = Field(gt=0, lt=1)
     """The part of the draws that an interval holds."""
     resamples: Count
     classes: list[ClassEvaluation] = Field(max_length=1000)
@@ -154,9 +154,9 @@ class RunEvaluated(EventBase):
 class Spread(Contract):
     """One figure of many models."""
 
-    lowest: float
-    median: float
-    highest: float
+    lowest: Number
+    median: Number
+    highest: Number
 
 
 class RunBounded(EventBase):
@@ -164,10 +164,10 @@ class RunBounded(EventBase):
 
     type: Literal["run_bounded"] = "run_bounded"
     status: Literal["bounded"] = "bounded"
-    budget_epochs: float = Field(ge=0)
-    centralized: dict[str, float]
+    budget_epochs: Number = Field(ge=0)
+    centralized: dict[str, Number]
     """Of the model of all rows in one place."""
-    closed_form: dict[str, float]
+    closed_form: dict[str, Number]
     """Of the ridge head of all rows."""
     sites: Count
     local: dict[str, Spread]

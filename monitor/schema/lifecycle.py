@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from monitor.schema.base import LARGEST, EventBase, Identifier, Reason, Sha256
+from monitor.schema.base import LARGEST, EventBase, Identifier, Number, Reason, Sha256
 from monitor.schema.request import RunRequest
 
 
@@ -40,7 +40,7 @@ class StageProgress(EventBase):
     """`null` where nobody knows yet."""
     unit: str = Field(default="", max_length=40)
     """What is counted, in the plural."""
-    seconds_left: float | None = Field(default=None, ge=0)
+    seconds_left: Number | None = Field(default=None, ge=0)
 
 
 class SitesAwaited(EventBase):
