@@ -10,6 +10,7 @@ from pathlib import Path
 from monitor.errors import MonitorError
 
 NO_DASHBOARD = "no dashboard: `make dashboard` in a checkout builds it, which needs Node; then start the monitor again"
+"""What is said in its place."""
 
 
 class SettingsError(MonitorError):
