@@ -34,10 +34,11 @@ def write_dashboard(folder: Path) -> Path:
 @contextmanager
 def served_from(place: Path, **environment: str) -> Iterator[tuple[list[str], httpx.Client]]:
     """The monitor whose package is in a folder; what it says at its start, and who asks it."""
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("FEDFORGE_MONITOR")}
     process = subprocess.Popen(
         [sys.executable, "-m", "monitor", "--home", str(place / "home"), "--port", "0"],
         cwd=place,
-        env={**os.environ, "PYTHONPATH": str(place), **environment},
+        env=inherited | {"PYTHONPATH": str(place)} | environment,
         stdout=subprocess.PIPE,
         text=True,
     )
