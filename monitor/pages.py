@@ -99,7 +99,7 @@ class Pages:
             if found.is_relative_to(self._folder) and found.is_file():  # wherever dots and links lead
                 status = found.stat()
                 return _read(found, status.st_mtime_ns, status.st_size)
-        except (OSError, ValueError):  # no name of a file, or it has gone meanwhile
+        except (OSError, RuntimeError, ValueError):  # no name of a file, a link to itself, or it has gone meanwhile
             pass
         return None
 

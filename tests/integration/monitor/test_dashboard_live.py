@@ -34,6 +34,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (place / "dist-of-another" / "secret.txt").write_text(SECRET)
     (built / "assets" / "link.txt").symlink_to(place / "secret.txt")
     (built / "assets" / "folder").symlink_to(place)
+    (built / "assets" / "loop.txt").symlink_to("loop.txt")
     return built
 
 
@@ -215,7 +216,8 @@ def raw(monitor: MonitorProcess, target: str) -> bytes:
         "/../secret.txt", "/assets/../../secret.txt", "/%2e%2e/secret.txt", "/..%2fsecret.txt",
         "/assets/%2e%2e/%2e%2e/secret.txt", "/assets/..%2f..%2fsecret.txt", "/assets/..%5c..%5csecret.txt",
         "/%252e%252e/secret.txt", "/../dist-of-another/secret.txt", "//etc/passwd", "/assets//etc/passwd",
-        "/assets/link.txt", "/assets/folder/secret.txt", "/file.d/../../secret.txt", "/assets/%c0%ae%c0%ae/secret.txt",
+        "/assets/link.txt", "/assets/loop.txt",
+        "/assets/folder/secret.txt", "/file.d/../../secret.txt", "/assets/%c0%ae%c0%ae/secret.txt",
     ],
 )  # fmt: skip
 def test_no_path_and_no_link_leads_out_of_the_folder(monitor: MonitorProcess, target: str) -> None:
