@@ -64,9 +64,11 @@ chaos: install  ## kill federations and monitors, and fail the way between, at r
 bench: install  ## measure; writes benchmarks/results/latest.json
 	$(BIN)/python -m benchmarks
 
-openapi: install  ## write the monitor's API description for the dashboard
+openapi: install  ## write what the dashboard is built from: the monitor's API, and the tables of its reducer
 	$(BIN)/python -m monitor.openapi > dashboard/openapi.json.new
 	mv dashboard/openapi.json.new dashboard/openapi.json
+	$(BIN)/python -m monitor.machine > dashboard/machine.json.new
+	mv dashboard/machine.json.new dashboard/machine.json
 
 clean:  ## remove the virtual environment and caches, not the data in .fedforge
 	rm -rf $(VENV) .mypy_cache .ruff_cache .import_linter_cache .pytest_cache .hypothesis *.egg-info

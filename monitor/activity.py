@@ -7,8 +7,8 @@ from enum import StrEnum
 
 from monitor.schema import EventBase
 
-_LEAST_PATIENCE_SECONDS = 60.0
-_PATIENCE_FACTOR = 3.0
+LEAST_PATIENCE_SECONDS = 60.0
+PATIENCE_FACTOR = 3.0
 SILENT_SITE_SECONDS = 30.0
 """Six heartbeats of a site that is at work."""
 
@@ -34,11 +34,11 @@ CONDITIONS: Mapping[Condition, str] = {
     Condition.OFFLINE: "its node is not connected",
     Condition.SILENT: "it was at work, and its heartbeats have ceased",
 }
-_PREPARATION = "preparation"
-_AFTERWARDS = ("bounds", "report")
+PREPARATION = "preparation"
+AFTERWARDS = ("bounds", "report")
 """Stages after which a run is at nothing."""
 ACTIVITIES: Mapping[str, str] = {
-    _PREPARATION: "the run is being prepared",
+    PREPARATION: "the run is being prepared",
     "connection": "the sites connect",
     "statistics": "the sites sum up their features",
     "train": "the sites train",
@@ -48,8 +48,8 @@ ACTIVITIES: Mapping[str, str] = {
     "pause": "the run is paused",
 }
 """What a run is at, in words; a stage of its preparation has its own name."""
-_OF_TYPE: Mapping[str, str | None] = {
-    "run_requested": _PREPARATION,
+OF_TYPE: Mapping[str, str | None] = {
+    "run_requested": PREPARATION,
     "run_started": "connection",
     "sites_awaited": "connection",
     "round_started": "train",
@@ -61,10 +61,10 @@ _OF_TYPE: Mapping[str, str | None] = {
     "checkpoint_saved": "round",
     "round_completed": "round",
     "run_paused": "pause",
-    "run_resumed": _PREPARATION,
+    "run_resumed": PREPARATION,
     **dict.fromkeys(("run_completed", "run_failed", "run_stopped")),
 }
-_CONDITIONS: Mapping[str, Condition] = {
+CONDITION_OF_TYPE: Mapping[str, Condition] = {
     "model_dispatched": Condition.WAITING,
     "client_train_started": Condition.WORKING,
     "node_heartbeat": Condition.WORKING,
@@ -73,7 +73,7 @@ _CONDITIONS: Mapping[str, Condition] = {
     "client_update_arriving": Condition.ANSWERING,
     "node_error": Condition.FAILED,
 }
-_SEEN: Mapping[str, Condition] = {
+SEEN: Mapping[str, Condition] = {
     "asked": Condition.WAITING,
     "fetched": Condition.WORKING,
     "answering": Condition.ANSWERING,
@@ -89,16 +89,16 @@ def activity_after(event: EventBase, before: str | None) -> str | None:
     kind = getattr(event, "type", "")
     if kind == "stage_progress":
         stage: str = event.stage  # type: ignore[attr-defined]
-        return stage if event.status == "running" else None if stage in _AFTERWARDS else _PREPARATION  # type: ignore[attr-defined]
+        return stage if event.status == "running" else None if stage in AFTERWARDS else PREPARATION  # type: ignore[attr-defined]
     task = getattr(event, "task", None)
     if task is not None and kind != "node_error":
         return str(task)
-    return _OF_TYPE.get(kind, before)
+    return OF_TYPE.get(kind, before)
 
 
 def patience_seconds(activity: str | None, longest_gaps: Mapping[str, float]) -> float:
     """How long nothing but heartbeats may come in an activity before the run counts as stalled."""
-    return max(_LEAST_PATIENCE_SECONDS, _PATIENCE_FACTOR * longest_gaps.get(activity or _PREPARATION, 0.0))
+    return max(LEAST_PATIENCE_SECONDS, PATIENCE_FACTOR * longest_gaps.get(activity or PREPARATION, 0.0))
 
 
 def condition_of(latest_event: str, status: str, silent_seconds: float | None) -> Condition:
@@ -109,5 +109,5 @@ def condition_of(latest_event: str, status: str, silent_seconds: float | None) -
     if latest_event == "node_heartbeat" and silent_seconds is not None and silent_seconds > SILENT_SITE_SECONDS:
         return Condition.SILENT
     if latest_event == "site_seen":
-        return _SEEN.get(status, Condition.IDLE)
-    return _CONDITIONS.get(latest_event, Condition.IDLE)
+        return SEEN.get(status, Condition.IDLE)
+    return CONDITION_OF_TYPE.get(latest_event, Condition.IDLE)

@@ -240,7 +240,7 @@ def notice_of(event: EventBase) -> Notice:
     if isinstance(event, StageProgress):
         return Notice.CLOSING if event.status == "running" else Notice.CLOSED
     kind = getattr(event, "type", "")
-    return Notice(kind) if kind in _OF_EVENTS else Notice.ALIVE
+    return Notice(kind) if kind in OF_EVENTS else Notice.ALIVE
 
 
-_OF_EVENTS = {notice.value for notice in Notice if notice.value.startswith("run_")}
+OF_EVENTS = {notice.value for notice in Notice if notice.value.startswith("run_")}
