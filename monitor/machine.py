@@ -11,7 +11,7 @@ import sys
 from typing import Any
 
 from monitor import activity, control
-from monitor.reducer import HISTORY_LENGTH, HISTORY_METRIC, OF_ROUNDS
+from monitor.reducer import OF_ROUNDS
 
 
 def tables() -> dict[str, Any]:
@@ -37,8 +37,6 @@ def tables() -> dict[str, Any]:
         "patience_factor": activity.PATIENCE_FACTOR,
         "silent_site_seconds": activity.SILENT_SITE_SECONDS,
         "of_rounds": OF_ROUNDS,
-        "history_length": HISTORY_LENGTH,
-        "history_metric": HISTORY_METRIC,
     }
 
 

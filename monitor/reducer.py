@@ -41,8 +41,8 @@ MONITOR = "monitor"
 """The node of a monitor's own deeds."""
 OF_ROUNDS = ("round_started", "aggregation_completed", "checkpoint_saved", "round_completed")
 """What is read of rounds."""
-HISTORY_LENGTH = 40
-HISTORY_METRIC = "accuracy"
+_HISTORY_LENGTH = 40
+_HISTORY_METRIC = "accuracy"
 
 
 @dataclass(slots=True)
@@ -58,7 +58,7 @@ class History:
         if rest or place > len(self.values):
             return self
         longer = History(self.every, [*self.values[:place], value, *self.values[place + 1 :]])
-        if len(longer.values) <= HISTORY_LENGTH:
+        if len(longer.values) <= _HISTORY_LENGTH:
             return longer
         return History(2 * self.every, longer.values[::2])
 
@@ -283,7 +283,7 @@ def _note_facts(run: RunFacts, event: EventBase) -> None:
             run.reason = event.reason
         case RoundCompleted():
             run.metrics = event.metrics
-            if (value := event.metrics.get(HISTORY_METRIC)) is not None:
+            if (value := event.metrics.get(_HISTORY_METRIC)) is not None:
                 run.history = run.history.with_round(event.round, value)
         case _:
             pass

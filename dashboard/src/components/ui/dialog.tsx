@@ -1,0 +1,56 @@
+import { Dialog as Primitive } from 'radix-ui'
+import { X } from 'lucide-react'
+import type { ReactNode } from 'react'
+import { cn } from '@/lib/utils'
+import { Button } from './button'
+
+interface DialogProps {
+  open: boolean
+  onClose: () => void
+  title: string
+  description?: string | undefined
+  children: ReactNode
+  className?: string
+  /** From the side, and the page stays usable beside it. */
+  side?: boolean
+  /** Cannot be closed: what it asks for is needed. */
+  needed?: boolean
+}
+
+export function Dialog({ open, onClose, title, description, children, className, side = false, needed = false }: DialogProps) {
+  return (
+    <Primitive.Root open={open} onOpenChange={(now) => !now && !needed && onClose()} modal={!side}>
+      <Primitive.Portal>
+        {!side && <Primitive.Overlay className="fixed inset-0 z-40 bg-black/45" />}
+        <Primitive.Content
+          {...(description === undefined ? { 'aria-describedby': undefined } : {})}
+          onInteractOutside={(event) => (side || needed) && event.preventDefault()}
+          className={cn(
+            'fixed z-50 flex flex-col border bg-popover text-popover-foreground shadow-lg',
+            side
+              ? 'inset-y-0 right-0 w-full max-w-md border-y-0 border-r-0'
+              : 'top-1/2 left-1/2 max-h-[90vh] w-[min(92vw,30rem)] -translate-x-1/2 -translate-y-1/2 rounded-lg',
+            className,
+          )}
+        >
+          <header className="flex items-start justify-between gap-3 border-b px-4 py-3">
+            <div>
+              <Primitive.Title className="text-base font-semibold">{title}</Primitive.Title>
+              {description !== undefined && (
+                <Primitive.Description className="mt-1 text-muted-foreground">{description}</Primitive.Description>
+              )}
+            </div>
+            {!needed && (
+              <Primitive.Close asChild>
+                <Button variant="ghost" size="icon" aria-label="Close" className="-my-1 -mr-2">
+                  <X aria-hidden />
+                </Button>
+              </Primitive.Close>
+            )}
+          </header>
+          <div className="min-h-0 grow overflow-y-auto px-4 py-3">{children}</div>
+        </Primitive.Content>
+      </Primitive.Portal>
+    </Primitive.Root>
+  )
+}
