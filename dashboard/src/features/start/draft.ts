@@ -27,7 +27,7 @@ export const KEYS = {
 export const OWN_DATA = 'own'
 const PARTITION_PARAMETERS = 'partition.parameters.'
 const STRATEGY_PARAMETERS = 'federation.strategy.parameters.'
-const PRESET = 'partition.preset'
+const PRESET = 'partition.preset.'
 const RUNTIME = 'runtime.'
 
 /** The key of a parameter of what is chosen by `nameKey`. */
@@ -56,13 +56,29 @@ export function withoutKey(draft: Draft, key: string): Draft {
   return { ...draft, overrides }
 }
 
+/** The draft without the keys that are what the profile says anyway, as a run's own request may hold them. */
+export function withoutStandards(draft: Draft, standard: (key: string) => Value | undefined): Draft {
+  const kept = Object.entries(draft.overrides).filter(([key, value]) => !sameValue(value, standard(key)))
+  return { ...draft, overrides: Object.fromEntries(kept) }
+}
+
 /** The draft with another partition or strategy: the parameters and the preset of the former go. */
 export function withName(draft: Draft, nameKey: string, name: string, standard: Value | undefined): Draft {
+  return withValue(withoutName(draft, nameKey), nameKey, name, standard)
+}
+
+/** The draft where each site brings its own data: nothing is spread over them, so nothing is said of how. */
+export function withOwnData(draft: Draft, standard: Value | undefined): Draft {
+  return withValue(withoutName(draft, KEYS.partition), KEYS.siteData, OWN_DATA, standard)
+}
+
+function withoutName(draft: Draft, nameKey: string): Draft {
   const section = sectionOf(nameKey)
   const kept = Object.entries(draft.overrides).filter(
-    ([key]) => !key.startsWith(`${section}parameters.`) && !(section === 'partition.' && key.startsWith(PRESET)),
+    ([key]) =>
+      key !== nameKey && !key.startsWith(`${section}parameters.`) && !(section === 'partition.' && key.startsWith(PRESET)),
   )
-  return withValue({ ...draft, overrides: Object.fromEntries(kept) }, nameKey, name, standard)
+  return { ...draft, overrides: Object.fromEntries(kept) }
 }
 
 /**
@@ -76,12 +92,16 @@ export function takenOver(overrides: Overrides): { kept: Overrides; left: string
   return { kept, left }
 }
 
+/** Whether a draft holds a preset whole, as a run does whose preset was a file. */
+export function holdsPreset(draft: Draft): boolean {
+  return Object.keys(draft.overrides).some((key) => key.startsWith(PRESET))
+}
+
 /** Whether a key stands in the main form, beside what it belongs to. */
 export function isMainKey(key: string): boolean {
   return (
     (Object.values(KEYS) as string[]).includes(key) ||
-    key.startsWith(PARTITION_PARAMETERS) ||
-    key.startsWith(STRATEGY_PARAMETERS)
+    [PARTITION_PARAMETERS, STRATEGY_PARAMETERS, PRESET].some((start) => key.startsWith(start))
   )
 }
 

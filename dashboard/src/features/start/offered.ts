@@ -1,5 +1,5 @@
 import type { ChoiceOfferOutput, OfferOutput, OfferView, SiteOffer } from '@/api/schema'
-import { KEYS, type Draft, type Value } from './draft'
+import { holdsPreset, KEYS, OWN_DATA, type Draft, type Value } from './draft'
 
 /** Something that is chosen by its name, and who offers it. */
 export interface Choice extends ChoiceOfferOutput {
@@ -76,9 +76,9 @@ export function exclusions(views: OfferView[], draft: Draft): { claimant: string
   })
 }
 
-function exclusion(offer: OfferOutput, { phase, profile, overrides }: Draft): string | null {
-  const ownPartition =
-    overrides[KEYS.siteData] === 'own' || Object.keys(overrides).some((key) => key.startsWith('partition.preset.'))
+function exclusion(offer: OfferOutput, draft: Draft): string | null {
+  const { phase, profile, overrides } = draft
+  const ownPartition = overrides[KEYS.siteData] === OWN_DATA || holdsPreset(draft)
   const chosen: [string, Value | undefined, ChoiceOfferOutput[]][] = [
     ['phase', phase, offer.phases],
     ['profile', profile, offer.profiles],
