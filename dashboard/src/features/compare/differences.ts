@@ -52,5 +52,6 @@ function codeOf(run: Described): Record<string, JsonValue> {
 
 function shown(value: unknown): string {
   if (value === null || value === undefined) return 'none'
+  if (Array.isArray(value)) return value.map(shown).join(', ')
   return typeof value === 'string' ? value : JSON.stringify(value)
 }

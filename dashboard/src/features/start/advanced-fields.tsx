@@ -11,9 +11,10 @@ export function AdvancedFields() {
   const { offered, state } = useForm()
   const [wanted, setWanted] = useState('')
   const fields = advanced(offered.schemas, offered.sites.length > 0)
-  const found = fields.filter((field) => field.key.includes(wanted.trim().toLowerCase().replaceAll(' ', '_')))
   const changed = fields.filter((field) => field.key in state.draft.overrides)
   const [open, setOpen] = useState(changed.length > 0)
+  const [onlyChanged, setOnlyChanged] = useState(changed.length > 0)
+  const found = (onlyChanged ? changed : fields).filter((field) => isFound(field.key, wanted))
   return (
     <details className="border-t" open={open} onToggle={(event) => setOpen(event.currentTarget.open)}>
       <summary className="px-3 py-2 font-medium">
@@ -23,15 +24,31 @@ export function AdvancedFields() {
         </span>
       </summary>
       <div className="flex flex-col gap-4 px-3 pb-4">
-        <label className="flex max-w-sm flex-col gap-1">
-          <span className="font-medium">Look for a key</span>
-          <Input type="search" value={wanted} onChange={(event) => setWanted(event.target.value)} placeholder="learning rate" />
-        </label>
+        <div className="flex flex-wrap items-end gap-x-5 gap-y-2">
+          <label className="flex min-w-0 grow flex-col gap-1 sm:max-w-sm">
+            <span className="font-medium">Look for a key</span>
+            <Input
+              type="search"
+              value={wanted}
+              onChange={(event) => {
+                setWanted(event.target.value)
+                setOnlyChanged(false)
+              }}
+              placeholder="learning rate"
+            />
+          </label>
+          <label className="flex h-8 items-center gap-1.5">
+            <input type="checkbox" checked={onlyChanged} onChange={(event) => setOnlyChanged(event.target.checked)} />
+            Only what is changed
+          </label>
+        </div>
         <p role="status" className="sr-only">
-          {wanted ? `${found.length} keys` : ''}
+          {wanted || onlyChanged ? `${found.length} keys` : ''}
         </p>
         {found.length === 0 ? (
-          <p className="text-muted-foreground">No key has “{wanted}” in its name.</p>
+          <p className="text-muted-foreground">
+            {onlyChanged ? 'No key is changed.' : `No key has “${wanted}” in its name.`}
+          </p>
         ) : (
           <div className="grid gap-x-4 gap-y-3 sm:grid-cols-2">
             {found.map((field) => (
@@ -73,6 +90,10 @@ export function UnknownKeys() {
       ))}
     </ul>
   )
+}
+
+function isFound(key: string, wanted: string): boolean {
+  return wanted.toLowerCase().split(/[\s_.]+/).every((part) => key.includes(part))
 }
 
 function advanced(schemas: ReturnType<typeof useForm>['offered']['schemas'], sitesAreMain: boolean): Field[] {

@@ -66,7 +66,7 @@ function Valid({ answer, claimant }: { answer: Extract<Verdict, { kind: 'valid' 
         <dd>
           {answer.seconds === null
             ? 'not known'
-            : `about ${duration(answer.seconds)}, as the latest completed run like it did`}
+            : `about ${duration(answer.seconds)}, reckoned from the latest completed run of its kind`}
         </dd>
         {claimant !== null && (
           <>

@@ -38,7 +38,7 @@ describe('a field of a JSON schema', () => {
 
   it('says what it takes', () => {
     expect(expectation(field({ minimum: 0, exclusiveMaximum: 2147483648, type: 'integer' }))).toBe(
-      'a whole number of at least 0, below 2147483648',
+      'a whole number of at least 0, below 2,147,483,648',
     )
     expect(limits(field({ minimum: 1, type: 'integer' }))).toBe('1 or more')
     expect(limits(field({ minimum: 0, maximum: 1, type: 'number' }))).toBe('0 to 1')

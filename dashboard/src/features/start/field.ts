@@ -1,4 +1,5 @@
 import type { OfferOutput, ParameterOfferOutput } from '@/api/schema'
+import { count } from '@/lib/format'
 import type { Value } from './draft'
 
 type Schema = OfferOutput['overrides'][string]
@@ -98,17 +99,18 @@ export function expectation(field: Field): string {
 
 /** The limits in short: "1 or more", "above 0, below 1"; empty where there are none. */
 export function limits(field: Field): string {
-  const { minimum, minimumExcluded, maximum, maximumExcluded } = field
-  const low = minimum === null ? '' : minimumExcluded ? `above ${minimum}` : maximum === null ? `${minimum} or more` : `${minimum}`
-  const high = maximum === null ? '' : maximumExcluded ? `below ${maximum}` : `${maximum}`
-  if (!high) return low
-  if (!low) return maximumExcluded ? high : `${high} at most`
-  return minimumExcluded || maximumExcluded ? `${minimumExcluded ? low : `from ${low}`}, ${maximumExcluded ? high : `${high} at most`}` : `${low} to ${high}`
+  const { minimumExcluded, maximumExcluded } = field
+  const [least, most] = [field.minimum, field.maximum].map((limit) => (limit === null ? null : count(limit)))
+  const high = maximumExcluded ? `below ${most}` : `${most} at most`
+  if (least == null) return most == null ? '' : high
+  if (most == null) return minimumExcluded ? `above ${least}` : `${least} or more`
+  if (!minimumExcluded && !maximumExcluded) return `${least} to ${most}`
+  return `${minimumExcluded ? 'above' : 'from'} ${least}, ${high}`
 }
 
 function bounds({ minimum, minimumExcluded, maximum, maximumExcluded }: Field): string {
-  const low = minimum === null ? '' : ` ${minimumExcluded ? 'above' : 'of at least'} ${minimum}`
-  return `${low}${maximum === null ? '' : `${low ? ',' : ''} ${maximumExcluded ? 'below' : 'at most'} ${maximum}`}`
+  const low = minimum === null ? '' : ` ${minimumExcluded ? 'above' : 'of at least'} ${count(minimum)}`
+  return `${low}${maximum === null ? '' : `${low ? ',' : ''} ${maximumExcluded ? 'below' : 'at most'} ${count(maximum)}`}`
 }
 
 function parseChoice(field: Field, trimmed: string): Parsed {

@@ -18,7 +18,7 @@ interface StartBarProps {
 /** The name of the run, and the one button that asks for it. */
 export function StartBar({ runId, onRunId, obstacle, refusal, busy, waits }: StartBarProps) {
   const id = useId()
-  const problem = runIdProblem(runId)
+  const problem = runId === '' ? null : runIdProblem(runId)
   return (
     <div className="flex flex-col gap-3 px-3 py-3">
       <div className="flex flex-col gap-1">
@@ -46,7 +46,7 @@ export function StartBar({ runId, onRunId, obstacle, refusal, busy, waits }: Sta
         </Notice>
       )}
       <div className="flex flex-wrap items-center gap-3">
-        <Button type="submit" variant="default" disabled={obstacle !== null || problem !== null || busy} aria-describedby={`${id}-why`}>
+        <Button type="submit" variant="default" disabled={obstacle !== null || problem !== null || runId === '' || busy} aria-describedby={`${id}-why`}>
           {busy ? 'Starting …' : waits ? 'Ask for this run' : 'Start this run'}
         </Button>
         <p id={`${id}-why`} role="status" className="min-w-0 text-muted-foreground">

@@ -21,7 +21,7 @@ import { StartBar } from './start-bar'
 import { UnofferedFields } from './unoffered-fields'
 import { useDebounced } from './use-debounced'
 import { useStart } from './use-start'
-import { verdict } from './verdict'
+import { verdict, type Verdict } from './verdict'
 
 const SETTLED_MS = 400
 
@@ -68,8 +68,8 @@ export function StartForm({ views, initial, left }: StartFormProps) {
   return (
     <FormContext value={form}>
       <form onSubmit={submit} noValidate aria-label="Start a run">
-        <fieldset disabled={start.isPending} className="grid min-w-0 grid-cols-[minmax(0,1fr)] lg:grid-cols-[minmax(0,3fr)_minmax(0,2fr)]">
-          <Panel title="What is asked for" className="border-b lg:border-r lg:border-b-0">
+        <fieldset disabled={start.isPending} className="grid min-w-0 grid-cols-[minmax(0,1fr)] gap-5 lg:grid-cols-[minmax(0,3fr)_minmax(0,2fr)]">
+          <Panel title="What is asked for" className="self-start rounded-md border bg-card">
             {left.length > 0 && (
               <Notice tone="info" title="Left out of the run that this is filled from" className="m-3">
                 {left.join(', ')}: of whoever carries the run out.
@@ -79,7 +79,7 @@ export function StartForm({ views, initial, left }: StartFormProps) {
             <UnknownKeys />
             {views.length > 0 && <AdvancedFields />}
           </Panel>
-          <div className="flex min-w-0 flex-col divide-y lg:sticky lg:top-0 lg:self-start">
+          <div className="flex min-w-0 flex-col divide-y self-start rounded-md border bg-card lg:sticky lg:top-4">
             <Panel title="Who carries it out">
               <Claimants />
             </Panel>
@@ -115,7 +115,8 @@ function useVerdict(views: OfferView[], draft: Draft) {
   const claimants = views.map((each) => each.claimant)
   const check = useQuery({ ...checkQuery(settled, claimants, view?.name ?? 'dashboard'), enabled: settled.phase !== '' })
   const outdated = draft.phase !== '' && (settled !== draft || check.isFetching)
-  return { outdated, known: verdict(check.data, check.error) }
+  const nothing: Verdict = { kind: 'unknown', reason: 'Nothing is asked for yet: choose a phase.' }
+  return { outdated, known: settled.phase === '' ? nothing : verdict(check.data, check.error) }
 }
 
 /** The address says what is in the form, once something has been changed. */

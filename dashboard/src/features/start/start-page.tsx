@@ -18,18 +18,17 @@ export default function StartPage() {
   const pattern = useQuery({ ...runQuery(like ?? ''), enabled: like !== null, staleTime: Infinity })
   const error = offers.data ? pattern.error : (offers.error ?? pattern.error)
   return (
-    <>
-      <header className="border-b px-3 py-3 sm:px-4">
-        <h1 className="text-base font-semibold">Start a run</h1>
-        {like !== null && (
-          <p className="text-muted-foreground">
-            Filled from{' '}
-            <Link to={`/runs/${encodeURIComponent(like)}`} className="text-primary underline-offset-2 hover:underline">
-              {like}
-            </Link>
-          </p>
-        )}
-      </header>
+    <div className="mx-auto flex w-full max-w-[1600px] flex-col gap-4 px-3 py-4 sm:px-4">
+      <title>Start a run – FedForge</title>
+      <h1 className="sr-only">Start a run</h1>
+      {like !== null && (
+        <p className="text-muted-foreground">
+          Filled from the request of{' '}
+          <Link to={`/runs/${encodeURIComponent(like)}`} className="font-mono text-xs text-foreground underline underline-offset-2">
+            {like}
+          </Link>
+        </p>
+      )}
       {error ? (
         <Failed error={error} retry={() => void (offers.error ? offers.refetch() : pattern.refetch())} />
       ) : !offers.data || (like !== null && !pattern.data) ? (
@@ -44,7 +43,7 @@ export default function StartPage() {
       ) : (
         <Opened views={offers.data.offers} run={pattern.data} search={search} />
       )}
-    </>
+    </div>
   )
 }
 
