@@ -2,27 +2,28 @@
 import tailwindcss from '@tailwindcss/vite'
 import react from '@vitejs/plugin-react'
 import { fileURLToPath, URL } from 'node:url'
-import { defineConfig } from 'vite'
+import { defineConfig, type ProxyOptions } from 'vite'
 
 const monitor = process.env.FEDFORGE_MONITOR ?? 'http://127.0.0.1:8400'
+
+// The monitor refuses pages of another origin: under development the page comes as if from its own.
+const proxy: Record<string, ProxyOptions> = {
+  '/api': {
+    target: monitor,
+    ws: true,
+    changeOrigin: true,
+    configure: (server) => {
+      server.on('proxyReq', (request) => request.setHeader('origin', monitor))
+      server.on('proxyReqWs', (request) => request.setHeader('origin', monitor))
+    },
+  },
+}
 
 export default defineConfig({
   plugins: [react(), tailwindcss()],
   resolve: { alias: { '@': fileURLToPath(new URL('./src', import.meta.url)) } },
-  // The monitor refuses pages of another origin: under development the page comes as if from its own.
-  server: {
-    proxy: {
-      '/api': {
-        target: monitor,
-        ws: true,
-        changeOrigin: true,
-        configure: (proxy) => {
-          proxy.on('proxyReq', (request) => request.setHeader('origin', monitor))
-          proxy.on('proxyReqWs', (request) => request.setHeader('origin', monitor))
-        },
-      },
-    },
-  },
+  server: { proxy },
+  preview: { proxy },
   build: { target: 'es2022', chunkSizeWarningLimit: 600 },
   test: {
     environment: 'jsdom',

@@ -11,7 +11,18 @@ from typing import Annotated
 
 from pydantic import Field, TypeAdapter
 
-from monitor.schema.base import LARGEST, LARGEST_EVENT_BYTES, EventBase, Identifier, Number, Reason, Role, Sha256, Task
+from monitor.schema.base import (
+    LARGEST,
+    LARGEST_EVENT_BYTES,
+    EventBase,
+    Identifier,
+    Number,
+    Reason,
+    Role,
+    Sha256,
+    Task,
+    Whole,
+)
 from monitor.schema.deeds import (
     CommandAcknowledged,
     CommandGiven,
@@ -184,6 +195,7 @@ __all__ = [
     "Stage",
     "StageProgress",
     "Task",
+    "Whole",
     "event_adapter",
     "sentence",
     "sentence_of",

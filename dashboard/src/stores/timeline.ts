@@ -5,12 +5,22 @@ import { fold, type Folded, type Item } from './reducer'
 
 const STRIDE = 2_000
 
+/** What divides a run's course. */
 export interface Mark {
-  readonly kind: 'pause' | 'resume' | 'attempt' | 'drop' | 'end' | 'command'
-  readonly place: number
-  readonly round: number
+  readonly kind: 'pause' | 'resume' | 'attempt' | 'drop' | 'end'
   readonly label: string
 }
+
+export const MARKING: Event['type'][] = [
+  'run_paused',
+  'run_resumed',
+  'run_started',
+  'node_error',
+  'run_stopped',
+  'run_failed',
+  'run_completed',
+  'run_lost',
+]
 
 /** A part of a timeline, event by event, without what only its emitter needs. */
 export function* itemsOf(part: Timeline, from = 0, until = part.seq.length): Generator<Item> {
@@ -49,6 +59,7 @@ export class Replay {
 
   /** Take in the next part. */
   append(part: Timeline): void {
+    this.readUntil = part.next_after ?? Math.max(part.last_seq, this.readUntil)
     if (part.seq.length === 0) return
     this.firsts.push(this.length)
     this.parts.push(part)
@@ -59,9 +70,8 @@ export class Replay {
     }
   }
 
-  get lastSeq(): number {
-    return this.parts.at(-1)?.seq.at(-1) ?? 0
-  }
+  /** The `seq` up to which events were read, heartbeats among them. */
+  readUntil = 0
 
   /** What the first `count` events say. */
   state(count: number): Folded | null {
@@ -75,6 +85,14 @@ export class Replay {
     while (index > 0 && this.parts[index]!.seq[0]! > seq) index--
     const part = this.parts[index]
     return part === undefined ? 0 : this.firsts[index]! + lowerBound(part.seq, seq + 1)
+  }
+
+  /** The number of events up to a moment. */
+  countUntil(moment: number): number {
+    let index = this.parts.length - 1
+    while (index > 0 && this.parts[index]!.received_ms[0]! > moment) index--
+    const part = this.parts[index]
+    return part === undefined ? 0 : this.firsts[index]! + lowerBound(part.received_ms, moment + 1)
   }
 
   /** `seq`, moment of receipt and round of the event at a place. */
@@ -100,34 +118,12 @@ export class Replay {
     return step === 1 ? this.length : 0
   }
 
-  /** What marks the run's course. */
-  marks(): Mark[] {
-    const marks: Mark[] = []
-    for (const { event, place } of this.enumerated()) {
-      const mark = markOf(event)
-      if (mark !== null) marks.push({ ...mark, place, round: event.round })
-    }
-    return marks
-  }
-
   *items(from: number, until: number): Generator<Item> {
     for (let index = this.partOf(from); index < this.parts.length; index++) {
       const first = this.firsts[index]!
       if (first >= until) return
       const part = this.parts[index]!
       yield* itemsOf(part, Math.max(0, from - first), Math.min(part.seq.length, until - first))
-    }
-  }
-
-  private *enumerated(): Generator<{ event: Event; place: number }> {
-    const wanted = new Set(['run_paused', 'run_resumed', 'run_started', 'node_error', 'run_stopped', 'run_failed',
-      'run_completed', 'run_lost'])
-    for (let index = 0; index < this.parts.length; index++) {
-      const part = this.parts[index]!
-      const numbers = new Set(part.types.flatMap((type, number) => (wanted.has(type) ? [number] : [])))
-      for (let place = 0; place < part.seq.length; place++)
-        if (numbers.has(part.type[place]!))
-          for (const { event } of itemsOf(part, place, place + 1)) yield { event, place: this.firsts[index]! + place }
     }
   }
 
@@ -139,7 +135,7 @@ export class Replay {
 }
 
 /** What an event marks in the course of its run, if it marks anything. */
-export function markOf(event: Event): { kind: Mark['kind']; label: string } | null {
+export function markOf(event: Event): Mark | null {
   switch (event.type) {
     case 'run_paused':
       return { kind: 'pause', label: 'paused' }

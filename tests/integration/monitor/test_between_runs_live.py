@@ -74,7 +74,7 @@ def test_the_chain_of_phases_is_told_in_its_order(client: httpx.Client) -> None:
     blocked = {"source": "dagster", "order": 0, "blockers": [blocker]}
     kept = client.put("/api/phases/blood", json=blocked).json()
     assert (kept["accepted"]["run_id"], kept["blockers"]) == ("blood-1", [blocker])  # what is accepted stays
-    again = {"source": "dagster", "order": 0, "accepted": ACCEPTED, "decisions": [decision]}
+    again = {"source": "dagster", "order": 0, "accepted": ACCEPTED, "blockers": [], "decisions": [decision]}
     assert client.put("/api/phases/blood", json=again).status_code == httpx.codes.OK
     phases = client.get("/api/phases").json()["phases"]
 

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest'
+import type { Series } from '@/api/schema'
 import { obstacles } from './comparability'
-import { course, overlaid, thinned } from './curves'
+import { overlaid } from './curves'
 import { differences, flat, type Described } from './differences'
 import { compared, direction } from './scores'
 import { siteChanges, type SiteEvaluated } from './sites'
@@ -86,23 +87,21 @@ describe('the change per site', () => {
 })
 
 describe('curves', () => {
-  it('leave out rounds in which nothing is known', () => {
-    expect(course({ round: [1, 2], columns: { accuracy: [null, 0.5] }, sites: [] }, 'accuracy')).toEqual([{ round: 2, value: 0.5 }])
-    expect(course({ round: [1], columns: {}, sites: [] }, 'accuracy')).toEqual([])
+  const series = (...points: [number, number | null][]): Series => ({
+    round: points.map(([round]) => round),
+    columns: { accuracy: points.map(([, value]) => value) },
+    sites: [],
   })
 
-  it('keep their ends and their peaks when they are thinned', () => {
-    const points = Array.from({ length: 10_000 }, (_, round) => ({ round, value: round === 5_001 ? 9 : Math.sin(round) }))
-    const kept = thinned(points)
-    expect(kept.length).toBeLessThanOrEqual(600)
-    expect(kept.some((point) => point.value === 9)).toBe(true)
-    expect([kept[0]?.round, kept.at(-1)?.round]).toEqual([0, 9_999])
-    expect(kept.every((point, place) => place === 0 || point.round > (kept[place - 1]?.round ?? 0))).toBe(true)
-  })
-
-  it('share an axis', () => {
-    expect(overlaid([{ round: 1, value: 0.1 }, { round: 3, value: 0.3 }], [{ round: 2, value: 0.2 }])).toEqual([
+  it('share an axis, and leave out rounds in which nothing is known', () => {
+    expect(overlaid(series([1, 0.1], [2, null], [3, 0.3]), series([2, 0.2], [4, null]), 'accuracy')).toEqual([
       { round: 1, a: 0.1 }, { round: 2, b: 0.2 }, { round: 3, a: 0.3 },
     ])
+    expect(overlaid(series([1, 0.1]), series(), 'loss')).toEqual([])
+  })
+
+  it('have at most 600 points each', () => {
+    const long = series(...Array.from({ length: 10_000 }, (_, round): [number, number] => [round, Math.sin(round)]))
+    expect(overlaid(long, series(), 'accuracy').length).toBeLessThanOrEqual(600)
   })
 })

@@ -1,4 +1,5 @@
 import { CartesianGrid, Line, LineChart, ResponsiveContainer, Tooltip, XAxis, YAxis } from 'recharts'
+import { domainOf } from '@/features/charts/points'
 import { scoreWords, tickWords } from './number-words'
 import type { Place } from './curves'
 
@@ -12,7 +13,8 @@ interface CurveChartProps {
 export default function CurveChart({ metric, places, names }: CurveChartProps) {
   const few = places.length <= 40
   const values = places.flatMap((place) => [place.a, place.b]).filter((value) => value !== undefined)
-  const range = Math.max(...values) - Math.min(...values)
+  const domain = domainOf(values, metric.endsWith('loss') ? 0.1 : 0.02)
+  const range = domain[1] - domain[0]
   return (
     <ResponsiveContainer width="100%" height={220}>
       <LineChart data={places} margin={{ top: 8, right: 12, bottom: 18, left: 0 }} accessibilityLayer={false}>
@@ -28,7 +30,8 @@ export default function CurveChart({ metric, places, names }: CurveChartProps) {
         />
         <YAxis
           width={44}
-          domain={['auto', 'auto']}
+          domain={domain}
+          tickCount={5}
           stroke="var(--input)"
           tick={{ fill: 'var(--muted-foreground)', fontSize: 11 }}
           tickFormatter={(value: number) => tickWords(metric, value, range)}

@@ -4,7 +4,7 @@ import { Loading } from '@/components/ui/notice'
 import { Panel } from '@/components/ui/panel'
 import { Table, Td, Th, Tr } from '@/components/ui/table'
 import { metricName } from '@/lib/format'
-import { course, overlaid, thinned, type Place } from './curves'
+import { overlaid, type Place } from './curves'
 import { scoreWords } from './number-words'
 import type { RunSide } from './run-side'
 
@@ -14,7 +14,7 @@ const METRICS = ['accuracy', 'balanced_accuracy', 'loss']
 /** The course of both runs over their global rounds, on the validation rows of the sites. */
 export function CurvesPanel({ a, b }: { a: RunSide; b: RunSide }) {
   const [asTable, setAsTable] = useState(false)
-  const places = METRICS.map((metric) => overlaid(thinned(course(a.series, metric)), thinned(course(b.series, metric))))
+  const places = METRICS.map((metric) => overlaid(a.series, b.series, metric))
   const names = { a: a.run.run_id, b: b.run.run_id }
   return (
     <Panel

@@ -1,8 +1,10 @@
-import { csv, type Cell } from '@/lib/csv'
+import { csvOf } from '@/lib/download'
 import { differences } from './differences'
 import type { RunSide } from './run-side'
 import { compared } from './scores'
 import { siteChanges } from './sites'
+
+type Cell = string | number | undefined
 
 /** Everything that differs, one line a fact: scores, scores at sites, what the runs are made of. */
 export function comparisonCsv(a: RunSide, b: RunSide): string {
@@ -23,10 +25,8 @@ export function comparisonCsv(a: RunSide, b: RunSide): string {
       for (const each of section.differences) rows.push([section.name.toLowerCase(), '', each.key, each.a, each.b])
     }
   }
-  return csv(
-    ['kind', 'site', 'name', a.run.run_id, b.run.run_id, 'difference', 'a_low', 'a_high', 'b_low', 'b_high', 'telling'],
-    rows.map((row) => [...row, ...Array.from({ length: 11 - row.length }, () => null)]),
-  )
+  const header = ['kind', 'site', 'name', a.run.run_id, b.run.run_id, 'difference', 'a_low', 'a_high', 'b_low', 'b_high', 'telling']
+  return csvOf(header, rows.map((row) => header.map((_, place) => row[place] ?? null)))
 }
 
 /** The metrics that any site has in either run. */

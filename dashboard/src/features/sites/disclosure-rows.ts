@@ -1,5 +1,5 @@
 import type { Disclosure, Disclosures } from '@/api/schema'
-import { csv } from '@/lib/csv'
+import { csvOf } from '@/lib/download'
 
 /** One kind of message of one site. */
 export interface DisclosureRow extends Disclosure {
@@ -14,11 +14,11 @@ export function disclosureRows(disclosures: Disclosures): DisclosureRow[] {
 }
 
 export function disclosureCsv(disclosures: Disclosures): string {
-  return csv(
+  return csvOf(
     ['run', 'site', 'task', 'contains', 'messages', 'bytes', 'smallest_group', 'sums', 'class_sums', 'rows', 'protection'],
     disclosureRows(disclosures).map((row) => [
       disclosures.run_id, row.node, row.task, row.contains, row.messages, row.payload_bytes, row.smallest_group,
-      row.sums, row.per_class, row.rows, disclosures.protection,
+      String(row.sums), String(row.per_class), row.rows, disclosures.protection,
     ]),
   )
 }

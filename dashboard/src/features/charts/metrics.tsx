@@ -1,0 +1,160 @@
+import { lazy, Suspense, useMemo, useState } from 'react'
+import { allOf, latestOf, useToldEvents } from '@/api/told-events'
+import { Empty, Loading } from '@/components/ui/notice'
+import { Table, Td, Th } from '@/components/ui/table'
+import { Button } from '@/components/ui/button'
+import { useRun, useShown, useSites } from '@/features/run/run-context'
+import { RESULTS } from '@/features/run/description'
+import { bytes, duration, metricName, percent } from '@/lib/format'
+import { MARKING, markOf } from '@/stores/timeline'
+import { domainOf, fewPoints, MOST_LINES, pointsOf, worstFirst, type Point } from './points'
+import type { ChartMark, Line } from './chart'
+
+const Chart = lazy(() => import('./chart'))
+
+const CHARTS = ['accuracy', 'balanced_accuracy', 'loss', 'seconds', 'payload_bytes', 'latency'] as const
+type Metric = (typeof CHARTS)[number]
+
+const NAMES: Record<Metric, string> = {
+  accuracy: 'Accuracy on validation rows',
+  balanced_accuracy: 'Balanced accuracy on validation rows',
+  loss: 'Loss on validation rows',
+  seconds: 'Seconds of a round; of a site, of its training',
+  payload_bytes: 'Bytes of a round; of a site, of its answer',
+  latency: 'Round trip of a site, from being asked to its answer',
+}
+
+export function written(metric: string, value: number): string {
+  if (metric === 'seconds' || metric === 'latency') return duration(value)
+  if (metric === 'payload_bytes') return bytes(value)
+  return metric.endsWith('loss') ? value.toFixed(3) : percent(value)
+}
+
+/** How the run went, global round by global round: the new model, and the sites around it. */
+export function Metrics({ selected, onSelectRound }: { selected: string | null; onSelectRound: (round: number) => void }) {
+  const { live } = useRun()
+  const course = useShown((shown) => shown.course)
+  const at = useShown((shown) => shown.at)
+  const sites = useSites()
+  const [asTable, setAsTable] = useState(false)
+  const [perSite, setPerSite] = useState(false)
+  const results = useToldEvents(live, RESULTS)
+  const marking = useToldEvents(live, MARKING)
+  const bounded = latestOf(results.data, 'run_bounded', at)
+  const marks = useMemo<ChartMark[]>(() => {
+    const found = MARKING.flatMap((type) => allOf(marking.data, type, at)).flatMap((event) => {
+      const mark = markOf(event)
+      return mark === null || event.round === 0 || mark.kind === 'end' ? [] : [{ ...mark, round: event.round }]
+    })
+    return [...new Map(found.map((mark) => [`${mark.kind} ${mark.round}`, mark])).values()]
+  }, [marking.data, at])
+  const lines = useMemo(() => {
+    const named = perSite ? worstFirst(course, 'accuracy').slice(0, MOST_LINES) : []
+    return selected !== null && selected !== 'server' && !named.includes(selected) ? [...named, selected] : named
+  }, [course, perSite, selected])
+  if (course.rounds.size === 0)
+    return <Empty title="No round is done yet.">The curves begin with the first one.</Empty>
+  return (
+    <div className="flex flex-col">
+      <div className="flex flex-wrap items-center gap-1 px-3 py-1.5">
+        <Button size="sm" variant="ghost" aria-pressed={perSite} onClick={() => setPerSite(!perSite)}>
+          {perSite ? 'Without lines of sites' : sites.length > MOST_LINES ? `With the ${MOST_LINES} worst sites` : 'With lines of sites'}
+        </Button>
+        <Button size="sm" variant="ghost" aria-pressed={asTable} onClick={() => setAsTable(!asTable)}>
+          {asTable ? 'As charts' : 'As a table'}
+        </Button>
+      </div>
+      {asTable ? (
+        <RoundTable />
+      ) : (
+        <Suspense fallback={<Loading what="The charts come" />}>
+          {CHARTS.map((metric) => {
+            const points = pointsOf(course, metric, lines)
+            if (points.length === 0) return null
+            const bounds = boundLines(metric, bounded)
+            return (
+              <figure key={metric} className="px-3 pt-1 pb-2">
+                <figcaption className="flex flex-wrap items-baseline justify-between gap-x-3 text-xs">
+                  <span className="font-medium">{NAMES[metric]}</span>
+                  <span className="text-muted-foreground">{latest(metric, points)}</span>
+                </figcaption>
+                <Chart
+                  points={fewPoints(points)}
+                  lines={lines}
+                  selected={selected}
+                  bounds={bounds}
+                  marks={marks}
+                  domain={domainOf([...valuesIn(points), ...bounds.map(({ value }) => value)], isPart(metric) ? 0.02 : 0)}
+                  format={(value) => written(metric, value)}
+                  onSelectRound={onSelectRound}
+                />
+              </figure>
+            )
+          })}
+        </Suspense>
+      )}
+    </div>
+  )
+}
+
+function isPart(metric: Metric): boolean {
+  return metric === 'accuracy' || metric === 'balanced_accuracy'
+}
+
+function valuesIn(points: readonly Point[]): number[] {
+  return points.flatMap(({ value, band, sites }) => [...(value === null ? [] : [value]), ...(band ?? []), ...Object.values(sites)])
+}
+
+function latest(metric: Metric, points: readonly Point[]): string {
+  const last = points.at(-1)!
+  const value = last.value === null ? '' : `${written(metric, last.value)} in round ${last.round}`
+  const band = last.band === null ? '' : `sites ${written(metric, last.band[0])} to ${written(metric, last.band[1])}`
+  return [value, band].filter(Boolean).join(' · ')
+}
+
+function boundLines(
+  metric: Metric,
+  bounded: { centralized: Record<string, number>; local: Record<string, { median: number }> } | undefined,
+): Line[] {
+  if (bounded === undefined) return []
+  const lines: Line[] = []
+  const high = bounded.centralized[metric]
+  const low = bounded.local[metric]?.median
+  if (high !== undefined) lines.push({ value: high, label: 'all rows in one place (test)' })
+  if (low !== undefined) lines.push({ value: low, label: 'a site alone, median (test)' })
+  return lines
+}
+
+function RoundTable() {
+  const course = useShown((shown) => shown.course)
+  const rounds = [...course.rounds].sort(([a], [b]) => b - a)
+  const names = [...new Set(rounds.flatMap(([, row]) => Object.keys(row)))].filter((name) => name !== 'started_ms' && name !== 'attempt')
+  return (
+    <Table label="Rounds, the latest first">
+      <thead>
+        <tr>
+          <Th>Global round</Th>
+          {names.map((name) => (
+            <Th key={name} className="text-right">
+              {metricName(name)}
+            </Th>
+          ))}
+        </tr>
+      </thead>
+      <tbody>
+        {rounds.slice(0, 200).map(([round, row]) => (
+          <tr key={round}>
+            <Td>{round}</Td>
+            {names.map((name) => (
+              <Td key={name} className="text-right">
+                {row[name] == null ? '–' : written(name, row[name])}
+              </Td>
+            ))}
+          </tr>
+        ))}
+      </tbody>
+      {rounds.length > 200 && <caption className="caption-bottom p-2 text-xs text-muted-foreground">The latest 200 of {rounds.length}.</caption>}
+    </Table>
+  )
+}
+

@@ -1,0 +1,32 @@
+import { useDark } from '@/app/theme'
+import { Empty } from '@/components/ui/notice'
+import { useSites, useShown } from '@/features/run/run-context'
+import { CanvasGraph } from './canvas-graph'
+import { CardGraph } from './card-graph'
+import { FlowsContext, useFlowsOfRun } from './use-flows'
+
+/** More sites than have room for cards are drawn as points; the table beside has the same for everybody. */
+const MOST_CARDS = 150
+
+/** The server and its sites, and what moves between them. */
+export default function Topology({ selected, onSelect }: { selected: string | null; onSelect: (nodeId: string) => void }) {
+  const sites = useSites()
+  const dark = useDark()
+  const flows = useFlowsOfRun()
+  const known = useShown((shown) => shown.folded !== null)
+  if (sites.length === 0)
+    return (
+      <Empty title="No site has been heard of yet." className="h-full">
+        {known ? 'They appear as soon as the server asks one, or is told of one.' : null}
+      </Empty>
+    )
+  return (
+    <FlowsContext value={flows}>
+      {sites.length <= MOST_CARDS ? (
+        <CardGraph sites={sites} selected={selected} onSelect={onSelect} dark={dark} />
+      ) : (
+        <CanvasGraph sites={sites} selected={selected} onSelect={onSelect} flows={flows} />
+      )}
+    </FlowsContext>
+  )
+}
