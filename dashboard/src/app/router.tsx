@@ -5,6 +5,9 @@ import { Overview } from '@/features/overview/overview'
 import { Layout } from './layout'
 
 const RunPage = lazy(() => import('@/features/run/run-page'))
+const StartPage = lazy(() => import('@/features/start/start-page'))
+const SitesPage = lazy(() => import('@/features/sites/sites-page'))
+const ComparePage = lazy(() => import('@/features/compare/compare-page'))
 
 export const router = createBrowserRouter([
   {
@@ -12,6 +15,9 @@ export const router = createBrowserRouter([
     children: [
       { path: '/', element: <Overview /> },
       { path: '/runs/:runId', element: <RunPage /> },
+      { path: '/start', element: <StartPage /> },
+      { path: '/sites', element: <SitesPage /> },
+      { path: '/compare', element: <ComparePage /> },
       {
         path: '*',
         element: (

@@ -84,7 +84,7 @@ export function score(name: string, value: number): string {
   return name.endsWith('loss') ? value.toFixed(3) : percent(value)
 }
 
-const named: Record<string, string> = { roc_auc: 'ROC AUC', macro_f1: 'macro F1' }
+const named: Record<string, string> = { auc: 'AUC', roc_auc: 'ROC AUC', macro_f1: 'macro F1' }
 
 /** A metric's name in words. */
 export function metricName(name: string): string {
