@@ -3,10 +3,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 .DEFAULT_GOAL := help
-.PHONY: help install demo up down test test-thorough lint format sim-smoke chaos bench openapi clean
+.PHONY: help install demo dashboard try-dashboard up down test test-python test-dashboard run-dashboard-tests test-browser test-thorough lint format sim-smoke chaos bench openapi clean
 
 help:  ## list the targets
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
 
 # Nothing is compiled ahead: most of it is never imported, and what is, is compiled then and kept.
 PIP := $(BIN)/python -m pip --quiet install --progress-bar off --no-compile
@@ -29,7 +29,31 @@ install: $(VENV)/.installed-dev  ## make the virtual environment with every extr
 demo: $(VENV)/.installed  ## three clients, three rounds on blood cells; needs no network after the install
 	$(BIN)/fedforge demo
 
-up: $(VENV)/.installed  ## monitor and Dagster, until Ctrl-C; DETACH=1 returns once they answer
+DASHBOARD := dashboard/dist/index.html
+BUILD_DASHBOARD = $(MAKE) --no-print-directory $(DASHBOARD)
+DASHBOARD_SOURCES := $(wildcard dashboard/*.json dashboard/*.ts dashboard/*.html dashboard/.npmrc) \
+  $(shell find dashboard/src dashboard/public -not -name schema.d.ts 2>/dev/null)
+# Why the dashboard cannot be built here; nothing where it can.
+NO_NODE = $(shell command -v npm >/dev/null 2>&1 && node dashboard/engines.cjs || echo "it needs Node with npm, and there is none.")
+# What npm says is shown where it fails.
+quietly = said=$$($(1) 2>&1) || { printf '%s\n' "$$said" >&2; exit 1; }
+
+$(DASHBOARD): $(DASHBOARD_SOURCES)
+	@echo "building the dashboard"
+	@cd dashboard && { [ node_modules/.installed -nt package-lock.json ] \
+	  || { $(call quietly,npm ci) && mkdir -p node_modules && touch node_modules/.installed; }; }
+	@cd dashboard && $(call quietly,npm run build)
+	@touch $@
+
+dashboard:  ## build the monitor's pages where they are not up to date; needs Node
+	@$(if $(NO_NODE),echo "error: the dashboard cannot be built: $(NO_NODE)" >&2; exit 1,$(BUILD_DASHBOARD))
+
+try-dashboard:
+	@$(BUILD_DASHBOARD) --question \
+	  || $(if $(NO_NODE),echo "the dashboard is not built: $(NO_NODE)",$(BUILD_DASHBOARD) \
+	  || echo "the dashboard is not built; the lines above say why.")
+
+up: $(VENV)/.installed try-dashboard  ## monitor and Dagster, until Ctrl-C; DETACH=1 returns once they answer
 	$(BIN)/fedforge up $(if $(DETACH),--detach)
 
 down:  ## end what make up DETACH=1 has started
@@ -38,8 +62,25 @@ down:  ## end what make up DETACH=1 has started
 # Three workers on two cores, as many tests wait; the long files, which come first, begin first.
 PYTEST := $(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
 
-test: install  ## the test suite
+test: test-python test-dashboard  ## the test suite
+
+test-python: install  ## the part in Python
 	$(PYTEST)
+
+test-dashboard:  ## the dashboard's types, style, tests and build; without Node only CI fails
+	@$(if $(NO_NODE),echo "the dashboard's tests are skipped: $(NO_NODE)"; exit $(if $(CI),1,0),$(MAKE) --no-print-directory run-dashboard-tests)
+
+run-dashboard-tests: dashboard
+	cd dashboard && npm run --silent typecheck
+	cd dashboard && npm run --silent lint
+	cd dashboard && npm run --silent test
+
+# Debian's, where one may install it; else Playwright says how it gets one, or CHROMIUM_PATH names one.
+test-browser: install dashboard  ## the dashboard in a browser, before a real monitor
+	@if [ -z "$$CHROMIUM_PATH" ] && [ ! -x /usr/bin/chromium ] && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	  $(call quietly,apt-get update && apt-get install --yes --no-install-recommends chromium); fi
+	@[ ! -x /usr/bin/chromium ] || export CHROMIUM_PATH="$${CHROMIUM_PATH:-/usr/bin/chromium}"; \
+	  cd dashboard && npm run --silent e2e
 
 test-thorough: install  ## what the suite shows in one case, in the others too
 	$(PYTEST) -m thorough
@@ -70,5 +111,5 @@ openapi: install  ## write what the dashboard is built from: the monitor's API, 
 	$(BIN)/python -m monitor.machine > dashboard/machine.json.new
 	mv dashboard/machine.json.new dashboard/machine.json
 
-clean:  ## remove the virtual environment and caches, not the data in .fedforge
-	rm -rf $(VENV) .mypy_cache .ruff_cache .import_linter_cache .pytest_cache .hypothesis *.egg-info
+clean:  ## remove the virtual environment, caches and what was built, not the data in .fedforge
+	rm -rf $(VENV) build dashboard/dist dashboard/node_modules .mypy_cache .ruff_cache .import_linter_cache .pytest_cache .hypothesis *.egg-info

@@ -12,7 +12,7 @@ import sys
 import time
 from collections.abc import Sequence
 from contextlib import closing, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -30,6 +30,7 @@ from fedforge_runtime.federation.superlink.address import free_port
 from fedforge_runtime.home import Home
 from fedforge_runtime.processes.ownership import OwnedError, is_owned, owning
 from fedforge_runtime.stop_signal import StopSignal
+from monitor.settings import NO_DASHBOARD
 
 _LOOK_SECONDS = 0.2
 _END_SECONDS = 90.0
@@ -51,14 +52,20 @@ class UpError(FedForgeError):
 
 @dataclass(frozen=True)
 class State:
-    """What is written down while it is up."""
+    """What is written down while it is up.
+
+    Args:
+        dashboard: whether the monitor serves one.
+    """
 
     process_id: int
     monitor: str
     dagster: str
+    dashboard: bool = False
 
     def show(self) -> None:
-        typer.echo(f"monitor at {self.monitor}\nDagster at {self.dagster}")
+        dashboard = f"dashboard at {self.monitor}/" if self.dashboard else NO_DASHBOARD
+        typer.echo(f"monitor at {self.monitor}\n{dashboard}\nDagster at {self.dagster}")
 
 
 @app.callback()
@@ -122,6 +129,7 @@ def _serve(home: Home, monitor_port: int, dagster_port: int, monitor_options: Se
     parts = _parts(home, state, monitor_options)
     try:
         if start_in_order(parts, stop):
+            state = replace(state, dashboard=_answers(f"{state.monitor}/"))
             write_json(_state_file(home), vars(state))
             state.show()
             typer.echo(f"logs in {_folder(home)}; Ctrl-C ends it")

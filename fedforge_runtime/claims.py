@@ -16,7 +16,7 @@ from fedforge_runtime.background import Background
 from fedforge_runtime.environment import ATTEMPT
 from fedforge_runtime.errors import RunStoppedError
 from fedforge_runtime.home import Home
-from fedforge_runtime.offer import ClaimantDefaults, offer_document
+from fedforge_runtime.offer import ClaimantDefaults
 from fedforge_runtime.offering import Offering
 from fedforge_runtime.processes import describe_exit, explain_death
 from fedforge_runtime.remote_control import RemoteControl
@@ -67,8 +67,7 @@ class Claimant:
         Args:
             once: return after one run.
         """
-        document = offer_document(self.defaults)
-        with Offering(self._reach, self.name, document, self.home):
+        with Offering(self._reach, self.name, self.defaults, self.home):
             self._serve(once)
 
     def _serve(self, once: bool) -> None:
@@ -119,7 +118,7 @@ class Claimant:
         if self.home.run(run_id).exists():
             return ["resume", run_id, *common]
         assert request is not None
-        options = request_options(request["profile"], request["overrides"])
+        options = request_options(request["profile"], self.defaults.located(request["overrides"]))
         defaults = self.defaults.options(request["overrides"])
         return ["run", request["phase"], "--run-id", run_id, *defaults, *options, *common]
 

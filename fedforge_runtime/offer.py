@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import UnionType
 from typing import Any, get_args
@@ -11,14 +12,18 @@ from typing import Any, get_args
 from pydantic import BaseModel
 
 from fedforge_runtime.config import PHASES, PROFILES, RunConfig, dotted_items, load_run_config
+from fedforge_runtime.errors import ConfigError
 
 _ENGINE, _SITES = "runtime.engine", "federation.sites"
+_DATA, _BACKBONE = "dataset.source", "backbone.name"
 _SUPERLINK = "superlink"
 _PARAMETERS = "parameters"
 _PRESET = "partition.preset"
 """Of a file of the user's: its content is no form."""
 _NOT_CHOSEN = ("version", "phase", "dataset.flag")
 """What the phase decides."""
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_TAKEN = ("auto", "official", "phantom", "untrained")
 _UNSHOWN = ("title", "default")
 """Of a value's schema: its name is its key, and defaults are those of the phase."""
 
@@ -32,12 +37,24 @@ class ClaimantDefaults:
         superlink: `HOST:PORT` of a SuperLink that is there already; implies the engine.
         root_certificates: PEM file of the authority behind its certificate.
         sites: which take part, as `--sites` takes them.
+        data: folders with archives that may be asked for, by the name that they have there.
+        backbones: folders with a checkpoint, likewise.
     """
 
     engine: str | None = None
     superlink: str | None = None
     root_certificates: Path | None = None
     sites: str | None = None
+    data: Mapping[str, Path] = field(default_factory=dict)
+    backbones: Mapping[str, Path] = field(default_factory=dict)
+
+    def located(self, overrides: Mapping[str, Any]) -> dict[str, Any]:
+        """What a request says, with this machine's folders in place of the names that it was offered them by."""
+        located = dict(overrides)
+        for key, folders in ((_DATA, self.data), (_BACKBONE, self.backbones)):
+            if (folder := folders.get(str(overrides.get(key)))) is not None:
+                located[key] = str(folder.absolute())
+        return located
 
     @property
     def chosen_engine(self) -> str | None:
@@ -60,6 +77,25 @@ class ClaimantDefaults:
         if overrides.get(_SITES) is None:
             given |= {"--sites": self.sites}
         return [part for option, value in given.items() if value is not None for part in (option, value)]
+
+
+def named_folders(option: str, given: Sequence[str] | None) -> dict[str, Path]:
+    """The folders of `NAME=FOLDER`, by name.
+
+    Raises:
+        ConfigError: one has no name, a name that means something already, or is not there.
+    """
+    folders: dict[str, Path] = {}
+    for each in given or ():
+        name, _, folder = each.partition("=")
+        if not _NAME.fullmatch(name) or not folder:
+            raise ConfigError(f"{option} {each} is not NAME=FOLDER.", remedy=f"For example {option} lab=/data/lab.")
+        if name in _TAKEN or name in folders:
+            raise ConfigError(f"{option}: the name {name} means something already.", remedy="Choose another name.")
+        if not Path(folder).is_dir():
+            raise ConfigError(f"{option} {each}: {folder} is not a folder.", remedy="Name one that is there.")
+        folders[name] = Path(folder)
+    return folders
 
 
 def offer_document(defaults: ClaimantDefaults) -> dict[str, Any]:
@@ -102,11 +138,13 @@ def offer_document(defaults: ClaimantDefaults) -> dict[str, Any]:
         "backbones": [
             *({"name": name} for name in backbones),
             {"name": "untrained", "description": "random weights, for trying without a network"},
+            *({"name": name, "description": "a checkpoint of whoever carries it out"} for name in defaults.backbones),
         ],
         "data": [
             {"name": "official", "description": "the published archive, downloaded when it is absent"},
             {"name": "auto", "description": "the published archive, else generated images"},
             {"name": "phantom", "description": "generated images, which say nothing about medical ones"},
+            *({"name": name, "description": "a folder of whoever carries it out"} for name in defaults.data),
         ],
         "overrides": override_schemas(),
         "defaults": {
@@ -152,13 +190,13 @@ def override_schemas() -> dict[str, dict[str, Any]]:
 def _leaves(
     model: type[BaseModel], schema: Mapping[str, Any], definitions: Mapping[str, Any], above: str
 ) -> Iterator[tuple[str, dict[str, Any]]]:
-    for name, field in model.model_fields.items():
+    for name, found in model.model_fields.items():
         key, described = f"{above}{name}", schema["properties"][name]
-        section = _section(field.annotation)
+        section = _section(found.annotation)
         if section is None and key not in _NOT_CHOSEN and name != _PARAMETERS:
             yield key, {word: value for word, value in described.items() if word not in _UNSHOWN}
         elif section is not None:
-            if isinstance(field.annotation, UnionType):  # it may be left out
+            if isinstance(found.annotation, UnionType):  # it may be left out
                 yield key, {"type": "null"}
             if key != _PRESET:
                 yield from _leaves(section, definitions[section.__name__], definitions, f"{key}.")

@@ -17,6 +17,7 @@ from urllib.parse import quote
 from fedforge_runtime.background import Background
 from fedforge_runtime.clock import monotonic
 from fedforge_runtime.home import Home
+from fedforge_runtime.offer import ClaimantDefaults, offer_document
 from fedforge_runtime.processes import describe_exit
 from fedforge_runtime.rehearsal import READY
 from fedforge_runtime.telemetry.answers import Answered, NextCheck, Offered
@@ -51,15 +52,16 @@ class Offering(Background):
     """Offers while the block runs, and answers each check by a process of its own; the offer ends with the block.
 
     Args:
-        document: see `offer_document`.
+        defaults: see `offer_document`.
         home: where a run of it would go.
     """
 
-    def __init__(self, reach: MonitorReach, claimant: str, document: Mapping[str, Any], home: Home) -> None:
+    def __init__(self, reach: MonitorReach, claimant: str, defaults: ClaimantDefaults, home: Home) -> None:
         super().__init__("offering", patience=0)
         self._reach = reach
         self._claimant = claimant
-        self._document = document
+        self._defaults = defaults
+        self._document = offer_document(defaults)
         self._client = MonitorClient(reach.address, patience=_OFFER_SECONDS + _ANSWER_SECONDS, emits=True)
         self._rehearsals = RehearsalProcess(home, reach.say)
 
@@ -100,7 +102,8 @@ class Offering(Background):
         check = self._client.ask("GET", "/api/checks/next", NextCheck, params=asked)["check"]
         if check is None or self._ending.is_set():
             return
-        answer = self._rehearsals.ask(check["request"], _ANSWER_SECONDS)
+        request = {**check["request"], "overrides": self._defaults.located(check["request"]["overrides"])}
+        answer = self._rehearsals.ask(request, _ANSWER_SECONDS)
         if answer is not None:
             self._client.ask("POST", f"/api/checks/{check['check_id']}", Answered, json=answer)
 

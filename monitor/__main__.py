@@ -16,7 +16,7 @@ from monitor import retention
 from monitor.database import Database
 from monitor.errors import MonitorError
 from monitor.server import serve_until_signal
-from monitor.settings import Settings
+from monitor.settings import Settings, built_dashboard
 
 TOKEN = "FEDFORGE_MONITOR_TOKEN"  # noqa: S105
 INGEST_TOKEN = "FEDFORGE_MONITOR_INGEST_TOKEN"  # noqa: S105
@@ -30,6 +30,12 @@ Hosts = Annotated[list[str], typer.Option("--allow-host", help="another name tha
 Patience = Annotated[float, typer.Option(min=0.1, help="seconds that a reader or a sender who does not go on has")]
 BehindProxy = Annotated[
     bool, typer.Option("--behind-proxy", help=f"a proxy on this machine passes requests on; it needs {TOKEN}")
+]
+Dashboard = Annotated[
+    Path | None,
+    typer.Option(
+        envvar="FEDFORGE_MONITOR_DASHBOARD", help="a folder of a built dashboard, in place of the package's own"
+    ),
 ]
 Silence = Annotated[float, typer.Option(min=1, help="seconds of silence after which a run is lost")]
 _tracebacks = False
@@ -64,6 +70,7 @@ def serve(
     allow_host: Hosts = [],  # noqa: B006
     silence: Silence = 30.0,
     patience: Patience = 10.0,
+    dashboard: Dashboard = None,
     debug: Debug = False,
 ) -> None:
     """Serve the monitor until SIGTERM or Ctrl-C."""
@@ -80,6 +87,7 @@ def serve(
         hosts=tuple(allow_host),
         silence=timedelta(seconds=silence),
         patience_seconds=patience,
+        dashboard=dashboard or built_dashboard(),
     )
     serve_until_signal(settings, say=typer.echo)
 

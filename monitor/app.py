@@ -9,11 +9,11 @@ from datetime import timedelta
 from functools import partial
 
 from fastapi import FastAPI
-from fastapi.staticfiles import StaticFiles
 
 from monitor.errors import DatabaseError, OverloadedError
 from monitor.frames import describe_frames
 from monitor.guard import Guard
+from monitor.pages import Pages
 from monitor.problems import documented, explain_errors
 from monitor.routes import checks, events, federations, health, offers, reports, runs, session, stream, words
 from monitor.service import Service
@@ -72,8 +72,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.include_router(checks.router, responses=documented(400, 404))
     app.include_router(reports.router, responses=documented(400, 404))
     app.include_router(stream.router)
-    if settings.dashboard is not None:
-        app.mount("/", StaticFiles(directory=settings.dashboard, html=True))
+    app.router.default = Pages(settings.dashboard)  # no mount: that would take the API's 405 and redirects, too
     return app
 
 

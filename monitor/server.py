@@ -16,7 +16,7 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 from monitor.app import create_app
 from monitor.database import Database
 from monitor.errors import MonitorError
-from monitor.settings import Settings, SettingsError
+from monitor.settings import NO_DASHBOARD, Settings, SettingsError
 
 _LARGEST_FRAME = 1 << 16
 """Readers of the stream have nothing to say."""
@@ -41,7 +41,9 @@ def serve_until_signal(settings: Settings, *, say: Callable[[str], None]) -> Non
         logging.basicConfig(format=_LINE, level=logging.WARNING)
         wildcard = settings.host in ("0.0.0.0", "::")  # noqa: S104
         name = "127.0.0.1" if wildcard else settings.host
-        say(f"monitor at http://{name}:{listener.getsockname()[1]}, data in {settings.database}")
+        url = f"http://{name}:{listener.getsockname()[1]}"
+        say(f"monitor at {url}, data in {settings.database}")
+        say(f"dashboard at {url}/" if settings.dashboard else NO_DASHBOARD)
         config = uvicorn.Config(
             application,
             log_level="warning",

@@ -9,6 +9,9 @@ from pathlib import Path
 
 from monitor.errors import MonitorError
 
+NO_DASHBOARD = "no dashboard: `make dashboard` in a checkout builds it, which needs Node; then start the monitor again"
+"""What is said in its place."""
+
 
 class SettingsError(MonitorError):
     """The monitor cannot be started like this."""
@@ -32,7 +35,7 @@ class Settings:
         patience_seconds: a reader that does not take a frame of the stream within this time is cut off, and a request
             of which nothing more comes is given up.
         check_seconds: whoever asks what a claimant says of a request has an answer after so long, whatever it is.
-        dashboard: the built dashboard, if there is one.
+        dashboard: the folder of the built dashboard, if there is one.
     """
 
     home: Path
@@ -56,7 +59,15 @@ class Settings:
         return self.home / "monitor" / "monitor.db"
 
     def check(self) -> None:
-        """Raise `SettingsError` when it would be open to a network without a token, or its tokens make no sense."""
+        """Raise `SettingsError` when it would be open to a network without a token, or its tokens make no sense.
+
+        Also where the folder of the dashboard has none.
+        """
+        if self.dashboard is not None and not _is_dashboard(self.dashboard):
+            raise SettingsError(
+                f"there is no dashboard in {self.dashboard}: no index.html.",
+                remedy="Name the folder that `npm run build` has made, or leave out --dashboard.",
+            )
         if self.token is not None:
             if self.token == self.ingest_token:
                 raise SettingsError(
@@ -78,6 +89,19 @@ class Settings:
                 f"a monitor that listens on {self.host} can be reached from other machines, and has no token.",
                 remedy="Set FEDFORGE_MONITOR_TOKEN, or leave out --host.",
             )
+
+
+def built_dashboard() -> Path | None:
+    """The dashboard that came with this package, or was built in its checkout; `None` where it was not built."""
+    package = Path(__file__).parent
+    folders = [package / "static"]
+    if (package.parent / "pyproject.toml").is_file():  # else what stands beside it is other packages'
+        folders.append(package.parent / "dashboard" / "dist")
+    return next(filter(_is_dashboard, folders), None)
+
+
+def _is_dashboard(folder: Path) -> bool:
+    return (folder / "index.html").is_file()
 
 
 def is_loopback(host: str) -> bool:

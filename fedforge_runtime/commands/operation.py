@@ -150,6 +150,14 @@ def start(
 def agent(
     place: PlaceOptions,
     sites: SitesOption = None,
+    data: Annotated[
+        list[str] | None,
+        typer.Option("--data", metavar="NAME=FOLDER", help="images that may be asked for by this name; repeatable"),
+    ] = None,
+    backbone: Annotated[
+        list[str] | None,
+        typer.Option("--backbone", metavar="NAME=FOLDER", help="a checkpoint that may be asked for by this name"),
+    ] = None,
     once: Annotated[bool, typer.Option("--once", help="end after one run")] = False,
     home: HomeOption = None,
     debug: DebugOption = False,
@@ -157,15 +165,19 @@ def agent(
     """Start the runs that a monitor has requests for, one after another, until Ctrl-C.
 
     --engine, --superlink with --root-certificates, and --sites say what it takes where a request says nothing of them.
+    A page names no path: folders of this machine are offered to it by --data and --backbone.
     """
     with command(as_json=False):
         from fedforge_runtime.claims import Claimant
-        from fedforge_runtime.offer import ClaimantDefaults
+        from fedforge_runtime.offer import ClaimantDefaults, named_folders
 
         chosen = Home.resolve(home)
         chosen.require_writable()
         address = _address(place.monitor)
-        defaults = ClaimantDefaults(place.engine, place.superlink, place.root_certificates, sites)
+        folders = {"--data": named_folders("--data", data), "--backbone": named_folders("--backbone", backbone)}
+        defaults = ClaimantDefaults(
+            place.engine, place.superlink, place.root_certificates, sites, folders["--data"], folders["--backbone"]
+        )
         name = f"agent on {socket.gethostname()}, process {os.getpid()}"
         claimant = Claimant(address, chosen, name=name, say=typer.echo, defaults=defaults)
         for number in (signal.SIGINT, signal.SIGTERM):

@@ -15,6 +15,11 @@ router = APIRouter(tags=["operation"])
 @router.get("/api/words")
 async def show_words() -> Words:
     """A sentence for each type of event; states, conditions and activities in words."""
+    return words()
+
+
+def words() -> Words:
+    """All of them."""
     return Words(
         sentences=dict(SENTENCES),
         tasks=dict(TASKS),

@@ -15,6 +15,7 @@ from pydantic import Field
 from monitor.schema.base import Contract, EventBase
 
 _KILO = 1000
+_LONG_SECONDS = 120
 _FIELD = re.compile(r"\{(\w+)\}")
 
 
@@ -199,7 +200,9 @@ def _node(node_id: str) -> str:
 
 
 def _seconds(seconds: float) -> str:
-    return f"{seconds * 1000:.0f} ms" if seconds < 1 else f"{seconds:.1f} s"
+    if seconds < 1:
+        return f"{seconds * 1000:.0f} ms"
+    return f"{seconds:.1f} s" if seconds < _LONG_SECONDS else f"{seconds / 60:.0f} min"
 
 
 def _bytes(size: int) -> str:

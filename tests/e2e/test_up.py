@@ -15,6 +15,7 @@ import psutil
 import pytest
 
 from monitor.schema import ClientTrainStarted
+from tests.built_dashboard import write_dashboard
 from tests.e2e.command import fedforge, hold_training, processes_of, refusal, wait_for_event, wait_until
 from tests.engines import needs_ray
 from tests.monitor_process import MonitorProcess
@@ -132,9 +133,12 @@ def up(tmp_path_factory: pytest.TempPathFactory, overrides: dict[str, Any]) -> I
     with MonitorProcess(home) as alone, alone.client() as client:
         request(client, "asked-before", overrides)
         request(client, "asked-beside", {**overrides, "partition.clients": 2, "federation.rounds": 1})
-    started = fedforge("up", "--detach", "--home", home, "--monitor-port", "0", "--dagster-port", "0")
+    dashboard = {"FEDFORGE_MONITOR_DASHBOARD": str(write_dashboard(home / "dashboard"))}
+    ports = ("--monitor-port", "0", "--dagster-port", "0")
+    started = fedforge("up", "--detach", "--home", home, *ports, environment=dashboard)
     assert started.code == 0, started.errors
     state = json.loads((home / "up" / "state.json").read_text())
+    assert f"dashboard at {state['monitor']}/\n" in started.output
     family = processes_of(state["process_id"])
     try:
         with (

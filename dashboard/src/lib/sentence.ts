@@ -69,5 +69,6 @@ function nodeOf(nodeId: string): string {
 }
 
 function seconds(value: number): string {
-  return value < 1 ? `${(value * 1000).toFixed(0)} ms` : `${value.toFixed(1)} s`
+  if (value < 1) return `${(value * 1000).toFixed(0)} ms`
+  return value < 120 ? `${value.toFixed(1)} s` : `${(value / 60).toFixed(0)} min`
 }

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
 from fedforge_runtime.config import PHASES, dotted_items, load_run_config
 from fedforge_runtime.data.phantom import generate, generated_labels
+from fedforge_runtime.errors import ConfigError
 from fedforge_runtime.home import Home
-from fedforge_runtime.offer import ClaimantDefaults, offer_document
+from fedforge_runtime.offer import ClaimantDefaults, named_folders, offer_document
 from fedforge_runtime.rehearsal import rehearse
 from monitor.offers import Offer, objection_of
 from monitor.schema import RunRequest
@@ -53,6 +55,25 @@ def test_defaults_are_for_what_a_request_leaves_open(offer: Offer) -> None:
     assert (offer.defaults.engine, offer.defaults.sites) == ("superlink", ["0", "2"])
     assert defaults.options({}) == ["--engine", "superlink", "--superlink", "link.example.org:9092", "--sites", "0,2"]
     assert defaults.options({"runtime.engine": "inprocess", "federation.sites": [1]}) == []
+
+
+def test_folders_are_offered_by_name_and_no_path_is_said(tmp_path: Path) -> None:
+    data = named_folders("--data", [f"lab={tmp_path}"])
+    defaults = ClaimantDefaults(data=data, backbones={"deit": tmp_path / "deit"})
+    document = offer_document(defaults)
+
+    assert str(tmp_path) not in json.dumps(document)
+    asked = {"dataset.source": "lab", "backbone.name": "deit", "federation.rounds": 3}
+    assert objection_of(Offer.model_validate(document), RunRequest(phase="blood", overrides=asked)) is None
+    located = {"dataset.source": str(tmp_path), "backbone.name": str(tmp_path / "deit"), "federation.rounds": 3}
+    assert defaults.located(asked) == located
+    assert defaults.located({"dataset.source": "phantom"}) == {"dataset.source": "phantom"}
+
+
+@pytest.mark.parametrize("given", ["lab", "=/tmp", "official=/tmp", "a b=/tmp", "lab=/nowhere", "lab="])
+def test_a_folder_without_a_name_of_its_own_is_refused(given: str) -> None:
+    with pytest.raises(ConfigError, match="--data"):
+        named_folders("--data", [given])
 
 
 def test_the_labels_of_generated_images_are_known_without_drawing_them() -> None:

@@ -15,21 +15,23 @@ interface DialogProps {
   side?: boolean
   /** Cannot be closed: what it asks for is needed. */
   needed?: boolean
+  /** What it lies over, where that is not the whole window. */
+  container?: HTMLElement | null
 }
 
-export function Dialog({ open, onClose, title, description, children, className, side = false, needed = false }: DialogProps) {
+export function Dialog({ open, onClose, title, description, children, className, side = false, needed = false, container }: DialogProps) {
   return (
     <Primitive.Root open={open} onOpenChange={(now) => !now && !needed && onClose()} modal={!side}>
-      <Primitive.Portal>
+      <Primitive.Portal container={container}>
         {!side && <Primitive.Overlay className="fixed inset-0 z-40 bg-black/45" />}
         <Primitive.Content
           {...(description === undefined ? { 'aria-describedby': undefined } : {})}
           onInteractOutside={(event) => (side || needed) && event.preventDefault()}
           className={cn(
-            'fixed z-50 flex flex-col border bg-popover text-popover-foreground shadow-lg',
+            'z-50 flex flex-col border bg-popover text-popover-foreground shadow-lg',
             side
-              ? 'inset-y-0 right-0 w-full max-w-md border-y-0 border-r-0'
-              : 'top-1/2 left-1/2 max-h-[90vh] w-[min(92vw,30rem)] -translate-x-1/2 -translate-y-1/2 rounded-lg',
+              ? cn('inset-y-0 right-0 w-full border-y-0 border-r-0', container == null ? 'fixed max-w-md' : 'absolute max-w-[44%]')
+              : 'fixed top-1/2 left-1/2 max-h-[90vh] w-[min(92vw,30rem)] -translate-x-1/2 -translate-y-1/2 rounded-lg',
             className,
           )}
         >

@@ -57,10 +57,10 @@ export function Metrics({ selected, onSelectRound }: { selected: string | null; 
   return (
     <div className="flex flex-col">
       <div className="flex flex-wrap items-center gap-1 px-3 py-1.5">
-        <Button size="sm" variant="ghost" aria-pressed={perSite} onClick={() => setPerSite(!perSite)}>
+        <Button size="sm" aria-pressed={perSite} onClick={() => setPerSite(!perSite)}>
           {perSite ? 'Without lines of sites' : sites.length > MOST_LINES ? `With the ${MOST_LINES} worst sites` : 'With lines of sites'}
         </Button>
-        <Button size="sm" variant="ghost" aria-pressed={asTable} onClick={() => setAsTable(!asTable)}>
+        <Button size="sm" aria-pressed={asTable} onClick={() => setAsTable(!asTable)}>
           {asTable ? 'As charts' : 'As a table'}
         </Button>
       </div>

@@ -80,13 +80,14 @@ export function EventLog({ selected, round, onSelect, onClear }: Props) {
             ))}
         </Select>
         {about !== '' && (
-          <Button size="sm" variant="ghost" aria-pressed={linked} onClick={() => setLinked(!linked)}>
-            {linked ? `Only ${about}` : `Only ${about}?`}
+          <Button size="sm" variant={linked ? 'default' : 'outline'} aria-pressed={linked} onClick={() => setLinked(!linked)}>
+            Only {about}
           </Button>
         )}
-        <Button size="sm" variant="ghost" aria-pressed={beats} onClick={() => setBeats(!beats)}>
-          {beats ? 'With heartbeats' : 'Without heartbeats'}
-        </Button>
+        <label className="flex items-center gap-1.5 text-xs">
+          <input type="checkbox" checked={beats} onChange={(event) => setBeats(event.target.checked)} />
+          Heartbeats
+        </label>
         {!isEmpty(filter) && (
           <Button
             size="sm"
@@ -277,7 +278,7 @@ function EventRow({ item, text, chosen, onSelect }: { item: Item; text: string; 
       title={`${event.type}, event ${item.seq}`}
       className={cn('flex h-full w-full items-center gap-2 px-3 text-left hover:bg-accent/60', chosen && 'bg-accent/40')}
     >
-      <time className="w-16 shrink-0 text-xs text-muted-foreground">{timeOfDay(item.at)}</time>
+      <time className="w-20 shrink-0 text-xs whitespace-nowrap text-muted-foreground">{timeOfDay(item.at)}</time>
       <StatusShape tone={toneOfEvent(event)} className="size-2.5" />
       <span className="min-w-0 grow truncate">{text}</span>
       {event.round > 0 && <span className="shrink-0 text-xs text-muted-foreground">round {event.round}</span>}

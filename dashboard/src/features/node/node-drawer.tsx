@@ -12,13 +12,13 @@ import { age, bytes, count, duration, metricName, moment, nodeName, score, timeO
 import { sentence } from '@/lib/sentence'
 
 /** All that is known of a node: what it is at, holds, did in this round and before, and what went wrong. */
-export function NodeDrawer({ nodeId, onClose }: { nodeId: string; onClose: () => void }) {
+export function NodeDrawer({ nodeId, onClose, container }: { nodeId: string; onClose: () => void; container: HTMLElement | null }) {
   const node = useNode(nodeId)
   const condition = useCondition(node)
   const run = useShown((shown) => shown.folded?.run)
   const now = useMoment()
   return (
-    <Dialog open side onClose={onClose} title={nodeName(nodeId)} description={nodeId === nodeName(nodeId) ? undefined : nodeId}>
+    <Dialog open side container={container} onClose={onClose} title={nodeName(nodeId)} description={nodeId === nodeName(nodeId) ? undefined : nodeId}>
       <div className="flex flex-col gap-4">
         {node === undefined ? (
           <p className="text-muted-foreground">Nothing has been heard of it at this moment.</p>

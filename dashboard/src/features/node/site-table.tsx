@@ -53,7 +53,7 @@ function SiteRow({ site, rows, chosen, onSelect }: { site: string; rows: number 
   return (
     <Tr className={cn(chosen && 'bg-accent')}>
       <Td>
-        <button type="button" className="font-medium hover:underline" onClick={() => onSelect(site)}>
+        <button type="button" className="font-medium whitespace-nowrap hover:underline" onClick={() => onSelect(site)}>
           {nodeName(site)}
         </button>
       </Td>

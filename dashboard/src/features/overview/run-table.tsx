@@ -91,15 +91,15 @@ export function RunTable() {
           <Table label="Runs">
             <thead>
               <tr>
-                <Sortable name="state" filter={filter} change={setSearch} />
-                <Sortable name="run_id" label="run" filter={filter} change={setSearch} />
-                <Sortable name="phase" filter={filter} change={setSearch} />
-                <Sortable name="engine" filter={filter} change={setSearch} />
+                <Sortable name="state" label="State" filter={filter} change={setSearch} />
+                <Sortable name="run_id" label="Run" filter={filter} change={setSearch} />
+                <Sortable name="phase" label="Phase" filter={filter} change={setSearch} />
+                <Sortable name="engine" label="Engine" filter={filter} change={setSearch} />
                 <Th>Rounds</Th>
                 <Th className="text-right">Accuracy</Th>
                 <Th className="text-right">Balanced</Th>
                 <Th>Course</Th>
-                <Sortable name="created_at" label="asked for" filter={filter} change={setSearch} />
+                <Sortable name="created_at" label="Asked for" filter={filter} change={setSearch} />
                 <Th>By</Th>
               </tr>
             </thead>
@@ -142,7 +142,7 @@ function Sortable({
   change,
 }: {
   name: Order
-  label?: string
+  label: string
   filter: RunFilter
   change: ReturnType<typeof useSearchParams>[1]
 }) {
@@ -160,8 +160,8 @@ function Sortable({
     )
   return (
     <Th aria-sort={sorted ? (filter.ascending ? 'ascending' : 'descending') : undefined}>
-      <button type="button" onClick={turn} className="inline-flex items-center gap-1 capitalize hover:text-foreground">
-        {label ?? name}
+      <button type="button" onClick={turn} className="inline-flex items-center gap-1 hover:text-foreground">
+        {label}
         {sorted && (filter.ascending ? <ArrowUp className="size-3" aria-hidden /> : <ArrowDown className="size-3" aria-hidden />)}
       </button>
     </Th>

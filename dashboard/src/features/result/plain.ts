@@ -12,7 +12,7 @@ export function tells(rows: number): boolean {
 export function plainResult(evaluated: EventOf<'run_evaluated'>, about: EventOf<'run_described'> | undefined): string[] {
   const { accuracy } = evaluated.metrics
   const around = evaluated.intervals.accuracy
-  const from = about === undefined ? '' : about.data.phantom ? ' of generated images (PHANTOM DATA)' : ` of ${about.data.title}`
+  const from = about === undefined ? '' : about.data.phantom ? ' of generated images (PHANTOM DATA)' : ` of ${about.data.title}${about.data.official ? ', the official archive,' : ', not the official archive,'}`
   const right =
     accuracy === undefined
       ? `The final model was scored on ${count(evaluated.rows)} test rows${from}.`
@@ -23,7 +23,7 @@ export function plainResult(evaluated: EventOf<'run_evaluated'>, about: EventOf<
   const weak =
     weakest === undefined
       ? null
-      : `Weakest is it with ${weakest.name}: it finds ${percent(weakest.sensitivity!.value)} of ${count(weakest.rows)} rows` +
+      : `It is weakest with ${weakest.name}, of which it finds ${percent(weakest.sensitivity!.value)} of ${count(weakest.rows)} rows` +
         ` (${percent(weakest.sensitivity!.low)} to ${percent(weakest.sensitivity!.high)}).`
   return [
     right,

@@ -62,7 +62,13 @@ function Heading({ children }: { children: React.ReactNode }) {
 }
 
 function interval(given: { low: number; high: number } | undefined | null): string {
-  return given == null ? '' : `${percent(given.low)} to ${percent(given.high)}`
+  return given == null ? '' : `${(100 * given.low).toFixed(1)} – ${percent(given.high)}`
+}
+
+/** Weakest, median, best. */
+function spread(name: string, { lowest, median, highest }: { lowest: number; median: number; highest: number }): string {
+  const [low, middle, high] = [lowest, median, highest].map((each) => (name.endsWith('loss') ? each.toFixed(3) : (100 * each).toFixed(1)))
+  return `${low} / ${middle} / ${high}${name.endsWith('loss') ? '' : ' %'}`
 }
 
 function Scores({ evaluated, bounded }: { evaluated: Evaluated; bounded: Bounded | undefined }) {
@@ -77,7 +83,9 @@ function Scores({ evaluated, bounded }: { evaluated: Evaluated; bounded: Bounded
             <Th className="text-right">Final model</Th>
             <Th className="text-right">{`${Math.round(100 * evaluated.level)} % interval`}</Th>
             <Th className="text-right">All rows in one place</Th>
-            <Th className="text-right">A site alone: weakest, median, best</Th>
+            <Th className="text-right" title="weakest, median and best of the models of each site's rows alone">
+              A site alone
+            </Th>
           </tr>
         </thead>
         <tbody>
@@ -87,20 +95,26 @@ function Scores({ evaluated, bounded }: { evaluated: Evaluated; bounded: Bounded
             const local = bounded?.local[name]
             return (
               <tr key={name}>
-                <Td>{metricName(name)}</Td>
+                <Td className="whitespace-nowrap">{metricName(name)}</Td>
                 <Td className="text-right font-medium">{score(name, value)}</Td>
-                <Td className="text-right">{name.endsWith('loss') ? '–' : interval(evaluated.intervals[name]) || '–'}</Td>
-                <Td className="text-right">
+                <Td className="text-right whitespace-nowrap">{name.endsWith('loss') ? '–' : interval(evaluated.intervals[name]) || '–'}</Td>
+                <Td className="text-right whitespace-nowrap">
                   {high === undefined ? '–' : `${score(name, high)}${name.endsWith('loss') ? '' : ` (${points(value - high)})`}`}
                 </Td>
-                <Td className="text-right">
-                  {local === undefined ? '–' : [local.lowest, local.median, local.highest].map((each) => score(name, each)).join(', ')}
+                <Td className="text-right whitespace-nowrap">
+                  {local === undefined ? '–' : spread(name, local)}
                 </Td>
               </tr>
             )
           })}
         </tbody>
       </Table>
+      {bounded !== undefined && (
+        <p className="mt-1 text-xs text-muted-foreground">
+          A site alone: weakest, median and best of the {bounded.sites} models of one site's rows each, on the same test rows and the same{' '}
+          {bounded.budget_epochs} epochs.
+        </p>
+      )}
       {bounded === undefined && (
         <p className="mt-1 text-xs text-muted-foreground">Bounds (all rows in one place, each site alone) have not been computed for this run.</p>
       )}
@@ -129,9 +143,9 @@ function Classes({ evaluated }: { evaluated: Evaluated }) {
               <Td>{each.name}</Td>
               <Td className="text-right">{each.rows === 0 ? 'not there' : count(each.rows)}</Td>
               <Td className="text-right">{each.sensitivity === null ? 'no row can tell' : percent(each.sensitivity.value)}</Td>
-              <Td className="text-right text-muted-foreground">{interval(each.sensitivity)}</Td>
+              <Td className="text-right whitespace-nowrap text-muted-foreground">{interval(each.sensitivity)}</Td>
               <Td className="text-right">{each.specificity === null ? 'no row can tell' : percent(each.specificity.value)}</Td>
-              <Td className="text-right text-muted-foreground">{interval(each.specificity)}</Td>
+              <Td className="text-right whitespace-nowrap text-muted-foreground">{interval(each.specificity)}</Td>
             </tr>
           ))}
         </tbody>
@@ -169,7 +183,7 @@ function Sites({ sites, alone }: { sites: EventOf<'site_evaluated'>[]; alone: Ev
                 <Td>{nodeName(site.node_id)}</Td>
                 <Td className="text-right">{count(site.rows)}</Td>
                 <Td className="text-right">{value === undefined ? 'not there' : percent(value)}</Td>
-                <Td className="text-right text-muted-foreground">{interval(site.intervals.accuracy)}</Td>
+                <Td className="text-right whitespace-nowrap text-muted-foreground">{interval(site.intervals.accuracy)}</Td>
                 <Td className="text-right">{local === undefined ? '–' : percent(local)}</Td>
                 <Td className="text-right">{lone === undefined ? '–' : percent(lone)}</Td>
               </tr>

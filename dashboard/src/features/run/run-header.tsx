@@ -4,6 +4,7 @@ import type { EventOf } from '@/api/client'
 import type { State } from '@/api/schema'
 import { latestOf, useToldEvents } from '@/api/told-events'
 import { ConnectionPill } from '@/components/connection-pill'
+import { Button } from '@/components/ui/button'
 import { Notice } from '@/components/ui/notice'
 import { RunState } from '@/components/ui/status'
 import { Controls, LatestCommand } from '@/features/controls/controls'
@@ -44,6 +45,7 @@ export function RunHeader() {
           </h1>
         </div>
         <ConnectionPill connection={connection} />
+        {at !== null && <Past />}
         <div className="ml-auto">
           <Controls />
         </div>
@@ -58,6 +60,17 @@ export function RunHeader() {
       {about !== undefined && <Warnings about={about} />}
       <Trouble />
     </header>
+  )
+}
+
+/** That this is not now: so that nobody takes an old state for the present one. */
+function Past() {
+  const { travel } = useRun()
+  const shownAt = useShown((shown) => shown.moment)
+  return (
+    <Button variant="default" size="sm" onClick={() => travel.backToLive()}>
+      Past: {shownAt === null ? '' : moment(shownAt)} · back to live
+    </Button>
   )
 }
 
@@ -209,7 +222,7 @@ function SiteCount() {
   return (
     <Kpi name="Sites">
       <span className={well.length < sites.length ? 'text-destructive' : ''}>
-        {well.length} of {clients ?? sites.length} well
+        {well.length} of {clients ?? sites.length} healthy
       </span>
     </Kpi>
   )
@@ -222,7 +235,7 @@ function MadeOf({ about }: { about: EventOf<'run_described'> }) {
     <span>
       {[
         data.title,
-        backbone.name,
+        backbone.name.startsWith('/') ? (backbone.name.split('/').findLast((part) => part !== '') ?? backbone.name) : backbone.name,
         partition === null ? null : `partition ${partition.name}`,
         engine === null ? null : `engine ${engine}`,
         code.commit === null ? `version ${code.version}` : `code ${code.commit.slice(0, 10)}`,

@@ -1,4 +1,4 @@
-import { lazy, Suspense, useCallback, useEffect, useRef } from 'react'
+import { lazy, Suspense, useCallback, useEffect, useRef, useState } from 'react'
 import { useParams, useSearchParams } from 'react-router'
 import { Empty, Failed, Loading } from '@/components/ui/notice'
 import { Tabs, TabsContent, TabsList, TabsTrigger } from '@/components/ui/tabs'
@@ -13,7 +13,8 @@ import { useWide } from '@/lib/wide'
 import type { Item } from '@/stores/reducer'
 import { showNothing } from './favicon'
 import { RunHeader } from './run-header'
-import { RunProvider, useLive, useRun, useShown } from './run-context'
+import { RunProvider, useLive, useRun, useShown, useSites } from './run-context'
+import { Stages } from './stages'
 
 const Topology = lazy(() => import('@/features/topology/topology'))
 
@@ -60,6 +61,8 @@ function Page() {
   const known = useLive((live) => live.folded !== null)
   const error = useLive((live) => live.error)
   const wide = useWide()
+  const sites = useSites()
+  const [content, setContent] = useState<HTMLElement | null>(null)
   useTimeInAddress(chosen.at, set)
   useEffect(() => showNothing, [])
   const select = useCallback((node: string) => set({ node }), [set])
@@ -79,7 +82,7 @@ function Page() {
   const log = (
     <EventLog selected={chosen.node} round={chosen.round} onSelect={selectItem} onClear={() => set({ node: null, round: null })} />
   )
-  const graph = (
+  const graph = sites.length === 0 ? <Stages /> : (
     <Suspense fallback={<Loading what="The picture comes" />}>
       <Topology selected={chosen.node} onSelect={select} />
     </Suspense>
@@ -100,7 +103,7 @@ function Page() {
       <RunHeader />
       {wide ? (
         <div className="grid min-h-[36rem] grow grid-rows-[minmax(18rem,1fr)_auto_minmax(12rem,15rem)] lg:h-0">
-          <div className="grid min-h-0 grid-cols-[minmax(0,56fr)_minmax(0,44fr)]">
+          <div ref={setContent} className="relative grid min-h-0 grid-cols-[minmax(0,56fr)_minmax(0,44fr)]">
             <section aria-label="Server and sites" className="min-h-0 border-r">
               {graph}
             </section>
@@ -115,7 +118,7 @@ function Page() {
           <TabbedPanels tabs={narrowTabs} chosen={chosen.tab} onChoose={(tab) => set({ tab })} />
         </>
       )}
-      {chosen.node !== null && <NodeDrawer nodeId={chosen.node} onClose={() => set({ node: null })} />}
+      {chosen.node !== null && <NodeDrawer key={String(wide)} container={content} nodeId={chosen.node} onClose={() => set({ node: null })} />}
     </div>
   )
 }

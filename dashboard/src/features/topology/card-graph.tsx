@@ -23,9 +23,9 @@ import type { Phase } from '@/stores/flows'
 import { placesOf } from './layout'
 import { usePhase } from './use-flows'
 
-const FULL = { width: 148, height: 50 }
+const FULL = { width: 172, height: 50 }
 const COMPACT = { width: 84, height: 26 }
-const SERVER = { width: 168, height: 62 }
+const SERVER = { width: 190, height: 62 }
 const MOST_FULL = 30
 
 interface Props {

@@ -1,6 +1,5 @@
 import { useDark } from '@/app/theme'
-import { Empty } from '@/components/ui/notice'
-import { useSites, useShown } from '@/features/run/run-context'
+import { useSites } from '@/features/run/run-context'
 import { CanvasGraph } from './canvas-graph'
 import { CardGraph } from './card-graph'
 import { FlowsContext, useFlowsOfRun } from './use-flows'
@@ -13,13 +12,6 @@ export default function Topology({ selected, onSelect }: { selected: string | nu
   const sites = useSites()
   const dark = useDark()
   const flows = useFlowsOfRun()
-  const known = useShown((shown) => shown.folded !== null)
-  if (sites.length === 0)
-    return (
-      <Empty title="No site has been heard of yet." className="h-full">
-        {known ? 'They appear as soon as the server asks one, or is told of one.' : null}
-      </Empty>
-    )
   return (
     <FlowsContext value={flows}>
       {sites.length <= MOST_CARDS ? (

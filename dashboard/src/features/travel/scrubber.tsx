@@ -120,14 +120,9 @@ export function Scrubber() {
         {at === null ? (
           <span className="w-40 text-right text-muted-foreground max-sm:w-auto">{loading ? 'the past comes …' : 'now'}</span>
         ) : (
-          <>
-            <span className="whitespace-nowrap" title={written(moment ?? 0)}>
-              {timeOfDay(moment ?? 0, true)} · event {at}
-            </span>
-            <Button size="sm" variant="default" onClick={() => travel.backToLive()}>
-              Back to live
-            </Button>
-          </>
+          <span className="w-40 text-right whitespace-nowrap max-sm:w-auto" title={written(moment ?? 0)}>
+            {timeOfDay(moment ?? 0, true)} · event {at}
+          </span>
         )}
       </div>
     </div>
