@@ -51,7 +51,7 @@ export function Comparison({ a, b, trouble, metric, onMetric }: ComparisonProps)
           {doubt}
         </Notice>
       )}
-      <div className="grid grid-cols-[minmax(0,1fr)] gap-5 xl:grid-cols-2">
+      <div className="grid grid-cols-[minmax(0,1fr)] items-start gap-5 xl:grid-cols-2">
         <Scores a={a} b={b} />
         <AtSites a={a} b={b} metric={metric} onMetric={onMetric} />
       </div>
