@@ -4,6 +4,7 @@ import { api, told } from '@/api/client'
 import type { RunView } from '@/api/schema'
 import { Input } from '@/components/ui/field'
 import { RunState } from '@/components/ui/status'
+import { useDebounced } from '@/lib/use-debounced'
 import { cn } from '@/lib/utils'
 import { Ago } from './moment'
 
@@ -17,6 +18,7 @@ interface RunPickerProps {
 }
 
 const SHOWN = 20
+const SETTLED_MS = 150
 
 /** A run, looked for by a part of its name, its phase, its engine, or who asked for it. */
 export function RunPicker({ label, value, onChoose, placeholder = 'a part of a run’s name', className }: RunPickerProps) {
@@ -24,13 +26,15 @@ export function RunPicker({ label, value, onChoose, placeholder = 'a part of a r
   const [text, setText] = useState<string | null>(null)
   const [place, setPlace] = useState(0)
   const open = text !== null
+  const wanted = useDebounced(text ?? '', SETTLED_MS)
   const found = useQuery({
-    queryKey: ['runs', 'picker', text ?? ''],
-    queryFn: ({ signal }) => told(api.GET('/api/runs', { params: { query: { text: text ?? '', limit: SHOWN } }, signal })),
+    queryKey: ['runs found', wanted],
+    queryFn: ({ signal }) => told(api.GET('/api/runs', { params: { query: { text: wanted, limit: SHOWN } }, signal })),
     placeholderData: keepPreviousData,
     enabled: open,
   })
   const runs = found.data?.runs ?? []
+  const settled = wanted === text && !found.isPlaceholderData
   const at = Math.min(place, Math.max(0, runs.length - 1))
   const choose = (run: RunView) => {
     setText(null)
@@ -43,9 +47,9 @@ export function RunPicker({ label, value, onChoose, placeholder = 'a part of a r
       event.preventDefault()
       if (!open) setText('')
       else setPlace((at + step + runs.length) % Math.max(1, runs.length))
-    } else if (event.key === 'Enter' && open && run) {
+    } else if (event.key === 'Enter' && open) {
       event.preventDefault()
-      choose(run)
+      if (run && settled) choose(run)
     } else if (event.key === 'Escape' && open) {
       event.preventDefault()
       setText(null)
@@ -81,7 +85,7 @@ export function RunPicker({ label, value, onChoose, placeholder = 'a part of a r
           id={`${id}-list`}
           role="listbox"
           tabIndex={-1}
-          aria-label={label}
+          aria-label="Runs that are found"
           className="max-h-72 overflow-y-auto"
           // The focus stays in the control: the arrows move in the list.
           onMouseDown={(event) => event.preventDefault()}

@@ -51,7 +51,7 @@ export function Comparison({ a, b, trouble, metric, onMetric }: ComparisonProps)
           {doubt}
         </Notice>
       )}
-      <div className="grid grid-cols-[minmax(0,1fr)] gap-5 xl:grid-cols-2">
+      <div className="grid grid-cols-[minmax(0,1fr)] items-start gap-5 xl:grid-cols-2">
         <Scores a={a} b={b} />
         <AtSites a={a} b={b} metric={metric} onMetric={onMetric} />
       </div>
@@ -101,7 +101,7 @@ function Scores({ a, b }: { a: RunSide; b: RunSide }) {
           <p aria-live="polite" className="px-3 py-2.5 text-muted-foreground">
             {same ? 'Both models are the same, byte for byte. ' : ''}
             {comparable ? summary(scores) : ''}
-            {level === undefined ? '' : ` Intervals at ${Math.round(level * 100)} %, by bootstrap over the test rows.`}
+            {level === undefined ? '' : ` Intervals at ${Math.round(level * 100)}\u00a0%, by bootstrap over the test rows.`}
             {silent.length > 0 ? ` ${silent.join(' and ')} has not been scored.` : ''}
           </p>
         </>

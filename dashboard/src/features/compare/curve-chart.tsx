@@ -1,5 +1,4 @@
 import { CartesianGrid, Line, LineChart, ResponsiveContainer, Tooltip, XAxis, YAxis } from 'recharts'
-import { domainOf } from '@/features/charts/points'
 import { scoreWords, tickWords } from './number-words'
 import type { Place } from './curves'
 
@@ -13,8 +12,7 @@ interface CurveChartProps {
 export default function CurveChart({ metric, places, names }: CurveChartProps) {
   const few = places.length <= 40
   const values = places.flatMap((place) => [place.a, place.b]).filter((value) => value !== undefined)
-  const domain = domainOf(values, metric.endsWith('loss') ? 0.1 : 0.02)
-  const range = domain[1] - domain[0]
+  const range = Math.max(...values) - Math.min(...values)
   return (
     <ResponsiveContainer width="100%" height={220}>
       <LineChart data={places} margin={{ top: 8, right: 12, bottom: 18, left: 0 }} accessibilityLayer={false}>
@@ -30,8 +28,7 @@ export default function CurveChart({ metric, places, names }: CurveChartProps) {
         />
         <YAxis
           width={44}
-          domain={domain}
-          tickCount={5}
+          domain={['auto', 'auto']}
           stroke="var(--input)"
           tick={{ fill: 'var(--muted-foreground)', fontSize: 11 }}
           tickFormatter={(value: number) => tickWords(metric, value, range)}

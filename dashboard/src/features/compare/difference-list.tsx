@@ -11,9 +11,9 @@ export function DifferenceList({ sections }: { sections: Section[] }) {
         <Table label="What the runs are made of, where it differs">
           <thead>
             <tr>
-              <Th>Key</Th>
-              <Th>A</Th>
-              <Th>B</Th>
+              <Th className="w-2/5">Key</Th>
+              <Th className="w-[30%]">A</Th>
+              <Th className="w-[30%]">B</Th>
             </tr>
           </thead>
           {differing.map((section) => (
@@ -28,11 +28,11 @@ export function DifferenceList({ sections }: { sections: Section[] }) {
               </tr>
               {section.differences.map(({ key, a, b }) => (
                 <Tr key={key}>
-                  <Th scope="row" className="font-mono font-normal text-foreground">
+                  <Th scope="row" className="min-w-32 font-mono font-normal whitespace-normal text-foreground [overflow-wrap:anywhere]">
                     {key}
                   </Th>
-                  <Td className="font-mono text-xs py-1.5 [overflow-wrap:anywhere]">{a ?? <None />}</Td>
-                  <Td className="font-mono text-xs py-1.5 [overflow-wrap:anywhere]">{b ?? <None />}</Td>
+                  <Td className="min-w-24 py-1.5 font-mono text-xs [overflow-wrap:anywhere]">{a ?? <None />}</Td>
+                  <Td className="min-w-24 py-1.5 font-mono text-xs [overflow-wrap:anywhere]">{b ?? <None />}</Td>
                 </Tr>
               ))}
             </tbody>

@@ -15,7 +15,7 @@ export function ScoreTable({ scores, comparable }: { scores: Compared[]; compara
           <Th>Score</Th>
           <Th className="text-right">A</Th>
           <Th className="text-right">B</Th>
-          <Th className="text-right">B − A</Th>
+          <Th className="pr-15 text-right">B − A</Th>
           <Th>Telling?</Th>
         </tr>
       </thead>

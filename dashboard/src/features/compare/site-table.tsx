@@ -22,7 +22,7 @@ export function SiteTable({ changes, metric, comparable }: SiteTableProps) {
           <Th className="text-right">Rows B</Th>
           <Th className="text-right">A</Th>
           <Th className="text-right">B</Th>
-          <Th className="text-right">B − A</Th>
+          <Th className="pr-15 text-right">B − A</Th>
           <Th>Telling?</Th>
         </tr>
       </thead>

@@ -89,11 +89,15 @@ function CertificateEnd({ endsAt, now }: { endsAt: string | null; now: number })
     <span className="inline-flex flex-wrap gap-x-2">
       {dateOf(endsAt)}
       {found.state === 'ended' && <Status tone="failed" word="has ended" />}
-      {found.state === 'ending' && <Status tone="paused" word={certificateWords(found)} />}
+      {found.state === 'ending' && (
+        <span data-tone="paused" className="font-medium text-status">
+          ! {certificateWords(found)}
+        </span>
+      )}
     </span>
   )
 }
 
 function Unknown() {
-  return <span className="text-muted-foreground">not known</span>
+  return <span className="whitespace-nowrap text-muted-foreground">not known</span>
 }

@@ -8,7 +8,7 @@ export const sitesQuery = queryOptions({
 })
 
 export const latestRunQuery = queryOptions({
-  queryKey: ['runs', 'latest'],
+  queryKey: ['latest run'],
   queryFn: ({ signal }) => told(api.GET('/api/runs', { params: { query: { limit: 1 } }, signal })),
   refetchInterval: 15_000,
 })

@@ -43,7 +43,7 @@ function Content({ verdict }: { verdict: Verdict }) {
       return <p className="text-muted-foreground">Whoever would carry it out is asked: is it valid, who would hold what, how long does it take.</p>
     case 'invalid':
       return (
-        <Notice tone="error" title="The run would fail">
+        <Notice tone="error" title={verdict.refused ? 'It would be refused' : 'The run would fail'}>
           {verdict.error}
         </Notice>
       )

@@ -24,7 +24,7 @@ export function FieldRow({ name, label, hint, problem = null, className, childre
         <label htmlFor={id} className="min-w-0 font-medium break-words">
           {label}
         </label>
-        {name in state.draft.overrides && (
+        {(name in state.draft.overrides || problem !== null) && (
           <button
             type="button"
             onClick={() => change({ kind: 'reset', key: name })}

@@ -5,6 +5,7 @@ import type { OfferView } from '@/api/schema'
 import { Notice } from '@/components/ui/notice'
 import { Panel } from '@/components/ui/panel'
 import { useSession } from '@/features/session/session'
+import { useDebounced } from '@/lib/use-debounced'
 import { AdvancedFields, UnknownKeys } from './advanced-fields'
 import { CheckPanel } from './check-panel'
 import { Claimants } from './claimants'
@@ -19,7 +20,6 @@ import { checkQuery } from './queries'
 import { proposedRunId } from './run-id'
 import { StartBar } from './start-bar'
 import { UnofferedFields } from './unoffered-fields'
-import { useDebounced } from './use-debounced'
 import { useStart } from './use-start'
 import { verdict, type Verdict } from './verdict'
 
@@ -36,7 +36,7 @@ export function StartForm({ views, initial, left }: StartFormProps) {
   const [state, change] = useReducer(formReducer, initial, startOf)
   const { draft } = state
   const [runId, setRunId] = useRunId(draft.phase)
-  const start = useStart(runId, draft)
+  const { start, busy, error: refused } = useStart(runId, draft)
   const { outdated, known } = useVerdict(views, draft)
   useAddress(draft, initial)
 
@@ -63,12 +63,12 @@ export function StartForm({ views, initial, left }: StartFormProps) {
   const wrong = wrongKeys(state)
   const submit = (event: FormEvent) => {
     event.preventDefault()
-    if (!start.isPending) start.mutate()
+    start()
   }
   return (
     <FormContext value={form}>
       <form onSubmit={submit} noValidate aria-label="Start a run">
-        <fieldset disabled={start.isPending} className="grid min-w-0 grid-cols-[minmax(0,1fr)] gap-5 lg:grid-cols-[minmax(0,3fr)_minmax(0,2fr)]">
+        <fieldset disabled={busy} className="grid min-w-0 grid-cols-[minmax(0,1fr)] gap-5 lg:grid-cols-[minmax(0,3fr)_minmax(0,2fr)]">
           <Panel title="What is asked for" className="self-start rounded-md border bg-card">
             {left.length > 0 && (
               <Notice tone="info" title="Left out of the run that this is filled from" className="m-3">
@@ -89,8 +89,8 @@ export function StartForm({ views, initial, left }: StartFormProps) {
                 runId={runId}
                 onRunId={setRunId}
                 obstacle={obstacleOf(draft, wrong, outdated, known.kind)}
-                refusal={start.error?.message ?? null}
-                busy={start.isPending}
+                refusal={refused?.message ?? null}
+                busy={busy}
                 waits={views.length === 0}
               />
             </Panel>

@@ -5,17 +5,18 @@ import type { CheckAnswerOutput, CheckView } from '@/api/schema'
 export type Verdict =
   | { kind: 'checking' }
   | { kind: 'valid'; answer: CheckAnswerOutput; claimant: string | null }
-  | { kind: 'invalid'; error: string }
+  /** The run would fail; or, where it is `refused`, none would be made. */
+  | { kind: 'invalid'; error: string; refused: boolean }
   /** Nobody has answered: `reason` says who is missing, or why nothing can be asked. */
   | { kind: 'unknown'; reason: string }
 
 export function verdict(view: CheckView | undefined, error: Error | null): Verdict {
   if (error instanceof ApiError && error.status >= 400 && error.status < 500 && error.status !== 408) {
-    return { kind: 'invalid', error: error.message }
+    return { kind: 'invalid', error: error.message, refused: true }
   }
   if (error) return { kind: 'unknown', reason: error.message }
   if (!view) return { kind: 'checking' }
   const { answer, claimant, missing } = view
   if (!answer) return { kind: 'unknown', reason: missing ?? 'nobody has answered.' }
-  return answer.valid ? { kind: 'valid', answer, claimant } : { kind: 'invalid', error: answer.error ?? 'no reason is given.' }
+  return answer.valid ? { kind: 'valid', answer, claimant } : { kind: 'invalid', error: answer.error ?? 'no reason is given.', refused: claimant === null }
 }
