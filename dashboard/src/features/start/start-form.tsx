@@ -1,6 +1,5 @@
 import { useQuery } from '@tanstack/react-query'
 import { useEffect, useMemo, useReducer, useRef, useState, type FormEvent } from 'react'
-import { useSearchParams } from 'react-router'
 import type { OfferView } from '@/api/schema'
 import { Notice } from '@/components/ui/notice'
 import { Panel } from '@/components/ui/panel'
@@ -30,15 +29,17 @@ interface StartFormProps {
   initial: Draft
   /** Keys of the run that it is filled from and that a page may not set. */
   left: string[]
+  /** Puts what is in the form into the address. */
+  write: (search: URLSearchParams) => void
 }
 
-export function StartForm({ views, initial, left }: StartFormProps) {
+export function StartForm({ views, initial, left, write }: StartFormProps) {
   const [state, change] = useReducer(formReducer, initial, startOf)
   const { draft } = state
   const [runId, setRunId] = useRunId(draft.phase)
   const { start, busy, error: refused } = useStart(runId, draft)
   const { outdated, known } = useVerdict(views, draft)
-  useAddress(draft, initial)
+  useAddress(draft, initial, write)
 
   const together = useMemo(() => offered(views), [views])
   const [phase, profile] = [together.phases[0]?.name, together.profiles[0]?.name]
@@ -120,15 +121,14 @@ function useVerdict(views: OfferView[], draft: Draft) {
 }
 
 /** The address says what is in the form, once something has been changed. */
-function useAddress(draft: Draft, initial: Draft): void {
-  const [, setSearch] = useSearchParams()
+function useAddress(draft: Draft, initial: Draft, write: StartFormProps['write']): void {
   const settled = useDebounced(draft, SETTLED_MS)
   const written = useRef(initial)
   useEffect(() => {
     if (settled === written.current) return
     written.current = settled
-    void setSearch(toSearch(settled), { replace: true })
-  }, [settled, setSearch])
+    write(toSearch(settled))
+  }, [settled, write])
 }
 
 function errorsByKey(error: string | null, schemas: Form['offered']['schemas'], draft: Draft): Record<string, string> {
