@@ -10,11 +10,13 @@ import { CheckPanel } from './check-panel'
 import { Claimants } from './claimants'
 import type { Draft } from './draft'
 import { keysIn } from './error-keys'
+import { written } from './field'
 import { FormContext, type Form } from './form-context'
 import { formReducer, startOf, wrongKeys } from './form-state'
+import { Holdings } from './holdings'
 import { toSearch } from './link'
 import { MainFields } from './main-fields'
-import { offered, standard } from './offered'
+import { offered, standard, standards } from './offered'
 import { checkQuery } from './queries'
 import { proposedRunId } from './run-id'
 import { StartBar } from './start-bar'
@@ -56,6 +58,7 @@ export function StartForm({ views, initial, left, write }: StartFormProps) {
     change,
     errors,
     standard: (key) => standard(views, draft, key),
+    unset: unsetWords(views, draft),
     chosen: (key) => {
       const value = draft.overrides[key] ?? standard(views, draft, key)
       return typeof value === 'string' ? value : undefined
@@ -95,6 +98,9 @@ export function StartForm({ views, initial, left, write }: StartFormProps) {
                 waits={views.length === 0}
               />
             </Panel>
+            {known.kind === 'valid' && known.answer.sites.length > 0 && (
+              <Holdings sites={known.answer.sites} classNames={known.answer.class_names} outdated={outdated} />
+            )}
           </div>
         </fieldset>
       </form>
@@ -129,6 +135,15 @@ function useAddress(draft: Draft, initial: Draft, write: StartFormProps['write']
     written.current = settled
     write(toSearch(settled))
   }, [settled, write])
+}
+
+/** What a control says that is not set where it is not known what the profile says: what the first profile says. */
+function unsetWords(views: OfferView[], draft: Draft): Form['unset'] {
+  const first = views[0]?.offer.profiles[0]?.name
+  return (key) => {
+    const [said] = standards(views, draft.phase, key)
+    return said == null ? 'as the profile says' : `as ${draft.profile} says; ${written(said)} in ${first}`
+  }
 }
 
 function errorsByKey(error: string | null, schemas: Form['offered']['schemas'], draft: Draft): Record<string, string> {
