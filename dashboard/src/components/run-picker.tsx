@@ -1,5 +1,5 @@
 import { keepPreviousData, useQuery } from '@tanstack/react-query'
-import { useId, useState, type KeyboardEvent } from 'react'
+import { useEffect, useId, useState, type KeyboardEvent } from 'react'
 import { api, told } from '@/api/client'
 import type { RunView } from '@/api/schema'
 import { Input } from '@/components/ui/field'
@@ -33,9 +33,12 @@ export function RunPicker({ label, value, onChoose, placeholder = 'a part of a r
     placeholderData: keepPreviousData,
     enabled: open,
   })
-  const runs = found.data?.runs ?? []
+  const runs = (open && found.data?.runs) || []
   const settled = wanted === text && !found.isPlaceholderData
   const at = Math.min(place, Math.max(0, runs.length - 1))
+  useEffect(() => {
+    if (open) document.getElementById(`${id}-${at}`)?.scrollIntoView({ block: 'nearest' })
+  }, [open, id, at])
   const choose = (run: RunView) => {
     setText(null)
     if (run.run_id !== value) onChoose(run.run_id)

@@ -31,7 +31,7 @@ globalThis.fetch = vi.fn(async (input: RequestInfo | URL, init?: RequestInit) =>
   const body: unknown = text === '' ? null : JSON.parse(text)
   asked.push({ request: name, search: url.search, body })
   const known: unknown = answers[name] ?? new Refusal(404, `nothing answers ${name}`)
-  const answer: unknown = typeof known === 'function' ? await (known as (body: unknown) => unknown)(body) : known
+  const answer: unknown = typeof known === 'function' ? await (known as (body: unknown, search: URLSearchParams) => unknown)(body, url.searchParams) : known
   if (answer instanceof Refusal) return Response.json({ error: answer.error, state: null, allowed: null }, { status: answer.status })
   return Response.json(answer)
 })

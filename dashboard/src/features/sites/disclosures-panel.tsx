@@ -17,33 +17,30 @@ export function DisclosuresPanel() {
   const [search, setSearch] = useSearchParams()
   const latest = useQuery(latestRunQuery)
   const chosen = search.get('run')
+  const runId = chosen ?? latest.data?.runs[0]?.run_id
   const choose = (run: string) => setSearch((now) => ({ ...Object.fromEntries(now), run }), { replace: true })
   return (
     <Panel title="What has left each site" className="rounded-md border bg-card">
       <div className="flex flex-col gap-2 px-3 py-3">
         <RunPicker
           label={chosen === null ? 'Run (the latest)' : 'Run'}
-          value={chosen ?? latest.data?.runs[0]?.run_id ?? ''}
+          value={runId ?? ''}
           onChoose={choose}
           className="max-w-md"
         />
       </div>
-      {chosen !== null ? (
-        <OfRun runId={chosen} />
+      {runId !== undefined ? (
+        <OfRun runId={runId} />
       ) : (
         <Asked query={latest} what="The latest run is looked for">
-          {({ runs: [run] }) =>
-            run ? (
-              <OfRun runId={run.run_id} />
-            ) : (
-              <Empty title="There is no run yet.">
-                <Link to="/start" className="text-primary underline">
-                  Start one
-                </Link>
-                , or on a machine: <Command>{`fedforge run blood --monitor ${location.origin}`}</Command>
-              </Empty>
-            )
-          }
+          {() => (
+            <Empty title="There is no run yet.">
+              <Link to="/start" className="text-primary underline">
+                Start one
+              </Link>
+              , or on a machine: <Command>{`fedforge run blood --monitor ${location.origin}`}</Command>
+            </Empty>
+          )}
         </Asked>
       )}
     </Panel>

@@ -3,7 +3,6 @@ import { Status } from '@/components/ui/status'
 import { Panel } from '@/components/ui/panel'
 import { duration } from '@/lib/format'
 import { cn } from '@/lib/utils'
-import { Holdings } from './holdings'
 import type { Verdict } from './verdict'
 
 interface CheckPanelProps {
@@ -84,7 +83,6 @@ function Valid({ answer, claimant }: { answer: Extract<Verdict, { kind: 'valid' 
           </ul>
         </Notice>
       )}
-      {answer.sites.length > 0 && <Holdings sites={answer.sites} classNames={answer.class_names} />}
     </>
   )
 }

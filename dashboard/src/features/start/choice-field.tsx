@@ -22,7 +22,7 @@ interface ChoiceFieldProps {
 
 /** Something that is chosen by a name which claimants offer. */
 export function ChoiceField({ name, label, groups, chosen, open, hint, onChoose }: ChoiceFieldProps) {
-  const { offered } = useForm()
+  const { offered, unset } = useForm()
   const choices = groups.flatMap((group) => group.choices)
   const choice = choices.find((each) => each.name === chosen)
   const unknown = chosen !== undefined && choice === undefined
@@ -36,7 +36,7 @@ export function ChoiceField({ name, label, groups, chosen, open, hint, onChoose 
     >
       {(control) => (
         <Select {...control} value={chosen ?? ''} onChange={(event) => onChoose(event.target.value)}>
-          {chosen === undefined && <option value="">{open ?? 'as the profile says'}</option>}
+          {chosen === undefined && <option value="">{open ?? unset(name)}</option>}
           {unknown && <option value={chosen}>{chosen} (not offered)</option>}
           {groups.length === 1
             ? groups[0]?.choices.map((each) => <Option key={each.name} choice={each} offered={offered} />)

@@ -12,6 +12,8 @@ export interface Form {
   change: Dispatch<FormChange>
   /** What a key is where nothing is sent; `undefined` where that is not known. */
   standard: (key: string) => Value | undefined
+  /** What is said where a key is not set, and it is not known what it then is. */
+  unset: (key: string) => string
   /** The name that a key has, from the request or the profile; `undefined` where neither says one. */
   chosen: (key: string) => string | undefined
   /** What the server says of keys, by key. */

@@ -1,8 +1,10 @@
 import { useState } from 'react'
 import type { SiteHolding } from '@/api/schema'
 import { Button } from '@/components/ui/button'
+import { Panel } from '@/components/ui/panel'
 import { Table, Td, Th, Tr } from '@/components/ui/table'
 import { count } from '@/lib/format'
+import { cn } from '@/lib/utils'
 
 interface HoldingsProps {
   sites: SiteHolding[]
@@ -12,18 +14,20 @@ interface HoldingsProps {
 const FEW = 24
 
 /** Who would hold what: rows of each class, of each site, over one axis. */
-export function Holdings({ sites, classNames }: HoldingsProps) {
+export function Holdings({ sites, classNames, outdated }: HoldingsProps & { outdated: boolean }) {
   const [asTable, setAsTable] = useState(false)
   const [all, setAll] = useState(false)
   const shown = all ? sites : sites.slice(0, FEW)
   return (
-    <div className="flex flex-col gap-2">
-      <div className="flex items-center justify-between gap-2">
-        <h3 className="font-medium">Who would hold what</h3>
+    <Panel
+      title="Who would hold what"
+      aside={
         <Button size="sm" variant="ghost" aria-pressed={asTable} onClick={() => setAsTable(!asTable)}>
           As a table
         </Button>
-      </div>
+      }
+      bodyClassName={cn('flex flex-col gap-2 px-3 py-3', outdated && 'opacity-60')}
+    >
       {asTable ? (
         <HoldingsTable sites={shown} classNames={classNames} />
       ) : (
@@ -34,7 +38,7 @@ export function Holdings({ sites, classNames }: HoldingsProps) {
           {all ? `The first ${FEW} sites` : `All ${count(sites.length)} sites`}
         </Button>
       )}
-    </div>
+    </Panel>
   )
 }
 

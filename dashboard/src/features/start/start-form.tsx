@@ -1,6 +1,5 @@
 import { useQuery } from '@tanstack/react-query'
 import { useEffect, useMemo, useReducer, useRef, useState, type FormEvent } from 'react'
-import { useSearchParams } from 'react-router'
 import type { OfferView } from '@/api/schema'
 import { Notice } from '@/components/ui/notice'
 import { Panel } from '@/components/ui/panel'
@@ -11,11 +10,13 @@ import { CheckPanel } from './check-panel'
 import { Claimants } from './claimants'
 import type { Draft } from './draft'
 import { keysIn } from './error-keys'
+import { written } from './field'
 import { FormContext, type Form } from './form-context'
 import { formReducer, startOf, wrongKeys } from './form-state'
+import { Holdings } from './holdings'
 import { toSearch } from './link'
 import { MainFields } from './main-fields'
-import { offered, standard } from './offered'
+import { offered, standard, standards } from './offered'
 import { checkQuery } from './queries'
 import { proposedRunId } from './run-id'
 import { StartBar } from './start-bar'
@@ -30,15 +31,17 @@ interface StartFormProps {
   initial: Draft
   /** Keys of the run that it is filled from and that a page may not set. */
   left: string[]
+  /** Puts what is in the form into the address. */
+  write: (search: URLSearchParams) => void
 }
 
-export function StartForm({ views, initial, left }: StartFormProps) {
+export function StartForm({ views, initial, left, write }: StartFormProps) {
   const [state, change] = useReducer(formReducer, initial, startOf)
   const { draft } = state
   const [runId, setRunId] = useRunId(draft.phase)
   const { start, busy, error: refused } = useStart(runId, draft)
   const { outdated, known } = useVerdict(views, draft)
-  useAddress(draft, initial)
+  useAddress(draft, initial, write)
 
   const together = useMemo(() => offered(views), [views])
   const [phase, profile] = [together.phases[0]?.name, together.profiles[0]?.name]
@@ -55,6 +58,7 @@ export function StartForm({ views, initial, left }: StartFormProps) {
     change,
     errors,
     standard: (key) => standard(views, draft, key),
+    unset: unsetWords(views, draft),
     chosen: (key) => {
       const value = draft.overrides[key] ?? standard(views, draft, key)
       return typeof value === 'string' ? value : undefined
@@ -94,6 +98,9 @@ export function StartForm({ views, initial, left }: StartFormProps) {
                 waits={views.length === 0}
               />
             </Panel>
+            {known.kind === 'valid' && known.answer.sites.length > 0 && (
+              <Holdings sites={known.answer.sites} classNames={known.answer.class_names} outdated={outdated} />
+            )}
           </div>
         </fieldset>
       </form>
@@ -120,15 +127,23 @@ function useVerdict(views: OfferView[], draft: Draft) {
 }
 
 /** The address says what is in the form, once something has been changed. */
-function useAddress(draft: Draft, initial: Draft): void {
-  const [, setSearch] = useSearchParams()
+function useAddress(draft: Draft, initial: Draft, write: StartFormProps['write']): void {
   const settled = useDebounced(draft, SETTLED_MS)
   const written = useRef(initial)
   useEffect(() => {
     if (settled === written.current) return
     written.current = settled
-    void setSearch(toSearch(settled), { replace: true })
-  }, [settled, setSearch])
+    write(toSearch(settled))
+  }, [settled, write])
+}
+
+/** What a control says that is not set where it is not known what the profile says: what the first profile says. */
+function unsetWords(views: OfferView[], draft: Draft): Form['unset'] {
+  const first = views[0]?.offer.profiles[0]?.name
+  return (key) => {
+    const [said] = standards(views, draft.phase, key)
+    return said == null ? 'as the profile says' : `as ${draft.profile} says; ${written(said)} in ${first}`
+  }
 }
 
 function errorsByKey(error: string | null, schemas: Form['offered']['schemas'], draft: Draft): Record<string, string> {

@@ -1,5 +1,5 @@
 import { monitorAnswers, Refusal, requests } from '@/test/monitor'
-import { screen, waitFor, within } from '@testing-library/react'
+import { act, screen, waitFor, within } from '@testing-library/react'
 import userEvent from '@testing-library/user-event'
 import { beforeEach, expect, it } from 'vitest'
 import type { CheckView, OfferPage, SessionView } from '@/api/schema'
@@ -151,4 +151,16 @@ it('says who is missing, and that a request would wait', async () => {
   expect(await screen.findByText(missing)).toBeInTheDocument()
   expect(screen.getByText('It waits until somebody takes it up.')).toBeInTheDocument()
   expect(screen.getByRole('button', { name: 'Ask for this run' })).toBeEnabled()
+})
+
+it('keeps its form while the address follows it, and begins anew where somebody comes to another address', async () => {
+  const router = openPage(<StartPage />, '/start')
+  const rounds = await screen.findByLabelText('Rounds')
+  await userEvent.clear(rounds)
+  await userEvent.type(rounds, '5')
+  await waitFor(() => expect(router.state.location.search).toContain('federation.rounds'))
+  expect(rounds).toBeInTheDocument()
+  expect(rounds).toHaveFocus()
+  await act(() => router.navigate('/start'))
+  await waitFor(() => expect(screen.getByLabelText('Rounds')).toHaveValue('20'))
 })

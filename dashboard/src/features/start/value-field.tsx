@@ -15,7 +15,7 @@ interface ValueFieldProps {
 
 /** A control for one value, as its schema wants it. */
 export function ValueField({ field, label, hint, className, ...given }: ValueFieldProps) {
-  const { state, change, standard: standardOf } = useForm()
+  const { state, change, standard: standardOf, unset } = useForm()
   const standard = 'standard' in given ? given.standard : standardOf(field.key)
   const writing = state.writing[field.key]
   const value = field.key in state.draft.overrides ? state.draft.overrides[field.key] : standard
@@ -28,7 +28,7 @@ export function ValueField({ field, label, hint, className, ...given }: ValueFie
       {(control) =>
         named ? (
           <Select {...control} value={value == null ? '' : String(value)} onChange={(event) => write(event.target.value)}>
-            {(standard === undefined || field.optional) && <option value="">{standard === undefined ? 'as the profile says' : 'none'}</option>}
+            {(standard === undefined || field.optional) && <option value="">{standard === undefined ? unset(field.key) : 'none'}</option>}
             {choices.map((choice) => (
               <option key={choice} value={choice}>
                 {field.kind === 'boolean' ? (choice === 'true' ? 'yes' : 'no') : choice}
@@ -42,7 +42,7 @@ export function ValueField({ field, label, hint, className, ...given }: ValueFie
             onChange={(event) => write(event.target.value)}
             onBlur={() => change({ kind: 'leave', key: field.key })}
             inputMode={field.kind === 'integer' ? 'numeric' : field.kind === 'number' ? 'decimal' : 'text'}
-            placeholder={standard === undefined ? 'as the profile says' : field.optional ? 'none' : ''}
+            placeholder={standard === undefined ? unset(field.key) : field.optional ? 'none' : ''}
             autoComplete="off"
             spellCheck={false}
           />
