@@ -9,7 +9,7 @@ test('a monitor that is killed: what is shown is stale and says so, and then it 
   monitor.run('outlived', '--rounds', '300')
   await page.goto(`${monitor.url}/runs/outlived`)
   await expect(page.getByRole('status', { name: 'Connection: live' })).toBeVisible()
-  const pause = page.getByRole('button', { name: 'pause' })
+  const pause = page.getByRole('button', { name: 'pause', exact: true })
   await expect(pause).toHaveAttribute('aria-disabled', 'false')
 
   await monitor.kill()
@@ -41,10 +41,10 @@ test('two browsers: what one does the other shows, and both together are one com
     await each.goto(`${monitor.url}/runs/shared`)
     await each.getByRole('button', { name: 'Your name' }).click()
     await sayName(each, each === page ? 'Ada' : 'Grace')
-    await expect(each.getByRole('button', { name: 'pause' })).toHaveAttribute('aria-disabled', 'false')
+    await expect(each.getByRole('button', { name: 'pause', exact: true })).toHaveAttribute('aria-disabled', 'false')
   }
-  await Promise.all(pages.map((each) => each.getByRole('button', { name: 'pause' }).click()))
-  for (const each of pages) await expect(each.getByRole('button', { name: 'resume' })).toHaveAttribute('aria-disabled', 'false')
+  await Promise.all(pages.map((each) => each.getByRole('button', { name: 'pause', exact: true }).click()))
+  for (const each of pages) await expect(each.getByRole('button', { name: 'resume', exact: true })).toHaveAttribute('aria-disabled', 'false')
   const { commands } = await monitor.get<{ commands: unknown[] }>('/api/runs/shared/commands')
   expect(commands).toHaveLength(1)
   expect(complaints.filter((each) => !each.includes('409'))).toEqual([])

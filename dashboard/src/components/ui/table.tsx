@@ -4,7 +4,7 @@ import { cn } from '@/lib/utils'
 /** A dense table that scrolls in itself where it is too wide. */
 export function Table({ className, label, ...props }: ComponentProps<'table'> & { label: string }) {
   return (
-    <div className="relative w-full overflow-x-auto" tabIndex={0} role="region" aria-label={label}>
+    <div className="relative w-full overflow-x-auto" tabIndex={0} role="region" aria-label={`${label}, as a table`}>
       <table aria-label={label} className={cn('w-full border-collapse text-sm', className)} {...props} />
     </div>
   )

@@ -31,21 +31,20 @@ export default function RunPage() {
 /** What is chosen stands in the address, so that a link shows the same screen. */
 function useChosen() {
   const [search, setSearch] = useSearchParams()
-  const set = useCallback(
-    (changes: Record<string, string | null>) =>
-      setSearch(
-        (before) => {
-          const after = new URLSearchParams(before)
-          for (const [name, value] of Object.entries(changes)) {
-            if (value === null) after.delete(name)
-            else after.set(name, value)
-          }
-          return after
-        },
-        { replace: true },
-      ),
-    [setSearch],
-  )
+  const navigate = useRef(setSearch)
+  useEffect(() => {
+    navigate.current = setSearch
+  }, [setSearch])
+  const set = useCallback((changes: Record<string, string | null>) => {
+    // From the address as it is now: what the router hands to a callback is that of the last drawing.
+    const after = new URLSearchParams(window.location.search)
+    const before = after.toString()
+    for (const [name, value] of Object.entries(changes)) {
+      if (value === null) after.delete(name)
+      else after.set(name, value)
+    }
+    if (after.toString() !== before) navigate.current(after, { replace: true })
+  }, [])
   const round = Number(search.get('round'))
   return {
     node: search.get('node'),
