@@ -11,6 +11,7 @@ from pathlib import Path
 from benchmarks import (
     audit,
     caching,
+    dashboard,
     last_block,
     lines,
     memory,
@@ -45,9 +46,10 @@ MEASUREMENTS: Mapping[str, Callable[[Subject], Results]] = {
     "last_block": last_block.measure,
     "lines": lines.measure,
     "monitor": monitor.measure,
+    "dashboard": dashboard.measure,
     "pipelines": pipelines.measure,
 }
-_ON_FEW_ROWS = frozenset({"lines", "stops"})
+_ON_FEW_ROWS = frozenset({"dashboard", "lines", "stops"})
 """The features of all rows, which take minutes, are not needed for these alone."""
 
 

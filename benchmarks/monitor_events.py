@@ -57,13 +57,15 @@ class EventSource:
 
     Args:
         run_id: the run.
+        clients: that take part.
 
     `taken` is what it has given so far.
     """
 
-    def __init__(self, run_id: str) -> None:
+    def __init__(self, run_id: str, clients: int = CLIENTS) -> None:
         self.taken = Seen()
         self._run_id = run_id
+        self._clients = clients
         self._chance = random.Random(_SEED)
         self._emitted: dict[str, int] = {}
         self._events = self._run()
@@ -76,12 +78,12 @@ class EventSource:
         return events
 
     def _run(self) -> Iterator[Event]:
-        yield self._of_server(RunStarted, 0, engine="inprocess", rounds_total=_ROUNDS_TOTAL, clients=CLIENTS)
+        yield self._of_server(RunStarted, 0, engine="inprocess", rounds_total=_ROUNDS_TOTAL, clients=self._clients)
         for number in count(1):
             yield from self._round(number)
 
     def _round(self, number: int) -> Iterator[Event]:
-        clients = range(CLIENTS)
+        clients = range(self._clients)
         yield self._of_server(RoundStarted, number, participants=list(clients))
         yield from self._dispatch(number, "train")
         yield from (self._of_client(ClientTrainStarted, number, client) for client in clients)
@@ -94,7 +96,7 @@ class EventSource:
             yield self._upload(number, client, "train", _MODEL_BYTES)
         yield self._of_server(AggregationStarted, number)
         yield self._of_server(
-            AggregationCompleted, number, latency_ms=self._latency(), metrics={"updates": float(CLIENTS)}
+            AggregationCompleted, number, latency_ms=self._latency(), metrics={"updates": float(self._clients)}
         )
         yield from self._dispatch(number, "evaluate")
         for client in clients:
@@ -105,7 +107,7 @@ class EventSource:
         yield self._of_server(RoundCompleted, number, latency_ms=self._latency(), metrics=self._metrics())
 
     def _dispatch(self, number: int, task: Task) -> Iterator[Event]:
-        for client in range(CLIENTS):
+        for client in range(self._clients):
             yield self._of_server(ModelDispatched, number, client, task=task, payload_bytes=_MODEL_BYTES)
 
     def _upload(self, number: int, client: int, task: Task, size: int) -> Event:

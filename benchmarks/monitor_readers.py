@@ -28,6 +28,7 @@ from fedforge_runtime.clock import monotonic, utc_now
 _PAGE = 1000
 _TIMEOUT_SECONDS = 60.0
 _SMALL_BUFFER = 4096
+_BETWEEN_LOOKS_SECONDS = 5.0
 
 
 def follow(*, url: str, run_id: str, events: int, sockets: int) -> Results:
@@ -65,6 +66,38 @@ async def _follow_one(connection: ClientConnection, events: int, milliseconds: a
             if seen.length > 1:
                 milliseconds.append((now - datetime.fromisoformat(item["received_at"])).total_seconds() * 1000)
     return seen.name()
+
+
+def visit(*, url: str, run_id: str, pages: int) -> Results:
+    """Be so many pages that show a live run, until this process is ended: what they ask for, and a socket each."""
+    return asyncio.run(_visit(url, run_id, pages))
+
+
+async def _visit(url: str, run_id: str, pages: int) -> Results:
+    run = f"/api/runs/{run_id}"
+    async with httpx.AsyncClient(base_url=url, timeout=_TIMEOUT_SECONDS, trust_env=False) as client:
+
+        async def page() -> None:
+            for path in (f"{run}/snapshot", f"{run}/series", "/api/words", f"{run}/commands", "/api/session"):
+                (await client.get(path)).raise_for_status()
+            (await client.get(f"{run}/events", params={"order": "newest", "limit": 200})).raise_for_status()
+            async with connect_in_loop(_stream(url, run_id), proxy=None) as connection:
+                await asyncio.gather(_take_all(connection), look_around())
+
+        async def look_around() -> None:
+            while True:
+                for path in ("/api/attention", "/api/runs"):
+                    (await client.get(path)).raise_for_status()
+                await asyncio.sleep(_BETWEEN_LOOKS_SECONDS)
+
+        say_ready()
+        await asyncio.gather(*(page() for _ in range(pages)))
+    return {}
+
+
+async def _take_all(connection: ClientConnection) -> None:
+    async for text in connection:
+        _events_of(text)
 
 
 def replay(*, url: str, run_id: str, events: int) -> Results:
@@ -185,4 +218,4 @@ class StalledReader:
 
 
 if __name__ == "__main__":
-    run_program({"follow": follow, "look": look, "replay": replay})
+    run_program({"follow": follow, "look": look, "replay": replay, "visit": visit})

@@ -15,7 +15,7 @@ import numpy as np
 from benchmarks.figures import Results
 from benchmarks.monitor_events import EventSource, batch_of
 from benchmarks.monitor_load import run_program, wait_to_begin
-from benchmarks.subject import fresh_home
+from benchmarks.subject import CLIENTS, fresh_home
 from fedforge_runtime.clock import monotonic, utc_now
 from monitor.database import Database
 from monitor.recording import Incoming, record_events
@@ -46,12 +46,12 @@ def send_at_once(*, url: str, run_id: str, events: int, batch: int) -> Results:
     return {"started": started, "ended": ended, "sent": source.taken.name()}
 
 
-def send_evenly(*, url: str, run_id: str, events: int, batch: int, rate: float) -> Results:
+def send_evenly(*, url: str, run_id: str, events: int, batch: int, rate: float, clients: int = CLIENTS) -> Results:
     """Send `rate` events a second, a small batch at a time; before it begins, the run's first event is there.
 
     What has become due while the monitor took its time goes into the next batch, as it does in an outbox.
     """
-    source = EventSource(run_id)
+    source = EventSource(run_id, clients)
     milliseconds = array("d")
     largest = 0
     with _client(url) as client:

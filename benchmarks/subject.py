@@ -40,6 +40,10 @@ class Effort:
     """That a monitor takes in as fast as it can, and gives again."""
     monitor_soak_seconds: int
     """That a monitor serves readers of a run at an even pace."""
+    screen_seconds: int
+    """That the dashboard is watched for, live."""
+    screen_events: int
+    """That it is sent while its memory is looked at."""
 
 
 FULL = Effort(
@@ -54,6 +58,8 @@ FULL = Effort(
     overhead_rounds=3,
     monitor_events=100_000,
     monitor_soak_seconds=600,
+    screen_seconds=20,
+    screen_events=180_000,
 )
 QUICK = Effort(
     dataset_limit=600,
@@ -67,6 +73,8 @@ QUICK = Effort(
     overhead_rounds=1,
     monitor_events=10_000,
     monitor_soak_seconds=15,
+    screen_seconds=5,
+    screen_events=20_000,
 )
 
 

@@ -8,17 +8,17 @@ interface Worlds {
   complaints: string[]
 }
 
+// oxlint-disable no-empty-pattern -- Playwright reads from the pattern what a fixture needs
 export const test = base.extend<Worlds>({
-  // oxlint-disable-next-line no-empty-pattern
-  monitor: async ({}, use) => {
+  monitor: async ({}, lend) => {
     const monitor = new Monitor()
     await monitor.start()
-    await use(monitor)
+    await lend(monitor)
     await monitor.stop()
   },
-  complaints: async ({ page }, use) => {
+  complaints: async ({ page }, lend) => {
     const complaints = listen(page)
-    await use(complaints)
+    await lend(complaints)
   },
 })
 

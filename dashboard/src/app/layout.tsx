@@ -4,6 +4,7 @@ import { Keyboard, Moon, Sun, User } from 'lucide-react'
 import { ConnectionPill } from '@/components/connection-pill'
 import { Button } from '@/components/ui/button'
 import { Loading } from '@/components/ui/notice'
+import { NotifyButton } from '@/features/notices/notify'
 import { useSession } from '@/features/session/session'
 import { isUtc, onUtc, setUtc } from '@/lib/format'
 import { cn } from '@/lib/utils'
@@ -60,6 +61,7 @@ export function Layout() {
         <div className="ml-auto flex items-center gap-1">
           {!onRun && <RunsConnection />}
           <Person />
+          <NotifyButton />
           <UtcButton />
           <Button variant="ghost" size="icon" aria-label="Keys" title="Keys (?)" onClick={() => setSheet(true)} className="max-sm:hidden">
             <Keyboard aria-hidden />

@@ -1,13 +1,13 @@
-import { lazy } from 'react'
 import { createBrowserRouter, Link } from 'react-router'
 import { Empty } from '@/components/ui/notice'
 import { Overview } from '@/features/overview/overview'
 import { Layout } from './layout'
+import { patientLazy } from '@/lib/patient-import'
 
-const RunPage = lazy(() => import('@/features/run/run-page'))
-const StartPage = lazy(() => import('@/features/start/start-page'))
-const SitesPage = lazy(() => import('@/features/sites/sites-page'))
-const ComparePage = lazy(() => import('@/features/compare/compare-page'))
+const RunPage = patientLazy(() => import('@/features/run/run-page'))
+const StartPage = patientLazy(() => import('@/features/start/start-page'))
+const SitesPage = patientLazy(() => import('@/features/sites/sites-page'))
+const ComparePage = patientLazy(() => import('@/features/compare/compare-page'))
 
 export const router = createBrowserRouter([
   {

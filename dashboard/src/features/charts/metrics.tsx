@@ -1,4 +1,4 @@
-import { lazy, Suspense, useMemo, useState } from 'react'
+import { Suspense, useMemo, useState } from 'react'
 import { allOf, latestOf, useToldEvents } from '@/api/told-events'
 import { Empty, Loading } from '@/components/ui/notice'
 import { Table, Td, Th } from '@/components/ui/table'
@@ -9,8 +9,9 @@ import { bytes, duration, metricName, percent } from '@/lib/format'
 import { MARKING, markOf } from '@/stores/timeline'
 import { domainOf, fewPoints, MOST_LINES, pointsOf, worstFirst, type Point } from './points'
 import type { ChartMark, Line } from './chart'
+import { patientLazy } from '@/lib/patient-import'
 
-const Chart = lazy(() => import('./chart'))
+const Chart = patientLazy(() => import('./chart'))
 
 const CHARTS = ['accuracy', 'balanced_accuracy', 'loss', 'seconds', 'payload_bytes', 'latency'] as const
 type Metric = (typeof CHARTS)[number]

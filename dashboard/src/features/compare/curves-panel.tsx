@@ -1,4 +1,4 @@
-import { lazy, Suspense, useState } from 'react'
+import { Suspense, useState } from 'react'
 import { Button } from '@/components/ui/button'
 import { Loading } from '@/components/ui/notice'
 import { Panel } from '@/components/ui/panel'
@@ -7,8 +7,9 @@ import { metricName } from '@/lib/format'
 import { overlaid, type Place } from './curves'
 import { scoreWords } from './number-words'
 import type { RunSide } from './run-side'
+import { patientLazy } from '@/lib/patient-import'
 
-const CurveChart = lazy(() => import('./curve-chart'))
+const CurveChart = patientLazy(() => import('./curve-chart'))
 const METRICS = ['accuracy', 'balanced_accuracy', 'loss']
 
 /** The course of both runs over their global rounds, on the validation rows of the sites. */

@@ -6,7 +6,7 @@ export function Confusion({ evaluated }: { evaluated: EventOf<'run_evaluated'> }
   const names = evaluated.classes.map((each) => each.name)
   return (
     <section>
-      <h3 className="mb-1 text-sm font-semibold">Confusion: rows of the true class, by what the model says</h3>
+      <h2 className="mb-1 text-sm font-semibold">Confusion: rows of the true class, by what the model says</h2>
       <div className="overflow-x-auto" tabIndex={0} role="region" aria-label="Confusion matrix">
         <table className="border-collapse text-xs" aria-label="Confusion matrix">
           <thead>

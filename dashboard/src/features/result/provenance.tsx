@@ -22,7 +22,7 @@ export function Provenance({ about, evaluated }: { about: EventOf<'run_described
   ]
   return (
     <section>
-      <h3 className="mb-1 text-sm font-semibold">Where the numbers come from</h3>
+      <h2 className="mb-1 text-sm font-semibold">Where the numbers come from</h2>
       <dl className="grid grid-cols-[minmax(6rem,auto)_1fr] gap-x-4 gap-y-1 text-xs">
         {facts.map(([name, value]) => (
           <div key={name} className="contents">

@@ -58,7 +58,7 @@ export function Result() {
 }
 
 function Heading({ children }: { children: React.ReactNode }) {
-  return <h3 className="mb-1 text-sm font-semibold">{children}</h3>
+  return <h2 className="mb-1 text-sm font-semibold">{children}</h2>
 }
 
 function interval(given: { low: number; high: number } | undefined | null): string {

@@ -32,6 +32,11 @@ export function RunHeader() {
   return (
     <header className="border-b bg-card">
       <title>{`${shownState ?? 'run'} ${run?.roundsTotal ? `${run.round}/${run.roundsTotal} ` : ''}· ${runId} – FedForge`}</title>
+      {at === null && view !== null && (
+        <p role="status" className="sr-only">
+          The run is {view.stalled ? 'stalled' : view.state}.
+        </p>
+      )}
       <div className="flex flex-wrap items-center gap-x-4 gap-y-2 px-3 py-2 sm:px-4">
         <div className="flex min-w-0 items-center gap-2">
           <nav aria-label="Where you are" className="text-muted-foreground">

@@ -1,4 +1,4 @@
-import { lazy, Suspense, useCallback, useEffect, useRef, useState } from 'react'
+import { Suspense, useCallback, useEffect, useRef, useState } from 'react'
 import { useParams, useSearchParams } from 'react-router'
 import { Empty, Failed, Loading } from '@/components/ui/notice'
 import { Tabs, TabsContent, TabsList, TabsTrigger } from '@/components/ui/tabs'
@@ -15,8 +15,9 @@ import { showNothing } from './favicon'
 import { RunHeader } from './run-header'
 import { RunProvider, useLive, useRun, useShown, useSites } from './run-context'
 import { Stages } from './stages'
+import { patientLazy } from '@/lib/patient-import'
 
-const Topology = lazy(() => import('@/features/topology/topology'))
+const Topology = patientLazy(() => import('@/features/topology/topology'))
 
 export default function RunPage() {
   const { runId } = useParams()
@@ -65,6 +66,10 @@ function Page() {
   const [content, setContent] = useState<HTMLElement | null>(null)
   useTimeInAddress(chosen.at, set)
   useEffect(() => showNothing, [])
+  useEffect(() => {
+    // Read while the monitor is there, so that the first round's curves need it no more.
+    import('@/features/charts/chart').catch(() => undefined)
+  }, [])
   const select = useCallback((node: string) => set({ node }), [set])
   const selectItem = useCallback(
     (item: Item) =>

@@ -12,7 +12,7 @@ export const offersQuery = queryOptions({
 /**
  * What a claimant says of a request; the question before is given up.
  *
- * @param claimants who is there: with others the answer may be another.
+ * @param claimants who is there, and answers: with others the answer may be another.
  */
 export function checkQuery(draft: Draft, claimants: string[], person: string) {
   return queryOptions({

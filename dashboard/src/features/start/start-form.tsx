@@ -119,7 +119,7 @@ function useRunId(phase: string): [string, (runId: string) => void] {
 function useVerdict(views: OfferView[], draft: Draft) {
   const { view } = useSession()
   const settled = useDebounced(draft, SETTLED_MS)
-  const claimants = views.map((each) => each.claimant)
+  const claimants = views.map(({ claimant, offer }) => `${claimant} ${offer.checks ? 'answers' : 'is not ready'}`)
   const check = useQuery({ ...checkQuery(settled, claimants, view?.name ?? 'dashboard'), enabled: settled.phase !== '' })
   const outdated = draft.phase !== '' && (settled !== draft || check.isFetching)
   const nothing: Verdict = { kind: 'unknown', reason: 'Nothing is asked for yet: choose a phase.' }
