@@ -10,5 +10,5 @@ export function Input({ className, ...props }: ComponentProps<'input'>) {
 
 /** The browser's own: it works with keys, on telephones and for screen readers. */
 export function Select({ className, ...props }: ComponentProps<'select'>) {
-  return <select className={cn(control, 'pr-1', className)} {...props} />
+  return <select className={cn(control, 'truncate pr-1', className)} {...props} />
 }
