@@ -99,12 +99,13 @@ def _expected_seconds(config: RunConfig, home: Home) -> float | None:
 
 
 def _alike(former: RunConfig, config: RunConfig) -> bool:
-    return (former.phase, former.learning.mode, former.runtime.engine, former.dataset.size) == (
-        config.phase,
-        config.learning.mode,
-        config.runtime.engine,
-        config.dataset.size,
-    )
+    """Whether their times compare: the same images, backbone and number of sites, trained in the same way."""
+
+    def kind(each: RunConfig) -> tuple[object, ...]:
+        learning, engine = each.learning.mode, each.runtime.engine
+        return each.phase, each.dataset, each.backbone, each.partition.clients, learning, engine
+
+    return kind(former) == kind(config)
 
 
 def _training(config: RunConfig) -> int:

@@ -31,6 +31,12 @@ def site_of(name: str) -> int | None:
     return int(match["site"]) if match else None
 
 
+def own_name(name: str) -> str:
+    """The site's own name, of the name for its key; any other name as it is."""
+    match = _KEY_NAME.fullmatch(name)
+    return match["name"] if match and match["name"] else name
+
+
 def registrations(infos: Iterable[Any], *, secured: bool) -> dict[int, Registration]:
     """What a SuperLink says of its nodes' keys, by node id.
 

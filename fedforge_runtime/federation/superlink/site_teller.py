@@ -13,6 +13,7 @@ from fedforge_runtime.background import Background
 from fedforge_runtime.errors import FedForgeError
 from fedforge_runtime.federation.superlink.address import LinkAddress
 from fedforge_runtime.federation.superlink.certificates import CertificateFolder
+from fedforge_runtime.federation.superlink.key_names import own_name, site_of
 from fedforge_runtime.federation.superlink.known_sites import known_nodes, known_sites
 from fedforge_runtime.federation.superlink.visitors import read_visitors
 from fedforge_runtime.home import Home
@@ -71,11 +72,10 @@ class SiteTeller(Background):
 
     def _status(self, site: dict[str, Any]) -> dict[str, Any]:
         certificates = self._certificates
-        numbers = {each.name: each.site for each in certificates.sites} if certificates else {}
         refused = site["refused_at"] and site["refusal"]
         return {
-            "site": numbers.get(site["name"]),
-            "name": site["name"],
+            "site": site_of(site["name"]),
+            "name": own_name(site["name"]),
             "online": site["online"],
             "last_seen_at": site["last_seen"],
             "certificate_ends_at": certificates.valid_until.isoformat() if certificates else None,

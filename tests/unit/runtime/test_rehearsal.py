@@ -20,17 +20,26 @@ REQUEST: dict[str, Any] = {
     "profile": "cpu-safe",
     "overrides": {"dataset.source": "phantom", "dataset.limit": 240, "partition.clients": 3, "federation.rounds": 10},
 }
+LONG = {"prepare": 1e6, "features": 1e6, "rounds": 1e6, "total": 3e6}
 
 
 def test_seconds_are_those_of_the_last_run_like_it_with_as_many_rounds(tmp_path: Path) -> None:
     home = Home(tmp_path)
     assert rehearse(REQUEST, home)["seconds"] is None
-    for name, phase in (("like-it", "blood"), ("another", "derma")):
+    like_it = {**REQUEST["overrides"], "federation.rounds": 5}
+    for name, phase, options in (
+        ("like-it", "blood", like_it),
+        ("of-another-phase", "derma", like_it),
+        ("of-other-images", "blood", {**like_it, "dataset.limit": 12_000}),
+        ("of-more-sites", "blood", {**like_it, "partition.clients": 10}),
+    ):
         folder = home.run(name)
         folder.path.mkdir(parents=True)
-        config = load_run_config(phase, options={"federation.rounds": 5})
+        config = load_run_config(phase, options=options)
         folder.config.write_text(config.to_yaml())
-        folder.seconds.write_text(json.dumps({"prepare": 3.0, "features": 10.0, "rounds": 20.0, "total": 33.0}))
+        folder.seconds.write_text(
+            json.dumps({"prepare": 3.0, "features": 10.0, "rounds": 20.0, "total": 33.0} if name == "like-it" else LONG)
+        )
     damaged = home.run("damaged")
     damaged.path.mkdir()
     damaged.config.write_text("phase: [")

@@ -26,7 +26,7 @@ export function Dialog({ open, onClose, title, description, children, className,
         {!side && <Primitive.Overlay className="fixed inset-0 z-40 bg-black/45" />}
         <Primitive.Content
           {...(description === undefined ? { 'aria-describedby': undefined } : {})}
-          onInteractOutside={(event) => (side || needed) && event.preventDefault()}
+          onInteractOutside={(event) => event.preventDefault()}
           className={cn(
             'z-50 flex flex-col border bg-popover text-popover-foreground shadow-lg',
             side
@@ -50,7 +50,9 @@ export function Dialog({ open, onClose, title, description, children, className,
               </Primitive.Close>
             )}
           </header>
-          <div className="min-h-0 grow overflow-y-auto px-4 py-3">{children}</div>
+          <div tabIndex={0} role="region" aria-label="Content" className="min-h-0 grow overflow-y-auto px-4 py-3">
+            {children}
+          </div>
         </Primitive.Content>
       </Primitive.Portal>
     </Primitive.Root>

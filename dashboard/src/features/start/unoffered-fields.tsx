@@ -36,7 +36,7 @@ export function UnofferedFields() {
                 <code className="min-w-0 font-mono text-xs break-all">
                   {key} = {written(draft.overrides[key])}
                 </code>
-                <Button variant="link" onClick={() => change({ kind: 'reset', key })} aria-label={`Leave ${key} out`}>
+                <Button variant="link" onClick={() => change({ kind: 'reset', key })} aria-label={`leave it out: ${key}`}>
                   leave it out
                 </Button>
               </li>
