@@ -104,6 +104,17 @@ function present(values: Record<string, number | null>): Record<string, number> 
   return Object.fromEntries(Object.entries(values).filter((entry): entry is [string, number] => entry[1] !== null))
 }
 
+/** The latest value that is known: what a round that goes on has not said yet is that of the round before. */
+export function latestValue(values: ReadonlyMap<number, Values> | undefined, name: string): number | null {
+  if (values === undefined) return null
+  const rows = [...values.values()]
+  for (let place = rows.length - 1; place >= 0; place--) {
+    const value = rows[place]![name]
+    if (value != null) return value
+  }
+  return null
+}
+
 /** At most `most` points of a line, of which none that is the highest or lowest of its neighbours is left out. */
 export function downsampled<P>(points: readonly P[], most: number, value: (point: P) => number | null): readonly P[] {
   if (points.length <= most) return points

@@ -97,7 +97,7 @@ function Histogram({ nodeId }: { nodeId: string }) {
                 <td className="w-full">
                   <span className="block h-2.5 rounded-xs bg-series-1" style={{ width: `${(100 * rows) / most}%`, background: 'var(--series-1)' }} />
                 </td>
-                <td className="pl-2 text-right">{rows === 0 ? 'not there' : count(rows)}</td>
+                <td className="pl-2 text-right whitespace-nowrap">{rows === 0 ? 'not there' : count(rows)}</td>
               </tr>
             ))}
           </tbody>

@@ -7,6 +7,7 @@ import { useCondition, useMoment, useNode, useRun, useShown, useSites } from '@/
 import { DESCRIBING } from '@/features/run/description'
 import { age, bytes, count, duration, nodeName, percent } from '@/lib/format'
 import { cn } from '@/lib/utils'
+import { latestValue } from '@/stores/series'
 
 const MOST = 1_000
 
@@ -49,7 +50,7 @@ function SiteRow({ site, rows, chosen, onSelect }: { site: string; rows: number 
   const condition = useCondition(node)
   const now = useMoment()
   const latest = useShown((shown) => shown.course.sites.get(site))
-  const row = latest === undefined ? undefined : [...latest.values()].at(-1)
+  const [accuracy, seconds, sent] = ['accuracy', 'train_seconds', 'train_payload_bytes'].map((name) => latestValue(latest, name))
   return (
     <Tr className={cn(chosen && 'bg-accent')}>
       <Td>
@@ -62,9 +63,9 @@ function SiteRow({ site, rows, chosen, onSelect }: { site: string; rows: number 
       </Td>
       <Td className="text-right">{rows === undefined ? '–' : count(rows)}</Td>
       <Td className="text-right">{node?.round ?? '–'}</Td>
-      <Td className="text-right">{row?.accuracy == null ? '–' : percent(row.accuracy)}</Td>
-      <Td className="text-right">{row?.train_seconds == null ? '–' : duration(row.train_seconds)}</Td>
-      <Td className="text-right">{row?.train_payload_bytes == null ? '–' : bytes(row.train_payload_bytes)}</Td>
+      <Td className="text-right">{accuracy == null ? '–' : percent(accuracy)}</Td>
+      <Td className="text-right">{seconds == null ? '–' : duration(seconds)}</Td>
+      <Td className="text-right">{sent == null ? '–' : bytes(sent)}</Td>
       <Td className="text-right">{node?.lastSeenAt == null ? '–' : age((now - node.lastSeenAt) / 1000)}</Td>
     </Tr>
   )

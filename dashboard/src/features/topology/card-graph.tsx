@@ -20,6 +20,7 @@ import { toneOfCondition, toneOfState, type Tone } from '@/lib/tone'
 import { cn } from '@/lib/utils'
 import { useReducedMotion } from '@/lib/reduced-motion'
 import type { Phase } from '@/stores/flows'
+import { latestValue } from '@/stores/series'
 import { placesOf } from './layout'
 import { usePhase } from './use-flows'
 
@@ -167,7 +168,7 @@ const TONES: Record<Exclude<Phase, 'idle' | 'aggregate'>, Tone> = {
 
 function FullSite({ id, selected }: NodeProps) {
   const { node, tone, word } = useSite(id)
-  const accuracy = useShown((shown) => lastOf(shown.course.sites.get(id), 'accuracy'))
+  const accuracy = useShown((shown) => latestValue(shown.course.sites.get(id), 'accuracy'))
   return (
     <div
       data-tone={tone}
@@ -201,16 +202,6 @@ function CompactSite({ id, selected }: NodeProps) {
       <Handle type="target" position={Position.Top} className="invisible !top-1/2" />
     </div>
   )
-}
-
-function lastOf(values: ReadonlyMap<number, Readonly<Record<string, number | null>>> | undefined, name: string): number | null {
-  if (values === undefined) return null
-  const rows = [...values.values()]
-  for (let place = rows.length - 1; place >= 0; place--) {
-    const value = rows[place]![name]
-    if (value != null) return value
-  }
-  return null
 }
 
 function messageOf(node: ReturnType<typeof useNode>): string {
