@@ -33,18 +33,19 @@ function rowOf(columns: [string, (number | null)[]][], place: number): Values {
   return row
 }
 
-/** With the next events; the same object where none of them says anything of it. */
+/**
+ * With the next events; the same object where none of them says anything of it. The rounds are another map only where a
+ * round begins or ends. What is kept of a site is added to in place: a copy for each message would cost more than all else.
+ */
 export function continued(before: Course, items: Iterable<Item>): Course {
   let rounds: Map<number, Values> | undefined
   let sites: Map<string, Map<number, Values>> | undefined
-  const copied = new Set<string>()
   const site = (name: string) => {
-    sites ??= new Map(before.sites as Map<string, Map<number, Values>>)
+    sites ??= before.sites as Map<string, Map<number, Values>>
     let values = sites.get(name)
-    if (values === undefined || !copied.has(name)) {
-      values = new Map(values)
-      sites.set(name, values)
-      copied.add(name)
+    if (values === undefined) {
+      if (sites === before.sites) sites = new Map(sites)
+      sites.set(name, (values = new Map()))
     }
     return values
   }
@@ -107,12 +108,24 @@ function present(values: Record<string, number | null>): Record<string, number> 
 /** The latest value that is known: what a round that goes on has not said yet is that of the round before. */
 export function latestValue(values: ReadonlyMap<number, Values> | undefined, name: string): number | null {
   if (values === undefined) return null
-  const rows = [...values.values()]
-  for (let place = rows.length - 1; place >= 0; place--) {
-    const value = rows[place]![name]
+  const last = lastRound(values)
+  for (let round = last; round > Math.max(0, last - LOOKED_BACK); round--) {
+    const value = values.get(round)?.[name]
     if (value != null) return value
   }
   return null
+}
+
+const LOOKED_BACK = 200
+const lasts = new WeakMap<ReadonlyMap<number, Values>, { size: number; round: number }>()
+
+function lastRound(values: ReadonlyMap<number, Values>): number {
+  const known = lasts.get(values)
+  if (known?.size === values.size) return known.round
+  let round = 0
+  for (const each of values.keys()) if (each > round) round = each
+  lasts.set(values, { size: values.size, round })
+  return round
 }
 
 /** At most `most` points of a line, of which none that is the highest or lowest of its neighbours is left out. */

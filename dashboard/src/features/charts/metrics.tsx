@@ -1,4 +1,4 @@
-import { Suspense, useMemo, useState } from 'react'
+import { Suspense, useMemo, useRef, useState } from 'react'
 import { allOf, latestOf, useToldEvents } from '@/api/told-events'
 import { Empty, Loading } from '@/components/ui/notice'
 import { Table, Td, Th } from '@/components/ui/table'
@@ -6,9 +6,12 @@ import { Button } from '@/components/ui/button'
 import { useRun, useShown, useSites } from '@/features/run/run-context'
 import { RESULTS } from '@/features/run/description'
 import { bytes, duration, metricName, percent } from '@/lib/format'
+import type { Course } from '@/stores/series'
 import { MARKING, markOf } from '@/stores/timeline'
 import { domainOf, fewPoints, MOST_LINES, pointsOf, worstFirst, type Point } from './points'
 import type { ChartMark, Line } from './chart'
+import { useInView } from '@/lib/in-view'
+import { cn } from '@/lib/utils'
 import { patientLazy } from '@/lib/patient-import'
 
 const Chart = patientLazy(() => import('./chart'))
@@ -34,7 +37,7 @@ export function written(metric: string, value: number): string {
 /** How the run went, global round by global round: the new model, and the sites around it. */
 export function Metrics({ selected, onSelectRound }: { selected: string | null; onSelectRound: (round: number) => void }) {
   const { live } = useRun()
-  const course = useShown((shown) => shown.course)
+  const course = useCourse()
   const at = useShown((shown) => shown.at)
   const sites = useSites()
   const [asTable, setAsTable] = useState(false)
@@ -69,32 +72,58 @@ export function Metrics({ selected, onSelectRound }: { selected: string | null; 
         <RoundTable />
       ) : (
         <Suspense fallback={<Loading what="The charts come" />}>
-          {CHARTS.map((metric) => {
-            const points = pointsOf(course, metric, lines)
-            if (points.length === 0) return null
-            const bounds = boundLines(metric, bounded)
-            return (
-              <figure key={metric} className="px-3 pt-1 pb-2">
-                <figcaption className="flex flex-wrap items-baseline justify-between gap-x-3 text-xs">
-                  <span className="font-medium">{NAMES[metric]}</span>
-                  <span className="text-muted-foreground">{latest(metric, points)}</span>
-                </figcaption>
-                <Chart
-                  points={fewPoints(points)}
-                  lines={lines}
-                  selected={selected}
-                  bounds={bounds}
-                  marks={marks}
-                  domain={domainOf([...valuesIn(points), ...bounds.map(({ value }) => value)], isPart(metric) ? 0.02 : 0)}
-                  format={(value) => written(metric, value)}
-                  onSelectRound={onSelectRound}
-                />
-              </figure>
-            )
-          })}
+          {CHARTS.map((metric) => (
+            <Figure
+              key={metric}
+              metric={metric}
+              course={course}
+              lines={lines}
+              selected={selected}
+              bounds={boundLines(metric, bounded)}
+              marks={marks}
+              onSelectRound={onSelectRound}
+            />
+          ))}
         </Suspense>
       )}
     </div>
+  )
+}
+
+interface FigureProps {
+  metric: Metric
+  course: Course
+  lines: readonly string[]
+  selected: string | null
+  bounds: readonly Line[]
+  marks: readonly ChartMark[]
+  onSelectRound: (round: number) => void
+}
+
+/** One metric; drawn only where it is looked at. */
+function Figure({ metric, course, lines, selected, bounds, marks, onSelectRound }: FigureProps) {
+  const element = useRef<HTMLElement>(null)
+  const seen = useInView(element)
+  const points = useMemo(() => (seen ? pointsOf(course, metric, lines) : null), [seen, course, metric, lines])
+  return (
+    <figure ref={element} className={cn('min-h-40 px-3 pt-1 pb-2', points?.length === 0 && 'hidden')}>
+      <figcaption className="flex flex-wrap items-baseline justify-between gap-x-3 text-xs">
+        <span className="font-medium">{NAMES[metric]}</span>
+        {points !== null && points.length > 0 && <span className="text-muted-foreground">{latest(metric, points)}</span>}
+      </figcaption>
+      {points !== null && points.length > 0 && (
+        <Chart
+          points={fewPoints(points)}
+          lines={lines}
+          selected={selected}
+          bounds={bounds}
+          marks={marks}
+          domain={domainOf([...valuesIn(points), ...bounds.map(({ value }) => value)], isPart(metric) ? 0.02 : 0)}
+          format={(value) => written(metric, value)}
+          onSelectRound={onSelectRound}
+        />
+      )}
+    </figure>
   )
 }
 
@@ -126,8 +155,16 @@ function boundLines(
   return lines
 }
 
+/** As of the last round that began or ended: what sites say meanwhile is drawn with it. */
+function useCourse(): Course {
+  const { travel } = useRun()
+  const rounds = useShown((shown) => shown.course.rounds)
+  // oxlint-disable-next-line react/exhaustive-deps -- another course with the same rounds is drawn with the next
+  return useMemo(() => travel.shown.getState().course, [travel, rounds])
+}
+
 function RoundTable() {
-  const course = useShown((shown) => shown.course)
+  const course = useCourse()
   const rounds = [...course.rounds].sort(([a], [b]) => b - a)
   const names = [...new Set(rounds.flatMap(([, row]) => Object.keys(row)))].filter((name) => name !== 'started_ms' && name !== 'attempt')
   return (

@@ -1,6 +1,6 @@
 import { useInfiniteQuery, useQuery } from '@tanstack/react-query'
 import { useVirtualizer } from '@tanstack/react-virtual'
-import { useEffect, useMemo, useRef, useState } from 'react'
+import { memo, useEffect, useMemo, useRef, useState } from 'react'
 import { api, told, type EventType } from '@/api/client'
 import { wordsQuery } from '@/api/queries'
 import type { RecordedEvent } from '@/api/schema'
@@ -210,8 +210,7 @@ function VirtualRows({
     count: items.length,
     getScrollElement: () => scroller.current,
     estimateSize: () => ROW,
-    overscan: 12,
-    getItemKey: (place) => items[place]!.seq,
+    overscan: 6,
   })
   // Who reads further down is not moved by what comes.
   const first = useRef(newest)
@@ -245,7 +244,7 @@ function VirtualRows({
           {shown.map((row) => {
             const item = items[row.index]!
             return (
-              <li key={row.key} style={{ height: ROW, transform: `translateY(${row.start}px)` }} className="absolute inset-x-0 top-0">
+              <li key={item.seq} style={{ height: ROW, transform: `translateY(${row.start}px)` }} className="absolute inset-x-0 top-0">
                 <EventRow item={item} text={say(item)} chosen={item.event.node_id === selected} onSelect={onSelect} />
               </li>
             )
@@ -269,7 +268,14 @@ function VirtualRows({
   )
 }
 
-function EventRow({ item, text, chosen, onSelect }: { item: Item; text: string; chosen: boolean; onSelect: (item: Item) => void }) {
+interface EventRowProps {
+  item: Item
+  text: string
+  chosen: boolean
+  onSelect: (item: Item) => void
+}
+
+const EventRow = memo(function EventRow({ item, text, chosen, onSelect }: EventRowProps) {
   const { event } = item
   return (
     <button
@@ -284,4 +290,4 @@ function EventRow({ item, text, chosen, onSelect }: { item: Item; text: string; 
       {event.round > 0 && <span className="shrink-0 text-xs text-muted-foreground">round {event.round}</span>}
     </button>
   )
-}
+})

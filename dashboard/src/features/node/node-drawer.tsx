@@ -123,6 +123,7 @@ function ThisRound({ nodeId }: { nodeId: string }) {
 
 function Rounds({ nodeId }: { nodeId: string }) {
   const values = useShown((shown) => shown.course.sites.get(nodeId))
+  useShown((shown) => shown.folded?.nodes.get(nodeId)) // its values are added to in place, with its events
   if (values === undefined || values.size === 0) return null
   const rounds = [...values].sort(([a], [b]) => b - a).slice(0, 12)
   const names = ['accuracy', 'loss', 'train_seconds', 'train_payload_bytes'].filter((name) => rounds.some(([, row]) => row[name] != null))

@@ -49,8 +49,9 @@ function SiteRow({ site, rows, chosen, onSelect }: { site: string; rows: number 
   const node = useNode(site)
   const condition = useCondition(node)
   const now = useMoment()
-  const latest = useShown((shown) => shown.course.sites.get(site))
-  const [accuracy, seconds, sent] = ['accuracy', 'train_seconds', 'train_payload_bytes'].map((name) => latestValue(latest, name))
+  const accuracy = useShown((shown) => latestValue(shown.course.sites.get(site), 'accuracy'))
+  const seconds = useShown((shown) => latestValue(shown.course.sites.get(site), 'train_seconds'))
+  const sent = useShown((shown) => latestValue(shown.course.sites.get(site), 'train_payload_bytes'))
   return (
     <Tr className={cn(chosen && 'bg-accent')}>
       <Td>

@@ -16,7 +16,10 @@ interface Props {
 
 const MARGIN = 12
 const HEAD = 44
+const CELL_ASPECT = 2.5
 const LEAST_BETWEEN_MS = 66
+const NAMED_ACROSS = 62
+const NAMED_DOWN = 20
 
 /** Hundreds of sites as points of a grid, with lines to the server where something moves. */
 export function CanvasGraph({ sites, selected, onSelect, flows }: Props) {
@@ -81,7 +84,7 @@ export function CanvasGraph({ sites, selected, onSelect, flows }: Props) {
 
 function cells(width: number, height: number, count: number) {
   const inner = { width: width - 2 * MARGIN, height: height - HEAD - MARGIN }
-  const { columns, rows } = gridOf(count, inner.width / Math.max(1, inner.height))
+  const { columns, rows } = gridOf(count, inner.width / Math.max(1, inner.height) / CELL_ASPECT)
   return { columns, across: inner.width / columns, down: inner.height / rows }
 }
 
@@ -116,14 +119,17 @@ function paint(
   context.setTransform(scale, 0, 0, scale, 0, 0)
   context.clearRect(0, 0, width, height)
   const { columns, across, down } = cells(width, height, sites.length)
-  const radius = Math.max(2, Math.min(across, down) * 0.32)
+  const named = across >= NAMED_ACROSS && down >= NAMED_DOWN
+  const radius = named ? 4.5 : Math.max(2, Math.min(across, down) * 0.32)
   const middle = { x: width / 2, y: HEAD / 2 }
   context.lineWidth = 1
   const moving = new Map<Tone, Path2D>()
   const points = new Map<Tone, Path2D>()
+  const names: [string, number, number][] = []
   sites.forEach((site, place) => {
     const { tone, phase } = lookOf(site)
-    const x = MARGIN + ((place % columns) + 0.5) * across
+    const left = MARGIN + (place % columns) * across
+    const x = named ? left + 10 : left + 0.5 * across
     const y = HEAD + (Math.floor(place / columns) + 0.5) * down
     const lit: Tone = phase === 'dispatch' ? 'waiting' : phase === 'upload' ? 'answering' : phase === 'work' ? 'running' : tone
     if (phase === 'dispatch' || phase === 'upload') {
@@ -138,6 +144,7 @@ function paint(
     if (lit === 'failed' || lit === 'lost') path.rect(x - radius, y - radius, 2 * radius, 2 * radius)
     else path.arc(x, y, radius, 0, 2 * Math.PI)
     points.set(lit, path)
+    if (named) names.push([nodeName(site), x + 9, y])
     if (site === selected) {
       context.strokeStyle = style.getPropertyValue('--ring').trim()
       context.strokeRect(x - radius - 2, y - radius - 2, 2 * radius + 4, 2 * radius + 4)
@@ -154,8 +161,11 @@ function paint(
     context.fill(path)
   }
   context.fillStyle = style.getPropertyValue('--foreground').trim()
-  context.font = `600 13px ${style.fontFamily}`
-  context.textAlign = 'center'
   context.textBaseline = 'middle'
+  context.textAlign = 'left'
+  context.font = `12px ${style.fontFamily}`
+  for (const [name, x, y] of names) context.fillText(name, x, y)
+  context.textAlign = 'center'
+  context.font = `600 13px ${style.fontFamily}`
   context.fillText(`Server · ${sites.length} sites`, middle.x, middle.y)
 }

@@ -7,6 +7,7 @@ import {
   ReactFlow,
   ReactFlowProvider,
   useReactFlow,
+  useStore,
   type Edge,
   type EdgeProps,
   type Node,
@@ -223,7 +224,8 @@ function FlowEdge({ id, target, sourceX, sourceY, targetX, targetY }: EdgeProps)
   const shown: Phase = joining ? 'aggregate' : phase
   const out = `M${sourceX},${sourceY} L${targetX},${targetY}`
   const back = `M${targetX},${targetY} L${sourceX},${sourceY}`
-  const moving = shown === 'dispatch' || shown === 'upload' || shown === 'aggregate'
+  const few = useStore((state) => state.nodes.length <= MOST_FULL + 1)
+  const moving = few && (shown === 'dispatch' || shown === 'upload' || shown === 'aggregate')
   const tone: Tone = shown === 'idle' ? 'idle' : shown === 'aggregate' ? 'answering' : TONES[shown]
   const width = 1 + Math.min(3, Math.log10(1 + (payload ?? 0) / 1000) / 1.5)
   return (

@@ -5,7 +5,7 @@ import { CardGraph } from './card-graph'
 import { FlowsContext, useFlowsOfRun } from './use-flows'
 
 /** More sites than have room for cards are drawn as points; the table beside has the same for everybody. */
-const MOST_CARDS = 150
+const MOST_CARDS = 60
 
 /** The server and its sites, and what moves between them. */
 export default function Topology({ selected, onSelect }: { selected: string | null; onSelect: (nodeId: string) => void }) {
