@@ -101,12 +101,14 @@ def _ingest(effort: Effort) -> Results:
     for _ in range(_PAIRS):
         with fresh_home() as home, MonitorProcess(home.root) as monitor:
             alone.append(_send(monitor, effort.monitor_events // 4))
-        with fresh_home() as home, MonitorProcess(home.root) as monitor:
-            _send(monitor, LARGEST_BATCH, "before")
-            with LoadProcess(_READERS_MODULE, "visit", url=monitor.url, run_id="before", pages=_PAGES) as pages:
-                pages.wait_until_ready()
-                beside.append(_send(monitor, effort.monitor_events // 4))
-                pages.check()
+        with (
+            fresh_home() as home,
+            MonitorProcess(home.root) as monitor,
+            LoadProcess(_READERS_MODULE, "visit", url=monitor.url, run_id=_RUN, pages=_PAGES) as pages,
+        ):
+            pages.wait_until_ready()  # they come as soon as the run is there
+            beside.append(_send(monitor, effort.monitor_events // 4))
+            pages.check()
     return {
         "dashboard_pages": _PAGES,
         "dashboard_ingest_alone_events_per_second": median(alone),
@@ -115,10 +117,10 @@ def _ingest(effort: Effort) -> Results:
     }
 
 
-def _send(monitor: MonitorProcess, events: int, run_id: str = _RUN) -> float:
+def _send(monitor: MonitorProcess, events: int) -> float:
     """Events a second."""
     with LoadProcess(
-        _SENDERS_MODULE, "send_at_once", url=monitor.url, run_id=run_id, events=events, batch=LARGEST_BATCH
+        _SENDERS_MODULE, "send_at_once", url=monitor.url, run_id=_RUN, events=events, batch=LARGEST_BATCH
     ) as sender:
         sender.wait_until_ready()
         sender.begin()

@@ -49,6 +49,7 @@ def serve_until_signal(settings: Settings, *, say: Callable[[str], None]) -> Non
             log_level="warning",
             ws=_Connection,
             ws_max_size=_LARGEST_FRAME,
+            ws_per_message_deflate=False,  # for each reader anew it costs more than all else that is done for him
             ws_ping_interval=settings.patience_seconds,
             ws_ping_timeout=settings.patience_seconds,
             timeout_graceful_shutdown=2,

@@ -17,6 +17,7 @@ const client = new QueryClient({
       retry: (_, error) => !(error instanceof ApiError) || error.status === 0 || error.status >= 500,
       retryDelay: (tries) => Math.min(500 * 2 ** tries, 10_000),
       staleTime: 2_000,
+      gcTime: 60_000, // a wall screen does not keep what it showed an hour ago
     },
   },
 })

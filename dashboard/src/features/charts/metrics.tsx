@@ -118,7 +118,7 @@ function Figure({ metric, course, lines, selected, bounds, marks, onSelectRound 
           selected={selected}
           bounds={bounds}
           marks={marks}
-          domain={domainOf([...valuesIn(points), ...bounds.map(({ value }) => value)], isPart(metric) ? 0.02 : 0)}
+          domain={domainOf([...valuesIn(points), ...bounds.map(({ value }) => value)], isPart(metric) ? 0.02 : 0, isPart(metric) ? 1 : undefined)}
           format={(value) => written(metric, value)}
           onSelectRound={onSelectRound}
         />

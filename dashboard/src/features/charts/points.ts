@@ -65,10 +65,10 @@ export function worstFirst(course: Course, metric: string): string[] {
 }
 
 /** A chart's bottom and top, so that a course fills it and is not exaggerated: at least `least` high. */
-export function domainOf(values: readonly number[], least: number): [number, number] {
+export function domainOf(values: readonly number[], least: number, most = Infinity): [number, number] {
   if (values.length === 0) return [0, 1]
   const low = Math.min(...values)
   const high = Math.max(...values)
   const room = Math.max((high - low) * 0.08, (least - (high - low)) / 2, 0)
-  return [low >= 0 ? Math.max(0, low - room) : low - room, high + room]
+  return [low >= 0 ? Math.max(0, low - room) : low - room, Math.min(high + room, Math.max(high, most))]
 }

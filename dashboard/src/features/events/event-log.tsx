@@ -13,9 +13,12 @@ import { count, nodeName, timeOfDay } from '@/lib/format'
 import { sentence } from '@/lib/sentence'
 import { cn } from '@/lib/utils'
 import { itemOf, type Item } from '@/stores/reducer'
-import { EMPTY, isEmpty, matches, toneOfEvent, type EventFilter } from './filter'
+import { EMPTY, isEmpty, toneOfEvent, type EventFilter } from './filter'
+import { useFresh, type Fresh } from './fresh'
 
 const PAGE = 200
+/** So many that came are a screen full: what is older is read when it is scrolled to. */
+const ENOUGH = 60
 const ROW = 28
 
 interface Props {
@@ -127,10 +130,18 @@ function Rows({ filter, onSelect, selected }: { filter: EventFilter; onSelect: (
   const words = useQuery(wordsQuery)
   const at = useShown((shown) => shown.at)
   const known = useLive((live) => live.folded !== null)
-  const recent = useLive((live) => live.recent)
-  const recentFrom = useLive((live) => live.recentFrom)
+  const latest = useFresh(filter)
+  // Who reads further down keeps what he reads; what comes meanwhile is counted.
+  const [held, setHeld] = useState<Fresh | null>(null)
+  const [heldFor, setHeldFor] = useState(filter)
+  if (heldFor !== filter) {
+    setHeldFor(filter)
+    setHeld(null)
+  }
+  const fresh = at === null ? (held ?? latest) : null
   // What is older than what is kept here is read, page by page, when it is scrolled to.
-  const before = at === null ? recentFrom : at + 1
+  const before = fresh === null ? (at ?? 0) + 1 : fresh.from
+  const needed = fresh === null || held !== null || fresh.items.length < ENOUGH
   const older = useInfiniteQuery({
     queryKey: ['log', runId, before, filter],
     queryFn: ({ pageParam, signal }) =>
@@ -153,18 +164,16 @@ function Rows({ filter, onSelect, selected }: { filter: EventFilter; onSelect: (
       ),
     initialPageParam: before,
     getNextPageParam: (page) => page.next_before,
-    enabled: known && before > 1 && words.data !== undefined,
+    enabled: known && needed && before > 1 && words.data !== undefined,
     staleTime: Infinity,
+    gcTime: 10_000,
   })
-  const fresh = useMemo(
-    () => (at === null ? recent.filter((item) => matches(filter, item.event)).toReversed() : []),
-    [at, recent, filter],
-  )
   const past = useMemo(
     () => (older.data?.pages ?? []).flatMap((page) => page.events.map((event: RecordedEvent) => itemOf(event))),
     [older.data],
   )
-  const items = useMemo(() => [...fresh, ...past], [fresh, past])
+  const items = useMemo(() => [...(fresh?.items ?? []).toReversed(), ...(needed ? past : [])], [fresh, past, needed])
+  const unseen = held === null ? 0 : latest.items.length - latest.items.findLastIndex((item) => item.seq <= held.seen) - 1
   if (words.data === undefined || !known) {
     if (words.error !== null) return <Failed error={words.error} />
     return <Loading what="The events come" />
@@ -180,6 +189,8 @@ function Rows({ filter, onSelect, selected }: { filter: EventFilter; onSelect: (
       say={(item) => sentence(words.data, item.event)}
       onSelect={onSelect}
       selected={selected}
+      unseen={unseen}
+      onFollow={(follows) => setHeld(follows ? null : (known) => known ?? latest)}
       more={older.hasNextPage ? () => void (older.isFetchingNextPage || older.fetchNextPage()) : null}
     />
   )
@@ -194,36 +205,26 @@ function VirtualRows({
   say,
   onSelect,
   selected,
+  unseen,
+  onFollow,
   more,
 }: {
   items: readonly Item[]
   say: (item: Item) => string
   onSelect: (item: Item) => void
   selected: string | null
+  /** How many have come since it was scrolled down. */
+  unseen: number
+  onFollow: (follows: boolean) => void
   more: (() => void) | null
 }) {
   const scroller = useRef<HTMLDivElement>(null)
-  const newest = items[0]!.seq
-  const [following, setFollowing] = useState(true)
-  const held = useRef(newest)
   const rows = useVirtualizer({
     count: items.length,
     getScrollElement: () => scroller.current,
     estimateSize: () => ROW,
     overscan: 6,
   })
-  // Who reads further down is not moved by what comes.
-  const first = useRef(newest)
-  useEffect(() => {
-    const added = items.findIndex((item) => item.seq <= first.current)
-    first.current = newest
-    const element = scroller.current
-    if (element === null || added <= 0) return
-    if (following) element.scrollTop = 0
-    else element.scrollTop += added * ROW
-  }, [items, newest, following])
-  if (following) held.current = newest
-  const unseen = following ? 0 : Math.max(0, items.findIndex((item) => item.seq <= held.current))
   const shown = rows.getVirtualItems()
   const lastShown = shown.at(-1)?.index ?? 0
   useEffect(() => {
@@ -238,7 +239,7 @@ function VirtualRows({
         aria-label="Events, the newest first"
         tabIndex={0}
         className="h-full overflow-y-auto [overflow-anchor:none]"
-        onScroll={(event) => setFollowing(event.currentTarget.scrollTop < ROW)}
+        onScroll={(event) => onFollow(event.currentTarget.scrollTop < ROW)}
       >
         <ol style={{ height: rows.getTotalSize() }} className="relative">
           {shown.map((row) => {
@@ -258,7 +259,7 @@ function VirtualRows({
           className="absolute top-2 left-1/2 -translate-x-1/2 shadow"
           onClick={() => {
             scroller.current?.scrollTo({ top: 0 })
-            setFollowing(true)
+            onFollow(true)
           }}
         >
           {count(unseen)} new

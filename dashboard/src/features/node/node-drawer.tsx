@@ -180,6 +180,7 @@ function History({ nodeId }: { nodeId: string }) {
         }),
       ),
     placeholderData: (before) => before,
+    gcTime: 5_000,
   })
   if (data === undefined || words.data === undefined) return null
   const events = data.events.filter(({ event }) => event.type !== 'node_heartbeat')

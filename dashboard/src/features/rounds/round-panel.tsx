@@ -113,6 +113,7 @@ export function useWaterfall(round: number): { waterfall: Waterfall | null; erro
     },
     enabled: begunHere === null && round > 0,
     staleTime: Infinity,
+    gcTime: 10_000,
     refetchInterval: completed === null && at === null ? 3_000 : false,
   })
   const items = begunHere !== null ? recent : (stored.data ?? null)

@@ -36,13 +36,16 @@ export function CanvasGraph({ sites, selected, onSelect, flows }: Props) {
       frame = undefined
       if (time - drawn < LEAST_BETWEEN_MS) return ask()
       drawn = time
-      paint(context, element, sites, selected, (site) => lookOf(site))
+      paint(context, element, sites, selected, lookOf, flowing)
+    }
+    const flowing = (node: string): Phase => {
+      const { at, folded } = travel.shown.getState()
+      return at === null ? flows.phase(node) : phaseAt(folded?.nodes.get(node)?.type, node)
     }
     const lookOf = (site: string): { tone: Tone; phase: Phase } => {
-      const { at, moment, folded } = travel.shown.getState()
+      const { moment, folded } = travel.shown.getState()
       const node = folded?.nodes.get(site)
-      const phase = at === null ? flows.phase(site) : phaseAt(node?.type, site)
-      return { phase, tone: node === undefined ? 'idle' : toneOfCondition(conditionOf(node, moment ?? serverNow())) }
+      return { phase: flowing(site), tone: node === undefined ? 'idle' : toneOfCondition(conditionOf(node, moment ?? serverNow())) }
     }
     const ask = () => {
       frame ??= requestAnimationFrame(draw)
@@ -102,6 +105,7 @@ function paint(
   sites: readonly string[],
   selected: string | null,
   lookOf: (site: string) => { tone: Tone; phase: Phase },
+  flowing: (node: string) => Phase,
 ): void {
   const { clientWidth: width, clientHeight: height } = element
   const scale = window.devicePixelRatio
@@ -122,6 +126,7 @@ function paint(
   const named = across >= NAMED_ACROSS && down >= NAMED_DOWN
   const radius = named ? 4.5 : Math.max(2, Math.min(across, down) * 0.32)
   const middle = { x: width / 2, y: HEAD / 2 }
+  const joining = flowing('server') === 'aggregate'
   context.lineWidth = 1
   const moving = new Map<Tone, Path2D>()
   const points = new Map<Tone, Path2D>()
@@ -132,11 +137,12 @@ function paint(
     const x = named ? left + 10 : left + 0.5 * across
     const y = HEAD + (Math.floor(place / columns) + 0.5) * down
     const lit: Tone = phase === 'dispatch' ? 'waiting' : phase === 'upload' ? 'answering' : phase === 'work' ? 'running' : tone
-    if (phase === 'dispatch' || phase === 'upload') {
-      const path = moving.get(lit) ?? new Path2D()
+    if (joining || phase === 'dispatch' || phase === 'upload') {
+      const along: Tone = joining ? 'answering' : lit
+      const path = moving.get(along) ?? new Path2D()
       path.moveTo(middle.x, middle.y)
       path.lineTo(x, y)
-      moving.set(lit, path)
+      moving.set(along, path)
     }
     const path = points.get(lit) ?? new Path2D()
     path.moveTo(x + radius, y)
@@ -167,5 +173,10 @@ function paint(
   for (const [name, x, y] of names) context.fillText(name, x, y)
   context.textAlign = 'center'
   context.font = `600 13px ${style.fontFamily}`
-  context.fillText(`Server · ${sites.length} sites`, middle.x, middle.y)
+  const said = `Server${joining ? ' combines the answers' : ''} · ${sites.length} sites`
+  const space = context.measureText(said).width / 2 + 8
+  context.fillStyle = style.getPropertyValue('--background').trim()
+  context.fillRect(middle.x - space, middle.y - 10, 2 * space, 20)
+  context.fillStyle = style.getPropertyValue('--foreground').trim()
+  context.fillText(said, middle.x, middle.y)
 }
