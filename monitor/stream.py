@@ -6,6 +6,7 @@ import asyncio
 from collections import OrderedDict, deque
 from collections.abc import Sequence
 from contextlib import suppress
+from datetime import datetime
 from weakref import WeakValueDictionary
 
 from monitor.stored import StoredEvent
@@ -13,6 +14,7 @@ from monitor.stored import StoredEvent
 _KEPT_A_RUN = 2000
 _KEPT_RUNS = 16
 _NOTED_RUNS = 1000
+_KEPT_FRAMES = 8
 ALL_RUNS = ""
 """In place of a run: any."""
 
@@ -26,6 +28,7 @@ class Newest:
         self._news: WeakValueDictionary[str, asyncio.Event] = WeakValueDictionary()  # as long as somebody waits
         self._takings = 0
         self._latest: OrderedDict[str, int] = OrderedDict()
+        self._frames: OrderedDict[tuple[str, int, datetime, int], str] = OrderedDict()
         self._ending = asyncio.Event()
         self.ended = False
         """The monitor ends: whoever waits is to go."""
@@ -90,6 +93,17 @@ class Newest:
         if not self.ended:
             with suppress(TimeoutError):
                 await asyncio.wait_for(news.wait(), seconds)
+
+    def frame(self, events: Sequence[StoredEvent]) -> str:
+        """`EventsFrame`, of events that are JSON already; made once for all who are as far."""
+        first, last = events[0], events[-1]
+        name = (first.run_id, first.seq, first.received_at, last.seq)
+        text = self._frames.get(name)
+        if text is None:
+            text = self._frames[name] = f'{{"type":"events","events":[{",".join(each.to_json() for each in events)}]}}'
+            while len(self._frames) > _KEPT_FRAMES:
+                self._frames.popitem(last=False)
+        return text
 
     async def pause(self, seconds: float) -> None:
         """Return after so many seconds, at once where the monitor ends."""

@@ -9,6 +9,7 @@ from fedforge_runtime.federation.documents import RunDocuments, read_documents
 from fedforge_runtime.federation.records import RoundRecord
 from fedforge_runtime.federation.stages import carried_over
 from fedforge_runtime.home import RunFolder
+from fedforge_runtime.telemetry.latest_event import latest_sentence
 
 
 def summarise_run(folder: RunFolder, documents: RunDocuments | None = None) -> dict[str, Any]:
@@ -29,6 +30,7 @@ def summarise_run(folder: RunFolder, documents: RunDocuments | None = None) -> d
         "state": state.state,
         "attempt": state.attempt,
         "reason": state.reason,
+        "latest": latest_sentence(folder.events),
         "engine": config.runtime.engine,
         "strategy": config.federation.strategy.name,
         "seed": config.seed,

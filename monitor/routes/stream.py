@@ -17,7 +17,6 @@ from monitor.orders import UnknownRunError, require_run
 from monitor.routes.events import read_after
 from monitor.service import Service, Serviced
 from monitor.shapes import RunView, Shape
-from monitor.stored import StoredEvent
 from monitor.stream import ALL_RUNS
 from monitor.tables import EventRow, RunRow
 from monitor.views import run_view
@@ -80,7 +79,7 @@ async def _serve_run(reader: _Reader, service: Service, run_id: str, cursor: int
         if events is None:
             events = await read_after(service, run_id, cursor, _AT_ONCE)
         if events:
-            await reader.send(_events_frame(events[:_AT_ONCE]))
+            await reader.send(service.newest.frame(events[:_AT_ONCE]))
             cursor, behind = events[:_AT_ONCE][-1].seq, True
             continue
         if behind and monotonic() >= show_at:
@@ -157,11 +156,6 @@ def _range(session: Session, run_id: str) -> tuple[int, int]:
     last = require_run(session, run_id).last_seq
     first = session.exec(select(func.min(col(EventRow.seq))).where(EventRow.run_id == run_id)).one()
     return first or last + 1, last
-
-
-def _events_frame(events: list[StoredEvent]) -> str:
-    """`EventsFrame`, of events that are JSON already."""
-    return f'{{"type":"events","events":[{",".join(event.to_json() for event in events)}]}}'
 
 
 class _Reader:

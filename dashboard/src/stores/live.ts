@@ -1,4 +1,5 @@
 /** A run as it is now: a snapshot, and what its events have changed since. Memory is bounded by the run's rounds. */
+import { toast } from 'sonner'
 import { createStore, type StoreApi } from 'zustand/vanilla'
 import { api, ApiError, told, type Frame } from '@/api/client'
 import type { MissingEvents, RunView } from '@/api/schema'
@@ -48,6 +49,7 @@ export function keepLive(store: LiveStore, world?: World): () => void {
     {
       cursor: () => store.getState().folded?.run.lastSeq ?? null,
       connection: (connection) => store.setState({ connection }),
+      anew: (reason) => toast.info(`${reason} Everything is read anew.`),
       take: (frames) => store.setState((live) => taken(live, frames)),
       begin: async () => {
         try {

@@ -1,6 +1,7 @@
 /** All runs, as they change: what lists show is brought up to date, and what is counted is counted again. */
 import { useEffect } from 'react'
 import { useQueryClient, type InfiniteData, type QueryClient } from '@tanstack/react-query'
+import { toast } from 'sonner'
 import { create } from 'zustand'
 import type { RunPage, RunView } from '@/api/schema'
 import { setClock } from './clock'
@@ -38,6 +39,7 @@ export function useRunsStream(wanted: boolean): void {
         if (connection.kind === 'live') reached = true
       },
       begin: () => client.invalidateQueries(),
+      anew: (reason) => toast.info(`${reason} Everything is read anew.`),
       take: (frames) => {
         for (const frame of frames) {
           if ('now' in frame) setClock(frame.now)

@@ -36,6 +36,7 @@ function setUp(begin: () => Promise<void> = () => Promise.resolve()) {
   const sockets: FakeSocket[] = []
   const connections: Connection[] = []
   const frames: Frame[] = []
+  const said: string[] = []
   let cursor: number | null = null
   let now = 0
   const listener: Listener = {
@@ -45,6 +46,7 @@ function setUp(begin: () => Promise<void> = () => Promise.resolve()) {
     },
     connection: (connection) => connections.push(connection),
     cursor: () => cursor,
+    anew: (reason) => said.push(reason),
     begin: vi.fn(async () => {
       await begin()
       cursor = 7
@@ -59,7 +61,7 @@ function setUp(begin: () => Promise<void> = () => Promise.resolve()) {
     },
   }
   const end = follow('r', listener, world)
-  return { sockets, connections, frames, listener, end, pass: (ms: number) => (now += ms) }
+  return { sockets, connections, frames, said, listener, end, pass: (ms: number) => (now += ms) }
 }
 
 beforeEach(() => void vi.useFakeTimers())
@@ -90,7 +92,7 @@ test('a connection that is lost comes back by itself, from the cursor, and says 
 })
 
 test('another database is begun with anew, and nothing of it is shown before', async () => {
-  const { sockets, frames, listener, end } = setUp()
+  const { sockets, frames, said, listener, end } = setUp()
   await vi.advanceTimersByTimeAsync(0)
   sockets[0]!.say(hello(7, 7))
   sockets[0]!.drop()
@@ -99,6 +101,7 @@ test('another database is begun with anew, and nothing of it is shown before', a
   sockets[1]!.say({ type: 'events', events: [{ seq: 8 }] })
   await vi.advanceTimersByTimeAsync(300)
   expect(listener.begin).toHaveBeenCalledTimes(2)
+  expect(said).toEqual(['Another database is behind this monitor now.'])
   expect(frames.some((frame) => frame.type === 'events')).toBe(false)
   expect(sockets).toHaveLength(3)
   end()

@@ -19,6 +19,8 @@ export interface Listener {
   cursor: () => number | null
   /** Read everything anew: another database, or a cursor that it does not have. Rejects where that is not possible. */
   begin: () => Promise<void>
+  /** Why it is, where it was followed before. */
+  anew: (reason: string) => void
 }
 
 interface Socket {
@@ -93,15 +95,16 @@ export function follow(runId: string | null, listener: Listener, world: World = 
       heartbeatMs = frame.heartbeat_seconds * 1000
       const another = database !== null && frame.database !== database
       database = frame.database
-      if (another) return beginAnew(from)
+      if (another) return beginAnew(from, 'Another database is behind this monitor now.')
       const left = (frame.last_seq ?? 0) - frame.after
       until = left > 0 ? (frame.last_seq ?? 0) : 0
       listener.connection(left > 0 ? { kind: 'replaying', left } : { kind: 'live' })
-    } else if (frame.type === 'resync') return beginAnew(from)
+    } else if (frame.type === 'resync') return beginAnew(from, `The monitor says: ${frame.reason}.`)
     batcher.push(frame)
   }
 
-  const beginAnew = (from: Socket) => {
+  const beginAnew = (from: Socket, reason: string) => {
+    listener.anew(reason)
     batcher.drop()
     socket = undefined
     from.onclose = null
