@@ -10,8 +10,8 @@ from monitor.stream import Newest
 NOW = datetime(2026, 11, 30, tzinfo=UTC)
 
 
-def stored(seq: int, run_id: str = "run", body: str = "{}", at: datetime = NOW) -> StoredEvent:
-    return StoredEvent(run_id, seq, at, False, body)
+def stored(seq: int, run_id: str = "run", at: datetime = NOW) -> StoredEvent:
+    return StoredEvent(run_id, seq, at, False, json.dumps({"run_id": run_id}))
 
 
 async def frames(*parts: list[StoredEvent]) -> list[str]:
