@@ -16,7 +16,8 @@ test('a monitor that is killed: what is shown is stale and says so, and then it 
   await expect(page.getByRole('status', { name: /stale since .*reconnecting/ })).toBeVisible()
   await expect(pause).toHaveAttribute('aria-disabled', 'true')
   await expect(pause).toHaveAttribute('title', /connection is lost/)
-  await expect(page.getByText(/ of 300/)).toBeVisible() // what was known stays
+  await expect(page.getByText(/ of 300/)).toBeVisible() // what was known stays, in grey
+  await expect(page.locator('[data-stale]')).toHaveCount(1)
 
   await monitor.start()
   await expect(page.getByRole('status', { name: 'Connection: live' })).toBeVisible()

@@ -71,7 +71,7 @@ export function Layout() {
       </header>
       <main id="main" tabIndex={-1} className="flex min-h-0 grow flex-col outline-none">
         <ErrorBoundary>
-          <Suspense fallback={<Loading what="The page comes" />}>
+          <Suspense key={isUtc() ? 'utc' : 'local'} fallback={<Loading what="The page comes" />}>
             <Outlet />
           </Suspense>
         </ErrorBoundary>

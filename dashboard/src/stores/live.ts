@@ -2,7 +2,7 @@
 import { toast } from 'sonner'
 import { createStore, type StoreApi } from 'zustand/vanilla'
 import { api, ApiError, told, type Frame } from '@/api/client'
-import type { MissingEvents, RunView } from '@/api/schema'
+import type { RunView } from '@/api/schema'
 import { setClock } from './clock'
 import { factsOfSnapshot, fold, itemOf, type Folded, type Item } from './reducer'
 import { continued, courseOf, NO_COURSE, type Course } from './series'
@@ -20,7 +20,6 @@ export interface Live {
   /** The latest events, the oldest first; all of those from `recentFrom`. */
   readonly recent: readonly Item[]
   readonly recentFrom: number
-  readonly missing: readonly MissingEvents[]
   readonly error: ApiError | null
 }
 
@@ -35,7 +34,6 @@ export function createLive(runId: string): LiveStore {
     course: NO_COURSE,
     recent: [],
     recentFrom: 1,
-    missing: [],
     error: null,
   }))
 }
@@ -60,7 +58,6 @@ export function keepLive(store: LiveStore, world?: World): () => void {
             run: snapshot.run,
             folded: factsOfSnapshot(snapshot),
             course: courseOf(series),
-            missing: snapshot.missing,
             recent: [],
             recentFrom: snapshot.cursor + 1,
             error: null,

@@ -35,6 +35,9 @@ export function useRunsStream(wanted: boolean): void {
       cursor: () => 0,
       connection: (connection) => {
         useRunsConnection.setState({ connection })
+        // A socket that is refused does not say why: the session may have ended.
+        if (connection.kind === 'reconnecting' && connection.tries === 2)
+          void client.invalidateQueries({ queryKey: ['session'] })
         if (connection.kind === 'live' && reached) void client.invalidateQueries()
         if (connection.kind === 'live') reached = true
       },

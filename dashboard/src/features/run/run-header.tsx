@@ -1,14 +1,16 @@
+import { useQuery } from '@tanstack/react-query'
 import { useEffect, type ReactNode } from 'react'
 import { Link } from 'react-router'
 import type { EventOf } from '@/api/client'
-import type { State } from '@/api/schema'
+import { attentionQuery } from '@/api/queries'
+import type { AttentionKind, State } from '@/api/schema'
 import { latestOf, useToldEvents } from '@/api/told-events'
 import { ConnectionPill } from '@/components/connection-pill'
 import { Button } from '@/components/ui/button'
 import { Notice } from '@/components/ui/notice'
 import { RunState } from '@/components/ui/status'
 import { Controls, LatestCommand } from '@/features/controls/controls'
-import { count, duration, moment, percent, points } from '@/lib/format'
+import { count, duration, moment, nodeName, percent, points } from '@/lib/format'
 import { conditionOf } from '@/stores/reducer'
 import { machine } from '@/stores/machine'
 import { showState } from './favicon'
@@ -270,10 +272,15 @@ function Warnings({ about }: { about: EventOf<'run_described'> }) {
   )
 }
 
+/** What the rest of the page does not say already. */
+const SHOWN_NEEDS: ReadonlySet<AttentionKind> = new Set(['missing_events', 'silent_site'])
+
 function Trouble() {
   const view = useLive((live) => live.run)
   const error = useLive((live) => (live.folded === null ? null : live.error))
-  const missing = useLive((live) => live.missing)
+  const { runId } = useRun()
+  const { data: attention } = useQuery(attentionQuery)
+  const needs = attention?.needs.filter(({ kind, run_id }) => run_id === runId && SHOWN_NEEDS.has(kind)) ?? []
   const live = useShown((shown) => shown.at === null)
   const travel = useShown((shown) => shown.error)
   return (
@@ -300,11 +307,12 @@ function Trouble() {
             : 'Its process is gone, or cannot reach the monitor. Resume it, or look at the machine it ran on.'}
         </Notice>
       )}
-      {missing.length > 0 && (
-        <Notice tone="warning" title={`${count(missing.reduce((sum, each) => sum + each.highest - each.received, 0))} events are missing`}>
-          They were counted by {missing.map((each) => each.emitter_id).join(', ')} and have not come.
-        </Notice>
-      )}
+      {live &&
+        needs.map((need) => (
+          <Notice key={`${need.kind} ${need.node_id ?? ''}`} tone="warning" title={`${need.node_id === null ? '' : `${nodeName(need.node_id)}: `}${need.what}`}>
+            {need.next_step}
+          </Notice>
+        ))}
     </>
   )
 }

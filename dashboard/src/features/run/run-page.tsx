@@ -1,5 +1,6 @@
 import { Suspense, useCallback, useEffect, useRef, useState } from 'react'
 import { useParams, useSearchParams } from 'react-router'
+import { isBlind } from '@/components/connection-pill'
 import { Empty, Failed, Loading } from '@/components/ui/notice'
 import { Tabs, TabsContent, TabsList, TabsTrigger } from '@/components/ui/tabs'
 import { Metrics } from '@/features/charts/metrics'
@@ -9,6 +10,7 @@ import { SiteTable } from '@/features/node/site-table'
 import { Result } from '@/features/result/result'
 import { RoundPanel } from '@/features/rounds/round-panel'
 import { Scrubber } from '@/features/travel/scrubber'
+import { cn } from '@/lib/utils'
 import { useWide } from '@/lib/wide'
 import type { Item } from '@/stores/reducer'
 import { showNothing } from './favicon'
@@ -61,6 +63,7 @@ function Page() {
   const known = useLive((live) => live.folded !== null)
   const error = useLive((live) => live.error)
   const wide = useWide()
+  const stale = useLive((live) => isBlind(live.connection) && live.connection.kind !== 'connecting')
   const sites = useSites()
   const [content, setContent] = useState<HTMLElement | null>(null)
   useTimeInAddress(chosen.at, set)
@@ -103,7 +106,7 @@ function Page() {
   ]
   const narrowTabs: typeof tabs = [tabs[2]!, tabs[0]!, tabs[1]!, ['events', 'Events', <div key="events" className="h-[70vh]">{log}</div>], tabs[3]!]
   return (
-    <div className="flex min-h-0 grow flex-col">
+    <div className={cn('flex min-h-0 grow flex-col', stale && 'grayscale')} data-stale={stale || undefined}>
       <RunHeader />
       {wide ? (
         <div className="grid min-h-[36rem] grow grid-rows-[minmax(18rem,1fr)_auto_minmax(12rem,15rem)] lg:h-0">
