@@ -7,6 +7,7 @@ import dagster as dg
 from pydantic import Field
 
 from fedforge_runtime.attempts import request_options
+from fedforge_runtime.config import PROFILES
 
 
 class PhaseSettings(dg.ConfigurableResource):
@@ -17,7 +18,7 @@ class PhaseSettings(dg.ConfigurableResource):
 
     data: str = Field(default="", description="official, phantom, auto, or a folder with the phase's .npz")
     backbone: str = Field(default="", description="hub id, checkpoint folder, or untrained")
-    profile: str = Field(default="cpu-safe", description="cpu-safe or tuned")
+    profile: str = Field(default=PROFILES[0], description=" or ".join(PROFILES))
     clients: Optional[int] = Field(default=None, description="number of sites")  # noqa: UP045
     rounds: Optional[int] = Field(default=None, description="rounds of federated training")  # noqa: UP045
     partition: str = Field(default="", description="how rows are spread over sites; see: fedforge partition --list")
