@@ -1,7 +1,7 @@
 import type { EventOf } from '@/api/client'
 import { allOf, latestOf, useToldEvents } from '@/api/told-events'
 import { Button } from '@/components/ui/button'
-import { Empty, Failed, Loading } from '@/components/ui/notice'
+import { Command, Empty, Failed, Loading } from '@/components/ui/notice'
 import { Table, Td, Th } from '@/components/ui/table'
 import { useLive, useRun, useShown } from '@/features/run/run-context'
 import { DESCRIBING, RESULTS } from '@/features/run/description'
@@ -236,7 +236,7 @@ function Exports({
       ],
     )
   return (
-    <div className="flex flex-wrap gap-2">
+    <div className="flex flex-wrap items-center gap-2">
       <Button size="sm" asChild>
         <a href={`/api/runs/${encodeURIComponent(runId)}/report`} target="_blank" rel="noreferrer">
           Report
@@ -248,6 +248,9 @@ function Exports({
       <Button size="sm" onClick={() => download(`${runId}.csv`, table(), 'text/csv')}>
         CSV
       </Button>
+      <span className="flex min-w-0 flex-wrap items-center gap-2 text-xs text-muted-foreground">
+        Model, where the run was made: <Command>{`fedforge export ${runId} my-model`}</Command>
+      </span>
     </div>
   )
 }
