@@ -1,7 +1,7 @@
-import type { Condition, Timeline } from '@/api/schema'
-import { recordings } from '@/test/recordings'
+import type { Condition } from '@/api/schema'
+import { columnsOf, recordings } from '@/test/recordings'
 import { allowed } from './control'
-import { conditionOf, fold, itemOf, patienceSeconds, type Folded, type Item } from './reducer'
+import { conditionOf, fold, itemOf, patienceSeconds, type Folded } from './reducer'
 import { Replay } from './timeline'
 
 const iso = (at: number | null) => (at === null ? null : new Date(at).toISOString())
@@ -132,53 +132,3 @@ function conditionAtNow(shown: Record<string, unknown>, name: string, views: Rec
   const now = views[name] as { condition: string }
   if (kept.latest_event === 'node_heartbeat' && now.condition === 'silent') shown[name] = { ...kept, condition: 'silent' }
 }
-
-/** As the monitor writes a timeline. */
-function columnsOf(items: readonly Item[]): Timeline {
-  const names = { types: [], nodes: [], roles: [], statuses: [], tasks: [], metric_names: [] } as Record<string, string[]>
-  const number = (kind: string, name: string) => {
-    const known = names[kind]!
-    if (!known.includes(name)) known.push(name)
-    return known.indexOf(name)
-  }
-  const part: Record<string, unknown[]> = {}
-  const columns = ['seq', 'received_ms', 'ts_ms', 'type', 'node', 'role', 'status', 'task', 'round', 'attempt',
-    'latency_ms', 'payload_bytes', 'deeds', 'metric_place', 'metric_name', 'metric_value']
-  for (const column of columns) part[column] = []
-  const rest: Record<number, unknown> = {}
-  items.forEach(({ seq, at, deed, event }, place) => {
-    const { type, ts, node_id, role, status, round, attempt, latency_ms, payload_bytes, metrics, ...others } = event
-    const { task, ...few } = others as Record<string, unknown>
-    const row: Record<string, unknown> = {
-      seq,
-      received_ms: at,
-      ts_ms: Date.parse(ts),
-      type: number('types', type),
-      node: number('nodes', node_id),
-      role: number('roles', role),
-      status: number('statuses', status),
-      task: task == null ? null : number('tasks', String(task)),
-      round,
-      attempt,
-      latency_ms,
-      payload_bytes,
-    }
-    for (const [column, value] of Object.entries(row)) part[column]!.push(value)
-    if (deed) part.deeds!.push(place)
-    for (const [name, value] of Object.entries(metrics)) {
-      part.metric_place!.push(place)
-      part.metric_name!.push(number('metric_names', name))
-      part.metric_value!.push(value)
-    }
-    rest[place] = few
-  })
-  return {
-    run_id: items[0]!.event.run_id,
-    last_seq: items.at(-1)!.seq,
-    next_after: items.at(-1)!.seq,
-    ...names,
-    ...part,
-    rest,
-  } as unknown as Timeline
-}
-
