@@ -14,11 +14,11 @@ from pydantic import Field
 
 from monitor.errors import MonitorError
 from monitor.offers import Offers, Text, objection, objection_of
-from monitor.schema import Number, Person, RunRequest, Whole
+from monitor.schema import NO_TRUTH, Number, Person, RunRequest
 from monitor.shapes import Shape
 
 _MOST_WAITING = 20
-Count = Annotated[Whole, Field(ge=0, le=2**53 - 1)]
+Count = Annotated[int, Field(ge=0, le=2**53 - 1), NO_TRUTH]
 
 
 class CheckRequest(Shape):

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AwareDatetime, Field
 
 from monitor.errors import MonitorError
-from monitor.schema import Identifier, Number, OverrideValue, Person, RunRequest, Whole
+from monitor.schema import NO_TRUTH, Identifier, Number, OverrideValue, Person, RunRequest
 from monitor.shapes import Shape
 
 LASTING = timedelta(seconds=60)
@@ -52,7 +52,7 @@ class ChoiceOffer(Shape):
 class SiteOffer(Shape):
     """A site that the claimant reaches."""
 
-    site: Annotated[Whole, Field(ge=0, le=2**31)]
+    site: Annotated[int, Field(ge=0, le=2**31), NO_TRUTH]
     name: Identifier
 
 
@@ -64,7 +64,7 @@ class OfferDefaults(Shape):
     engine: Identifier | None = None
     superlink: Annotated[str, Field(max_length=300)] | None = None
     """`HOST:PORT` of the SuperLink that its runs go over; `null` where each starts its own, or none."""
-    sites: Annotated[list[Whole | Identifier], Field(max_length=10_000)] | None = None
+    sites: Annotated[list[int | Identifier], Field(max_length=10_000)] | None = None
 
 
 Choices = Annotated[list[ChoiceOffer], Field(max_length=200)]

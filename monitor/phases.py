@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from pydantic import AwareDatetime, Field
 from sqlmodel import Session, col, select
 
-from monitor.schema import Identifier, Link, Number, Person, Sha256, Whole
+from monitor.schema import NO_TRUTH, Identifier, Link, Number, Person, Sha256
 from monitor.shapes import Shape
 from monitor.tables import PhaseRow
 from monitor.writer import Transaction
@@ -53,7 +53,7 @@ class PhaseReport(Shape):
     """A phase, as whoever keeps it tells; what is left out stays as it was told before."""
 
     source: Literal["dagster", "baseline"]
-    order: Whole = Field(default=0, ge=0, lt=1000)
+    order: Annotated[int, Field(ge=0, lt=1000), NO_TRUTH] = 0
     """Where it stands in the chain."""
     accepted: AcceptedModel | None = None
     blockers: list[Blocker] = Field(default_factory=list, max_length=50)

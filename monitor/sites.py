@@ -9,7 +9,7 @@ from typing import Annotated
 from pydantic import AwareDatetime, Field
 from sqlmodel import Session, col, delete, select
 
-from monitor.schema import Identifier, Number, Whole
+from monitor.schema import NO_TRUTH, Identifier, Number
 from monitor.shapes import Shape
 from monitor.tables import SiteRow
 from monitor.writer import Transaction
@@ -29,7 +29,7 @@ class Refusal(Shape):
 class SiteStatus(Shape):
     """A site as the federation sees it; `null` is what it does not know."""
 
-    site: Whole | None = Field(default=None, ge=0, lt=_MOST_SITES)
+    site: Annotated[int, Field(ge=0, lt=_MOST_SITES), NO_TRUTH] | None = None
     """Its number, by which runs know it."""
     name: Annotated[str, Field(min_length=1, max_length=200)] | None = None
     online: bool

@@ -14,6 +14,7 @@ from pydantic import Field, TypeAdapter
 from monitor.schema.base import (
     LARGEST,
     LARGEST_EVENT_BYTES,
+    NO_TRUTH,
     EventBase,
     Identifier,
     Number,
@@ -21,7 +22,6 @@ from monitor.schema.base import (
     Role,
     Sha256,
     Task,
-    Whole,
 )
 from monitor.schema.deeds import (
     CommandAcknowledged,
@@ -129,6 +129,7 @@ event_adapter: TypeAdapter[Event] = TypeAdapter(Event)
 __all__ = [
     "LARGEST",
     "LARGEST_EVENT_BYTES",
+    "NO_TRUTH",
     "SENTENCES",
     "STAGES",
     "TASKS",
@@ -195,7 +196,6 @@ __all__ = [
     "Stage",
     "StageProgress",
     "Task",
-    "Whole",
     "event_adapter",
     "sentence",
     "sentence_of",

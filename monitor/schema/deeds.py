@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from monitor.schema.base import LARGEST, EventBase, Identifier, Number, Whole
+from monitor.schema.base import LARGEST, EventBase, Identifier, Number
 
 CommandName = Literal["pause", "resume", "stop"]
 Person = Annotated[str, Field(min_length=1, max_length=200)]
@@ -47,7 +47,7 @@ class CommandSettled(Deed):
     status: Literal["effective", "superseded", "stopped", "completed", "failed", "lost"]
     command_id: Identifier
     command: CommandName
-    effective_round: Whole | None = Field(default=None, ge=0, le=LARGEST)
+    effective_round: int | None = Field(default=None, ge=0, le=LARGEST)
     """At which it came to pass; `null` where it did not."""
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from monitor.schema.base import LARGEST, Contract, Identifier, Whole
+from monitor.schema.base import LARGEST, Contract, Identifier
 
 
 class Position(Contract):
@@ -12,7 +12,7 @@ class Position(Contract):
 
     run_id: Identifier
     emitter_id: Identifier
-    emitter_seq: Whole = Field(ge=1, le=LARGEST)
+    emitter_seq: int = Field(ge=1, le=LARGEST)
     """The highest that is held."""
 
 

@@ -10,9 +10,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field, JsonValue
 
-from monitor.schema.base import LARGEST, Contract, EventBase, Identifier, Number, Sha256, Whole
+from monitor.schema.base import LARGEST, Contract, EventBase, Identifier, Number, Sha256
 
-Count = Annotated[Whole, Field(ge=0, le=LARGEST)]
+Count = Annotated[int, Field(ge=0, le=LARGEST)]
 Name = Annotated[str, Field(min_length=1, max_length=500)]
 
 

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from monitor.schema.base import LARGEST, EventBase, Identifier, Number, Reason, Sha256, Whole
+from monitor.schema.base import LARGEST, EventBase, Identifier, Number, Reason, Sha256
 from monitor.schema.request import RunRequest
 
 
@@ -20,8 +20,8 @@ class RunStarted(EventBase):
     type: Literal["run_started"] = "run_started"
     status: Literal["running"] = "running"
     engine: str
-    rounds_total: Whole = Field(ge=1, le=LARGEST)
-    clients: Whole = Field(ge=1, le=LARGEST)
+    rounds_total: int = Field(ge=1, le=LARGEST)
+    clients: int = Field(ge=1, le=LARGEST)
 
 
 Stage = Literal[
@@ -35,8 +35,8 @@ class StageProgress(EventBase):
     type: Literal["stage_progress"] = "stage_progress"
     status: Literal["running", "completed", "given_up"] = "running"
     stage: Stage
-    done: Whole = Field(default=0, ge=0, le=LARGEST)
-    total: Whole | None = Field(default=None, ge=0, le=LARGEST)
+    done: int = Field(default=0, ge=0, le=LARGEST)
+    total: int | None = Field(default=None, ge=0, le=LARGEST)
     """`null` where nobody knows yet."""
     unit: str = Field(default="", max_length=40)
     """What is counted, in the plural."""
@@ -48,8 +48,8 @@ class SitesAwaited(EventBase):
 
     type: Literal["sites_awaited"] = "sites_awaited"
     status: Literal["waiting"] = "waiting"
-    connected: Whole = Field(ge=0, le=LARGEST)
-    missing: Whole = Field(ge=1, le=LARGEST)
+    connected: int = Field(ge=0, le=LARGEST)
+    missing: int = Field(ge=1, le=LARGEST)
     missing_nodes: list[Identifier] = Field(max_length=100)
     """The first of them."""
 

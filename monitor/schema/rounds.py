@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from monitor.schema.base import LARGEST, EventBase, Reason, Sha256, Task, Whole
+from monitor.schema.base import LARGEST, EventBase, Reason, Sha256, Task
 
 
 class NodeHeartbeat(EventBase):
@@ -24,7 +24,7 @@ class NodeError(EventBase):
 class RoundStarted(EventBase):
     type: Literal["round_started"] = "round_started"
     status: Literal["running"] = "running"
-    participants: list[Whole]
+    participants: list[int]
     """Partition ids of the clients chosen for the round, ascending."""
 
 
@@ -50,8 +50,8 @@ class ClientUpdateArriving(EventBase):
     type: Literal["client_update_arriving"] = "client_update_arriving"
     status: Literal["running"] = "running"
     task: Task
-    parts: Whole = Field(ge=0, le=LARGEST)
-    parts_total: Whole = Field(ge=1, le=LARGEST)
+    parts: int = Field(ge=0, le=LARGEST)
+    parts_total: int = Field(ge=1, le=LARGEST)
 
 
 class ClientUpdateUploaded(EventBase):

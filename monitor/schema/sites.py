@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from monitor.schema.base import LARGEST, EventBase, Reason, Task, Whole
+from monitor.schema.base import LARGEST, EventBase, Reason, Task
 
 
 class SiteSeen(EventBase):
@@ -29,7 +29,7 @@ class EventsDropped(EventBase):
     type: Literal["events_dropped"] = "events_dropped"
     status: Literal["dropped"] = "dropped"
     task: Task
-    count: Whole = Field(ge=1, le=LARGEST)
+    count: int = Field(ge=1, le=LARGEST)
     """In this answer."""
     reason: Reason
     """Why the first of them was."""
