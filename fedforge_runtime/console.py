@@ -152,7 +152,7 @@ def print_run(summary: dict[str, Any]) -> None:
     """Rounds, clients, scores and paths of a run, on standard output."""
     console = Console()
     console.print(_headline(summary), highlight=False, markup=False)
-    if summary["latest"]:
+    if summary["latest"] and not summary["reason"]:  # which the headline has
         console.print(f"latest: {summary['latest']}", highlight=False, markup=False, soft_wrap=True)
     if summary["rounds"]:
         print_table(console, _rounds_table(summary["rounds"]))

@@ -52,8 +52,8 @@ export class Monitor {
   /** Carries out what is asked for here. */
   agent(): void {
     const offered = [
-      ...(realData === null ? [] : ['--data', `medmnist=${realData}`]),
-      ...(realBackbone === null ? [] : ['--backbone', `deit=${realBackbone}`]),
+      ...(realData === null ? [] : ['--offer-data', `medmnist=${realData}`]),
+      ...(realBackbone === null ? [] : ['--offer-backbone', `deit=${realBackbone}`]),
     ]
     this.spawn('agent', ['agent', '--monitor', this.url, ...offered])
   }

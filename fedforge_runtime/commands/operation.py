@@ -150,13 +150,15 @@ def start(
 def agent(
     place: PlaceOptions,
     sites: SitesOption = None,
-    data: Annotated[
+    offer_data: Annotated[
         list[str] | None,
-        typer.Option("--data", metavar="NAME=FOLDER", help="images that may be asked for by this name; repeatable"),
+        typer.Option(
+            "--offer-data", metavar="NAME=FOLDER", help="images that may be asked for by this name; repeatable"
+        ),
     ] = None,
-    backbone: Annotated[
+    offer_backbone: Annotated[
         list[str] | None,
-        typer.Option("--backbone", metavar="NAME=FOLDER", help="a checkpoint that may be asked for by this name"),
+        typer.Option("--offer-backbone", metavar="NAME=FOLDER", help="a checkpoint that may be asked for by this name"),
     ] = None,
     once: Annotated[bool, typer.Option("--once", help="end after one run")] = False,
     home: HomeOption = None,
@@ -165,7 +167,7 @@ def agent(
     """Start the runs that a monitor has requests for, one after another, until Ctrl-C.
 
     --engine, --superlink with --root-certificates, and --sites say what it takes where a request says nothing of them.
-    A page names no path: folders of this machine are offered to it by --data and --backbone.
+    A page names no path: folders of this machine are offered to it by --offer-data and --offer-backbone.
     """
     with command(as_json=False):
         from fedforge_runtime.claims import Claimant
@@ -174,10 +176,9 @@ def agent(
         chosen = Home.resolve(home)
         chosen.require_writable()
         address = _address(place.monitor)
-        folders = {"--data": named_folders("--data", data), "--backbone": named_folders("--backbone", backbone)}
-        defaults = ClaimantDefaults(
-            place.engine, place.superlink, place.root_certificates, sites, folders["--data"], folders["--backbone"]
-        )
+        data = named_folders("--offer-data", offer_data)
+        backbones = named_folders("--offer-backbone", offer_backbone)
+        defaults = ClaimantDefaults(place.engine, place.superlink, place.root_certificates, sites, data, backbones)
         name = f"agent on {socket.gethostname()}, process {os.getpid()}"
         claimant = Claimant(address, chosen, name=name, say=typer.echo, defaults=defaults)
         for number in (signal.SIGINT, signal.SIGTERM):

@@ -58,7 +58,7 @@ def test_defaults_are_for_what_a_request_leaves_open(offer: Offer) -> None:
 
 
 def test_folders_are_offered_by_name_and_no_path_is_said(tmp_path: Path) -> None:
-    data = named_folders("--data", [f"lab={tmp_path}"])
+    data = named_folders("--offer-data", [f"lab={tmp_path}"])
     defaults = ClaimantDefaults(data=data, backbones={"deit": tmp_path / "deit"})
     document = offer_document(defaults)
 
@@ -72,8 +72,8 @@ def test_folders_are_offered_by_name_and_no_path_is_said(tmp_path: Path) -> None
 
 @pytest.mark.parametrize("given", ["lab", "=/tmp", "official=/tmp", "a b=/tmp", "lab=/nowhere", "lab="])
 def test_a_folder_without_a_name_of_its_own_is_refused(given: str) -> None:
-    with pytest.raises(ConfigError, match="--data"):
-        named_folders("--data", [given])
+    with pytest.raises(ConfigError, match="--offer-data"):
+        named_folders("--offer-data", [given])
 
 
 def test_the_labels_of_generated_images_are_known_without_drawing_them() -> None:
