@@ -21,7 +21,6 @@ def tables() -> dict[str, Any]:
         follows.setdefault(state, {})[trigger] = after
     return {
         "follows": follows,
-        "desired": control.DESIRED,
         "heard": sorted(control.HEARD),
         "relaunched": sorted(control.RELAUNCHED),
         "ended": sorted(control.ENDED),

@@ -3,28 +3,35 @@ import { useEffect } from 'react'
 import { queryOptions, useQuery, useQueryClient } from '@tanstack/react-query'
 import type { LiveStore } from '@/stores/live'
 import { api, told, type Event, type EventOf, type EventType } from './client'
-import type { RecordedEvent } from './schema'
+import type { EventPage, RecordedEvent } from './schema'
 
-const PAGE = 500
+const PAGE = 1_000
+
+/** Every event of a run that is looked for, page by page. */
+export async function everyEvent(
+  runId: string,
+  search: { type?: EventType[]; round?: number[] },
+  signal: AbortSignal,
+): Promise<RecordedEvent[]> {
+  const events: RecordedEvent[] = []
+  let after: number | null = 0
+  while (after !== null) {
+    const page: EventPage = await told(
+      api.GET('/api/runs/{run_id}/events', {
+        params: { path: { run_id: runId }, query: { ...search, after, limit: PAGE } },
+        signal,
+      }),
+    )
+    events.push(...page.events)
+    after = page.next_after
+  }
+  return events
+}
 
 export function toldEventsQuery(runId: string, types: readonly EventType[]) {
   return queryOptions({
     queryKey: ['events', runId, types],
-    queryFn: async ({ signal }) => {
-      const events: RecordedEvent[] = []
-      let after: number | null = 0
-      while (after !== null) {
-        const page: { events: RecordedEvent[]; next_after: number | null } = await told(
-          api.GET('/api/runs/{run_id}/events', {
-            params: { path: { run_id: runId }, query: { type: [...types], after, limit: PAGE } },
-            signal,
-          }),
-        )
-        events.push(...page.events)
-        after = page.next_after
-      }
-      return events
-    },
+    queryFn: ({ signal }) => everyEvent(runId, { type: [...types] }, signal),
     staleTime: Infinity,
   })
 }

@@ -7,7 +7,6 @@ export type Desired = 'run' | 'pause' | 'stop'
 
 interface Machine {
   follows: Partial<Record<State, Partial<Record<string, State>>>>
-  desired: Record<State, Desired>
   heard: State[]
   relaunched: State[]
   ended: State[]

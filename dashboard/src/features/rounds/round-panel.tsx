@@ -1,8 +1,7 @@
 import { useQuery } from '@tanstack/react-query'
 import { ChevronLeft, ChevronRight } from 'lucide-react'
 import { useMemo } from 'react'
-import { api, told } from '@/api/client'
-import type { RecordedEvent } from '@/api/schema'
+import { everyEvent } from '@/api/told-events'
 import { Button } from '@/components/ui/button'
 import { Empty, Failed, Loading } from '@/components/ui/notice'
 import { useLive, useRun, useShown } from '@/features/run/run-context'
@@ -96,21 +95,7 @@ export function useWaterfall(round: number): { waterfall: Waterfall | null; erro
   const completed = useShown((shown) => shown.folded?.rounds.get(round)?.completedAt ?? null)
   const stored = useQuery({
     queryKey: ['round', runId, round, completed],
-    queryFn: async ({ signal }) => {
-      const events: RecordedEvent[] = []
-      let after: number | null = 0
-      while (after !== null) {
-        const page: { events: RecordedEvent[]; next_after: number | null } = await told(
-          api.GET('/api/runs/{run_id}/events', {
-            params: { path: { run_id: runId }, query: { round: [round], after, limit: 1000 } },
-            signal,
-          }),
-        )
-        events.push(...page.events)
-        after = page.next_after
-      }
-      return events.map(itemOf)
-    },
+    queryFn: async ({ signal }) => (await everyEvent(runId, { round: [round] }, signal)).map(itemOf),
     enabled: begunHere === null && round > 0,
     staleTime: Infinity,
     gcTime: 10_000,

@@ -3,4 +3,6 @@ import type { EventType } from '@/api/client'
 
 export const DESCRIBING: EventType[] = ['run_described', 'site_described']
 
+export const STAGE_EVENTS: EventType[] = ['stage_progress']
+
 export const RESULTS: EventType[] = ['run_evaluated', 'site_evaluated', 'run_bounded', 'site_bounded', 'run_completed']

@@ -6,6 +6,7 @@ import { attentionQuery } from '@/api/queries'
 import type { AttentionKind, State } from '@/api/schema'
 import { latestOf, useToldEvents } from '@/api/told-events'
 import { ConnectionPill } from '@/components/connection-pill'
+import { Bar } from '@/components/ui/bar'
 import { Button } from '@/components/ui/button'
 import { Notice } from '@/components/ui/notice'
 import { RunState } from '@/components/ui/status'
@@ -14,7 +15,7 @@ import { count, duration, moment, nodeName, percent, points } from '@/lib/format
 import { conditionOf } from '@/stores/reducer'
 import { machine } from '@/stores/machine'
 import { showState } from './favicon'
-import { DESCRIBING } from './description'
+import { DESCRIBING, STAGE_EVENTS } from './description'
 import { useLive, useMoment, useRun, useShown, useSites } from './run-context'
 
 /** What the run is, how far it is, and what can be done with it. */
@@ -140,7 +141,7 @@ function StalledSince() {
 /** How far a stage of preparation or of what comes after is. */
 function useStage(): string | null {
   const { live } = useRun()
-  const { data } = useToldEvents(live, STAGES)
+  const { data } = useToldEvents(live, STAGE_EVENTS)
   const at = useShown((shown) => shown.at)
   const latest = latestOf(data, 'stage_progress', at)
   const activity = useShown((shown) => shown.folded?.run.activity)
@@ -150,8 +151,6 @@ function useStage(): string | null {
   return `${latest.stage}${done}${left}`
 }
 
-const STAGES = ['stage_progress'] as const
-
 function Rounds({ round, total }: { round: number; total: number | null }) {
   if (total === null) return <>{round === 0 ? '–' : round}</>
   return (
@@ -159,12 +158,7 @@ function Rounds({ round, total }: { round: number; total: number | null }) {
       <span>
         <span className="text-base font-semibold">{round}</span> of {total}
       </span>
-      <progress
-        value={round}
-        max={total}
-        aria-label="Rounds"
-        className="h-1.5 w-28 appearance-none overflow-hidden rounded-full bg-secondary [&::-moz-progress-bar]:bg-primary [&::-webkit-progress-bar]:bg-secondary [&::-webkit-progress-value]:bg-primary"
-      />
+      <Bar value={round} max={total} label="Rounds" className="w-28" />
     </>
   )
 }

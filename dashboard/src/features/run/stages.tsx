@@ -2,15 +2,15 @@ import { useQuery } from '@tanstack/react-query'
 import type { EventOf } from '@/api/client'
 import { wordsQuery } from '@/api/queries'
 import { allOf, useToldEvents } from '@/api/told-events'
+import { Bar } from '@/components/ui/bar'
 import { Empty } from '@/components/ui/notice'
 import { Status } from '@/components/ui/status'
 import { count, duration } from '@/lib/format'
 import type { Tone } from '@/lib/tone'
+import { STAGE_EVENTS } from './description'
 import { useRun, useShown } from './run-context'
 
 type Stage = EventOf<'stage_progress'>
-
-export const STAGE_EVENTS = ['stage_progress'] as const
 
 const TONES: Record<Stage['status'], [Tone, string]> = {
   running: ['running', 'at it'],
@@ -51,12 +51,7 @@ function StageRow({ stage, words }: { stage: Stage; words: string }) {
       <Status tone={tone} word={word} className="justify-self-end" />
       {stage.status === 'running' && stage.total != null && stage.total > 0 && (
         <>
-          <progress
-            value={done}
-            max={stage.total}
-            aria-label={words}
-            className="h-1.5 w-full appearance-none overflow-hidden rounded-full bg-secondary [&::-moz-progress-bar]:bg-primary [&::-webkit-progress-bar]:bg-secondary [&::-webkit-progress-value]:bg-primary"
-          />
+          <Bar value={done} max={stage.total} label={words} className="w-full" />
           <span className="text-xs text-muted-foreground">
             {count(done)} of {count(stage.total)} {stage.unit}
             {stage.seconds_left == null ? '' : `, about ${duration(stage.seconds_left)} left`}
