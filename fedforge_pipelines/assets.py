@@ -63,7 +63,7 @@ def build_assets(phase: Phase) -> list[dg.AssetsDefinition]:
 
     def prepare(context: dg.AssetExecutionContext, until: str) -> dict[str, Any]:
         fedforge, settings = tools(context)
-        return fedforge.ask(context, "prepare", phase.name, *settings.options(), "--until", until)
+        return fedforge.ask(context, "prepare", phase.name, *settings.options(fedforge.defaults()), "--until", until)
 
     def result(
         context: dg.AssetExecutionContext,
@@ -146,7 +146,7 @@ def build_assets(phase: Phase) -> list[dg.AssetsDefinition]:
 
         fedforge, settings = tools(context)
         # Without features, which come after it: else it would find more once they are there, and not be the same again.
-        options = (*settings.options(), *settings.audit_options(), "--no-features", "--no-fail")
+        options = (*settings.options(fedforge.defaults()), *settings.audit_options(), "--no-features", "--no-fail")
         report = fedforge.ask(context, "audit", phase.name, *options)
         require_same(phase, "raw_dataset", raw_dataset, report["dataset"]["key"])
         training = next(split for split in report["splits"] if split["split"] == "train")
@@ -217,7 +217,7 @@ def build_assets(phase: Phase) -> list[dg.AssetsDefinition]:
     def client_partitions(context: dg.AssetExecutionContext, raw_dataset: dict[str, Any]) -> dg.MaterializeResult:
         """Which rows each site holds, and how unlike the sites are."""
         fedforge, settings = tools(context)
-        made = fedforge.ask(context, "partition", phase.name, *settings.options())
+        made = fedforge.ask(context, "partition", phase.name, *settings.options(fedforge.defaults()))
         require_same(phase, "raw_dataset", raw_dataset, made["dataset"]["key"])
         shown, skew = made["partition"], made["partition"]["skew"]
         coverage = read_json(Path(made["artifact"]["path"]) / MANIFEST)["facts"]["coverage"]

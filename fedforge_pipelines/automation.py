@@ -67,7 +67,7 @@ def requested_runs(context: dg.SensorEvaluationContext, fedforge: Fedforge) -> I
         return
     try:
         with MonitorClient(MonitorAddress.parse(url), emits=True) as client:
-            context.update_cursor(keep_offer(client, context.cursor))
+            context.update_cursor(keep_offer(client, context.cursor, fedforge.defaults()))
             runs = client.ask("GET", "/api/runs", Runs, params={"claimable": True, "limit": 100})["runs"]
     except AskError as error:
         yield dg.SkipReason(str(error))
@@ -97,11 +97,12 @@ def requested_runs(context: dg.SensorEvaluationContext, fedforge: Fedforge) -> I
             _report(url, run["run_id"], next_attempt(run), RunFailed, reason, unclaimed=True)
 
 
-def keep_offer(client: MonitorClient, offered: str | None) -> str:
+def keep_offer(client: MonitorClient, offered: str | None, defaults: ClaimantDefaults) -> str:
     """Offer what Dagster carries out, unless it has done so a moment ago.
 
     Args:
         offered: when it was offered last, as this says it.
+        defaults: what it takes where a request says nothing.
 
     Raises:
         MonitorAwayError, MonitorRefusedError: see there.
@@ -109,7 +110,7 @@ def keep_offer(client: MonitorClient, offered: str | None) -> str:
     now = time.time()
     if offered is not None and 0 <= now - float(offered) < _OFFER_SECONDS:
         return offered
-    hold_offer(client, f"Dagster on {socket.gethostname()}", offer_document(ClaimantDefaults()))
+    hold_offer(client, f"Dagster on {socket.gethostname()}", offer_document(defaults))
     return str(now)
 
 

@@ -68,7 +68,9 @@ def carry_out(
         if fedforge.opened().run(run_id).exists():
             arguments = ["resume", run_id]
         else:
-            arguments = ["run", phase.name, *settings.options(), *block, "--run-id", run_id]
+            defaults = fedforge.defaults()
+            place = defaults.options(settings.chosen())
+            arguments = ["run", phase.name, *place, *settings.options(defaults), *block, "--run-id", run_id]
         watched = ("--monitor", url) if url else ()
         bounds = "--bounds" if settings.bounds else "--no-bounds"
         return fedforge.ask(context, *arguments, bounds, *watched, environment=environment)

@@ -16,8 +16,9 @@ import dagster as dg
 from pydantic import Field
 
 from fedforge_runtime.background import Background
-from fedforge_runtime.errors import DownloadError, RunStoppedError
+from fedforge_runtime.errors import ConfigError, DownloadError, RunStoppedError
 from fedforge_runtime.home import Home
+from fedforge_runtime.offer import ClaimantDefaults
 from fedforge_runtime.processes import explain_death
 
 _GRACE_SECONDS = 4.0
@@ -46,6 +47,17 @@ class Fedforge(dg.ConfigurableResource):
 
     def monitor_url(self) -> str | None:
         return self.monitor or os.environ.get("FEDFORGE_MONITOR") or None
+
+    def defaults(self) -> ClaimantDefaults:
+        """What is taken where neither the launchpad nor a request says anything.
+
+        Raises:
+            dg.Failure: the environment says what cannot be.
+        """
+        try:
+            return ClaimantDefaults.of_environment()
+        except ConfigError as error:
+            raise dg.Failure(str(error), allow_retries=False) from error
 
     def run_url(self, run_id: str) -> str | None:
         """The page of a run at the monitor."""

@@ -8,6 +8,7 @@ from pydantic import Field
 
 from fedforge_runtime.attempts import request_options
 from fedforge_runtime.config import PROFILES
+from fedforge_runtime.offer import ClaimantDefaults
 
 
 class PhaseSettings(dg.ConfigurableResource):
@@ -50,9 +51,9 @@ class PhaseSettings(dg.ConfigurableResource):
         }
         return {key: value for key, value in named.items() if value not in ("", None)} | self.overrides
 
-    def options(self) -> list[str]:
-        """The same as options of `fedforge`."""
-        return request_options(self.profile, self.chosen())
+    def options(self, defaults: ClaimantDefaults) -> list[str]:
+        """The same as options of `fedforge`, with what is taken where nothing was chosen."""
+        return request_options(self.profile, defaults.completed(self.chosen()))
 
     def request(self, phase: str) -> dict[str, Any]:
         """The federated run as a monitor keeps it: whoever starts it again asks for the same."""

@@ -92,6 +92,25 @@ def children(folder: Path) -> list[Path]:
         return []
 
 
+@contextmanager
+def turn(file: Path, hear: Callable[[], None]) -> Iterator[None]:
+    """Nobody else who asks by the same file works while the block does.
+
+    Args:
+        hear: called often while another process works; whatever it raises ends the wait.
+    """
+    lock = FileLock(file)
+    while not lock.is_locked:
+        with suppress(Timeout):
+            lock.acquire(timeout=_LOOK_SECONDS)
+        if not lock.is_locked:
+            hear()
+    try:
+        yield
+    finally:
+        lock.release()
+
+
 def require_unused_folder(folder: Path, *, remedy: str) -> None:
     """Raise `StorageError` when there is something at `folder` other than an empty folder."""
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
@@ -215,7 +234,7 @@ class ArtifactStore:
         folder = self._root / kind
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            with self._turn(folder / f".{key}.lock"):
+            with turn(folder / f".{key}.lock", self._hear):
                 found = self.find(kind, key)
                 return found or self._build_locked(kind, key, inputs, builder, resumable, scratch)
         except Exception as error:
@@ -223,20 +242,6 @@ class ArtifactStore:
             if failure is None:
                 raise
             raise failure from error
-
-    @contextmanager
-    def _turn(self, file: Path) -> Iterator[None]:
-        """Nobody else builds the same while the block runs."""
-        lock = FileLock(file)
-        while not lock.is_locked:
-            with suppress(Timeout):
-                lock.acquire(timeout=_LOOK_SECONDS)
-            if not lock.is_locked:
-                self._hear()
-        try:
-            yield
-        finally:
-            lock.release()
 
     def _build_locked(
         self,

@@ -118,7 +118,7 @@ class Claimant:
         if self.home.run(run_id).exists():
             return ["resume", run_id, *common]
         assert request is not None
-        options = request_options(request["profile"], self.defaults.located(request["overrides"]))
+        options = request_options(request["profile"], self.defaults.completed(request["overrides"]))
         defaults = self.defaults.options(request["overrides"])
         return ["run", request["phase"], "--run-id", run_id, *defaults, *options, *common]
 

@@ -191,6 +191,9 @@ class RuntimeConfig(_Section):
     """`HOST:PORT` of a SuperLink that is there already, for the engine of that name; by default one is started."""
     root_certificates: str | None = None
     """PEM file of the authority behind that SuperLink's certificate; without it the connection is plain text."""
+    handover: str | None = None
+    """Folder in which each site's node finds its shard, where it shares a disk or a volume with the run; by default
+    the sites have been given theirs."""
     monitor: str | None = None
     """URL of the monitor that is sent the run's events and asked what the run is to do; by default none."""
 
@@ -200,6 +203,8 @@ class RuntimeConfig(_Section):
             raise ValueError(f"superlink is the address for engine superlink, but engine is {self.engine}")
         if self.root_certificates and not self.superlink:
             raise ValueError("root_certificates are those of a SuperLink, but superlink names none")
+        if self.handover and not self.superlink:
+            raise ValueError("handover is for the sites of a SuperLink, but superlink names none")
         return self
 
     def worker_count(self, clients: int) -> int:

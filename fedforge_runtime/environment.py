@@ -6,6 +6,8 @@ import importlib.util
 import os
 import sys
 
+from fedforge_runtime.errors import ConfigError
+
 ATTEMPT = "FEDFORGE_ATTEMPT"
 """The number that a monitor has given to the attempt that a process is started for."""
 MPS_FALLBACK = "PYTORCH_ENABLE_MPS_FALLBACK"
@@ -63,6 +65,25 @@ def given_attempt() -> int:
     """The number that a claimant has given to this process's attempt; 1 where nobody has."""
     text = os.environ.get(ATTEMPT, "")
     return int(text) if text.isascii() and text.isdecimal() and text != "0" else 1
+
+
+def secret(name: str) -> str:
+    """What a variable holds, or the file that the variable of its name with `_FILE` names, as in containers; or "".
+
+    Raises:
+        ConfigError: the file cannot be read, or is empty.
+    """
+    file = os.environ.get(f"{name}_FILE")
+    if os.environ.get(name) or not file:
+        return os.environ.get(name, "")
+    try:
+        with open(file, encoding="utf-8") as stream:
+            value = stream.read().strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{name}_FILE: cannot read {file}", cause=error) from error
+    if not value:
+        raise ConfigError(f"{name}_FILE: {file} is empty.", remedy="Write the secret into it.")
+    return value
 
 
 def allow_mps_fallback() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,7 +17,10 @@ from fedforge_runtime.errors import ConfigError
 
 _ENGINE, _SITES = "runtime.engine", "federation.sites"
 _DATA, _BACKBONE = "dataset.source", "backbone.name"
+_CLIENTS = "partition.clients"
 _SUPERLINK = "superlink"
+_LOCAL = "local"
+"""The name of the folders that the environment names."""
 _PARAMETERS = "parameters"
 _PRESET = "partition.preset"
 """Of a file of the user's: its content is no form."""
@@ -36,9 +40,11 @@ class ClaimantDefaults:
         engine: `None` leaves it to the phase.
         superlink: `HOST:PORT` of a SuperLink that is there already; implies the engine.
         root_certificates: PEM file of the authority behind its certificate.
+        handover: folder in which its sites' nodes find their shards.
         sites: which take part, as `--sites` takes them.
         data: folders with archives that may be asked for, by the name that they have there.
         backbones: folders with a checkpoint, likewise.
+        values: of other keys, by dotted key; folders by their names.
     """
 
     engine: str | None = None
@@ -47,14 +53,57 @@ class ClaimantDefaults:
     sites: str | None = None
     data: Mapping[str, Path] = field(default_factory=dict)
     backbones: Mapping[str, Path] = field(default_factory=dict)
+    handover: Path | None = None
+    values: Mapping[str, Any] = field(default_factory=dict)
 
-    def located(self, overrides: Mapping[str, Any]) -> dict[str, Any]:
-        """What a request says, with this machine's folders in place of the names that it was offered them by."""
-        located = dict(overrides)
+    @classmethod
+    def of_environment(cls, variables: Mapping[str, str] | None = None) -> ClaimantDefaults:
+        """What `FEDFORGE_SUPERLINK`, `FEDFORGE_ROOT_CERTIFICATES`, `FEDFORGE_HANDOVER`, `FEDFORGE_CLIENTS`,
+        `FEDFORGE_DATA` and `FEDFORGE_BACKBONE` say, as the options of their names take it.
+
+        A folder with images or with a checkpoint is offered by the name `local`.
+
+        Args:
+            variables: by default those of this process.
+
+        Raises:
+            ConfigError: a number that is none, or a folder that is not there.
+        """
+        given = os.environ if variables is None else variables
+
+        def path(name: str) -> Path | None:
+            return Path(given[name]) if given.get(name) else None
+
+        values: dict[str, Any] = {}
+        if clients := given.get("FEDFORGE_CLIENTS"):
+            if not (clients.isascii() and clients.isdecimal() and int(clients)):
+                raise ConfigError(f"FEDFORGE_CLIENTS={clients} is not a number of sites.", remedy="Give 1 or more.")
+            values[_CLIENTS] = int(clients)
+        folders: dict[str, dict[str, Path]] = {_DATA: {}, _BACKBONE: {}}
+        for key, variable in ((_DATA, "FEDFORGE_DATA"), (_BACKBONE, "FEDFORGE_BACKBONE")):
+            if not (text := given.get(variable)):
+                continue
+            if Path(text).is_absolute():
+                folders[key] = named_folders(variable, [f"{_LOCAL}={text}"])
+                text = _LOCAL
+            values[key] = text
+        return cls(
+            superlink=given.get("FEDFORGE_SUPERLINK") or None,
+            root_certificates=path("FEDFORGE_ROOT_CERTIFICATES"),
+            data=folders[_DATA],
+            backbones=folders[_BACKBONE],
+            handover=path("FEDFORGE_HANDOVER"),
+            values=values,
+        )
+
+    def completed(self, overrides: Mapping[str, Any]) -> dict[str, Any]:
+        """What a request says and what is taken where it says nothing, with this machine's folders in place of the
+        names that they are offered by."""
+        completed = {**self.values, **overrides}
         for key, folders in ((_DATA, self.data), (_BACKBONE, self.backbones)):
-            if (folder := folders.get(str(overrides.get(key)))) is not None:
-                located[key] = str(folder.absolute())
-        return located
+            if (folder := folders.get(str(completed.get(key)))) is not None:
+                completed[key] = str(folder.absolute())
+        return completed
 
     @property
     def chosen_engine(self) -> str | None:
@@ -73,6 +122,7 @@ class ClaimantDefaults:
                 "--engine": self.chosen_engine,
                 "--superlink": self.superlink,
                 "--root-certificates": certificates,
+                "--handover": str(self.handover.absolute()) if self.handover and self.superlink else None,
             }
         if overrides.get(_SITES) is None:
             given |= {"--sites": self.sites}
@@ -107,7 +157,7 @@ def offer_document(defaults: ClaimantDefaults) -> dict[str, Any]:
     from fedforge_runtime.data.partition.specs import PARTITIONERS
     from fedforge_runtime.federation.engines import ENGINES
 
-    configs = {phase: load_run_config(phase) for phase in PHASES}
+    configs = {phase: load_run_config(phase, options=defaults.values) for phase in PHASES}
     backbones = dict.fromkeys(config.backbone.name for config in configs.values())
     return {
         "phases": [{"name": phase} for phase in PHASES],

@@ -102,7 +102,7 @@ class Offering(Background):
         check = self._client.ask("GET", "/api/checks/next", NextCheck, params=asked)["check"]
         if check is None or self._ending.is_set():
             return
-        request = {**check["request"], "overrides": self._defaults.located(check["request"]["overrides"])}
+        request = {**check["request"], "overrides": self._defaults.completed(check["request"]["overrides"])}
         answer = self._rehearsals.ask(request, _ANSWER_SECONDS)
         if answer is not None:
             self._client.ask("POST", f"/api/checks/{check['check_id']}", Answered, json=answer)

@@ -16,11 +16,14 @@ from monitor import retention
 from monitor.database import Database
 from monitor.errors import MonitorError
 from monitor.server import serve_until_signal
-from monitor.settings import Settings, built_dashboard
+from monitor.settings import Settings, SettingsError, built_dashboard
 
 TOKEN = "FEDFORGE_MONITOR_TOKEN"  # noqa: S105
 INGEST_TOKEN = "FEDFORGE_MONITOR_INGEST_TOKEN"  # noqa: S105
-"""Environment variable; a token on the command line would be seen by every user of the machine."""
+"""Environment variable; a token on the command line would be seen by every user of the machine.
+
+Containers name a file instead, in the variable of the same name with `_FILE`.
+"""
 
 Home = Annotated[Path, typer.Option(envvar="FEDFORGE_HOME", help="FedForge's home")]
 Host = Annotated[str, typer.Option(help=f"address to listen on; beyond this machine it needs {TOKEN}")]
@@ -80,8 +83,8 @@ def serve(
         home=home,
         host=host,
         port=port,
-        token=os.environ.get(TOKEN) or None,
-        ingest_token=os.environ.get(INGEST_TOKEN) or None,
+        token=_token(TOKEN),
+        ingest_token=_token(INGEST_TOKEN),
         behind_proxy=behind_proxy,
         origins=tuple(allow_origin),
         hosts=tuple(allow_host),
@@ -118,6 +121,20 @@ def prune(
             database.compact()
     finally:
         database.close()
+
+
+def _token(name: str) -> str | None:
+    """The token that a variable holds, or the file that the variable of its name with `_FILE` names."""
+    file = os.environ.get(f"{name}_FILE")
+    if os.environ.get(name) or not file:
+        return os.environ.get(name) or None
+    try:
+        token = Path(file).read_text().strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{name}_FILE: cannot read {file}: {getattr(error, 'strerror', None) or error}.") from error
+    if not token:
+        raise SettingsError(f"{name}_FILE: {file} is empty.", remedy="Write the token into it.")
+    return token
 
 
 def main() -> None:

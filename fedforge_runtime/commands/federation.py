@@ -1,4 +1,4 @@
-"""`fedforge federation up|status|down|certs`: a federation that outlives runs."""
+"""`fedforge federation up|status|down|certs|provision`: a federation that outlives runs."""
 
 from __future__ import annotations
 
@@ -14,6 +14,15 @@ from fedforge_runtime.home import Home
 
 app = typer.Typer(help="A SuperLink and nodes that outlive runs.", no_args_is_help=True)
 
+HostsOption = Annotated[
+    list[str] | None, typer.Option("--host", help="name or address by which nodes reach the SuperLink; repeatable")
+]
+KeysOption = Annotated[int, typer.Option("--nodes", help="sites that get a key pair")]
+NamesOption = Annotated[
+    list[str] | None,
+    typer.Option("--name", help="of a site, in the order of their numbers; repeatable; default site-0, site-1, …"),
+]
+DaysOption = Annotated[int, typer.Option("--days", help="how long the server's certificate is valid")]
 CertificatesOption = Annotated[
     Path | None, typer.Option("--certs", help="folder that `fedforge federation certs` made: TLS and node keys")
 ]
@@ -105,15 +114,10 @@ def down(home: HomeOption = None, as_json: JsonOption = False, debug: DebugOptio
 @app.command()
 def certs(
     folder: Annotated[Path, typer.Argument(metavar="DIR")],
-    host: Annotated[
-        list[str] | None, typer.Option("--host", help="name or address by which nodes reach the SuperLink; repeatable")
-    ] = None,
-    nodes: Annotated[int, typer.Option("--nodes", help="sites that get a key pair")] = 3,
-    names: Annotated[
-        list[str] | None,
-        typer.Option("--name", help="of a site, in the order of their numbers; repeatable; default site-0, site-1, …"),
-    ] = None,
-    days: Annotated[int, typer.Option("--days", help="how long the server's certificate is valid")] = 365,
+    host: HostsOption = None,
+    nodes: KeysOption = 3,
+    names: NamesOption = None,
+    days: DaysOption = 365,
     as_json: JsonOption = False,
     debug: DebugOption = False,
 ) -> None:
@@ -133,5 +137,44 @@ def certs(
             lambda value: typer.echo(
                 f"{value['folder']}: valid until {value['valid_until'][:10]}, keys of {len(value['nodes'])} nodes.\n"
                 f"Keep it at the SuperLink. Give each site {value['ca']} and its own key."
+            ),
+        )
+
+
+@app.command()
+def provision(
+    folder: Annotated[Path, typer.Argument(metavar="DIR")],
+    host: HostsOption = None,
+    nodes: KeysOption = 3,
+    names: NamesOption = None,
+    days: DaysOption = 365,
+    renew: Annotated[bool, typer.Option("--renew", help="make certificates and keys anew; tokens stay")] = False,
+    as_json: JsonOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Make certificates, keys and tokens unless they are there, and hand each part its own, in a folder of its own.
+
+    The folders are superlink, monitor, run, site-0, site-1, …, which may be volumes of containers; authority holds
+    everything and is for no part.
+    """
+    with command(as_json=as_json) as emit:
+        from fedforge_runtime.federation.superlink.provision import provision as make
+
+        made = make(folder.absolute(), hosts=host or [], nodes=nodes, names=names or [], days=days, renew=renew)
+        valid_until = made.certificates.valid_until
+        document = {
+            "folder": str(made.folder),
+            "made": made.made,
+            "written": list(made.written),
+            "valid_until": valid_until.isoformat(),
+            "days_left": made.certificates.days_left,
+            "sites": {site.site: site.name for site in made.certificates.sites},
+        }
+        emit(
+            document,
+            lambda value: typer.echo(
+                f"{value['folder']}: {'made' if value['made'] else 'was there'}, valid until "
+                f"{value['valid_until'][:10]}, keys of {len(value['sites'])} sites; "
+                f"{len(value['written'])} files handed out"
             ),
         )

@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 import sys
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
@@ -166,7 +167,8 @@ def agent(
 ) -> None:
     """Start the runs that a monitor has requests for, one after another, until Ctrl-C.
 
-    --engine, --superlink with --root-certificates, and --sites say what it takes where a request says nothing of them.
+    --engine, --superlink with --root-certificates and --handover, and --sites say what it takes where a request says
+    nothing of them; so do FEDFORGE_SUPERLINK, FEDFORGE_CLIENTS and the like in the environment.
     A page names no path: folders of this machine are offered to it by --offer-data and --offer-backbone.
     """
     with command(as_json=False):
@@ -176,9 +178,17 @@ def agent(
         chosen = Home.resolve(home)
         chosen.require_writable()
         address = _address(place.monitor)
-        data = named_folders("--offer-data", offer_data)
-        backbones = named_folders("--offer-backbone", offer_backbone)
-        defaults = ClaimantDefaults(place.engine, place.superlink, place.root_certificates, sites, data, backbones)
+        there = ClaimantDefaults.of_environment()
+        defaults = replace(
+            there,
+            engine=place.engine,
+            superlink=place.superlink or there.superlink,
+            root_certificates=place.root_certificates or there.root_certificates,
+            handover=place.handover or there.handover,
+            sites=sites,
+            data={**there.data, **named_folders("--offer-data", offer_data)},
+            backbones={**there.backbones, **named_folders("--offer-backbone", offer_backbone)},
+        )
         name = f"agent on {socket.gethostname()}, process {os.getpid()}"
         claimant = Claimant(address, chosen, name=name, say=typer.echo, defaults=defaults)
         for number in (signal.SIGINT, signal.SIGTERM):

@@ -44,6 +44,10 @@ SuperlinkAddress = Annotated[
 RootCertificatesOption = Annotated[
     Path | None, typer.Option("--root-certificates", help="PEM file: the authority behind the SuperLink's certificate")
 ]
+HandoverOption = Annotated[
+    Path | None,
+    typer.Option("--handover", help="folder where each site's node finds its shard: site-00000, …, as volumes"),
+]
 MonitorOption = Annotated[
     str | None,
     typer.Option(
@@ -204,6 +208,7 @@ class PlaceOptions:
     engine: EngineOption = None
     superlink: SuperlinkOption = None
     root_certificates: RootCertificatesOption = None
+    handover: HandoverOption = None
     monitor: MonitorOption = None
 
     def keys(self) -> dict[str, str | None]:
@@ -212,6 +217,7 @@ class PlaceOptions:
             "runtime.engine": self.engine or ("superlink" if self.superlink else None),
             "runtime.superlink": self.superlink,
             "runtime.root_certificates": str(self.root_certificates.absolute()) if self.root_certificates else None,
+            "runtime.handover": str(self.handover.absolute()) if self.handover else None,
             "runtime.monitor": self.monitor,
         }
 

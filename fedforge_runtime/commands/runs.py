@@ -191,6 +191,6 @@ def _resumed_runtime(before: RunConfig, where: dict[str, str | None], assignment
             )
     document = before.model_dump(mode="json")
     if where["runtime.engine"]:  # with another engine, or another federation, the former's address goes
-        document["runtime"] |= {"superlink": None, "root_certificates": None}
+        document["runtime"] |= {"superlink": None, "root_certificates": None, "handover": None}
     changed = change_run_config(document, where, assignments or [])
     return changed.runtime

@@ -26,6 +26,9 @@ def shards(
     phase: Phase,
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="a new folder; each site is given its own part of it")],
     options: ConfigurationOptions,
+    into: Annotated[
+        bool, typer.Option("--into", help="DIR has a folder for each site already: put each shard there, by its key")
+    ] = False,
     home: HomeOption = None,
     as_json: JsonOption = False,
     debug: DebugOption = False,
@@ -37,12 +40,15 @@ def shards(
     run_config = options.run_config(phase)
     with command(as_json=as_json) as emit:
         from fedforge_runtime.console import ConsoleNarrator
+        from fedforge_runtime.control import hear_stop
+        from fedforge_runtime.federation.shard_handover import hand_over
         from fedforge_runtime.federation.shards import check_export_folder, export_shards, folder_bytes, make_shards
 
         target = folder.absolute()
-        check_export_folder(target)
+        if not into:
+            check_export_folder(target)
         artifact = make_shards(run_config, home=Home.resolve(home), narrator=ConsoleNarrator())
-        written = export_shards(artifact, target)
+        written = hand_over(artifact, target, run_config.sites, hear_stop) if into else export_shards(artifact, target)
         sizes = [folder_bytes(shard.path) for shard in written]
         result = {
             "phase": phase,
@@ -59,10 +65,10 @@ def shards(
                 for shard, size in zip(written, sizes, strict=True)
             ],
         }
-        emit(result, lambda _: _print_shards(written, sizes))
+        emit(result, lambda _: _print_shards(written, sizes, target))
 
 
-def _print_shards(written: Sequence[Shard], sizes: Sequence[int]) -> None:
+def _print_shards(written: Sequence[Shard], sizes: Sequence[int], folder: Path) -> None:
     from rich.console import Console
     from rich.table import Column, Table
 
@@ -72,7 +78,7 @@ def _print_shards(written: Sequence[Shard], sizes: Sequence[int]) -> None:
     table = Table(*(Column(name, justify="right") for name in names), "folder")
     for shard, size in zip(written, sizes, strict=True):
         rows = (f"{shard.train_rows:,}", f"{shard.validation_rows:,}", f"{size:,}")
-        table.add_row(str(shard.site), *rows, shard.path.name)
+        table.add_row(str(shard.site), *rows, str(shard.path.relative_to(folder)))
     console = Console()
     print_table(console, table)
-    console.print(f"in  {written[0].path.parent}\nkey {written[0].key}", highlight=False, markup=False, soft_wrap=True)
+    console.print(f"in  {folder}\nkey {written[0].key}", highlight=False, markup=False, soft_wrap=True)

@@ -57,6 +57,7 @@ from fedforge_runtime.federation.preparation import (
 from fedforge_runtime.federation.records import read_records
 from fedforge_runtime.federation.runs import find_run
 from fedforge_runtime.federation.settings import RunInputs, RunSettings
+from fedforge_runtime.federation.shard_handover import hand_over
 from fedforge_runtime.federation.shards import prepare_shards, site_folder
 from fedforge_runtime.federation.state import run_state
 from fedforge_runtime.federation.strategies import build_strategy
@@ -371,6 +372,8 @@ class _Attempt:
         if engine.holds_shards and config.federation.site_data == "partition":
             with Heartbeat(emitter, node_id="server"), session.narrator.stage("shards"):
                 shards = prepare_shards(config, inputs, store=session.store)
+                if config.runtime.handover:
+                    hand_over(shards, Path(config.runtime.handover), config.sites, hear_stop)
         describe_run(emitter, config, inputs)
         settings = RunSettings(
             self.folder, self.number, config, inputs, _replay(self.folder), shards.key if shards else None

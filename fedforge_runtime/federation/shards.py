@@ -143,7 +143,7 @@ def prepare_shards(config: RunConfig, inputs: RunInputs, *, store: ArtifactStore
 
     def build(folder: Path) -> Mapping[str, Any]:
         clients = [load_client_rows(inputs.partition_folder, client) for client in range(config.partition.clients)]
-        _require_room(folder, _bytes_needed(inputs, needs, clients))
+        require_room(folder, _bytes_needed(inputs, needs, clients))
         for site, rows in enumerate(clients):
             shard = folder / site_folder(site)
             _cut(shard, inputs, needs, rows, load_scanner_shift(inputs.partition_folder, site))
@@ -220,7 +220,8 @@ def find_shard(folder: Path, *, key: str, site: int) -> Shard:
     """The shard that was made for one site of a run; no other site's files are opened.
 
     Args:
-        folder: the shard's own folder, a folder of shards, or a store's folder of such folders by key.
+        folder: the shard's own folder, one of the site's shards by key, a folder of shards of all sites, or a store's
+            folder of such folders by key.
         key: of the shards of the run.
         site: the site's number in the federation.
 
@@ -228,7 +229,7 @@ def find_shard(folder: Path, *, key: str, site: int) -> Shard:
         DataError: it is not there, or as `open_shard`; says what is there instead.
     """
     there = []
-    for candidate in (folder, folder / site_folder(site), folder / key / site_folder(site)):
+    for candidate in (folder, folder / key, folder / site_folder(site), folder / key / site_folder(site)):
         if (candidate / SHARD_FILE).is_file():
             shard = open_shard(candidate)
             if shard.own:
@@ -353,7 +354,7 @@ def export_shards(artifact: Artifact, folder: Path) -> list[Shard]:
     temporary = folder.with_name(f".{folder.name}.{uuid.uuid4().hex}.tmp")
     try:
         temporary.mkdir(parents=True)
-        _require_room(temporary, folder_bytes(artifact.path))
+        require_room(temporary, folder_bytes(artifact.path))
         for shard in sorted(artifact.path.glob("site-*")):
             shutil.copytree(shard, temporary / shard.name, copy_function=shutil.copyfile)
         if folder.exists():
@@ -552,7 +553,8 @@ def _bytes_needed(inputs: RunInputs, needs: _Needs, clients: list[ClientRows]) -
     return needed
 
 
-def _require_room(folder: Path, needed: int) -> None:
+def require_room(folder: Path, needed: int) -> None:
+    """Raise `StorageError` where the disk of a folder has no room for so many bytes of shards."""
     free = shutil.disk_usage(folder).free
     if free < needed * 1.1:
         raise StorageError(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from dataclasses import dataclass
 from datetime import UTC
 from email.utils import parsedate_to_datetime
@@ -16,6 +15,7 @@ import httpx
 from pydantic import TypeAdapter
 
 from fedforge_runtime.clock import monotonic, utc_now
+from fedforge_runtime.environment import secret
 from fedforge_runtime.errors import ConfigError, FedForgeError
 
 TOKEN = "FEDFORGE_MONITOR_TOKEN"  # noqa: S105
@@ -97,7 +97,7 @@ class MonitorClient:
         self.address = address
         self._patience = patience
         names = (INGEST_TOKEN, TOKEN) if emits else (TOKEN, INGEST_TOKEN)
-        self._token = next((name for name in names if os.environ.get(name)), TOKEN)
+        self._token = next((name for name in names if secret(name)), TOKEN)
         self._http = httpx.Client(
             base_url=address.url,
             headers=_authorization(self._token),
@@ -209,7 +209,7 @@ class MonitorClient:
 
 
 def _authorization(name: str) -> dict[str, str]:
-    token = os.environ.get(name)
+    token = secret(name)
     if not token:
         return {}
     if not (token.isascii() and token.isprintable()):

@@ -196,6 +196,15 @@ def open_certificates(folder: Path) -> CertificateFolder:
     return certificates
 
 
+def require_names(certificates: CertificateFolder, hosts: Sequence[str]) -> None:
+    """Raise `ConfigError` where the SuperLink's certificate is not valid for one of these names and addresses."""
+    certificate = _read_certificate(certificates.server_certificate)
+    named = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    missing = [host for host in hosts if _general_name(host) not in named]
+    if missing:
+        raise ConfigError(f"{certificates.server_certificate} is not for {', '.join(missing)}.", remedy=_MAKE)
+
+
 def load_node_key(file: Path) -> tuple[ec.EllipticCurvePrivateKey, ec.EllipticCurvePublicKey]:
     """A node's private key and the public one that belongs to it, as Flower's `authentication_keys` wants them.
 

@@ -56,6 +56,7 @@ _RECONNECT_SECONDS = 0.05
 _LONGEST_RECONNECT_SECONDS = 1.0
 _TRANSFER_SAY_SECONDS = 5.0
 """How often it is said how far a message is on its way."""
+_HEARD_SECONDS = 10.0
 _MISSED_SECONDS = 1.0
 """Long enough for a run to ask for answers, and to learn that an earlier process of the node will give none."""
 
@@ -85,6 +86,11 @@ class NodeSpec:
     @property
     def log(self) -> Path:
         return self.folder / f"site-{self.site}.log"
+
+    @property
+    def heard(self) -> Path:
+        """Touched while the SuperLink answers, for who looks from outside at whether the node is well."""
+        return self.folder / f"site-{self.site}.heard"
 
     @property
     def node_id(self) -> Path:
@@ -149,6 +155,7 @@ class Node:
         self._presence = Presence(self._node_config)
         self._last_message = float("-inf")
         self._said = ""
+        self._heard_at = float("-inf")
         self._transfer_said_at = monotonic()
         self._away = Backoff(_RECONNECT_SECONDS, _LONGEST_RECONNECT_SECONDS)
         self._pause = _SHORTEST_POLL_SECONDS
@@ -172,6 +179,7 @@ class Node:
                 try:
                     self._step()
                     self._away.reset()
+                    self._note_heard()
                 except LinkAwayError as error:
                     self._say_of_link(f"the SuperLink at {self._spec.link} is away: {error}")
                     self._stop.wait(self._away.after_failure())
@@ -181,6 +189,13 @@ class Node:
                     self._fleet.forget_incoming()
                     self._connect()
         self._fleet.close()
+
+    def _note_heard(self) -> None:
+        now = monotonic()
+        if now >= self._heard_at + _HEARD_SECONDS:
+            self._heard_at = now
+            with suppress(OSError):  # a full disk ends no node
+                self._spec.heard.touch()
 
     def _connect(self) -> None:
         while not self._stop.is_set():

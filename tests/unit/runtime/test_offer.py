@@ -66,8 +66,8 @@ def test_folders_are_offered_by_name_and_no_path_is_said(tmp_path: Path) -> None
     asked = {"dataset.source": "lab", "backbone.name": "deit", "federation.rounds": 3}
     assert objection_of(Offer.model_validate(document), RunRequest(phase="blood", overrides=asked)) is None
     located = {"dataset.source": str(tmp_path), "backbone.name": str(tmp_path / "deit"), "federation.rounds": 3}
-    assert defaults.located(asked) == located
-    assert defaults.located({"dataset.source": "phantom"}) == {"dataset.source": "phantom"}
+    assert defaults.completed(asked) == located
+    assert defaults.completed({"dataset.source": "phantom"}) == {"dataset.source": "phantom"}
 
 
 @pytest.mark.parametrize("given", ["lab", "=/tmp", "official=/tmp", "a b=/tmp", "lab=/nowhere", "lab="])
