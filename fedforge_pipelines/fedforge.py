@@ -39,6 +39,9 @@ class Fedforge(dg.ConfigurableResource):
 
     home: str = Field(default="", description="default $FEDFORGE_HOME or ./.fedforge")
     monitor: str = Field(default="", description="URL of the monitor that follows runs; default $FEDFORGE_MONITOR")
+    dashboard: str = Field(
+        default="", description="URL of the dashboard, for links to it; default $FEDFORGE_DASHBOARD, or the monitor's"
+    )
     dagster: str = Field(default="", description="URL of Dagster's pages, for links to them; default $FEDFORGE_DAGSTER")
     baselines: str = Field(default="", description="default $FEDFORGE_BASELINES or ./baselines")
 
@@ -61,8 +64,8 @@ class Fedforge(dg.ConfigurableResource):
 
     def run_url(self, run_id: str) -> str | None:
         """The page of a run at the monitor."""
-        monitor = self.monitor_url()
-        return f"{monitor}/runs/{run_id}" if monitor else None
+        pages = self._pages()
+        return f"{pages}/runs/{run_id}" if pages else None
 
     def dagster_run_url(self, dagster_run_id: str) -> str | None:
         """The page of a Dagster run; `None` where nobody said where the pages are."""
@@ -71,8 +74,13 @@ class Fedforge(dg.ConfigurableResource):
 
     def page(self, file: Path, path: str) -> dg.UrlMetadataValue:
         """A link to a report: at the monitor, as a page that came by http may not open a file, else to the file."""
+        pages = self._pages()
+        return dg.MetadataValue.url(f"{pages}{path}" if pages else file.as_uri())
+
+    def _pages(self) -> str | None:
+        """Where a browser finds the monitor, which is not always where the run does."""
         monitor = self.monitor_url()
-        return dg.MetadataValue.url(f"{monitor}{path}" if monitor else file.as_uri())
+        return monitor and (self.dashboard or os.environ.get("FEDFORGE_DASHBOARD") or monitor)
 
     def ask(
         self,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,12 +13,11 @@ from typing import Any, get_args
 
 from pydantic import BaseModel
 
-from fedforge_runtime.config import PHASES, PROFILES, RunConfig, dotted_items, load_run_config
+from fedforge_runtime.config import PHASES, PROFILES, RunConfig, dotted_items, load_run_config, parse_assignment
 from fedforge_runtime.errors import ConfigError
 
 _ENGINE, _SITES = "runtime.engine", "federation.sites"
 _DATA, _BACKBONE = "dataset.source", "backbone.name"
-_CLIENTS = "partition.clients"
 _SUPERLINK = "superlink"
 _LOCAL = "local"
 """The name of the folders that the environment names."""
@@ -58,35 +58,27 @@ class ClaimantDefaults:
 
     @classmethod
     def of_environment(cls, variables: Mapping[str, str] | None = None) -> ClaimantDefaults:
-        """What `FEDFORGE_SUPERLINK`, `FEDFORGE_ROOT_CERTIFICATES`, `FEDFORGE_HANDOVER`, `FEDFORGE_CLIENTS`,
-        `FEDFORGE_DATA` and `FEDFORGE_BACKBONE` say, as the options of their names take it.
-
-        A folder with images or with a checkpoint is offered by the name `local`.
+        """What the environment says: `FEDFORGE_SUPERLINK`, `FEDFORGE_ROOT_CERTIFICATES` and `FEDFORGE_HANDOVER` as
+        the options of their names take it; `FEDFORGE_DEFAULTS`, `KEY=VALUE` of any configuration key with spaces
+        between them; `FEDFORGE_DATA` and `FEDFORGE_BACKBONE`, folders that are offered, and taken, by the name `local`.
 
         Args:
             variables: by default those of this process.
 
         Raises:
-            ConfigError: a number that is none, or a folder that is not there.
+            ConfigError: what is no `KEY=VALUE`, or a folder that is not there.
         """
         given = os.environ if variables is None else variables
 
         def path(name: str) -> Path | None:
             return Path(given[name]) if given.get(name) else None
 
-        values: dict[str, Any] = {}
-        if clients := given.get("FEDFORGE_CLIENTS"):
-            if not (clients.isascii() and clients.isdecimal() and int(clients)):
-                raise ConfigError(f"FEDFORGE_CLIENTS={clients} is not a number of sites.", remedy="Give 1 or more.")
-            values[_CLIENTS] = int(clients)
-        folders: dict[str, dict[str, Path]] = {_DATA: {}, _BACKBONE: {}}
+        values: dict[str, Any] = dict(map(parse_assignment, shlex.split(given.get("FEDFORGE_DEFAULTS", ""))))
+        folders: dict[str, dict[str, Path]] = {}
         for key, variable in ((_DATA, "FEDFORGE_DATA"), (_BACKBONE, "FEDFORGE_BACKBONE")):
-            if not (text := given.get(variable)):
-                continue
-            if Path(text).is_absolute():
-                folders[key] = named_folders(variable, [f"{_LOCAL}={text}"])
-                text = _LOCAL
-            values[key] = text
+            folder = given.get(variable)
+            folders[key] = named_folders(variable, [f"{_LOCAL}={folder}"] if folder else [])
+            values |= dict.fromkeys([key] if folder else [], _LOCAL)
         return cls(
             superlink=given.get("FEDFORGE_SUPERLINK") or None,
             root_certificates=path("FEDFORGE_ROOT_CERTIFICATES"),
@@ -186,7 +178,7 @@ def offer_document(defaults: ClaimantDefaults) -> dict[str, Any]:
         "presets": [{"name": name, "description": load_preset(name).story.strip()} for name in preset_names()],
         "strategies": _strategies(),
         "backbones": [
-            *({"name": name} for name in backbones),
+            *({"name": name} for name in backbones if name not in defaults.backbones),
             {"name": "untrained", "description": "random weights, for trying without a network"},
             *({"name": name, "description": "a checkpoint of whoever carries it out"} for name in defaults.backbones),
         ],

@@ -29,7 +29,10 @@ Home = Annotated[Path, typer.Option(envvar="FEDFORGE_HOME", help="FedForge's hom
 Host = Annotated[str, typer.Option(help=f"address to listen on; beyond this machine it needs {TOKEN}")]
 Port = Annotated[int, typer.Option(min=0, max=65535, help="port to listen on; 0 chooses a free one")]
 Origins = Annotated[list[str], typer.Option("--allow-origin", help="another origin whose pages may use it")]
-Hosts = Annotated[list[str], typer.Option("--allow-host", help="another name that it may be asked for by")]
+Hosts = Annotated[
+    list[str],
+    typer.Option("--allow-host", envvar="FEDFORGE_MONITOR_HOSTS", help="another name that it may be asked for by"),
+]
 Patience = Annotated[float, typer.Option(min=0.1, help="seconds that a reader or a sender who does not go on has")]
 BehindProxy = Annotated[
     bool, typer.Option("--behind-proxy", help=f"a proxy on this machine passes requests on; it needs {TOKEN}")

@@ -36,6 +36,14 @@ def test_each_site_gets_a_folder_of_its_own_rows(home: Path, tiny_backbone: Path
     assert "is not an empty folder. Choose another DIR" in line
     assert folder_bytes(tmp_path) == before
 
+    volumes = tmp_path / "out" / "volumes"
+    for _ in range(2):  # what is there already stays
+        into = forked("shards", "blood", volumes, *options, "--into", "--json")
+        assert into.code == 0, into.errors
+        for number, site in enumerate(into.json["sites"]):
+            assert Path(site["folder"]) == volumes / f"site-{number:05d}" / result["key"]
+    assert "site-00000/" in forked("shards", "blood", volumes, *options, "--into").output
+
     (tmp_path / "again").mkdir()
     drawn = forked("shards", "blood", tmp_path / "again", *options)
     assert drawn.code == 0, drawn.errors
@@ -45,7 +53,7 @@ def test_each_site_gets_a_folder_of_its_own_rows(home: Path, tiny_backbone: Path
     assert str(tmp_path / "again") in drawn.output
     assert result["key"] in drawn.output
     assert sorted(path.name for path in tmp_path.iterdir()) == ["again", "out"]
-    assert [path.name for path in (tmp_path / "out").iterdir()] == ["shards"]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["shards", "volumes"]
 
 
 def test_an_unknown_backbone_is_refused_and_leaves_no_folder(tmp_path: Path) -> None:

@@ -90,3 +90,27 @@ def test_a_wheel_without_a_dashboard_works_and_says_so(checkout: Path, tmp_path:
         assert lines[1].startswith("no dashboard: ")
         assert "no dashboard" in client.get("/").text
         assert client.get("/api/runs").is_success
+
+
+def test_a_wheel_says_which_commit_it_is_of_and_whether_it_was_changed(checkout: Path, tmp_path: Path) -> None:
+    def git(*words: str) -> str:
+        who = ("-c", "user.name=Ada", "-c", "user.email=ada@example.org")
+        done = subprocess.run(["git", *who, *words], cwd=checkout, capture_output=True, text=True, check=True)
+        return done.stdout.strip()
+
+    def commit_of(place: str) -> str:
+        installed = install(wheel_of(checkout), tmp_path / place)
+        say = "from fedforge_runtime.federation.provenance import git_commit; print(git_commit())"
+        asked = [sys.executable, "-c", f"import sys; sys.path.insert(0, {str(installed)!r}); {say}"]
+        done = subprocess.run(asked, cwd=tmp_path, capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=True)
+        shutil.rmtree(checkout / "wheels")
+        return done.stdout.strip()
+
+    assert commit_of("of-no-checkout") == "None"
+    git("init", "--quiet")
+    git("add", "--all")
+    git("commit", "--quiet", "--message", "as it is")
+    commit = git("rev-parse", "HEAD")
+    assert commit_of("clean") == commit
+    (checkout / "fedforge_runtime" / "clock.py").open("a").write("\n")
+    assert commit_of("changed") == f"{commit}-dirty"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +12,7 @@ import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
+from fedforge_runtime.errors import ConfigError
 from fedforge_runtime.telemetry.monitor_client import (
     INGEST_TOKEN,
     TOKEN,
@@ -178,3 +181,47 @@ def test_where_one_token_alone_is_known_that_is_shown(locked: MonitorProcess, mo
     monkeypatch.setenv(TOKEN, OPERATORS)
     with MonitorClient(MonitorAddress(locked.url), emits=True) as client:
         assert client.ask("GET", "/api/runs/run", dict[str, object])["run_id"] == "run"
+
+
+def test_tokens_may_be_in_files_at_the_monitor_and_at_who_asks_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = {TOKEN: tmp_path / "operator-token", INGEST_TOKEN: tmp_path / "ingest-token"}
+    for (name, file), token in zip(files.items(), (OPERATORS, EMITTERS), strict=True):
+        file.write_text(f"{token}\n")
+        monkeypatch.setenv(f"{name}_FILE", str(file))
+    monkeypatch.setenv("FEDFORGE_MONITOR_HOSTS", "monitor dashboard.example.org")
+
+    with MonitorProcess(tmp_path / "home") as locked:
+        with stranger(locked) as nobody:
+            assert nobody.get("/api/runs").status_code == httpx.codes.UNAUTHORIZED
+            named = {"Host": "dashboard.example.org", "Authorization": f"Bearer {OPERATORS}"}
+            assert nobody.get("/api/runs", headers=named).is_success
+        with (
+            MonitorClient(MonitorAddress(locked.url)) as operator,
+            MonitorClient(MonitorAddress(locked.url), emits=True) as emitter,
+        ):
+            assert operator.ask("GET", "/api/session", dict[str, object])["right"] == "operator"
+            assert emitter.ask("GET", "/api/session", dict[str, object])["right"] == "emitter"
+
+
+@pytest.mark.parametrize("content", [None, "\n"])
+def test_a_file_of_a_token_that_is_not_there_or_empty_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: str | None
+) -> None:
+    file = tmp_path / "token"
+    if content is not None:
+        file.write_text(content)
+    monkeypatch.setenv(f"{TOKEN}_FILE", str(file))
+
+    with pytest.raises(ConfigError, match=str(file)):
+        MonitorClient(MonitorAddress("http://127.0.0.1:1"))
+    done = subprocess.run(
+        [sys.executable, "-m", "monitor", "--home", str(tmp_path / "home"), "--port", "0"],
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_SECONDS,
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith(f"error: {TOKEN}_FILE: ")
+    assert str(file) in done.stderr

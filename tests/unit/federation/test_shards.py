@@ -19,11 +19,20 @@ from fedforge_runtime.data.partition import load_client_rows
 from fedforge_runtime.data.phantom import generate
 from fedforge_runtime.data.row_pass import PassTools
 from fedforge_runtime.data.sources import load_dataset
-from fedforge_runtime.errors import AuditFailedError, BackboneError, ConfigError, DataError, FedForgeError, StorageError
+from fedforge_runtime.errors import (
+    AuditFailedError,
+    BackboneError,
+    ConfigError,
+    DataError,
+    FedForgeError,
+    RunStoppedError,
+    StorageError,
+)
 from fedforge_runtime.federation import shards
 from fedforge_runtime.federation.own_data import prepare_own_shard
 from fedforge_runtime.federation.preparation import prepare, prepare_caches, run_inputs
 from fedforge_runtime.federation.settings import DataFit, RunInputs
+from fedforge_runtime.federation.shard_handover import hand_over
 from fedforge_runtime.federation.shards import (
     SHARD_CLIENT,
     Shard,
@@ -536,3 +545,49 @@ def test_what_are_not_own_data_is_refused(hospital: Hospital) -> None:
     hospital.write(train_labels=hospital.arrays["train_labels"] + 100)
     with pytest.raises(FedForgeError, match="expected 0 to 7"):
         own_shard(hospital)
+
+
+def test_shards_handed_over_lie_beside_earlier_ones_and_each_site_finds_the_one_of_its_run(
+    make: Make, tmp_path: Path
+) -> None:
+    first, second = make(), make(seed=18)
+    for made in (first, second):
+        handed = hand_over(made.artifact, tmp_path, (0, 2), lambda: None)
+        assert [shard.site for shard in handed] == [0, 2]
+
+    for made in (first, second):
+        for site in (0, 2):
+            shard = find_shard(tmp_path / site_folder(site), key=made.artifact.key, site=site)
+            check_shard(shard)
+            assert shard.path.parent == tmp_path / site_folder(site)
+    assert not (tmp_path / site_folder(1)).exists()
+
+
+def test_a_shard_that_was_handed_over_in_part_is_never_seen_and_made_good_by_the_next(
+    make: Make, tmp_path: Path
+) -> None:
+    made, looks = make(), 0
+
+    def cut_off() -> None:
+        nonlocal looks
+        looks += 1
+        if looks == 3:
+            raise RunStoppedError("stopped.")
+
+    with pytest.raises(RunStoppedError):
+        hand_over(made.artifact, tmp_path, (0,), cut_off)
+    with pytest.raises(DataError, match="no shard of site 0"):
+        find_shard(tmp_path / site_folder(0), key=made.artifact.key, site=0)
+
+    (whole,) = hand_over(made.artifact, tmp_path, (0,), lambda: None)
+    next(whole.path.rglob("*.npy")).unlink()
+    (again,) = hand_over(made.artifact, tmp_path, (0,), lambda: None)
+    check_shard(again)
+    assert {path.name for path in (tmp_path / site_folder(0)).iterdir()} == {made.artifact.key, ".lock"}
+
+
+def test_a_site_whose_folder_cannot_be_made_is_named(make: Make, tmp_path: Path) -> None:
+    (tmp_path / site_folder(1)).write_text("a file")
+
+    with pytest.raises(FedForgeError, match=site_folder(1)):
+        hand_over(make().artifact, tmp_path, range(SITES), lambda: None)

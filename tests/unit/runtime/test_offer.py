@@ -70,6 +70,41 @@ def test_folders_are_offered_by_name_and_no_path_is_said(tmp_path: Path) -> None
     assert defaults.completed({"dataset.source": "phantom"}) == {"dataset.source": "phantom"}
 
 
+def test_the_environment_says_what_is_taken_where_a_request_says_nothing(tmp_path: Path) -> None:
+    variables = {
+        "FEDFORGE_SUPERLINK": "superlink:9092",
+        "FEDFORGE_ROOT_CERTIFICATES": "/secrets/ca.pem",
+        "FEDFORGE_HANDOVER": "/handover",
+        "FEDFORGE_DEFAULTS": "partition.clients=3 federation.rounds=5 'dataset.source=auto'",
+        "FEDFORGE_DATA": str(tmp_path),
+        "FEDFORGE_BACKBONE": "",
+    }
+    defaults = ClaimantDefaults.of_environment(variables)
+    asked = {"federation.rounds": 2}
+
+    place = ["--superlink", "superlink:9092", "--root-certificates", "/secrets/ca.pem", "--handover", "/handover"]
+    assert defaults.options(asked) == ["--engine", "superlink", *place]
+    assert defaults.options({"runtime.engine": "inprocess"}) == []
+    assert defaults.completed(asked) == {
+        "partition.clients": 3,
+        "federation.rounds": 2,
+        "dataset.source": str(tmp_path),
+    }
+    offer = Offer.model_validate(offer_document(defaults))
+    assert offer.defaults.values["derma"]["partition.clients"] == 3
+    assert offer.defaults.values["derma"]["dataset.source"] == "local"
+    assert [each.name for each in offer.data].count("local") == 1
+    assert ClaimantDefaults.of_environment({}) == ClaimantDefaults()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("FEDFORGE_DEFAULTS", "rounds"), ("FEDFORGE_DATA", "/nowhere"), ("FEDFORGE_BACKBONE", "/no/x")]
+)
+def test_an_environment_that_cannot_be_is_refused_with_what_it_says(name: str, value: str) -> None:
+    with pytest.raises(ConfigError, match=value):
+        ClaimantDefaults.of_environment({name: value})
+
+
 @pytest.mark.parametrize("given", ["lab", "=/tmp", "official=/tmp", "a b=/tmp", "lab=/nowhere", "lab="])
 def test_a_folder_without_a_name_of_its_own_is_refused(given: str) -> None:
     with pytest.raises(ConfigError, match="--offer-data"):

@@ -18,6 +18,8 @@ from fedforge_runtime.config import RunConfig
 OTHER_MEANING = {
     ("federation certs", "--host"): "the names by which nodes reach what federation up --host listens on",
     ("federation certs", "--nodes"): "sites that get a key, whose node need not run on this machine",
+    ("federation provision", "--host"): "as of certs",
+    ("federation provision", "--nodes"): "as of certs",
 }
 SHARED = {"--config", "--profile", "--data", "--backbone", "--clients", "--partition", "--mode", "--seed", "--set"}
 
