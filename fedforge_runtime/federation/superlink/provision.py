@@ -113,6 +113,7 @@ def _handed_out(certificates: CertificateFolder, token: bytes, ingest: bytes) ->
         f"{MONITOR}/{OPERATOR_TOKEN}": token,
         f"{MONITOR}/{INGEST_TOKEN}": ingest,
         f"{RUN}/{CA}": ca,
+        f"{RUN}/{OPERATOR_TOKEN}": token,  # a run that is started at Dagster is asked for at the monitor
         f"{RUN}/{INGEST_TOKEN}": ingest,
     }
     for site in certificates.nodes:

@@ -16,7 +16,7 @@ from fedforge_runtime.federation.superlink.provision import provision
 PARTS = {
     "superlink": {"ca.pem", "server.pem", "server.key", "sites.json", "ingest-token"},
     "monitor": {"operator-token", "ingest-token"},
-    "run": {"ca.pem", "ingest-token"},
+    "run": {"ca.pem", "operator-token", "ingest-token"},
     "site-0": {"ca.pem", "site.key"},
     "site-1": {"ca.pem", "site.key"},
 }

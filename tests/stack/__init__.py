@@ -1,0 +1,1 @@
+"""The stack of docker-compose.yml, proved on a real engine: `python -m tests.stack`, or `make docker-smoke`."""
