@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 .DEFAULT_GOAL := help
-.PHONY: help install demo dashboard try-dashboard up down test test-python test-dashboard run-dashboard-tests test-browser screenshots test-thorough lint format sim-smoke chaos bench openapi clean
+.PHONY: help install demo dashboard try-dashboard up down test test-python test-dashboard run-dashboard-tests test-browser screenshots docker-smoke run-docker-smoke browser test-thorough lint format sim-smoke chaos bench openapi clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -77,13 +77,23 @@ run-dashboard-tests: dashboard
 
 IN_BROWSER = @[ ! -x /usr/bin/chromium ] || export CHROMIUM_PATH="$${CHROMIUM_PATH:-/usr/bin/chromium}"; cd dashboard &&
 # Debian's, where one may install it; else Playwright says how it gets one, or CHROMIUM_PATH names one.
-test-browser: install dashboard  ## the dashboard in a browser, before a real monitor
+browser: dashboard
 	@if [ -z "$$CHROMIUM_PATH" ] && [ ! -x /usr/bin/chromium ] && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 	  $(call quietly,apt-get update && apt-get install --yes --no-install-recommends chromium); fi
+
+test-browser: install browser  ## the dashboard in a browser, before a real monitor
 	$(IN_BROWSER) npm run --silent e2e -- --project=tests
 
 screenshots: install dashboard  ## each page of the dashboard, both themes, three widths, in dashboard/screenshots
 	$(IN_BROWSER) npm run --silent e2e -- --project=screenshots
+
+docker-smoke:  ## prove the Compose stack on this machine's engine: build, run, break, look; KEEP=1 leaves it up
+	@docker info >/dev/null 2>&1 && docker compose version >/dev/null 2>&1 \
+	  || { echo "error: the stack cannot be tried: there is no Docker engine with Compose here." >&2; exit 1; }
+	@$(MAKE) --no-print-directory run-docker-smoke
+
+run-docker-smoke: install browser
+	$(subst cd dashboard &&,,$(IN_BROWSER)) $(BIN)/python -m tests.stack $(if $(KEEP),--keep)
 
 test-thorough: install  ## what the suite shows in one case, in the others too
 	$(PYTEST) -m thorough

@@ -29,7 +29,8 @@ export default defineConfig({
     },
   },
   projects: [
-    { name: 'tests', testIgnore: /screenshots/ },
+    { name: 'tests', testIgnore: /screenshots|stack/ },
     { name: 'screenshots', testMatch: /screenshots/ },
+    { name: 'stack', testMatch: /stack/ }, // `make docker-smoke` brings one up
   ],
 })

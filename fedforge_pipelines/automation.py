@@ -1,7 +1,5 @@
 """What starts runs without a person at Dagster: requests at the monitor, and the night."""
 
-import socket
-import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -12,12 +10,11 @@ from fedforge_pipelines.carrying import ATTEMPT_TAG, RUN_ID_TAG
 from fedforge_pipelines.claim import claimant_name, emitter_id
 from fedforge_pipelines.failures import failure_reason
 from fedforge_pipelines.fedforge import Fedforge
+from fedforge_pipelines.held_offer import HELD_OFFER
 from fedforge_pipelines.jobs import BASELINE_REGRESSION, CURRICULUM, JOBS, phase_job
 from fedforge_runtime.attempts import report_end
 from fedforge_runtime.config import check_phase
 from fedforge_runtime.errors import ConfigError
-from fedforge_runtime.offer import ClaimantDefaults, offer_document
-from fedforge_runtime.offering import hold_offer
 from fedforge_runtime.telemetry.answers import Run, Runs
 from fedforge_runtime.telemetry.monitor_client import LOST, AskError, MonitorAddress, MonitorClient
 from monitor.schema import RunFailed, RunStopped
@@ -29,7 +26,6 @@ ACTIVE = [
     dg.DagsterRunStatus.STARTED,
     dg.DagsterRunStatus.CANCELING,
 ]
-_OFFER_SECONDS = 20.0
 _MOST_LAUNCHES = 3
 _MOST_DEATHS = 3
 _ROUND_TAG = "fedforge/round"
@@ -65,9 +61,10 @@ def requested_runs(context: dg.SensorEvaluationContext, fedforge: Fedforge) -> I
     if url is None:
         yield dg.SkipReason("there is no monitor; FEDFORGE_MONITOR names one, and `fedforge up` starts one")
         return
+    address = MonitorAddress.parse(url)
+    HELD_OFFER.keep(address, fedforge.opened(), fedforge.defaults(), checks=fedforge.answers_checks)
     try:
-        with MonitorClient(MonitorAddress.parse(url), emits=True) as client:
-            context.update_cursor(keep_offer(client, context.cursor, fedforge.defaults()))
+        with MonitorClient(address, emits=True) as client:
             runs = client.ask("GET", "/api/runs", Runs, params={"claimable": True, "limit": 100})["runs"]
     except AskError as error:
         yield dg.SkipReason(str(error))
@@ -95,23 +92,6 @@ def requested_runs(context: dg.SensorEvaluationContext, fedforge: Fedforge) -> I
         else:
             reason = f"{len(launched)} Dagster runs for it ended before it began; the last is {launched[0].run_id}."
             _report(url, run["run_id"], next_attempt(run), RunFailed, reason, unclaimed=True)
-
-
-def keep_offer(client: MonitorClient, offered: str | None, defaults: ClaimantDefaults) -> str:
-    """Offer what Dagster carries out, unless it has done so a moment ago.
-
-    Args:
-        offered: when it was offered last, as this says it.
-        defaults: what it takes where a request says nothing.
-
-    Raises:
-        MonitorAwayError, MonitorRefusedError: see there.
-    """
-    now = time.time()
-    if offered is not None and 0 <= now - float(offered) < _OFFER_SECONDS:
-        return offered
-    hold_offer(client, f"Dagster on {socket.gethostname()}", offer_document(defaults))
-    return str(now)
 
 
 def unknown(run: Run) -> str | None:

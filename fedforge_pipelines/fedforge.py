@@ -45,6 +45,8 @@ class Fedforge(dg.ConfigurableResource):
     dagster: str = Field(default="", description="URL of Dagster's pages, for links to them; default $FEDFORGE_DAGSTER")
     baselines: str = Field(default="", description="default $FEDFORGE_BASELINES or ./baselines")
 
+    answers_checks: bool = Field(default=True, description="say what a request would be, before it is made")
+
     def opened(self) -> Home:
         return Home.resolve(Path(self.home) if self.home else None)
 

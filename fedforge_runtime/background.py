@@ -20,6 +20,10 @@ class Background:
         self._patience = patience
         self._thread = threading.Thread(target=self._work, name=name, daemon=True)
 
+    @property
+    def is_at_work(self) -> bool:
+        return self._thread.is_alive()
+
     def _work(self) -> None:
         raise NotImplementedError
 

@@ -35,15 +35,6 @@ _LOOK_SECONDS = 0.2
 _PURPOSE = "offer"
 
 
-def hold_offer(client: MonitorClient, claimant: str, document: Mapping[str, Any]) -> None:
-    """Hold an offer for the next minute.
-
-    Raises:
-        MonitorAwayError, MonitorRefusedError: see there.
-    """
-    client.ask("PUT", _path(claimant), Offered, json=document)
-
-
 def _path(claimant: str) -> str:
     return f"/api/offers/{quote(claimant, safe='')}"
 
@@ -54,16 +45,19 @@ class Offering(Background):
     Args:
         defaults: see `offer_document`.
         home: where a run of it would go.
+        checks: whether it answers checks at all.
     """
 
-    def __init__(self, reach: MonitorReach, claimant: str, defaults: ClaimantDefaults, home: Home) -> None:
+    def __init__(
+        self, reach: MonitorReach, claimant: str, defaults: ClaimantDefaults, home: Home, *, checks: bool = True
+    ) -> None:
         super().__init__("offering", patience=0)
         self._reach = reach
         self._claimant = claimant
         self._defaults = defaults
         self._document = offer_document(defaults)
         self._client = MonitorClient(reach.address, patience=_OFFER_SECONDS + _ANSWER_SECONDS, emits=True)
-        self._rehearsals = RehearsalProcess(home, reach.say)
+        self._rehearsals = RehearsalProcess(home, reach.say) if checks else None
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -73,17 +67,18 @@ class Offering(Background):
 
     def _work(self) -> None:
         away = Backoff(_FIRST_RETRY_SECONDS, _LONGEST_RETRY_SECONDS)
-        until, checks = monotonic(), False
+        until, checks, rehearsals = monotonic(), False, self._rehearsals
         with self._client:
             while not self._ending.is_set():
                 try:
-                    if monotonic() >= until or checks is not self._rehearsals.is_ready():
-                        self._rehearsals.start()
-                        checks = self._rehearsals.is_ready()
-                        hold_offer(self._client, self._claimant, {**self._document, "checks": checks})
+                    if monotonic() >= until or (rehearsals and checks is not rehearsals.is_ready()):
+                        if rehearsals:
+                            rehearsals.start()
+                            checks = rehearsals.is_ready()
+                        self._hold(checks=checks)
                         until = monotonic() + _OFFER_SECONDS
-                    if checks:
-                        self._answer_next(max(0.0, until - monotonic()))
+                    if checks and rehearsals:
+                        self._answer_next(rehearsals, max(0.0, until - monotonic()))
                     else:
                         self._ending.wait(_LOOK_SECONDS)
                 except AskError as error:
@@ -94,16 +89,21 @@ class Offering(Background):
                     continue
                 self._reach.answered(_PURPOSE)
                 away.reset()
-        self._rehearsals.end()
+        if rehearsals:
+            rehearsals.end()
         self._reach.ended(_PURPOSE)
 
-    def _answer_next(self, wait: float) -> None:
+    def _hold(self, *, checks: bool) -> None:
+        """For the next minute."""
+        self._client.ask("PUT", _path(self._claimant), Offered, json={**self._document, "checks": checks})
+
+    def _answer_next(self, rehearsals: RehearsalProcess, wait: float) -> None:
         asked = {"claimant": self._claimant, "wait": wait}
         check = self._client.ask("GET", "/api/checks/next", NextCheck, params=asked)["check"]
         if check is None or self._ending.is_set():
             return
         request = {**check["request"], "overrides": self._defaults.completed(check["request"]["overrides"])}
-        answer = self._rehearsals.ask(request, _ANSWER_SECONDS)
+        answer = rehearsals.ask(request, _ANSWER_SECONDS)
         if answer is not None:
             self._client.ask("POST", f"/api/checks/{check['check_id']}", Answered, json=answer)
 

@@ -32,7 +32,7 @@ _NO_PAGES = ("api", "metrics", _ASSETS)
 _WITH_NAMES = ("runs", "sites", "start", "compare")
 """Pages whose addresses may go on with the name of something, which may have dots."""
 
-_HEADERS = {
+HEADERS = {
     "Content-Security-Policy": (
         "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; connect-src 'self'; "
         "frame-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'; object-src 'none'"
@@ -84,10 +84,10 @@ class Pages:
         path, headers = scope["path"], Headers(scope=scope)
         file = await run_in_threadpool(self._find, path)
         if file is None and not _is_page(path):
-            raise HTTPException(404, f"there is nothing at {path[:200]!r}.", headers=_HEADERS)
+            raise HTTPException(404, f"there is nothing at {path[:200]!r}.", headers=HEADERS)
         if scope["method"] not in ("GET", "HEAD"):
             raise HTTPException(405, "pages are only read.", headers={"Allow": "GET, HEAD"})
-        response = HTMLResponse(_absent(), 404, _HEADERS) if file is None else _answer(path, file, headers)
+        response = HTMLResponse(_absent(), 404, HEADERS) if file is None else _answer(path, file, headers)
         await response(scope, receive, send)
 
     def _find(self, path: str) -> _File | None:
@@ -149,7 +149,7 @@ def _answer(path: str, file: _File, asked: Headers) -> Response:
     takes = asked.get("accept-encoding", "")
     zipped = file.zipped if "gzip" in takes and not _NO_GZIP.search(takes) else None
     tag = f'"{file.digest}-gzip"' if zipped else f'"{file.digest}"'
-    headers = _HEADERS | {"ETag": tag}
+    headers = HEADERS | {"ETag": tag}
     if file.zipped:
         headers["Vary"] = "Accept-Encoding"
     if _first(path) == _ASSETS:

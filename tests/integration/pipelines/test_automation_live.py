@@ -18,8 +18,10 @@ from fedforge_pipelines.automation import deaths, nightly_baseline_regression, r
 from fedforge_pipelines.claim import claimant_name, hold, release
 from fedforge_pipelines.definitions import defs
 from fedforge_pipelines.fedforge import Fedforge
+from fedforge_pipelines.held_offer import HELD_OFFER
 from fedforge_pipelines.jobs import BASELINE_REGRESSION
 from fedforge_runtime.telemetry.monitor_client import MonitorAddress, MonitorRefusedError
+from tests.e2e.command import wait_until
 from tests.monitor_process import MonitorProcess, event_of, of_server, started
 from tests.patience import PATIENCE_SECONDS
 
@@ -32,6 +34,12 @@ def instance(tmp_path: Path) -> Iterator[dg.DagsterInstance]:
         yield instance
 
 
+@pytest.fixture(autouse=True)
+def _no_offer() -> Iterator[None]:
+    yield
+    HELD_OFFER.end()
+
+
 def add_run(
     instance: dg.DagsterInstance, job: str, status: dg.DagsterRunStatus, tags: dict[str, str] | None = None, **more: Any
 ) -> dg.DagsterRun:
@@ -40,9 +48,12 @@ def add_run(
     )
 
 
-def tick(instance: dg.DagsterInstance, monitor: str) -> list[dg.RunRequest | dg.SkipReason]:
+def tick(
+    instance: dg.DagsterInstance, monitor: str, home: str = "", *, checks: bool = False
+) -> list[dg.RunRequest | dg.SkipReason]:
     """What the sensor says now."""
-    context = dg.build_sensor_context(instance=instance, resources={"fedforge": Fedforge(monitor=monitor)})
+    fedforge = Fedforge(home=home, monitor=monitor, answers_checks=checks)
+    context = dg.build_sensor_context(instance=instance, resources={"fedforge": fedforge})
     return list(requested_runs(context))  # type: ignore[call-overload]
 
 
@@ -54,6 +65,29 @@ def requests_for(instance: dg.DagsterInstance, monitor: MonitorProcess, run_id: 
 def ask_for(client: httpx.Client, run_id: str, phase: str = "blood", **overrides: Any) -> None:
     request = {"phase": phase, "profile": "tuned", "overrides": overrides}
     assert client.post("/api/runs", json={"run_id": run_id, "request": request}).is_success
+
+
+def test_dagster_offers_what_it_takes_and_says_what_a_request_would_be_while_its_sensor_is_evaluated(
+    instance: dg.DagsterInstance, monitor: MonitorProcess, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FEDFORGE_DEFAULTS", "partition.clients=3 dataset.source=phantom backbone.name=untrained")
+
+    def offers() -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = client.get("/api/offers").json()["offers"]
+        return found
+
+    with monitor.client() as client:
+        tick(instance, monitor.url, str(tmp_path), checks=True)
+        (offered,) = wait_until(lambda: [each for each in offers() if each["offer"]["checks"]], "an offer with checks")
+        assert offered["claimant"].startswith("Dagster on ")
+        assert offered["offer"]["defaults"]["values"]["path"]["partition.clients"] == 3
+        request = {"phase": "blood", "overrides": {"dataset.limit": 300}}
+        view = client.post("/api/checks", json={"request": request}).json()
+        assert view["answer"]["valid"]
+        assert len(view["answer"]["sites"]) == 3
+
+        HELD_OFFER.end()
+        assert offers() == []
 
 
 def test_the_night_asks_once_for_each_date_and_not_while_the_last_one_runs(instance: dg.DagsterInstance) -> None:

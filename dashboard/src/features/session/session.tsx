@@ -70,6 +70,8 @@ export function SessionProvider({ children }: { children: ReactNode }) {
   )
 
   const stranger = view?.required === true && view.right === null
+  // Nothing is asked for before it is known who asks; where the monitor does not answer, the pages say so.
+  const unknown = query.isPending && query.failureCount === 0
   const entered = async (entered: SessionView) => {
     client.setQueryData(KEY, entered)
     if (stranger) await client.invalidateQueries()
@@ -77,7 +79,7 @@ export function SessionProvider({ children }: { children: ReactNode }) {
   }
   return (
     <Context value={session}>
-      {stranger ? null : children}
+      {stranger || unknown ? null : children}
       <Dialog
         open={stranger || asking}
         needed={stranger}
@@ -118,7 +120,7 @@ function SessionForm({
       await onEntered(await told(api.POST('/api/session', { body: { name: name.trim() }, ...(headers && { headers }) })))
     } catch (problem) {
       const wrong = withToken && problem instanceof ApiError && problem.status === 401
-      setError(wrong ? 'The monitor does not know this token. It is FEDFORGE_MONITOR_TOKEN of whoever started it.' : String((problem as Error).message))
+      setError(wrong ? 'The monitor does not know this token. It is FEDFORGE_MONITOR_TOKEN of whoever started it; of the Compose stack, what `docker compose exec monitor cat /secrets/operator-token` says.' : String((problem as Error).message))
     } finally {
       setBusy(false)
     }
