@@ -17,8 +17,8 @@ from fedforge_runtime.attempts import report_end
 from fedforge_runtime.config import check_phase
 from fedforge_runtime.errors import ConfigError
 from fedforge_runtime.offer import ClaimantDefaults, offer_document
-from fedforge_runtime.offering import hold_offer
-from fedforge_runtime.telemetry.answers import Run, Runs
+from fedforge_runtime.offering import hold_offer, waiting_for
+from fedforge_runtime.telemetry.answers import Run
 from fedforge_runtime.telemetry.monitor_client import LOST, AskError, MonitorAddress, MonitorClient
 from monitor.schema import RunFailed, RunStopped
 
@@ -68,11 +68,11 @@ def requested_runs(context: dg.SensorEvaluationContext, fedforge: Fedforge) -> I
     try:
         with MonitorClient(MonitorAddress.parse(url), emits=True) as client:
             context.update_cursor(keep_offer(client, context.cursor))
-            runs = client.ask("GET", "/api/runs", Runs, params={"claimable": True, "limit": 100})["runs"]
+            runs = waiting_for(client, offering_name())
     except AskError as error:
         yield dg.SkipReason(str(error))
         return
-    asked = [run for run in reversed(runs) if run["request"]]
+    asked = [run for run in runs if run["request"]]
     if not asked:
         yield dg.SkipReason("nothing is asked for")
     for run in asked:
@@ -109,16 +109,23 @@ def keep_offer(client: MonitorClient, offered: str | None) -> str:
     now = time.time()
     if offered is not None and 0 <= now - float(offered) < _OFFER_SECONDS:
         return offered
-    hold_offer(client, f"Dagster on {socket.gethostname()}", offer_document(ClaimantDefaults()))
+    hold_offer(client, offering_name(), offer_document(ClaimantDefaults()))
     return str(now)
 
 
+def offering_name() -> str:
+    """As whom Dagster offers; each of its runs claims under its own name."""
+    return f"Dagster on {socket.gethostname()}"
+
+
 def unknown(run: Run) -> str | None:
-    """Why nothing here can carry a request out; `None` where its phase and profile are known."""
+    """Why nothing here can carry a request out; `None` where phase, profile and what it names are known."""
     request = run["request"]
     assert request is not None
     try:
         check_phase(request["phase"], request["profile"])
+        if next_attempt(run) == 1:  # a later one goes on with what the first was given
+            ClaimantDefaults().located(request["overrides"])
     except ConfigError as error:
         return str(error)
     return None

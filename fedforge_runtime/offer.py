@@ -23,7 +23,7 @@ _PRESET = "partition.preset"
 _NOT_CHOSEN = ("version", "phase", "dataset.flag")
 """What the phase decides."""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-_TAKEN = ("auto", "official", "phantom", "untrained")
+_TAKEN_DATA, _TAKEN_BACKBONES = ("official", "auto", "phantom"), ("untrained",)
 _UNSHOWN = ("title", "default")
 """Of a value's schema: its name is its key, and defaults are those of the phase."""
 
@@ -49,11 +49,23 @@ class ClaimantDefaults:
     backbones: Mapping[str, Path] = field(default_factory=dict)
 
     def located(self, overrides: Mapping[str, Any]) -> dict[str, Any]:
-        """What a request says, with this machine's folders in place of the names that it was offered them by."""
+        """What a request says, with this machine's folders in place of the names that it was offered them by.
+
+        A name that nobody was offered is no folder of this machine, whatever is there: a page names no path.
+
+        Raises:
+            ConfigError: a name that is not offered here.
+        """
         located = dict(overrides)
-        for key, folders in ((_DATA, self.data), (_BACKBONE, self.backbones)):
-            if (folder := folders.get(str(overrides.get(key)))) is not None:
+        for key, folders, taken in ((_DATA, self.data, _TAKEN_DATA), (_BACKBONE, self.backbones, _TAKEN_BACKBONES)):
+            name = overrides.get(key)
+            if (folder := folders.get(str(name))) is not None:
                 located[key] = str(folder.absolute())
+            elif isinstance(name, str) and name not in taken and _NAME.fullmatch(name):
+                raise ConfigError(
+                    f"{key} is {name!r}, and nothing is offered here by that name.",
+                    remedy=f"There is: {', '.join([*taken, *folders])}. A folder is named by its whole path.",
+                )
         return located
 
     @property
@@ -90,7 +102,7 @@ def named_folders(option: str, given: Sequence[str] | None) -> dict[str, Path]:
         name, _, folder = each.partition("=")
         if not _NAME.fullmatch(name) or not folder:
             raise ConfigError(f"{option} {each} is not NAME=FOLDER.", remedy=f"For example {option} lab=/data/lab.")
-        if name in _TAKEN or name in folders:
+        if name in (*_TAKEN_DATA, *_TAKEN_BACKBONES) or name in folders:
             raise ConfigError(f"{option}: the name {name} means something already.", remedy="Choose another name.")
         if not Path(folder).is_dir():
             raise ConfigError(f"{option} {each}: {folder} is not a folder.", remedy="Name one that is there.")
@@ -150,9 +162,29 @@ def offer_document(defaults: ClaimantDefaults) -> dict[str, Any]:
         "defaults": {
             "engine": defaults.chosen_engine,
             "superlink": defaults.superlink,
-            "sites": defaults.sites.split(",") if defaults.sites else None,
+            "sites": list(_named_sites(defaults.sites)) if defaults.sites else None,
             "values": {phase: _values(config) for phase, config in configs.items()},
+            "by_profile": {
+                profile: {phase: _differing(config, profile) for phase, config in configs.items()}
+                for profile in list(PROFILES)[1:]
+            },
         },
+    }
+
+
+def _named_sites(sites: str) -> Iterator[int | str]:
+    """Numbers and names, of sites with commas between them."""
+    for text in map(str.strip, sites.split(",")):
+        yield int(text) if text.isdecimal() else text
+
+
+def _differing(first: RunConfig, profile: str) -> dict[str, Any]:
+    """The values of a phase in a profile that are others than in the first one."""
+    values = _values(first)
+    return {
+        key: value
+        for key, value in _values(load_run_config(first.phase, profile=profile)).items()
+        if value != values.get(key)
     }
 
 

@@ -52,7 +52,7 @@ def test_what_an_offer_excludes_the_run_would_refuse_too(
 def test_defaults_are_for_what_a_request_leaves_open(offer: Offer) -> None:
     defaults = ClaimantDefaults(superlink="link.example.org:9092", sites="0,2")
 
-    assert (offer.defaults.engine, offer.defaults.sites) == ("superlink", ["0", "2"])
+    assert (offer.defaults.engine, offer.defaults.sites) == ("superlink", [0, 2])
     assert defaults.options({}) == ["--engine", "superlink", "--superlink", "link.example.org:9092", "--sites", "0,2"]
     assert defaults.options({"runtime.engine": "inprocess", "federation.sites": [1]}) == []
 
@@ -68,6 +68,24 @@ def test_folders_are_offered_by_name_and_no_path_is_said(tmp_path: Path) -> None
     located = {"dataset.source": str(tmp_path), "backbone.name": str(tmp_path / "deit"), "federation.rounds": 3}
     assert defaults.located(asked) == located
     assert defaults.located({"dataset.source": "phantom"}) == {"dataset.source": "phantom"}
+
+
+@pytest.mark.parametrize("overrides", [{"dataset.source": "lab"}, {"backbone.name": "lab"}])
+def test_a_name_that_is_not_offered_is_no_folder_of_this_machine(
+    overrides: dict[str, object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "lab").mkdir()
+    monkeypatch.chdir(tmp_path)
+
+    with pytest.raises(ConfigError, match="is 'lab', and nothing is offered here by that name"):
+        ClaimantDefaults().located(overrides)
+
+
+def test_what_another_profile_holds_is_what_differs_from_the_first(offer: Offer) -> None:
+    assert offer.defaults.by_profile["tuned"]["blood"]["learning.learning_rate"] == 0.01
+    for phase in PHASES:
+        values = offer.defaults.values[phase] | offer.defaults.by_profile["tuned"][phase]
+        assert values == dict(dotted_items(load_run_config(phase, profile="tuned").model_dump(mode="json")))
 
 
 @pytest.mark.parametrize("given", ["lab", "=/tmp", "official=/tmp", "a b=/tmp", "lab=/nowhere", "lab="])
