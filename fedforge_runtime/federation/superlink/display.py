@@ -19,6 +19,8 @@ from fedforge_runtime.federation.superlink.visitors import read_visitors
 from fedforge_runtime.home import Home
 from fedforge_runtime.tables import print_table
 
+_SHOWN_SECONDS = 0.05
+"""The smallest difference of clocks that is one."""
 _UNITS = ((86_400, "days"), (3600, "h"), (60, "min"))
 
 
@@ -104,7 +106,11 @@ def _table_of_sites(sites: Sequence[Mapping[str, Any]]) -> Table:
 
 
 def _offset(seconds: float | None) -> str:
-    return "not known" if seconds is None else f"{abs(seconds):,.1f} s {'ahead' if seconds > 0 else 'behind'}"
+    if seconds is None:
+        return "not known"
+    if abs(seconds) < _SHOWN_SECONDS:
+        return "as here"
+    return f"{abs(seconds):,.1f} s {'ahead' if seconds > 0 else 'behind'}"
 
 
 def _ago(moment: str | None) -> str:

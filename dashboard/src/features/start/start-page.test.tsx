@@ -138,7 +138,8 @@ it('lets the sites be chosen that a claimant reaches', async () => {
   const sites = [{ site: 0, name: 'site-0' }, { site: 1, name: 'berlin' }, { site: 2, name: 'ulm' }]
   const defaults = { ...view.offer.defaults, engine: 'superlink', superlink: 'fed:9092' }
   monitorAnswers({ ...answers, 'GET /api/offers': { offers: [{ ...view, offer: { ...view.offer, sites, defaults } }] } })
-  openPage(<StartPage />, '/start?set=partition.clients%3D3')
+  openPage(<StartPage />, '/start')
+  expect(await screen.findByLabelText('Sites')).toHaveValue('3')
   const group = await screen.findByRole('group', { name: 'Which sites take part' })
   await userEvent.click(within(group).getByRole('checkbox', { name: 'Site 1, berlin' }))
   const overrides = { 'partition.clients': 3, 'federation.sites': [0, 2] }
