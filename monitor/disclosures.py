@@ -102,6 +102,8 @@ def _disclosure(
         contains, group = "sums and sums of squares of all rows' features", site.get("rows")
     else:
         contains, group = "the trained weights and their scores", site.get("rows")
+    if task == "train" and federation.get("site_data") == "own" and site.get("rows_per_class"):
+        contains += "; once, how many rows each class has, no count below 5"
     return Disclosure(
         task=task,
         messages=messages,
