@@ -27,6 +27,7 @@ _ENGINE, _RUNTIME = "runtime.engine", "runtime."
 _SITE_DATA, _OWN = "federation.site_data", "own"
 _SITES, _CLIENTS, _SUPERLINK = "federation.sites", "partition.clients", "runtime.superlink"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_NUMBER = re.compile(r"[0-9]{1,15}")
 _FILES = (".yaml", ".yml")
 _MOST_SHOWN = 20
 """Sites that a sentence names."""
@@ -212,11 +213,14 @@ def site_objection(offer: Offer, request: RunRequest) -> str | None:
     named = _sites(defaults.sites if asked is None else asked)
     if defaults.superlink is None:
         name = next((site for site in named if isinstance(site, str)), None)
-        return None if name is None else f"federation.sites names {name}, and it has no SuperLink that knows names."
+        return (
+            None if name is None else f"federation.sites names {name[:80]}, and it has no SuperLink that knows names."
+        )
     if not offer.sites:
         return None
     clients = _default(offer, request, _CLIENTS) if overrides.get(_CLIENTS) is None else overrides[_CLIENTS]
-    wanted = f"federation.sites names {', '.join(map(str, named))}" if named else f"partition.clients is {clients}"
+    shown = ", ".join(str(site)[:80] for site in named[:_MOST_SHOWN])
+    wanted = f"federation.sites names {shown}" if named else f"partition.clients is {clients}"
     if not named and isinstance(clients, int):
         named = list(range(min(clients, len(offer.sites) + 1)))
     known = {each.site for each in offer.sites} | {each.name for each in offer.sites}
@@ -229,7 +233,7 @@ def _sites(value: OverrideValue | Sequence[int | str]) -> list[int | str]:
     """Numbers and names of sites, as a list or with commas between them."""
     parts = value.split(",") if isinstance(value, str) else value if isinstance(value, list) else [value]
     texts = [str(part).strip() for part in parts if isinstance(part, int | str) and not isinstance(part, bool)]
-    return [int(text) if text.isdecimal() else text for text in texts]
+    return [int(text) if _NUMBER.fullmatch(text) else text for text in texts]
 
 
 def _sites_shown(sites: Sequence[SiteOffer]) -> str:

@@ -167,6 +167,7 @@ def over_link(**changes: Any) -> dict[str, Any]:
     [
         ({"overrides": {"federation.sites": [0, 2]}}, f"federation.sites names 0, 2, but {REACHED}"),
         ({"overrides": {"federation.sites": "0, munich"}}, f"federation.sites names 0, munich, but {REACHED}"),
+        ({"overrides": {"federation.sites": "9" * 5000}}, f"federation.sites names {'9' * 80}, but {REACHED}"),
         ({"overrides": {"partition.clients": 3}}, f"partition.clients is 3, but {REACHED}"),
         ({"overrides": {"partition.clients": 10_000_000}}, f"partition.clients is 10000000, but {REACHED}"),
         ({}, f"partition.clients is 10, but {REACHED}"),

@@ -120,7 +120,7 @@ function siteExclusion(offer: OfferOutput, draft: Draft): string | null {
   const wanted = named.length > 0 ? named : typeof clients === 'number' ? numbersBelow(Math.min(clients, offer.sites.length + 1)) : []
   const known = new Set(offer.sites.flatMap(({ site, name }) => [site, name]))
   if (wanted.every((site) => known.has(site))) return null
-  const asked = named.length > 0 ? `${KEYS.sites} names ${named.join(', ')}` : `${KEYS.clients} is ${String(clients)}`
+  const asked = named.length > 0 ? `${KEYS.sites} names ${named.slice(0, MOST_SHOWN).join(', ')}` : `${KEYS.clients} is ${String(clients)}`
   const shown = offer.sites.map(({ site, name }) => (name === `site-${site}` ? String(site) : `${name} (${site})`))
   const more = shown.length > MOST_SHOWN ? ' …' : ''
   return `${asked}, but its SuperLink has ${shown.length} sites: ${shown.slice(0, MOST_SHOWN).join(', ')}${more}.`
@@ -131,7 +131,7 @@ export function sitesOf(value: Value | undefined): (number | string)[] {
   const parts = typeof value === 'string' ? value.split(',') : Array.isArray(value) ? value : [value]
   return parts
     .filter((part) => typeof part === 'number' || typeof part === 'string')
-    .map((part) => (/^\d+$/.test(String(part).trim()) ? Number(part) : String(part).trim()))
+    .map((part) => (/^\d{1,15}$/.test(String(part).trim()) ? Number(part) : String(part).trim()))
 }
 
 export function numbersBelow(count: number): number[] {
