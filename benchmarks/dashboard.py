@@ -11,12 +11,15 @@ from contextlib import contextmanager
 from statistics import median
 from typing import Any
 
+from websockets.sync.client import connect
+
 from benchmarks.figures import Results
 from benchmarks.monitor_load import LoadProcess
 from benchmarks.monitor_senders import LARGEST_BATCH
 from benchmarks.product import CommandFailedError
 from benchmarks.subject import REPOSITORY, Effort, Subject, fresh_home
 from tests.monitor_process import MonitorProcess
+from tests.patience import PATIENCE_SECONDS
 
 _SENDERS_MODULE = "benchmarks.monitor_senders"
 _READERS_MODULE = "benchmarks.monitor_readers"
@@ -130,9 +133,15 @@ def _send(monitor: MonitorProcess, events: int) -> float:
 
 
 def _wait_for(monitor: MonitorProcess, events: int) -> None:
+    """Return once so many events of the run are there; the stream says so, and nobody is asked again and again."""
     with monitor.client() as client:
-        while client.get(f"/api/runs/{_RUN}").raise_for_status().json()["last_seq"] < events:
-            pass
+        held = client.get(f"/api/runs/{_RUN}").raise_for_status().json()["last_seq"]
+    address = f"{monitor.url.replace('http', 'ws', 1)}/api/stream?run_id={_RUN}&after={held}"
+    with connect(address, open_timeout=PATIENCE_SECONDS, max_size=None, proxy=None) as stream:
+        while held < events:
+            frame = json.loads(stream.recv(timeout=PATIENCE_SECONDS))
+            if frame["type"] == "events":
+                held = frame["events"][-1]["seq"]
 
 
 @contextmanager

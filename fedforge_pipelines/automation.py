@@ -15,7 +15,9 @@ from fedforge_pipelines.jobs import BASELINE_REGRESSION, CURRICULUM, JOBS, phase
 from fedforge_runtime.attempts import report_end
 from fedforge_runtime.config import check_phase
 from fedforge_runtime.errors import ConfigError
-from fedforge_runtime.telemetry.answers import Run, Runs
+from fedforge_runtime.offer import ClaimantDefaults
+from fedforge_runtime.offering import waiting_for
+from fedforge_runtime.telemetry.answers import Run
 from fedforge_runtime.telemetry.monitor_client import LOST, AskError, MonitorAddress, MonitorClient
 from monitor.schema import RunFailed, RunStopped
 
@@ -62,18 +64,19 @@ def requested_runs(context: dg.SensorEvaluationContext, fedforge: Fedforge) -> I
         yield dg.SkipReason("there is no monitor; FEDFORGE_MONITOR names one, and `fedforge up` starts one")
         return
     address = MonitorAddress.parse(url)
-    HELD_OFFER.keep(address, fedforge.opened(), fedforge.defaults(), checks=fedforge.answers_checks)
+    defaults = fedforge.defaults()
+    HELD_OFFER.keep(address, fedforge.opened(), defaults, checks=fedforge.answers_checks)
     try:
         with MonitorClient(address, emits=True) as client:
-            runs = client.ask("GET", "/api/runs", Runs, params={"claimable": True, "limit": 100})["runs"]
+            runs = waiting_for(client, HELD_OFFER.name)
     except AskError as error:
         yield dg.SkipReason(str(error))
         return
-    asked = [run for run in reversed(runs) if run["request"]]
+    asked = [run for run in runs if run["request"]]
     if not asked:
         yield dg.SkipReason("nothing is asked for")
     for run in asked:
-        if reason := unknown(run):
+        if reason := unknown(run, defaults):
             _report(url, run["run_id"], next_attempt(run), RunFailed, reason, unclaimed=True)
             continue
         end_earlier(context.instance, run["run_id"], next_attempt(run))
@@ -94,12 +97,14 @@ def requested_runs(context: dg.SensorEvaluationContext, fedforge: Fedforge) -> I
             _report(url, run["run_id"], next_attempt(run), RunFailed, reason, unclaimed=True)
 
 
-def unknown(run: Run) -> str | None:
-    """Why nothing here can carry a request out; `None` where its phase and profile are known."""
+def unknown(run: Run, defaults: ClaimantDefaults) -> str | None:
+    """Why nothing here can carry a request out; `None` where phase, profile and what it names are known."""
     request = run["request"]
     assert request is not None
     try:
         check_phase(request["phase"], request["profile"])
+        if next_attempt(run) == 1:  # a later one goes on with what the first was given
+            defaults.completed(request["overrides"])
     except ConfigError as error:
         return str(error)
     return None

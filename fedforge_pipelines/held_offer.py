@@ -15,6 +15,8 @@ from fedforge_runtime.telemetry.reach import MonitorReach
 
 _SECONDS = 60.0
 """Without an evaluation Dagster's daemon is gone, and nobody would take up what is asked for."""
+_FIRST_SECONDS = 5.0
+"""That an evaluation waits for the first offer to be held: without one nothing is given out."""
 _logger = logging.getLogger(__name__)
 
 
@@ -22,6 +24,8 @@ class HeldOffer:
     """One offer of a code server, beside its sensor's evaluations, which are short and have a time limit."""
 
     def __init__(self) -> None:
+        self.name = f"Dagster on {socket.gethostname()}"
+        """As whom Dagster offers; each of its runs claims under its own name."""
         self._lock = threading.Lock()
         self._offering: Offering | None = None
         self._of: tuple[MonitorAddress, Path, ClaimantDefaults, bool] | None = None
@@ -34,14 +38,15 @@ class HeldOffer:
             if self._offering is None or self._of != of or not self._offering.is_at_work:
                 self._give_up()
                 reach = MonitorReach(address, _logger.warning, meanwhile="What Dagster offers is told again.")
-                name = f"Dagster on {socket.gethostname()}"
-                self._of, self._offering = of, Offering(reach, name, defaults, home, checks=checks)
+                self._of, self._offering = of, Offering(reach, self.name, defaults, home, checks=checks)
                 self._offering.__enter__()
+            offering = self._offering
             if self._end is not None:
                 self._end.cancel()
             self._end = threading.Timer(_SECONDS, self.end)
             self._end.daemon = True
             self._end.start()
+        offering.offered.wait(_FIRST_SECONDS)
 
     def end(self) -> None:
         """Withdraw the offer."""

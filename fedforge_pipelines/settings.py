@@ -8,6 +8,7 @@ from pydantic import Field
 
 from fedforge_runtime.attempts import request_options
 from fedforge_runtime.config import PROFILES
+from fedforge_runtime.errors import ConfigError
 from fedforge_runtime.offer import ClaimantDefaults
 
 
@@ -52,8 +53,15 @@ class PhaseSettings(dg.ConfigurableResource):
         return {key: value for key, value in named.items() if value not in ("", None)} | self.overrides
 
     def options(self, defaults: ClaimantDefaults) -> list[str]:
-        """The same as options of `fedforge`, with what is taken where nothing was chosen."""
-        return request_options(self.profile, defaults.completed(self.chosen()))
+        """The same as options of `fedforge`, with what is taken where nothing was chosen.
+
+        Raises:
+            dg.Failure: a folder is named that is not offered.
+        """
+        try:
+            return request_options(self.profile, defaults.completed(self.chosen()))
+        except ConfigError as error:
+            raise dg.Failure(str(error), allow_retries=False) from error
 
     def request(self, phase: str) -> dict[str, Any]:
         """The federated run as a monitor keeps it: whoever starts it again asks for the same."""

@@ -14,14 +14,14 @@ from dataclasses import dataclass, field
 from fedforge_runtime.attempts import report_end, request_options
 from fedforge_runtime.background import Background
 from fedforge_runtime.environment import ATTEMPT
-from fedforge_runtime.errors import RunStoppedError
+from fedforge_runtime.errors import ConfigError, RunStoppedError
 from fedforge_runtime.home import Home
 from fedforge_runtime.offer import ClaimantDefaults
-from fedforge_runtime.offering import Offering
+from fedforge_runtime.offering import Offering, waiting_for
 from fedforge_runtime.processes import describe_exit, explain_death
 from fedforge_runtime.remote_control import RemoteControl
 from fedforge_runtime.stop_signal import StopSignal, wait_for_any
-from fedforge_runtime.telemetry.answers import Lease, Runs
+from fedforge_runtime.telemetry.answers import Lease
 from fedforge_runtime.telemetry.backoff import Backoff
 from fedforge_runtime.telemetry.monitor_client import AskError, MonitorAddress, MonitorClient, MonitorRefusedError
 from fedforge_runtime.telemetry.reach import MonitorReach
@@ -87,8 +87,14 @@ class Claimant:
             reason = f"it was not asked for here, and its folder is not in the home of the {self.name}."
             self._report(lease, RunFailed, reason)
             return
+        try:
+            arguments = self._arguments(lease)
+        except ConfigError as error:
+            self.say(f"{run_id}: {error}")
+            self._report(lease, RunFailed, str(error))
+            return
         process = subprocess.Popen(
-            [sys.executable, "-m", "fedforge_runtime.cli", *self._arguments(lease)],
+            [sys.executable, "-m", "fedforge_runtime.cli", *arguments],
             env={**os.environ, ATTEMPT: str(attempt)},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
@@ -194,8 +200,7 @@ class _Looking(Background):
                 self._ending.wait(pause)
 
     def _claim(self) -> Lease | None:
-        runs = self._client.ask("GET", "/api/runs", Runs, params={"claimable": True, "limit": 100})["runs"]
-        for run in reversed(runs):  # the oldest first
+        for run in waiting_for(self._client, self._name):
             with suppress(MonitorRefusedError):  # somebody else was quicker
                 return self._client.ask(
                     "POST", f"/api/runs/{run['run_id']}/claim", Lease, json={"claimant": self._name}

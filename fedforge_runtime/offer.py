@@ -27,7 +27,7 @@ _PRESET = "partition.preset"
 _NOT_CHOSEN = ("version", "phase", "dataset.flag")
 """What the phase decides."""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-_TAKEN = ("auto", "official", "phantom", "untrained")
+_TAKEN_DATA, _TAKEN_BACKBONES = ("official", "auto", "phantom"), ("untrained",)
 _UNSHOWN = ("title", "default")
 """Of a value's schema: its name is its key, and defaults are those of the phase."""
 
@@ -90,11 +90,23 @@ class ClaimantDefaults:
 
     def completed(self, overrides: Mapping[str, Any]) -> dict[str, Any]:
         """What a request says and what is taken where it says nothing, with this machine's folders in place of the
-        names that they are offered by."""
+        names that they are offered by.
+
+        A name that nobody was offered is no folder of this machine, whatever is there: a page names no path.
+
+        Raises:
+            ConfigError: a name that is not offered here.
+        """
         completed = {**self.values, **overrides}
-        for key, folders in ((_DATA, self.data), (_BACKBONE, self.backbones)):
-            if (folder := folders.get(str(completed.get(key)))) is not None:
+        for key, folders, taken in ((_DATA, self.data, _TAKEN_DATA), (_BACKBONE, self.backbones, _TAKEN_BACKBONES)):
+            name = completed.get(key)
+            if (folder := folders.get(str(name))) is not None:
                 completed[key] = str(folder.absolute())
+            elif isinstance(name, str) and name not in taken and _NAME.fullmatch(name):
+                raise ConfigError(
+                    f"{key} is {name!r}, and nothing is offered here by that name.",
+                    remedy=f"There is: {', '.join([*taken, *folders])}. A folder is named by its whole path.",
+                )
         return completed
 
     @property
@@ -132,7 +144,7 @@ def named_folders(option: str, given: Sequence[str] | None) -> dict[str, Path]:
         name, _, folder = each.partition("=")
         if not _NAME.fullmatch(name) or not folder:
             raise ConfigError(f"{option} {each} is not NAME=FOLDER.", remedy=f"For example {option} lab=/data/lab.")
-        if name in _TAKEN or name in folders:
+        if name in (*_TAKEN_DATA, *_TAKEN_BACKBONES) or name in folders:
             raise ConfigError(f"{option}: the name {name} means something already.", remedy="Choose another name.")
         if not Path(folder).is_dir():
             raise ConfigError(f"{option} {each}: {folder} is not a folder.", remedy="Name one that is there.")
@@ -149,7 +161,10 @@ def offer_document(defaults: ClaimantDefaults) -> dict[str, Any]:
     from fedforge_runtime.data.partition.specs import PARTITIONERS
     from fedforge_runtime.federation.engines import ENGINES
 
-    configs = {phase: load_run_config(phase, options=defaults.values) for phase in PHASES}
+    def configs_of(profile: str) -> dict[str, RunConfig]:
+        return {phase: load_run_config(phase, profile=profile, options=defaults.values) for phase in PHASES}
+
+    configs = configs_of(PROFILES[0])
     backbones = dict.fromkeys(config.backbone.name for config in configs.values())
     return {
         "phases": [{"name": phase} for phase in PHASES],
@@ -192,10 +207,26 @@ def offer_document(defaults: ClaimantDefaults) -> dict[str, Any]:
         "defaults": {
             "engine": defaults.chosen_engine,
             "superlink": defaults.superlink,
-            "sites": defaults.sites.split(",") if defaults.sites else None,
+            "sites": list(_named_sites(defaults.sites)) if defaults.sites else None,
             "values": {phase: _values(config) for phase, config in configs.items()},
+            "by_profile": {
+                profile: {phase: _differing(configs[phase], other) for phase, other in configs_of(profile).items()}
+                for profile in list(PROFILES)[1:]
+            },
         },
     }
+
+
+def _named_sites(sites: str) -> Iterator[int | str]:
+    """Numbers and names, of sites with commas between them."""
+    for text in map(str.strip, sites.split(",")):
+        yield int(text) if text.isdecimal() else text
+
+
+def _differing(first: RunConfig, other: RunConfig) -> dict[str, Any]:
+    """The values of the other that are not those of the first."""
+    values = _values(first)
+    return {key: value for key, value in _values(other).items() if value != values.get(key)}
 
 
 def _strategies() -> list[dict[str, Any]]:

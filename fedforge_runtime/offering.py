@@ -8,19 +8,24 @@ import selectors
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from types import TracebackType
 from typing import Any
 from urllib.parse import quote
 
+import httpx
+
 from fedforge_runtime.background import Background
 from fedforge_runtime.clock import monotonic
+from fedforge_runtime.errors import ConfigError, FedForgeError
+from fedforge_runtime.federation.superlink.address import LinkAddress
 from fedforge_runtime.home import Home
 from fedforge_runtime.offer import ClaimantDefaults, offer_document
 from fedforge_runtime.processes import describe_exit
 from fedforge_runtime.rehearsal import READY
-from fedforge_runtime.telemetry.answers import Answered, NextCheck, Offered
+from fedforge_runtime.telemetry.answers import Answered, NextCheck, Offered, Run, Runs
 from fedforge_runtime.telemetry.backoff import Backoff
 from fedforge_runtime.telemetry.monitor_client import AskError, MonitorAddress, MonitorClient, MonitorRefusedError
 from fedforge_runtime.telemetry.reach import MonitorReach
@@ -35,6 +40,15 @@ _LOOK_SECONDS = 0.2
 _PURPOSE = "offer"
 
 
+def waiting_for(client: MonitorClient, claimant: str) -> list[Run]:
+    """The runs that a claimant may claim, the oldest first: what the offer that he holds takes.
+
+    Raises:
+        MonitorAwayError, MonitorRefusedError: see there.
+    """
+    return client.ask("GET", f"{_path(claimant)}/runs", Runs)["runs"]
+
+
 def _path(claimant: str) -> str:
     return f"/api/offers/{quote(claimant, safe='')}"
 
@@ -46,16 +60,22 @@ class Offering(Background):
         defaults: see `offer_document`.
         home: where a run of it would go.
         checks: whether it answers checks at all.
+
+    Raises:
+        ConfigError: the SuperLink that the defaults name has no address.
     """
 
     def __init__(
         self, reach: MonitorReach, claimant: str, defaults: ClaimantDefaults, home: Home, *, checks: bool = True
     ) -> None:
         super().__init__("offering", patience=0)
+        self.offered = threading.Event()
+        """Set once the monitor holds it."""
         self._reach = reach
         self._claimant = claimant
         self._defaults = defaults
         self._document = offer_document(defaults)
+        self._sites = ReachedSites(defaults, home)
         self._client = MonitorClient(reach.address, patience=_OFFER_SECONDS + _ANSWER_SECONDS, emits=True)
         self._rehearsals = RehearsalProcess(home, reach.say) if checks else None
 
@@ -95,23 +115,56 @@ class Offering(Background):
 
     def _hold(self, *, checks: bool) -> None:
         """For the next minute."""
-        self._client.ask("PUT", _path(self._claimant), Offered, json={**self._document, "checks": checks})
+        said = {**self._document, "sites": self._sites.now(), "checks": checks}
+        self._client.ask("PUT", _path(self._claimant), Offered, json=said)
+        self.offered.set()
 
     def _answer_next(self, rehearsals: RehearsalProcess, wait: float) -> None:
         asked = {"claimant": self._claimant, "wait": wait}
         check = self._client.ask("GET", "/api/checks/next", NextCheck, params=asked)["check"]
         if check is None or self._ending.is_set():
             return
-        request = {**check["request"], "overrides": self._defaults.completed(check["request"]["overrides"])}
-        answer = rehearsals.ask(request, _ANSWER_SECONDS)
+        answer = self._answer_to(rehearsals, check["request"])
         if answer is not None:
             self._client.ask("POST", f"/api/checks/{check['check_id']}", Answered, json=answer)
+
+    def _answer_to(self, rehearsals: RehearsalProcess, asked: Mapping[str, Any]) -> dict[str, Any] | None:
+        try:
+            overrides = self._defaults.completed(asked["overrides"])
+        except ConfigError as error:
+            return {"valid": False, "error": str(error)}
+        return rehearsals.ask({**asked, "overrides": overrides}, _ANSWER_SECONDS)
 
 
 def withdraw(address: MonitorAddress, claimant: str) -> None:
     """End an offer; where the monitor is away it ends by itself."""
     with suppress(AskError), MonitorClient(address, patience=_GOOD_BYE_SECONDS, emits=True) as client:
         client.tell("DELETE", _path(claimant))
+
+
+class ReachedSites:
+    """The sites of the SuperLink that a claimant's runs go over, looked at anew for each offer.
+
+    Raises:
+        ConfigError: it has no address.
+    """
+
+    def __init__(self, defaults: ClaimantDefaults, home: Home) -> None:
+        certificates = defaults.root_certificates
+        self._link = LinkAddress.parse(defaults.superlink, certificates) if defaults.superlink else None
+        self._home = home
+        self._known: list[dict[str, Any]] = []
+
+    def now(self) -> list[dict[str, Any]]:
+        """As an offer has them; while the SuperLink is away, as they were."""
+        if self._link is None:
+            return []
+        from fedforge_runtime.federation.superlink.standing import sites_behind
+
+        with suppress(FedForgeError, httpx.HTTPError, OSError):
+            sites = sites_behind(self._link, self._home)
+            self._known = [{"site": number, "name": name} for number, name in sorted(sites.items())]
+        return self._known
 
 
 class RehearsalProcess:

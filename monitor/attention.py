@@ -11,6 +11,7 @@ from sqlmodel import Session, col, select
 
 from monitor.activity import ACTIVITIES, Condition, condition_of
 from monitor.control import ENDED, HEARD, State
+from monitor.offers import OfferView, objection
 from monitor.shapes import RunView, Shape
 from monitor.tables import EmitterRow, NodeRow, RunRow
 from monitor.views import run_view
@@ -53,17 +54,20 @@ class Attention(Shape):
     needs: list[Need]
 
 
-def attention(session: Session, now: datetime, *, free_bytes: int | None) -> Attention:
+def attention(
+    session: Session, now: datetime, *, free_bytes: int | None, offers: Sequence[OfferView] = ()
+) -> Attention:
     """What needs somebody now, the most pressing first.
 
     Args:
+        offers: those that hold: who does not take up what waits says why.
         free_bytes: on the disk of the database; `None` where that cannot be known.
     """
     recent = col(RunRow.last_event_at) > now - _REMEMBERED
     live = select(RunRow).where(col(RunRow.state).in_([state.value for state in HEARD]))
     troubled = select(RunRow).where(col(RunRow.state).in_([State.FAILED.value, State.LOST.value]), recent)
     rows = {row.run_id: row for query in (live, troubled) for row in session.exec(query.limit(_AT_ONCE))}
-    needs = [need for row in rows.values() for need in _of_run(run_view(row, now), now)]
+    needs = [need for row in rows.values() for need in _of_run(run_view(row, now), now, offers)]
     needs += _silent_sites(session, [each for each in rows.values() if State(each.state) in HEARD], now)
     needs += _missing_events(session, now)
     if free_bytes is not None and free_bytes < _LITTLE_SPACE_BYTES:
@@ -73,7 +77,7 @@ def attention(session: Session, now: datetime, *, free_bytes: int | None) -> Att
     return Attention(taken_at=now, needs=needs)
 
 
-def _of_run(run: RunView, now: datetime) -> Iterator[Need]:
+def _of_run(run: RunView, now: datetime, offers: Sequence[OfferView]) -> Iterator[Need]:
     since = run.last_event_at or run.created_at
     match run.state:
         case State.FAILED:
@@ -97,12 +101,17 @@ def _of_run(run: RunView, now: datetime) -> Iterator[Need]:
                 ),
             )
         case _ if run.claimable and now - since > _CLAIMED_WITHIN:
+            reason = objection(offers, run.request, by_browser=False) if run.request and run.engine is None else None
             yield Need(
                 kind=AttentionKind.UNCLAIMED,
                 run_id=run.run_id,
                 since=since,
-                what="nobody has taken up the run",
-                next_step="Start who carries runs out: fedforge agent, or fedforge up.",
+                what=reason or "nobody has taken up the run",
+                next_step=(
+                    "Start who can carry it out, or stop it and ask for what is offered."
+                    if reason
+                    else "Start who carries runs out: fedforge agent, or fedforge up."
+                ),
             )
         case _ if run.stalled and run.progress_at is not None:
             activity = run.activity or "preparation"

@@ -177,7 +177,7 @@ class Checks:
         if offer is None or not offer.checks:
             raise CheckError(
                 f"{claimant} holds no offer to answer checks.",
-                remedy=f"PUT /api/offers/{claimant} with `checks` first.",
+                remedy="Hold one first that says that it does.",
             )
         waiting = (asked for asked in self._asked.values() if asked.taken_by is None)
         return next((asked for asked in waiting if objection_of(offer, asked.task.request) is None), None)

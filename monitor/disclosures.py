@@ -12,6 +12,8 @@ from monitor.shapes import Shape
 from monitor.tables import EventRow, RunRow
 
 _PROTECTION = "no differential privacy, no secure aggregation: the server sees what each site sends"
+_MOST_WITHHELD = 4
+"""Of a class whose count is said as `<5`."""
 _OF_SITES = ("client_update_uploaded", "site_described", "run_described")
 
 
@@ -60,7 +62,8 @@ def disclosures(session: Session, run: RunRow) -> Disclosures:
         if kind == "run_described":
             configuration = event["configuration"]
         elif kind == "site_described":
-            described[node_id] = event
+            classes = event["rows_per_class"] or described.get(node_id, {}).get("rows_per_class")
+            described[node_id] = event | {"rows_per_class": classes}
         else:
             of_task = counted.setdefault(node_id, {}).setdefault(event["task"], [0, 0])
             of_task[0] += 1
@@ -99,6 +102,8 @@ def _disclosure(
         contains, group = "sums and sums of squares of all rows' features", site.get("rows")
     else:
         contains, group = "the trained weights and their scores", site.get("rows")
+    if task == "train" and federation.get("site_data") == "own" and site.get("rows_per_class"):
+        contains += "; once, how many rows each class has, no count below 5"
     return Disclosure(
         task=task,
         messages=messages,
@@ -112,5 +117,6 @@ def _disclosure(
 
 def _smallest(site: Mapping[str, Any]) -> int | None:
     """Of the classes that the site has; training and validation rows are counted together there, so at most that."""
-    counts: Iterable[int] = [count for count in site.get("rows_per_class") or [] if count]
-    return min(counts, default=None)
+    counts: Iterable[int | str] = [count for count in site.get("rows_per_class") or [] if count]
+    known = [_MOST_WITHHELD if count == "<5" else count for count in counts if count != ">=5"]
+    return min((count for count in known if isinstance(count, int)), default=None)

@@ -107,8 +107,8 @@ class Guard:
             )
         if caller is None:
             return 401, (
-                "this monitor needs its token. Send the header `Authorization: Bearer TOKEN`, or begin a session with "
-                "it: POST /api/session."
+                "this monitor needs its token. Send the header `Authorization: Bearer TOKEN`, or sign in with it on a "
+                "page of the monitor."
             )
         if caller.right is Right.EMITTER and (scope["type"] == "websocket" or not emitter_may(method, path)):
             return 403, (

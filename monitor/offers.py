@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Annotated, Any, Literal
@@ -24,6 +25,12 @@ _PARTITION, _PARTITION_PARAMETERS, _PRESET = "partition.name", "partition.parame
 _STRATEGY, _STRATEGY_PARAMETERS = "federation.strategy.name", "federation.strategy.parameters."
 _ENGINE, _RUNTIME = "runtime.engine", "runtime."
 _SITE_DATA, _OWN = "federation.site_data", "own"
+_SITES, _CLIENTS, _SUPERLINK = "federation.sites", "partition.clients", "runtime.superlink"
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_NUMBER = re.compile(r"[0-9]{1,15}")
+_FILES = (".yaml", ".yml")
+_MOST_SHOWN = 20
+"""Sites that a sentence names."""
 _DATA, _BACKBONE = "dataset.source", "backbone.name"
 
 
@@ -56,11 +63,17 @@ class SiteOffer(Shape):
     name: Identifier
 
 
+Values = Annotated[dict[str, dict[str, OverrideValue]], Field(max_length=200)]
+"""By phase, of dotted keys."""
+
+
 class OfferDefaults(Shape):
     """What the claimant takes where a request says nothing."""
 
-    values: dict[str, dict[str, OverrideValue]] = Field(default_factory=dict, max_length=200)
-    """By phase, of every dotted key in the first profile."""
+    values: Values = Field(default_factory=dict)
+    """Of every key in the first profile."""
+    by_profile: dict[str, Values] = Field(default_factory=dict, max_length=200)
+    """Of each further profile the keys that differ from the first; one that is not here is not known."""
     engine: Identifier | None = None
     superlink: Annotated[str, Field(max_length=300)] | None = None
     """`HOST:PORT` of the SuperLink that its runs go over; `null` where each starts its own, or none."""
@@ -87,6 +100,8 @@ class Offer(Shape):
     """By dotted key, the JSON schema of its value. Parameters stand beside what they belong to."""
     defaults: OfferDefaults = OfferDefaults()
     sites: list[SiteOffer] = Field(default_factory=list, max_length=10_000)
+    """Of the SuperLink that its runs go over, all that a run can have; none where there is no such SuperLink, or it
+    cannot be known which sites it has."""
     checks: bool = False
     """Whether it answers what `POST /api/checks` asks."""
 
@@ -170,6 +185,7 @@ def objection_of(offer: Offer, request: RunRequest) -> str | None:
         ("engine", overrides.get(_ENGINE), offer.engines),
         ("partition", None if presets else overrides.get(_PARTITION), [*offer.partitions, *offer.presets]),
         ("strategy", overrides.get(_STRATEGY), offer.strategies),
+        ("images", overrides.get(_DATA) if _is_name(overrides.get(_DATA)) else None, offer.data),
     )
     for noun, name, choices in chosen:
         if name is not None and name not in [each.name for each in choices]:
@@ -185,7 +201,67 @@ def objection_of(offer: Offer, request: RunRequest) -> str | None:
             reason = None
         if reason:
             return reason
-    return None
+    return site_objection(offer, request)
+
+
+def site_objection(offer: Offer, request: RunRequest) -> str | None:
+    """Why a request needs sites that a claimant does not reach; `None` where it has them, or that cannot be known."""
+    overrides, defaults = request.overrides, offer.defaults
+    if overrides.get(_ENGINE) not in (None, defaults.engine) or overrides.get(_SUPERLINK) is not None:
+        return None  # it does not go where the claimant's runs go
+    asked = overrides.get(_SITES)
+    named = _sites(defaults.sites if asked is None else asked)
+    if defaults.superlink is None:
+        name = next((site for site in named if isinstance(site, str)), None)
+        return (
+            None if name is None else f"federation.sites names {name[:80]}, and it has no SuperLink that knows names."
+        )
+    if not offer.sites:
+        return None
+    clients = _default(offer, request, _CLIENTS) if overrides.get(_CLIENTS) is None else overrides[_CLIENTS]
+    shown = ", ".join(str(site)[:80] for site in named[:_MOST_SHOWN])
+    wanted = f"federation.sites names {shown}" if named else f"partition.clients is {clients}"
+    if not named and isinstance(clients, int):
+        named = list(range(min(clients, len(offer.sites) + 1)))
+    known = {each.site for each in offer.sites} | {each.name for each in offer.sites}
+    if all(site in known for site in named):
+        return None
+    return f"{wanted}, but its SuperLink has {_sites_shown(offer.sites)}."
+
+
+def _sites(value: OverrideValue | Sequence[int | str]) -> list[int | str]:
+    """Numbers and names of sites, as a list or with commas between them."""
+    parts = value.split(",") if isinstance(value, str) else value if isinstance(value, list) else [value]
+    texts = [str(part).strip() for part in parts if isinstance(part, int | str) and not isinstance(part, bool)]
+    return [int(text) if _NUMBER.fullmatch(text) else text for text in texts]
+
+
+def _sites_shown(sites: Sequence[SiteOffer]) -> str:
+    texts = [str(each.site) if each.name == f"site-{each.site}" else f"{each.name} ({each.site})" for each in sites]
+    more = " …" if len(texts) > _MOST_SHOWN else ""
+    return f"{len(texts)} sites: {', '.join(texts[:_MOST_SHOWN])}{more}"
+
+
+def _default(offer: Offer, request: RunRequest, key: str) -> OverrideValue:
+    """What a key is where a request leaves it out; `None` where the offer does not say."""
+    differing = offer.defaults.by_profile.get(request.profile)
+    if differing is None:
+        if not offer.profiles or offer.profiles[0].name != request.profile:
+            return None
+        differing = {}
+    return {**offer.defaults.values.get(request.phase, {}), **differing.get(request.phase, {})}.get(key)
+
+
+def takes_up(offers: Sequence[OfferView], claimant: str, request: RunRequest) -> bool:
+    """Whether a request is for a claimant to carry out.
+
+    It is not where he holds no offer, where he does not reach its sites, or where his offer excludes it and another's
+    does not. What is excluded by all is for whoever is there: its run fails, and says why.
+    """
+    own = next((view.offer for view in offers if view.claimant == claimant), None)
+    if own is None or site_objection(own, request) is not None:
+        return False
+    return objection_of(own, request) is None or all(objection_of(view.offer, request) for view in offers)
 
 
 def _beyond_a_page(offers: Sequence[OfferView], overrides: Mapping[str, OverrideValue]) -> str | None:
@@ -197,13 +273,24 @@ def _beyond_a_page(offers: Sequence[OfferView], overrides: Mapping[str, Override
         _ENGINE: [each.name for view in offers for each in view.offer.engines],
     }
     for key, value in overrides.items():
-        if key in named:
+        if key in named and not offers:
+            if not _is_name(value):
+                return (
+                    f"{key} is chosen by a name that a claimant offers, and {_shown(value)} may be a file of his. No "
+                    "claimant is there who says which names there are: start one by `fedforge agent`, or leave it out."
+                )
+        elif key in named:
             if value not in named[key]:
-                known = ", ".join(sorted(set(named[key]))) or "nothing, since no claimant is there"
+                known = ", ".join(sorted(set(named[key]))) or "nothing"
                 return f"{key} is chosen by a name that a claimant offers, not {_shown(value)}. There is: {known}."
         elif key.startswith(_RUNTIME):
             return f"{key} is of whoever carries the run out. Choose an engine that he offers."
     return None
+
+
+def _is_name(value: OverrideValue) -> bool:
+    """Whether it is a name that may be offered: whoever carries a request out takes it for no file of his."""
+    return isinstance(value, str) and _NAME.fullmatch(value) is not None and not value.endswith(_FILES)
 
 
 def _parameter_objection(

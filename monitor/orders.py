@@ -54,7 +54,7 @@ def require_run(session: Session, run_id: str) -> RunRow:
     """The run, or `UnknownRunError`."""
     run = session.get(RunRow, run_id)
     if run is None:
-        raise UnknownRunError(f"there is no run {run_id!r} here.", remedy="GET /api/runs lists those that are.")
+        raise UnknownRunError(f"there is no run {run_id!r} here.", remedy="The table of runs has those that are.")
     return run
 
 

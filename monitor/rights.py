@@ -15,6 +15,7 @@ _ALLOWED = tuple(
         ("POST", rf"{_RUN}/leases/[^/]+"),
         ("PUT", r"/api/offers/[^/]+"),
         ("DELETE", r"/api/offers/[^/]+"),
+        ("GET", r"/api/offers/[^/]+/runs"),
         ("GET", r"/api/checks/next"),
         ("POST", r"/api/checks/[^/]+"),
         ("PUT", r"/api/(runs|audits)/[^/]+/report"),

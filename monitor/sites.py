@@ -37,7 +37,8 @@ class SiteStatus(Shape):
     version: Annotated[str, Field(max_length=100)] | None = None
     """Of FedForge, at the site."""
     clock_offset_seconds: Number | None = None
-    """How far the site's clock is ahead of the federation's."""
+    """How far the site's clock is ahead of the federation's, by the time that it signs into its requests: what these
+    take on their way is in it, as if the clock were that much further behind. It is shown, and orders nothing."""
     certificate_ends_at: AwareDatetime | None = None
     last_refusal: Refusal | None = None
 

@@ -24,7 +24,7 @@ from fedforge_runtime.federation.shards import Shard
 from fedforge_runtime.federation.superlink import flower
 from fedforge_runtime.federation.superlink.packing import unpack
 from fedforge_runtime.learning.metric_names import METRIC_NAMES
-from monitor.schema import ClientEvaluated, ClientTrainCompleted, ClientTrainStarted, event_adapter
+from monitor.schema import ClientEvaluated, ClientTrainCompleted, ClientTrainStarted, SiteDescribed, event_adapter
 from tests.patience import PATIENCE_SECONDS
 
 WINDOW = 12
@@ -240,12 +240,16 @@ def kind_of_answer(content: RecordDict, shapes: ModelShapes) -> str:
 
 
 def _check_events(record: ConfigRecord) -> None:
-    """Fail unless a node said of its work when it began and ended, and the metrics that its answer has as well."""
+    """Fail unless a node said of its work when it began and ended, and the metrics that its answer has as well; and,
+    of data of its own, what it holds without a small count."""
     [lines] = record.values()
     assert isinstance(lines, bytes)
     for line in lines.splitlines():
         event = event_adapter.validate_json(line)
-        assert isinstance(event, (ClientTrainStarted, ClientTrainCompleted, ClientEvaluated)), event
+        assert isinstance(event, (ClientTrainStarted, ClientTrainCompleted, ClientEvaluated, SiteDescribed)), event
+        if isinstance(event, SiteDescribed):
+            assert not set(event.rows_per_class or ()) & {1, 2, 3, 4}, event
+            assert event.scanner is None, event
         assert set(event.metrics) <= {"training_loss", *METRIC_NAMES}, event
         assert event.payload_bytes is None, event
 

@@ -17,6 +17,7 @@ from flwr.clientapp import ClientApp
 from fedforge_runtime.clock import monotonic
 from fedforge_runtime.errors import FedForgeError
 from fedforge_runtime.federation import messages
+from fedforge_runtime.federation.class_counts import said_counts
 from fedforge_runtime.federation.grid import node_name
 from fedforge_runtime.federation.holdings import SiteRows, events_log, site_rows
 from fedforge_runtime.federation.settings import SiteSettings
@@ -26,7 +27,7 @@ from fedforge_runtime.learning.standardisation import FeatureSums
 from fedforge_runtime.seeds import derive_seed
 from fedforge_runtime.telemetry.carried import CarriedEvents
 from fedforge_runtime.telemetry.emitter import Emitter, EventSource, Heartbeat
-from monitor.schema import ClientEvaluated, ClientTrainCompleted, ClientTrainStarted, EventBase
+from monitor.schema import ClientEvaluated, ClientTrainCompleted, ClientTrainStarted, EventBase, SiteDescribed
 
 if TYPE_CHECKING:
     from fedforge_runtime.federation.site import Site
@@ -145,6 +146,7 @@ class _Work:
     ) -> Message:
         """The answer to a train message, once what the site has to give is there."""
         seconds = monotonic() - self.started
+        self._describe()
         self.emit(
             ClientTrainCompleted,
             latency_ms=seconds * 1000,
@@ -166,6 +168,21 @@ class _Work:
             }
         )
         return self.reply(content)
+
+    def _describe(self) -> None:
+        """Say what the site holds, once in an attempt, where that is known to nobody else."""
+        from fedforge_runtime.federation.site import rows_per_class
+
+        if self.settings.own_data is None or _latest.described:
+            return
+        counts = rows_per_class(self.rows.inputs, self.rows.number, self.settings.learning.mode_in(self.round))
+        self.emit(
+            SiteDescribed,
+            rows=len(self.site.train),
+            validation_rows=len(self.site.validation),
+            rows_per_class=said_counts(counts),
+        )
+        _latest.described = True
 
     def reply(self, content: RecordDict) -> Message:
         """The answer to the message, with what happened meanwhile where it has no other way."""
@@ -219,6 +236,8 @@ class _LatestEmitter:
 
     key: tuple[Path | None, str, int] | None = None
     emitter: EventSource | None = None
+    described: bool = False
+    """Whether the site of this process has said in the attempt what it holds."""
 
     def of(self, log: Path | None, run_id: str, attempt: int) -> EventSource:
         if self.emitter is None or self.key != (log, run_id, attempt):
@@ -229,7 +248,7 @@ class _LatestEmitter:
                 self.emitter = Emitter(log, run_id=run_id, role="client", attempt=attempt)
             else:
                 self.emitter = CarriedEvents(run_id=run_id, attempt=attempt)
-            self.key = log, run_id, attempt
+            self.key, self.described = (log, run_id, attempt), False
         return self.emitter
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import math
 import statistics
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from fedforge_runtime import __version__
@@ -81,9 +81,16 @@ def _describe_sites(emitter: Emitter, config: RunConfig, inputs: RunInputs) -> N
         )
 
 
-def describe_own_data(emitter: Emitter, records: Sequence[RoundRecord]) -> None:
-    """Say of sites with data of their own how many rows they have reported."""
+def describe_own_data(emitter: Emitter, records: Sequence[RoundRecord], *, described: Collection[int]) -> None:
+    """Say of sites with data of their own how many rows they have reported, but of those that have said it themselves.
+
+    Args:
+        described: sites that have, with what they say of classes; others are of an earlier version, or their word was
+            lost.
+    """
     for client, (_, record) in sorted(_last_of_each(records).items()):
+        if client in described:
+            continue
         emitter.emit(
             SiteDescribed,
             round_number=0,

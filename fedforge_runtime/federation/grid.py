@@ -28,6 +28,7 @@ from monitor.schema import (
     NodeError,
     RunPaused,
     RunResumed,
+    SiteDescribed,
     SitesAwaited,
     SiteSeen,
     Task,
@@ -104,18 +105,22 @@ class RunGrid(Grid):
         emitter: Emitter,
         sites: Sequence[int],
         settings: ConfigRecord | None = None,
+        own_data: bool = False,
     ) -> None:
         """Args:
         emitter: of the run; what clients elsewhere say of themselves is passed on by it.
         sites: partition ids of the clients that belong to the run, ascending; no other is asked for anything.
         settings: what clients are told of the run with every message.
+        own_data: the sites bring their own, and say themselves what they hold.
         """
         self.control = control
         self._inner = inner
         self._answers_at_once = bool(getattr(inner, "answers_at_once", False))
         self._settings = settings
         self._emitter = emitter
-        self._carried = CarriedCheck(emitter.run_id, emitter.attempt)
+        self._carried = CarriedCheck(emitter.run_id, emitter.attempt, own_data)
+        self.described: set[int] = set()
+        """Sites that have said in this attempt what they hold."""
         self._seen: dict[int, tuple[str, str]] = {}
         """What was last said of where each site is."""
         self._roster = Roster(sites)
@@ -364,6 +369,8 @@ class RunGrid(Grid):
         checked = self._carried.check(lines, node_id=node_name(client), round_number=round_number)
         for event in checked.events:
             self._emitter.pass_on(event)
+            if isinstance(event, SiteDescribed):
+                self.described.add(client)
         if checked.dropped:
             self._emitter.emit(
                 EventsDropped,

@@ -87,6 +87,7 @@ class _Attempt:
             emitter=emitter,
             sites=config.sites,
             settings=settings.for_sites().to_record(),
+            own_data=settings.own_data,
         )
         self._checkpoints = CheckpointStore(settings.folder.checkpoints)
         self._rules = RoundRules(
@@ -131,7 +132,7 @@ class _Attempt:
                 state = self._rounds(stage, self._enter(stage, state))
         evaluation = publish_results(self._settings, state, self._pool, self._grid.control)
         if self._settings.own_data:
-            describe_own_data(self._emitter, state.records)
+            describe_own_data(self._emitter, state.records, described=self._grid.described)
         evaluate_sites(self._emitter, state.records)
         evaluate_run(self._emitter, evaluation, round_number=state.round, model_sha256=state.model_sha256)
         return state

@@ -127,6 +127,15 @@ def class_features(inputs: RunInputs, client: int) -> tuple[NDArray[np.float32],
     return np.concatenate(features), np.concatenate(labels)
 
 
+def rows_per_class(inputs: RunInputs, client: int, mode: Mode) -> list[int]:
+    """How many rows of each class a client has, by class id, those for training and for validation together."""
+    form = form_of(inputs, mode)
+    folder, rows = _folders_of(inputs, form).rows, load_client_rows(inputs.partition_folder, client)
+    labels = load_features(folder, "train")[1] if form == "features" else np.load(labels_file(folder, "train"))
+    held = labels[np.concatenate([rows.train, rows.validation])].ravel()
+    return [int(count) for count in np.bincount(held, minlength=len(inputs.class_names))]
+
+
 @dataclass(frozen=True)
 class _Folders:
     """Where the rows of a form are, and what images need: the processor and the sites' scanners."""

@@ -73,7 +73,7 @@ class Snapshot(TypedDict):
 
 
 class Runs(TypedDict):
-    """A page of them, the newest first."""
+    """Several of them."""
 
     runs: list[Run]
 

@@ -16,12 +16,14 @@ from monitor.schema import (
     ClientTrainCompleted,
     ClientTrainStarted,
     Event,
+    SiteDescribed,
     event_adapter,
 )
 
 MOST_BYTES = LARGEST_EVENT_BYTES
 """Of all events in one answer, as lines."""
 _OF_SITES = (ClientTrainStarted, ClientTrainCompleted, ClientEvaluated)
+_OF_OWN_DATA = (*_OF_SITES, SiteDescribed)
 _LONGEST_REASON = 500
 _LARGEST_GAP = 10_000
 """More events than a site loses between two answers: who counts on further would have others miss what never was."""
@@ -60,10 +62,12 @@ class CarriedCheck:
 
     Args:
         run_id, attempt: of the run that asked.
+        own_data: the sites bring their own, and say what they hold; else the run knows better.
     """
 
     run_id: str
     attempt: int
+    own_data: bool = False
     _emitters: dict[str, tuple[str, int]] = field(default_factory=dict, init=False)
     """Whose each emitter is, and its last `emitter_seq`."""
 
@@ -94,7 +98,7 @@ class CarriedCheck:
         return Checked(accepted, len(reasons), reasons[0][:_LONGEST_REASON] if reasons else "")
 
     def _flaw(self, event: Event, node_id: str, round_number: int) -> str:
-        if not isinstance(event, _OF_SITES):
+        if not isinstance(event, _OF_OWN_DATA if self.own_data else _OF_SITES):
             return f"{event.type} is not for a site to say"
         wanted: Mapping[str, object] = {
             "run_id": self.run_id,

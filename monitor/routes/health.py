@@ -30,7 +30,9 @@ async def health() -> Health:
 async def show_attention(service: Serviced) -> Attention:
     """What needs somebody now, each with its next step, the most pressing first."""
     free = service.free_bytes()
-    return await service.read(lambda session: attention(session, service.now(), free_bytes=free))
+    now = service.now()
+    offers = service.offers.living(now)
+    return await service.read(lambda session: attention(session, now, free_bytes=free, offers=offers))
 
 
 @router.get("/api/ready")

@@ -1,4 +1,4 @@
-"""Offers of claimants: held, ended, listed."""
+"""Offers of claimants: held, ended, listed; and what waits for each."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from fastapi import APIRouter, Path, status
 
 from monitor.offers import Offer, OfferPage, OfferView
 from monitor.service import Serviced
+from monitor.waiting import WaitingRuns, waiting_runs
 
 router = APIRouter(prefix="/api/offers", tags=["offers"])
 Claimant = Annotated[str, Path(pattern=r"^[^/\x00-\x1f]{1,200}$", description="as it claims runs")]
@@ -29,3 +30,10 @@ async def hold_offer(claimant: Claimant, body: Offer, service: Serviced) -> Offe
 async def end_offer(claimant: Claimant, service: Serviced) -> None:
     """End an offer at once, as a claimant does that ends."""
     service.offers.withdraw(claimant)
+
+
+@router.get("/{claimant}/runs")
+async def list_waiting(claimant: Claimant, service: Serviced) -> WaitingRuns:
+    """What a claimant may claim: what its offer takes, and runs that have begun; nothing where it holds no offer."""
+    now = service.now()
+    return await service.read(lambda session: waiting_runs(session, service.offers.living(now), claimant, now))

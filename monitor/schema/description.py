@@ -1,7 +1,7 @@
 """What a run is made of and what it gave: said once by each attempt, so that no reader needs a file of the run.
 
 What there is of each site is an event of its own. Of data that a site brought itself only what the site reports is
-said: rows and metrics, and never how many it has of each class.
+said: rows and metrics, and of classes nothing from which a count below 5 follows.
 """
 
 from __future__ import annotations
@@ -97,8 +97,9 @@ class SiteDescribed(EventBase):
     rows: Count
     """For training."""
     validation_rows: Count
-    rows_per_class: list[Count] | None = Field(default=None, max_length=1000)
-    """By class id, training and validation together; `null` of a site's own data."""
+    rows_per_class: list[Count | Literal["<5", ">=5"]] | None = Field(default=None, max_length=1000)
+    """By class id, training and validation together. Of a site's own data a count of 1 to 4 is `<5`, and one more is
+    `>=5` that it could be solved from; `null` where they say too much even so."""
     scanner: str | None = None
     """What its simulated scanner does to images."""
 

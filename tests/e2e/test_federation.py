@@ -14,6 +14,7 @@ from typing import Any
 import psutil
 import pytest
 
+from fedforge_runtime import __version__
 from fedforge_runtime.federation.superlink.address import free_port
 from fedforge_runtime.federation.superlink.certificates import open_certificates
 from fedforge_runtime.home import Home
@@ -118,14 +119,43 @@ def test_the_monitor_is_told_of_the_sites_between_runs(
             found: list[dict[str, Any]] = client.get("/api/sites").json()["sites"]
             return found
 
-        wait_until(lambda: len(sites()) == 3 and all(site["online"] for site in sites()), "three sites on line")
+        def complete() -> bool:
+            return len(sites()) == 3 and all(site["online"] and site["version"] for site in sites())
+
+        wait_until(complete, "three sites on line")
         told = sites()
 
     assert [(site["site"], site["name"]) for site in told] == [(0, "site-0"), (1, "site-1"), (2, "site-2")]
     assert {site["federation"].rpartition("-")[2] for site in told} == {federation["address"].rpartition(":")[2]}
     assert all(site["last_seen_at"] and not site["stale"] and site["last_refusal"] is None for site in told)
+    assert {site["version"] for site in told} == {__version__}
+    assert all(-5 < site["clock_offset_seconds"] <= 0 for site in told)  # one machine: what requests took on their way
     ends = {datetime.fromisoformat(site["certificate_ends_at"]) for site in told}
     assert ends == {open_certificates(certificates).valid_until}
+
+
+def test_an_agent_offers_the_sites_of_its_superlink_and_leaves_a_request_for_more_to_another(
+    federation: dict[str, Any], monitor: MonitorProcess, home: Path, tmp_path: Path
+) -> None:
+    over_link = ("--superlink", federation["address"], "--root-certificates", federation["root_certificates"])
+    four = {"phase": "blood", "overrides": {"partition.clients": 4, "dataset.source": str(tmp_path / "nowhere")}}
+    with monitor.client() as client:
+
+        def offered() -> list[list[dict[str, Any]]]:
+            return [each["offer"]["sites"] for each in client.get("/api/offers").json()["offers"]]
+
+        assert client.post("/api/runs", json={"run_id": "of-four", "request": four}).is_success
+        with running("agent", "--home", home, "--monitor", monitor.url, *over_link):
+            wait_until(lambda: offered() == [[{"site": n, "name": f"site-{n}"} for n in range(3)]], "its sites")
+            refused = client.post("/api/runs", json={"run_id": "of-four-again", "request": four})
+            assert "partition.clients is 4, but its SuperLink has 3 sites: 0, 1, 2." in refused.json()["error"]
+
+            with running("agent", "--home", tmp_path, "--monitor", monitor.url, "--once") as other:
+                assert other.wait(timeout=PATIENCE_SECONDS) == 0
+
+        view = client.get("/api/runs/of-four").json()
+    assert view["claimed_by"].endswith(f"process {other.pid}")
+    assert "nowhere" in view["reason"]
 
 
 def test_the_federation_says_what_runs(federation: dict[str, Any], home: Path) -> None:

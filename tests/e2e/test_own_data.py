@@ -21,13 +21,14 @@ from fedforge_runtime.config import RuntimeConfig, change_run_config, read_run_c
 from fedforge_runtime.data.features import load_features
 from fedforge_runtime.data.phantom import generate
 from fedforge_runtime.errors import ConfigError, FedForgeError, RunFailedError, RunStoppedError
+from fedforge_runtime.federation.class_counts import said_counts
 from fedforge_runtime.federation.run import resume_run, start_run
 from fedforge_runtime.federation.shards import Shard, open_shard
 from fedforge_runtime.federation.summary import summarise_run
 from fedforge_runtime.home import Home, RunFolder
 from fedforge_runtime.narration import Narrator
 from fedforge_runtime.telemetry.emitter import read_events
-from monitor.schema import NodeError, RoundStarted, RunRequest
+from monitor.schema import NodeError, RoundStarted, RunRequest, SiteDescribed
 from tests.e2e.command import Outcome, fedforge, wait_until
 from tests.e2e.conftest import ROWS
 from tests.e2e.forked import forked, forked_running
@@ -208,6 +209,21 @@ def test_a_run_over_own_data_claims_nothing_of_the_servers_training_split(own_da
     card = (folder.model / "README.md").read_text()
     rows = ", ".join(f"{shard.train_rows} (client {site})" for site, shard in enumerate(own_data.shards))
     assert f"each site's own data, which never left it; rows as the sites report them: {rows}" in card
+
+
+def test_each_site_says_once_an_attempt_how_many_rows_its_classes_have_and_no_small_count(
+    own_data: OwnData, archives: list[Path]
+) -> None:
+    described = [event for event in read_events(own_data.home.run("first").events) if isinstance(event, SiteDescribed)]
+
+    assert sorted((event.node_id, event.role) for event in described) == [
+        (f"client-{site}", "client") for site in range(SITES)
+    ]
+    for event in described:
+        site = int(event.node_id.removeprefix("client-"))
+        labels = np.load(archives[site] / "bloodmnist.npz")["train_labels"].ravel()
+        assert event.rows + event.validation_rows == TRAIN_ROWS[site]
+        assert event.rows_per_class == said_counts(np.bincount(labels, minlength=CLASSES).tolist())
 
 
 def test_a_run_that_the_sites_data_do_not_fit_is_refused_before_its_first_round(own_data: OwnData) -> None:

@@ -1,4 +1,4 @@
-"""The files of the Compose stack, without an engine: what every container is confined to, and what is the same twice."""
+"""The files of the Compose stack, without an engine: what containers are confined to, and what is the same twice."""
 
 from __future__ import annotations
 
@@ -39,11 +39,24 @@ def test_the_dockerfile_is_in_order() -> None:
 
 
 def test_compose_takes_the_file(tmp_path: Path) -> None:
-    if shutil.which("docker") is None or subprocess.run(["docker", "compose", "version"], capture_output=True).returncode:
+    if (
+        shutil.which("docker") is None
+        or subprocess.run(["docker", "compose", "version"], capture_output=True).returncode
+    ):
         pytest.skip("there is no docker compose here")
     folders = {f"FEDFORGE_SITE_{site}_DATA": str(tmp_path) for site in range(3)}
     for words in ((), ("--file", "docker/own-data.yaml")):
-        command = ["docker", "compose", "--file", "docker-compose.yml", *words, "--profile", "demo", "config", "--quiet"]
+        command = [
+            "docker",
+            "compose",
+            "--file",
+            "docker-compose.yml",
+            *words,
+            "--profile",
+            "demo",
+            "config",
+            "--quiet",
+        ]
         done = subprocess.run(command, cwd=ROOT, env={**os.environ, **folders}, capture_output=True, text=True)
         assert (done.returncode, done.stderr) == (0, "")
 

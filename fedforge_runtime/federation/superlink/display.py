@@ -19,6 +19,8 @@ from fedforge_runtime.federation.superlink.visitors import read_visitors
 from fedforge_runtime.home import Home
 from fedforge_runtime.tables import print_table
 
+_SHOWN_SECONDS = 0.05
+"""The smallest difference of clocks that is one."""
 _UNITS = ((86_400, "days"), (3600, "h"), (60, "min"))
 
 
@@ -87,12 +89,28 @@ def print_federation(value: dict[str, Any]) -> None:
 
 
 def _table_of_sites(sites: Sequence[Mapping[str, Any]]) -> Table:
-    table = Table("site", "connection", "last seen", "from", "last refusal")
+    table = Table("site", "connection", "last seen", "from", "version", "clock", "last refusal")
     for site in sites:
         refusal = f"{site['refusal']} ({_ago(site['refused_at'])})" if site["refusal"] else ""
         state = "online" if site["online"] else "[red]offline[/red]"
-        table.add_row(escape(site["name"]), state, _ago(site["last_seen"]), site["address"] or "", escape(refusal))
+        table.add_row(
+            escape(site["name"]),
+            state,
+            _ago(site["last_seen"]),
+            site["address"] or "",
+            escape(site["version"] or "not known"),
+            _offset(site["clock_offset_seconds"]),
+            escape(refusal),
+        )
     return table
+
+
+def _offset(seconds: float | None) -> str:
+    if seconds is None:
+        return "not known"
+    if abs(seconds) < _SHOWN_SECONDS:
+        return "as here"
+    return f"{abs(seconds):,.1f} s {'ahead' if seconds > 0 else 'behind'}"
 
 
 def _ago(moment: str | None) -> str:

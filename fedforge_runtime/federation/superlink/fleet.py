@@ -27,6 +27,7 @@ from fedforge_runtime.federation.superlink.link_answers import (
 )
 from fedforge_runtime.federation.superlink.log import say
 from fedforge_runtime.federation.superlink.objects import ContentGoneError, Incoming, ObjectLine, Outgoing
+from fedforge_runtime.federation.superlink.version_header import VersionHttpInterceptor
 
 HEARTBEAT_SECONDS = 10.0
 """The shortest that a SuperLink takes; a node that is silent for twice as long counts as gone."""
@@ -71,6 +72,7 @@ class FleetConnection:
             interceptors=[
                 flower.RuntimeVersionHttpInterceptor(component_name="SuperNode"),
                 flower.NodeAuthHttpInterceptor(*keys),
+                VersionHttpInterceptor(),
             ],
         )
         self.node_id = 0

@@ -78,6 +78,8 @@ class SiteTeller(Background):
             "name": own_name(site["name"]),
             "online": site["online"],
             "last_seen_at": site["last_seen"],
+            "version": site["version"],
+            "clock_offset_seconds": site["clock_offset_seconds"],
             "certificate_ends_at": certificates.valid_until.isoformat() if certificates else None,
             "last_refusal": {"at": site["refused_at"], "reason": site["refusal"][:2000]} if refused else None,
         }

@@ -25,6 +25,7 @@ from fedforge_runtime.federation.holdings import HOME, SHARDS
 from fedforge_runtime.federation.superlink.address import LinkAddress, own_host
 from fedforge_runtime.federation.superlink.certificates import CertificateFolder
 from fedforge_runtime.federation.superlink.executor import ServerAppExecutor
+from fedforge_runtime.federation.superlink.known_sites import known_nodes, reached_sites
 from fedforge_runtime.federation.superlink.link_process import LinkProcess
 from fedforge_runtime.federation.superlink.log import say
 from fedforge_runtime.federation.superlink.node import NodeSpec
@@ -289,6 +290,21 @@ def read_federation(home: Home) -> FederationState | None:
         return FederationState.model_validate(read_json(file))
     except (OSError, ValueError, ValidationError):  # gone, or being replaced, between the two looks
         return None
+
+
+def sites_behind(address: LinkAddress, home: Home) -> dict[int, str]:
+    """All sites that a run over a SuperLink can have, by number: their names. Empty where that cannot be known.
+
+    Args:
+        home: whose standing federation it may be.
+
+    Raises:
+        RunFailedError: the SuperLink cannot be reached.
+    """
+    state = read_federation(home)
+    own = state is not None and state.ready and state.address == str(address)
+    started = [node.site for node in state.nodes] if state is not None and own else None
+    return reached_sites(known_nodes(address), started, secured=not address.insecure)
 
 
 def require_federation(home: Home) -> FederationState:

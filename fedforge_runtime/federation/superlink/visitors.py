@@ -1,14 +1,17 @@
-"""Who comes to a SuperLink as a node: when, from where, and why it was not let in the last time.
+"""Who comes to a SuperLink as a node: when, from where, with what version and clock, and why it was not let in last.
 
 Flower says of a node that it is online or not. Why one that should be there is not, its operator learns here: the
-SuperLink's process keeps it in a file beside its log, for `fedforge federation status`.
+SuperLink's process keeps it in a file beside its log, for `fedforge federation status`. Version and clock are shown to
+people and decide nothing.
 """
 
 from __future__ import annotations
 
 import hashlib
 import logging
+import re
 from base64 import b64decode
+from collections import deque
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -21,6 +24,7 @@ from fedforge_runtime.clock import monotonic, utc_now
 from fedforge_runtime.federation.superlink import flower
 from fedforge_runtime.federation.superlink.asgi import AsgiApp, Receive, Scope, Send, header_of
 from fedforge_runtime.federation.superlink.link_answers import refusal_in_words
+from fedforge_runtime.federation.superlink.version_header import VERSION_HEADER
 
 VISITORS_FILE = "visitors.json"
 _FLEET = "/v1/fleet/"
@@ -31,6 +35,9 @@ _REPEAT_SECONDS = 60.0
 """The same refusal of the same key is a line of the log at most so often."""
 _MOST = 1000
 """Keys that are remembered: those that were here last."""
+_VERSION = re.compile(rb"[A-Za-z0-9.+_-]{1,100}")
+_LATEST = 8
+"""Requests of a node from which its clock is taken."""
 _AHEAD_SECONDS, _BEHIND_SECONDS = 5.0, 300.0
 """What Flower allows a node's clock."""
 
@@ -47,6 +54,11 @@ class Visitor(BaseModel):
     refused_at: datetime | None = None
     """Of the last refusal, whatever came since."""
     refusal: str = ""
+    version: str | None = None
+    """Of FedForge, as it said when it was let in last; Flower's own nodes say none."""
+    clock_offset_seconds: float | None = None
+    """How far its clock is ahead of this machine's. What its latest requests took on their way, at the least, is in it,
+    as if its clock were that much further behind."""
 
 
 class Visitors(BaseModel):
@@ -78,13 +90,14 @@ class VisitorBook:
         self._folder = folder
         self._visitors = read_visitors(folder)
         self._said: dict[str, tuple[str, float]] = {}
+        self._offsets: dict[str, deque[float]] = {}
         self._write_at = 0.0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or not scope["path"].startswith(_FLEET):
             await self._app(scope, receive, send)
             return
-        status, body = 0, b""
+        arrived_at, status, body = utc_now(), 0, b""
 
         async def hear(message: Any) -> None:
             nonlocal status, body
@@ -94,10 +107,10 @@ class VisitorBook:
             await send(message)
 
         await self._app(scope, receive, hear)
-        if self._note(scope, _refusal(scope, status, body)):
+        if self._note(scope, arrived_at, status, _refusal(scope, status, body)):
             await run_in_threadpool(self._write)
 
-    def _note(self, scope: Scope, refusal: str) -> bool:
+    def _note(self, scope: Scope, arrived_at: datetime, status: int, refusal: str) -> bool:
         """Whether the file is to be written again."""
         try:
             key = key_fingerprint(b64decode(header_of(scope, flower.NODE_KEY_HEADER), validate=True))
@@ -112,10 +125,30 @@ class VisitorBook:
         kept = (before.refused_at, before.refusal) if before else (None, "")
         refused_at, reason = (now, refusal) if refusal else kept
         self._visitors.pop(key, None)  # the last one is the one that came last
-        self._visitors[key] = Visitor(last_seen=now, address=address, refused_at=refused_at, refusal=reason)
+        self._visitors[key] = Visitor(
+            last_seen=now,
+            address=address,
+            refused_at=refused_at,
+            refusal=reason,
+            # Of whoever is not let in it is not known whether the key is his.
+            version=_version(scope) if status < _REFUSED else before and before.version,
+            clock_offset_seconds=self._offset(key, scope, arrived_at)
+            if status < _REFUSED
+            else before and before.clock_offset_seconds,
+        )
         while len(self._visitors) > _MOST:
-            del self._visitors[next(iter(self._visitors))]
+            gone = next(iter(self._visitors))
+            del self._visitors[gone]
+            self._offsets.pop(gone, None)
         return bool(refusal) or monotonic() >= self._write_at
+
+    def _offset(self, key: str, scope: Scope, arrived_at: datetime) -> float | None:
+        """Of the latest requests, by the one that was the least on its way."""
+        signed_at = _signed_at(scope)
+        latest = self._offsets.setdefault(key, deque(maxlen=_LATEST))
+        if signed_at is not None:
+            latest.append((signed_at - arrived_at).total_seconds())
+        return round(max(latest), 3) if latest else None
 
     def _say(self, key: str, address: str, refusal: str) -> None:
         reason, until = self._said.get(key, ("", 0.0))
@@ -153,12 +186,25 @@ def _refusal(scope: Scope, status: int, body: bytes) -> str:
     return refusal_in_words(described)
 
 
-def _signature_refusal(scope: Scope) -> str:
+def _version(scope: Scope) -> str | None:
+    said = header_of(scope, VERSION_HEADER)
+    return said.decode("ascii") if _VERSION.fullmatch(said) else None
+
+
+def _signed_at(scope: Scope) -> datetime | None:
+    """When a node has signed its request, on its clock; `None` where it does not say so as a node does."""
     try:
-        signed_at = datetime.fromisoformat(header_of(scope, flower.TIMESTAMP_HEADER).decode("ascii"))
-        age = (utc_now() - signed_at).total_seconds()
-    except (ValueError, TypeError):
+        moment = datetime.fromisoformat(header_of(scope, flower.TIMESTAMP_HEADER).decode("ascii"))
+    except ValueError:
+        return None
+    return moment if moment.tzinfo is not None else None
+
+
+def _signature_refusal(scope: Scope) -> str:
+    signed_at = _signed_at(scope)
+    if signed_at is None:
         return "it does not sign its requests as a node does"
+    age = (utc_now() - signed_at).total_seconds()
     if -_AHEAD_SECONDS <= age <= _BEHIND_SECONDS:
         return "its key is not known here, or is not the one that it had"
     return f"its clock is {abs(age):,.0f} s {'behind' if age > 0 else 'ahead'}"

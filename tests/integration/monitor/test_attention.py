@@ -10,8 +10,9 @@ import pytest
 
 from monitor.attention import Need, attention
 from monitor.control import Command
+from monitor.offers import Offer, OfferView
 from tests.monitor_in_hand import MonitorInHand, in_hand
-from tests.monitor_process import MonitorProcess, event_of, of_server
+from tests.monitor_process import MonitorProcess, event_of, of_server, offer
 
 PLENTY = 10**12
 SERVER = {"engine": "inprocess", "rounds_total": 3, "clients": 3}
@@ -82,6 +83,20 @@ def test_a_request_that_nobody_takes_up_is_named_after_a_moment(monitor: Monitor
     assert kinds(monitor) == [("unclaimed", "run")]
     monitor.claim("run")
     assert kinds(monitor) == []
+
+
+def test_a_request_that_nobody_who_is_there_takes_is_named_with_the_reason_of_each(monitor: MonitorInHand) -> None:
+    monitor.ask_for("run")
+    monitor.seconds = 11
+    held = Offer.model_validate(offer(phases=[{"name": "path"}]))
+    view = OfferView(claimant="agent on ulm", offered_at=monitor.now, expires_at=monitor.now, offer=held)
+
+    with monitor.database.reading() as session:
+        (need,) = attention(session, monitor.now, free_bytes=PLENTY, offers=[view]).needs
+
+    assert need.kind == "unclaimed"
+    assert "agent on ulm: it has no phase 'blood'; it has path." in need.what
+    assert need.next_step.startswith("Start who can carry it out")
 
 
 def test_a_site_whose_heartbeats_cease_at_work_is_silent_and_one_that_waits_is_not(monitor: MonitorInHand) -> None:

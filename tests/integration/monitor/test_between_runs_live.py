@@ -108,8 +108,10 @@ def test_what_left_a_site_is_counted_by_kind_with_the_smallest_group(client: htt
     for run_id, federation in (
         ("plain", {"strategy": {"name": "fedavg"}, "warm_start": "none"}),
         ("moments", {"strategy": {"name": "fedavg"}, "warm_start": "closed_form"}),
+        ("own", {"strategy": {"name": "fedavg"}, "warm_start": "closed_form", "site_data": "own"}),
     ):
-        holds = {"rows": 90, "validation_rows": 10, "rows_per_class": [60, 40, 0]}
+        of_classes = [">=5", "<5", 40] if run_id == "own" else [60, 40, 0]
+        holds = {"rows": 90, "validation_rows": 10, "rows_per_class": of_classes}
         sent = [
             of_site(run_id, 4, "client_update_uploaded", task="statistics", payload_bytes=1000),
             of_site(run_id, 5, "client_update_uploaded", task="train", payload_bytes=400, round=1),
@@ -136,3 +138,9 @@ def test_what_left_a_site_is_counted_by_kind_with_the_smallest_group(client: htt
         "evaluate": (1, 10, False, 10),
     }
     assert sent_of("moments")["statistics"] == (1, 1000, True, 40)
+    assert sent_of("own")["statistics"] == (1, 1000, True, 4)
+    (site,) = client.get("/api/runs/own/disclosures").json()["sites"]
+    contains = {each["task"]: each["contains"] for each in site["sent"]}
+    assert contains["train"] == (
+        "the trained weights and their scores; once, how many rows each class has, no count below 5"
+    )

@@ -16,6 +16,7 @@ import httpx
 import psutil
 import pytest
 
+from fedforge_runtime import __version__
 from fedforge_runtime.clock import utc_now
 from fedforge_runtime.errors import RunFailedError
 from fedforge_runtime.federation.superlink import flower, link_process
@@ -119,6 +120,41 @@ def test_who_is_not_let_in_is_written_down_with_the_reason(
     lines = [line for line in (folder / "superlink.log").read_text().splitlines() if "is not let in" in line]
     assert lines[-1].endswith("is not let in: its clock is 3,600 s behind")
     assert re.match(r"WARNING \d{4}-\d\d-\d\d \d\d:\d\d:\d\d", lines[-1])
+
+
+def test_version_and_clock_of_who_is_let_in_are_written_down_and_not_those_of_a_stranger(
+    link: LinkAddress, certificates: CertificateFolder, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site, unknown = load_node_key(certificates.node_key(1)), node_identity(None, tmp_path / "unknown.key")
+    print_, stranger = (key_fingerprint(flower.public_key_to_bytes(key[1])) for key in (site, unknown))
+    with pytest.raises(NodeRefusedError):
+        FleetConnection(link, unknown, registered=True).connect()
+    behind = timedelta(seconds=90)
+    monkeypatch.setattr("flwr.supernode.node_auth_http_interceptor.now", lambda: utc_now() - behind)
+    node = FleetConnection(link, site, registered=True)
+    node.connect()
+    try:
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while (seen := read_visitors(folder).get(print_)) is None or seen.version is None:
+            assert time.monotonic() < deadline
+            node.receive()  # it is written once a second at most
+        assert seen.version == __version__
+        assert seen.clock_offset_seconds is not None
+        assert -behind.total_seconds() - 5 < seen.clock_offset_seconds < -behind.total_seconds()
+
+        # A refusal is nobody's word of this clock: the key may be shown by anybody.
+        behind = timedelta(hours=1)
+        with pytest.raises(LinkAwayError):
+            FleetConnection(link, site, registered=True).connect()
+        while not (refused := read_visitors(folder)[print_]).refusal:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        assert (refused.version, refused.clock_offset_seconds) == (seen.version, seen.clock_offset_seconds)
+    finally:
+        behind = timedelta(0)
+        node.close()
+    assert read_visitors(folder)[stranger].version is None
+    assert read_visitors(folder)[stranger].clock_offset_seconds is None
 
 
 def test_a_node_cannot_register_itself(link: LinkAddress, tmp_path: Path) -> None:

@@ -26,6 +26,8 @@ from fedforge_runtime.federation.superlink.fleet import FleetConnection, NodeRef
 from fedforge_runtime.federation.superlink.link_process import LinkProcess
 from fedforge_runtime.federation.superlink.objects import Outgoing
 from fedforge_runtime.federation.superlink.registration import number_sites, register_nodes
+from fedforge_runtime.federation.superlink.standing import sites_behind
+from fedforge_runtime.home import Home
 from fedforge_runtime.telemetry.emitter import Emitter, read_events
 from tests.hurried_clock import time_out_once
 from tests.patience import PATIENCE_SECONDS
@@ -123,6 +125,10 @@ def test_sites_are_named_by_the_names_that_their_operator_gave_them(link: LinkAd
     with pytest.raises(ConfigError, match="has no site 'munch'") as refused:
         numbers("munch", "berlin")
     assert refused.value.remedy == "Did you mean 'munich'?"
+
+
+def test_the_sites_that_a_run_can_have_are_those_whose_keys_are_registered(link: LinkAddress, tmp_path: Path) -> None:
+    assert sites_behind(link, Home(tmp_path / "home")) == {0: "berlin", 1: "munich", 2: "site-2"}
 
 
 def test_a_site_that_is_no_longer_among_the_keys_is_not_let_in_any_more(

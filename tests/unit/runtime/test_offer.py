@@ -52,7 +52,7 @@ def test_what_an_offer_excludes_the_run_would_refuse_too(
 def test_defaults_are_for_what_a_request_leaves_open(offer: Offer) -> None:
     defaults = ClaimantDefaults(superlink="link.example.org:9092", sites="0,2")
 
-    assert (offer.defaults.engine, offer.defaults.sites) == ("superlink", ["0", "2"])
+    assert (offer.defaults.engine, offer.defaults.sites) == ("superlink", [0, 2])
     assert defaults.options({}) == ["--engine", "superlink", "--superlink", "link.example.org:9092", "--sites", "0,2"]
     assert defaults.options({"runtime.engine": "inprocess", "federation.sites": [1]}) == []
 
@@ -103,6 +103,24 @@ def test_the_environment_says_what_is_taken_where_a_request_says_nothing(tmp_pat
 def test_an_environment_that_cannot_be_is_refused_with_what_it_says(name: str, value: str) -> None:
     with pytest.raises(ConfigError, match=value):
         ClaimantDefaults.of_environment({name: value})
+
+
+@pytest.mark.parametrize("overrides", [{"dataset.source": "lab"}, {"backbone.name": "lab"}])
+def test_a_name_that_is_not_offered_is_no_folder_of_this_machine(
+    overrides: dict[str, object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "lab").mkdir()
+    monkeypatch.chdir(tmp_path)
+
+    with pytest.raises(ConfigError, match="is 'lab', and nothing is offered here by that name"):
+        ClaimantDefaults().completed(overrides)
+
+
+def test_what_another_profile_holds_is_what_differs_from_the_first(offer: Offer) -> None:
+    assert offer.defaults.by_profile["tuned"]["blood"]["learning.learning_rate"] == 0.01
+    for phase in PHASES:
+        values = offer.defaults.values[phase] | offer.defaults.by_profile["tuned"][phase]
+        assert values == dict(dotted_items(load_run_config(phase, profile="tuned").model_dump(mode="json")))
 
 
 @pytest.mark.parametrize("given", ["lab", "=/tmp", "official=/tmp", "a b=/tmp", "lab=/nowhere", "lab="])

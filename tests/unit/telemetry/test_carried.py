@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from fedforge_runtime.telemetry.carried import MOST_BYTES, CarriedCheck, CarriedEvents
-from monitor.schema import ClientEvaluated, ClientTrainCompleted, ClientTrainStarted, NodeError
+from monitor.schema import ClientEvaluated, ClientTrainCompleted, ClientTrainStarted, NodeError, SiteDescribed
 
 
 @pytest.fixture
@@ -140,3 +140,15 @@ def test_a_counter_that_leaps_is_not_believed(site: CarriedEvents, check: Carrie
     checked = check.check(json.dumps(event).encode(), node_id="client-0", round_number=1)
 
     assert (checked.events, checked.reason) == ([], "its emitter_seq is 9007199254740991, after 0")
+
+
+def test_what_a_site_holds_is_its_own_to_say_where_the_data_are_its_own(site: CarriedEvents) -> None:
+    holds = {"rows": 90, "validation_rows": 10, "rows_per_class": [">=5", "<5", 40]}
+    site.emit(SiteDescribed, round_number=1, node_id="client-0", **holds)
+    lines = site.take()
+
+    of_others = CarriedCheck("run", 2).check(lines, node_id="client-0", round_number=1)
+    of_its_own = CarriedCheck("run", 2, own_data=True).check(lines, node_id="client-0", round_number=1)
+
+    assert (of_others.events, of_others.reason) == ([], "site_described is not for a site to say")
+    assert [event.type for event in of_its_own.events] == ["site_described"]

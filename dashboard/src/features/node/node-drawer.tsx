@@ -10,6 +10,7 @@ import { DESCRIBING } from '@/features/run/description'
 import { useCondition, useMoment, useNode, useRun, useShown } from '@/features/run/run-context'
 import { age, bytes, count, duration, metricName, moment, nodeName, score, timeOfDay } from '@/lib/format'
 import { sentence } from '@/lib/sentence'
+import { barsOf, isWithheld, rowsInWords } from './class-rows'
 
 /** All that is known of a node: what it is at, holds, did in this round and before, and what went wrong. */
 export function NodeDrawer({ nodeId, onClose, container }: { nodeId: string; onClose: () => void; container: HTMLElement | null }) {
@@ -76,15 +77,17 @@ function Part({ title, children }: { title: string; children: React.ReactNode })
 function Histogram({ nodeId }: { nodeId: string }) {
   const { live } = useRun()
   const { data } = useToldEvents(live, DESCRIBING)
-  const site = allOf(data, 'site_described').findLast((event) => event.node_id === nodeId)
   const about = latestOf(data, 'run_described')
+  const told = allOf(data, 'site_described').filter((event) => event.node_id === nodeId)
+  // What the site says of its own classes stands, also where the run adds only how many rows it has.
+  const site = told.findLast((event) => event.rows_per_class !== null) ?? told.at(-1)
   if (site === undefined) return null
-  const most = Math.max(...(site.rows_per_class ?? [0]), 1)
+  const bars = barsOf(site.rows_per_class ?? [])
   return (
     <Part title={`Holds ${count(site.rows)} rows for training, ${count(site.validation_rows)} for validation`}>
       {site.scanner != null && <p className="mb-1 text-xs text-muted-foreground">Simulated scanner: {site.scanner}</p>}
       {site.rows_per_class === null ? (
-        <p className="text-muted-foreground">Its own data: how many rows a class has does not leave it.</p>
+        <p className="text-muted-foreground">Its own data: of how many rows a class has it says nothing.</p>
       ) : (
         <table className="w-full text-xs" aria-label="Rows of each class">
           <tbody>
@@ -95,13 +98,20 @@ function Histogram({ nodeId }: { nodeId: string }) {
                   {about?.data.class_names[place] ?? `class ${place}`}
                 </th>
                 <td className="w-full">
-                  <span className="block h-2.5 rounded-xs bg-series-1" style={{ width: `${(100 * rows) / most}%`, background: 'var(--series-1)' }} />
+                  {bars[place] !== null && (
+                    <span className="block h-2.5 rounded-xs bg-series-1" style={{ width: `${bars[place]}%`, background: 'var(--series-1)' }} />
+                  )}
                 </td>
-                <td className="pl-2 text-right whitespace-nowrap">{rows === 0 ? 'not there' : count(rows)}</td>
+                <td className="pl-2 text-right whitespace-nowrap">{rowsInWords(rows)}</td>
               </tr>
             ))}
           </tbody>
         </table>
+      )}
+      {isWithheld(site.rows_per_class) && (
+        <p className="mt-1 text-xs text-muted-foreground">
+          Its own data: counts below 5 do not leave it, nor one more from which they could be solved.
+        </p>
       )}
     </Part>
   )

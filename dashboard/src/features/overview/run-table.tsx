@@ -39,6 +39,7 @@ export function RunTable() {
   const pages = query.data?.pages
   const runs = pages?.flatMap((page) => page.runs) ?? []
   const counts = pages?.[0]?.counts ?? {}
+  const states = STATES.filter((state) => (counts[state] ?? 0) > 0 || filter.state.includes(state))
   const filtered = filter.state.length > 0 || filter.text !== '' || filter.phase.length > 0
   return (
     <Panel
@@ -55,23 +56,25 @@ export function RunTable() {
         />
       }
     >
-      <div role="group" aria-label="States" className="flex flex-wrap gap-1 border-b px-3 py-2">
-        {STATES.filter((state) => (counts[state] ?? 0) > 0 || filter.state.includes(state)).map((state) => {
-          const chosen = filter.state.includes(state)
-          return (
-            <Button
-              key={state}
-              size="sm"
-              variant={chosen ? 'outline' : 'ghost'}
-              aria-pressed={chosen}
-              className={cn(chosen && 'bg-accent')}
-              onClick={() => change('state', chosen ? filter.state.filter((each) => each !== state) : [...filter.state, state])}
-            >
-              <StatusShape tone={toneOfState(state)} /> {state} <span className="text-muted-foreground">{count(counts[state] ?? 0)}</span>
-            </Button>
-          )
-        })}
-      </div>
+      {states.length > 0 && (
+        <div role="group" aria-label="States" className="flex flex-wrap gap-1 border-b px-3 py-2">
+          {states.map((state) => {
+            const chosen = filter.state.includes(state)
+            return (
+              <Button
+                key={state}
+                size="sm"
+                variant={chosen ? 'outline' : 'ghost'}
+                aria-pressed={chosen}
+                className={cn(chosen && 'bg-accent')}
+                onClick={() => change('state', chosen ? filter.state.filter((each) => each !== state) : [...filter.state, state])}
+              >
+                <StatusShape tone={toneOfState(state)} /> {state} <span className="text-muted-foreground">{count(counts[state] ?? 0)}</span>
+              </Button>
+            )
+          })}
+        </div>
+      )}
       {query.isPending ? (
         <Loading what="The runs come" />
       ) : runs.length === 0 && query.error !== null ? (

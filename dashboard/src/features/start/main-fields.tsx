@@ -12,7 +12,7 @@ import { SiteFields } from './site-fields'
 /** What nearly every request says something of. */
 export function MainFields() {
   const { offered, views, state, chosen } = useForm()
-  const engines = standards(views, state.draft.phase, KEYS.engine).map(String)
+  const engines = standards(views, state.draft, KEYS.engine).map(String)
   return (
     <div className="flex flex-col divide-y">
       <Group>

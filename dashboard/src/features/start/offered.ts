@@ -26,7 +26,7 @@ export function offered(views: OfferView[]): Offered {
     ...(together as Record<Catalogue, Choice[]>),
     claimants: views.map((view) => view.claimant),
     schemas: Object.assign({}, ...[...views].reverse().map((view) => view.offer.overrides)) as OfferOutput['overrides'],
-    sites: distinct(views.flatMap((view) => view.offer.sites), (site) => site.name),
+    sites: distinct(views.flatMap((view) => view.offer.sites), (site) => `${site.site} ${site.name}`).sort((a, b) => a.site - b.site),
   }
 }
 
@@ -43,29 +43,35 @@ function choices(views: OfferView[], catalogue: Catalogue): Choice[] {
 }
 
 /** The different things that claimants take where a request says nothing of a key; none where nobody says. */
-export function standards(views: OfferView[], phase: string, key: string): Value[] {
-  const said = views
-    .filter((view) => view.offer.phases.some((each) => each.name === phase))
-    .map((view) => standardOf(view.offer, phase, key))
-    .filter((value) => value !== undefined)
-  return distinct(said, (value) => JSON.stringify(value))
+export function standards(views: OfferView[], draft: Draft, key: string): Value[] {
+  return distinct(said(views, draft, key).filter((value) => value !== undefined), (value) => JSON.stringify(value))
 }
 
-function standardOf(offer: OfferOutput, phase: string, key: string): Value | undefined {
-  const { values, engine, sites } = offer.defaults
+function said(views: OfferView[], draft: Draft, key: string): (Value | undefined)[] {
+  return views
+    .filter((view) => view.offer.phases.some((each) => each.name === draft.phase))
+    .map((view) => standardOf(view.offer, draft, key))
+}
+
+function standardOf(offer: OfferOutput, draft: Draft, key: string): Value | undefined {
+  const { engine, sites } = offer.defaults
   if (key === KEYS.engine && engine !== null) return engine
   if (key === KEYS.sites && sites !== null) return sites
-  return values[phase]?.[key]
+  return profileValue(offer, draft, key)
 }
 
-/**
- * What a key is where the request leaves it out; `undefined` where that cannot be known here: claimants differ, or the
- * profile is not the first, of which alone they say what it holds.
- */
+/** What a key is in the profile that is chosen; an earlier claimant says that of its first profile only. */
+function profileValue({ profiles, defaults }: OfferOutput, { phase, profile }: Draft, key: string): Value | undefined {
+  const differing = defaults.by_profile[profile]
+  if (differing === undefined && profiles[0]?.name !== profile) return undefined
+  const value = differing?.[phase]?.[key]
+  return value === undefined ? defaults.values[phase]?.[key] : value
+}
+
+/** What a key is where the request leaves it out; `undefined` where claimants differ, or one does not say. */
 export function standard(views: OfferView[], draft: Draft, key: string): Value | undefined {
-  const said = standards(views, draft.phase, key)
-  const first = views.every((view) => view.offer.profiles[0]?.name === draft.profile)
-  return said.length === 1 && (first || key === KEYS.engine) ? said[0] : undefined
+  const known = standards(views, draft, key)
+  return known.length === 1 && !said(views, draft, key).includes(undefined) ? known[0] : undefined
 }
 
 /** Who does not take a request up, and why; the same rules by which the monitor refuses what nobody takes. */
@@ -93,7 +99,43 @@ function exclusion(offer: OfferOutput, draft: Draft): string | null {
       return `it has no ${noun} ${String(name)}; it has ${known.map((each) => each.name).join(', ')}.`
     }
   }
-  return null
+  return siteExclusion(offer, draft)
+}
+
+const MOST_SHOWN = 20
+
+/** Why a request needs sites that a claimant does not reach; `null` where it has them, or that cannot be known. */
+function siteExclusion(offer: OfferOutput, draft: Draft): string | null {
+  const { overrides } = draft
+  const { engine, superlink, sites } = offer.defaults
+  // It does not go where the claimant's runs go.
+  if (overrides[KEYS.engine] != null && overrides[KEYS.engine] !== engine) return null
+  const named = sitesOf(overrides[KEYS.sites] ?? sites)
+  if (superlink === null) {
+    const name = named.find((site) => typeof site === 'string')
+    return name === undefined ? null : `${KEYS.sites} names ${name}, and it has no SuperLink that knows names.`
+  }
+  if (offer.sites.length === 0) return null
+  const clients = overrides[KEYS.clients] ?? profileValue(offer, draft, KEYS.clients)
+  const wanted = named.length > 0 ? named : typeof clients === 'number' ? numbersBelow(Math.min(clients, offer.sites.length + 1)) : []
+  const known = new Set(offer.sites.flatMap(({ site, name }) => [site, name]))
+  if (wanted.every((site) => known.has(site))) return null
+  const asked = named.length > 0 ? `${KEYS.sites} names ${named.slice(0, MOST_SHOWN).join(', ')}` : `${KEYS.clients} is ${String(clients)}`
+  const shown = offer.sites.map(({ site, name }) => (name === `site-${site}` ? String(site) : `${name} (${site})`))
+  const more = shown.length > MOST_SHOWN ? ' …' : ''
+  return `${asked}, but its SuperLink has ${shown.length} sites: ${shown.slice(0, MOST_SHOWN).join(', ')}${more}.`
+}
+
+/** Numbers and names of sites, as a list or with commas between them. */
+export function sitesOf(value: Value | undefined): (number | string)[] {
+  const parts = typeof value === 'string' ? value.split(',') : Array.isArray(value) ? value : [value]
+  return parts
+    .filter((part) => typeof part === 'number' || typeof part === 'string')
+    .map((part) => (/^\d{1,15}$/.test(String(part).trim()) ? Number(part) : String(part).trim()))
+}
+
+export function numbersBelow(count: number): number[] {
+  return Array.from({ length: count }, (_, number) => number)
 }
 
 function distinct<Item>(items: Item[], key: (item: Item) => string): Item[] {

@@ -141,7 +141,7 @@ function useAddress(draft: Draft, initial: Draft, write: StartFormProps['write']
 function unsetWords(views: OfferView[], draft: Draft): Form['unset'] {
   const first = views[0]?.offer.profiles[0]?.name
   return (key) => {
-    const [said] = standards(views, draft.phase, key)
+    const [said] = first === undefined ? [] : standards(views, { ...draft, profile: first }, key)
     return said == null ? 'as the profile says' : `as ${draft.profile} says; ${written(said)} in ${first}`
   }
 }

@@ -2,7 +2,7 @@ import { monitorAnswers, Refusal, requests } from '@/test/monitor'
 import { act, screen, waitFor, within } from '@testing-library/react'
 import userEvent from '@testing-library/user-event'
 import { beforeEach, expect, it } from 'vitest'
-import type { CheckView, OfferPage, SessionView } from '@/api/schema'
+import type { CheckView, OfferPage, OfferView, SessionView } from '@/api/schema'
 import { openPage } from '@/test/page'
 import StartPage from './start-page'
 
@@ -31,7 +31,7 @@ const OFFERS: OfferPage = {
               'federation.site_data': 'partition', 'learning.epochs': 1, 'learning.mode': 'head_only', 'runtime.engine': 'inprocess',
             },
           },
-          engine: null, superlink: null, sites: null,
+          by_profile: {}, engine: null, superlink: null, sites: null,
         },
         sites: [], checks: true,
       },
@@ -131,6 +131,34 @@ it('is filled from another run, without what no page may set', async () => {
   expect(await screen.findByLabelText('Seed')).toHaveValue('3')
   expect(screen.getByText(/runtime\.workers: of whoever carries the run out/)).toBeInTheDocument()
   await waitFor(() => expect(requests('POST /api/checks').at(-1)?.body).toMatchObject({ request: { overrides: { seed: 3 } } }))
+})
+
+it('lets the sites be chosen that a claimant reaches', async () => {
+  const [view] = OFFERS.offers as [OfferView]
+  const sites = [{ site: 0, name: 'site-0' }, { site: 1, name: 'berlin' }, { site: 2, name: 'ulm' }]
+  const defaults = { ...view.offer.defaults, engine: 'superlink', superlink: 'fed:9092' }
+  monitorAnswers({ ...answers, 'GET /api/offers': { offers: [{ ...view, offer: { ...view.offer, sites, defaults } }] } })
+  openPage(<StartPage />, '/start')
+  expect(await screen.findByLabelText('Sites')).toHaveValue('3')
+  const group = await screen.findByRole('group', { name: 'Which sites take part' })
+  await userEvent.click(within(group).getByRole('checkbox', { name: 'Site 1, berlin' }))
+  const overrides = { 'partition.clients': 3, 'federation.sites': [0, 2] }
+  await waitFor(() => expect(requests('POST /api/checks').at(-1)?.body).toMatchObject({ request: { overrides } }))
+  await userEvent.click(within(group).getByRole('checkbox', { name: 'Site 0' }))
+  expect(within(group).getByRole('checkbox', { name: 'Site 2, ulm' })).toBeDisabled()
+  await userEvent.click(within(group).getByRole('button', { name: 'Reset which sites take part' }))
+  for (const site of within(group).getAllByRole('checkbox')) expect(site).toBeChecked()
+})
+
+it('shows what another profile holds, and sends only what differs from that', async () => {
+  const [view] = OFFERS.offers as [OfferView]
+  const defaults = { ...view.offer.defaults, by_profile: { tuned: { blood: { 'federation.rounds': 40 } } } }
+  monitorAnswers({ ...answers, 'GET /api/offers': { offers: [{ ...view, offer: { ...view.offer, defaults } }] } })
+  openPage(<StartPage />, '/start')
+  await userEvent.selectOptions(await screen.findByLabelText('Profile'), 'tuned')
+  expect(screen.getByLabelText('Rounds')).toHaveValue('40')
+  expect(screen.getByLabelText('Seed')).toHaveValue('17')
+  await waitFor(() => expect(requests('POST /api/checks').at(-1)?.body).toMatchObject({ request: { profile: 'tuned', overrides: {} } }))
 })
 
 it('finds an advanced key by a part of its name', async () => {

@@ -5,7 +5,7 @@ import type { OfferView, RunView } from '@/api/schema'
 import { runQuery } from '@/api/queries'
 import { Asked } from '@/components/asked'
 import { Empty } from '@/components/ui/notice'
-import { takenOver, withoutStandards, type Draft } from './draft'
+import { KEYS, takenOver, withoutStandards, withValue, type Draft } from './draft'
 import { fromSearch } from './link'
 import { standard } from './offered'
 import { offersQuery } from './queries'
@@ -85,5 +85,15 @@ function filled(views: OfferView[], run: RunView | undefined, search: URLSearchP
   const { phase, profile, overrides } = fromSearch(search)
   const offer = views[0]?.offer
   const draft = { phase: phase ?? offer?.phases[0]?.name ?? '', profile: profile ?? offer?.profiles[0]?.name ?? 'cpu-safe', overrides }
-  return { draft, left: [] }
+  return { draft: withReachedSites(views, draft), left: [] }
+}
+
+/** Where nobody reaches as many sites as the profile has, the form begins with as many as somebody does. */
+function withReachedSites(views: OfferView[], draft: Draft): Draft {
+  const reached = views.map((view) => view.offer.sites.length)
+  const profile = standard(views, draft, KEYS.clients)
+  const asked = KEYS.clients in draft.overrides || KEYS.sites in draft.overrides || KEYS.engine in draft.overrides
+  if (asked || reached.length === 0 || reached.includes(0) || typeof profile !== 'number') return draft
+  const most = Math.max(...reached)
+  return profile > most ? withValue(draft, KEYS.clients, most, profile) : draft
 }
