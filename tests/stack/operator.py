@@ -23,7 +23,7 @@ class Operator:
     """A session of one person."""
 
     def __init__(self, origin: str, token: str, name: str = "Ada") -> None:
-        self.origin = origin
+        self.origin, self._name = origin, name
         self.http = httpx.Client(base_url=origin, headers={"Origin": origin}, timeout=PATIENCE_SECONDS, trust_env=False)
         begun = self.http.post("/api/session", headers={"Authorization": f"Bearer {token}"}, json={"name": name})
         begun.raise_for_status()
@@ -39,7 +39,7 @@ class Operator:
             raise StackError(f"{run_id} is not taken: {answer.text}")
 
     def command(self, run_id: str, command: str) -> dict[str, Any]:
-        answer = self.http.post(f"/api/runs/{run_id}/commands", json={"command": command})
+        answer = self.http.post(f"/api/runs/{run_id}/commands", json={"command": command, "given_by": self._name})
         if not answer.is_success:
             raise StackError(f"{command} of {run_id} is not taken: {answer.text}")
         given: dict[str, Any] = answer.json()
