@@ -7,7 +7,6 @@ here, so that its folder, its control and its errors are where the user is, what
 from __future__ import annotations
 
 import hashlib
-import ssl
 import threading
 import time
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -35,6 +34,7 @@ from fedforge_runtime.federation.superlink.link_process import LinkProcess
 from fedforge_runtime.federation.superlink.objects import ContentGoneError, Outgoing
 from fedforge_runtime.federation.superlink.packing import PackingGrid
 from fedforge_runtime.federation.superlink.replies import ReplyCollector, object_line
+from fedforge_runtime.trust import trust_of
 
 BUNDLE_NAME = "fedforge-run"
 """Name of the bundle of a run that is driven by the process that submitted it."""
@@ -189,9 +189,7 @@ class LinkGrid(Grid):
         self._link = link
         self._sight = httpx.Client(
             base_url=address.url,
-            verify=True
-            if address.root_certificates is None
-            else ssl.create_default_context(cafile=str(address.root_certificates)),
+            verify=trust_of(address.url, address.root_certificates),
             timeout=_SIGHT_SECONDS,
             trust_env=False,
         )
