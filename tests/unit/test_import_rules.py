@@ -7,6 +7,8 @@ import subprocess
 import sys
 
 HEAVY = {"torch", "transformers", "datasets", "torchvision", "medmnist", "sklearn", "pandas", "evaluate", "accelerate"}
+SERVERS = {"alembic", "fastapi", "sqlalchemy", "uvicorn"}
+"""What a SuperLink and a monitor are made of: half of the start of a run that needs neither."""
 STEPS = {
     "monitor.schema": HEAVY | {"flwr", "ray", "fastapi", "sqlmodel", "fedforge_runtime"},
     "fedforge_runtime.cli": HEAVY | {"flwr", "ray"},
@@ -14,9 +16,9 @@ STEPS = {
     "monitor.__main__": HEAVY | {"flwr", "ray", "dagster", "fedforge_pipelines"},
     "fedforge_pipelines.definitions": HEAVY | {"flwr", "ray"},
     "fedforge_runtime.federation.client_app": HEAVY | {"ray"},
-    "fedforge_runtime.federation.run": HEAVY | {"ray"},
-    "fedforge_runtime.federation.server_app": HEAVY | {"ray"},
-    "fedforge_runtime.federation.engines.inprocess": HEAVY | {"ray"},
+    "fedforge_runtime.federation.run": HEAVY | {"ray"} | SERVERS,
+    "fedforge_runtime.federation.server_app": HEAVY | {"ray"} | SERVERS,
+    "fedforge_runtime.federation.engines.inprocess": HEAVY | {"ray"} | SERVERS,
     "fedforge_runtime.federation.engines.superlink": HEAVY | {"ray"},
 }
 """Modules in an order in which each loads what the ones before did not, and what must not be there then."""
