@@ -28,9 +28,15 @@ from tests.patience import PATIENCE_SECONDS
 PRELOADED = [
     "fedforge_runtime.preload",
     "fedforge_runtime.commands.app",
+    "fedforge_runtime.commands.request",
+    "fedforge_runtime.federation.engines.superlink",
+    "fedforge_runtime.federation.run",
+    "fedforge_runtime.federation.server_app",
+    "fedforge_runtime.reporting.run_report",
+    "fedforge_runtime.tables",
     *TEMPLATE_MODULES["superlink"],
-    "flwr.serverapp",
-    "matplotlib.figure",
+    "flwr_datasets.partitioner",
+    "matplotlib.backends.backend_svg",
     "pytest",
 ]
 
