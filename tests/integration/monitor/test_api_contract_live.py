@@ -65,7 +65,7 @@ def taking(kind: str, path: str) -> Operation:
 
 WHOLE = opened(DESCRIPTION)
 bounded = settings(
-    max_examples=30, derandomize=True, database=None, deadline=None, suppress_health_check=list(HealthCheck)
+    max_examples=20, derandomize=True, database=None, deadline=None, suppress_health_check=list(HealthCheck)
 )
 
 
@@ -214,8 +214,18 @@ def test_a_body_that_cannot_be_read_is_refused_as_described(
     case.validate_response(answer)
 
 
-@pytest.mark.parametrize("path", [EVENTS, IMPORT])
-@pytest.mark.parametrize("kind", EVENT_TYPES)
+@pytest.mark.parametrize(
+    ("kind", "path"),
+    [
+        *[pytest.param(kind, EVENTS, id=kind) for kind in EVENT_TYPES],
+        pytest.param("run_started", IMPORT, id="run_started in a log"),
+        *[
+            pytest.param(kind, IMPORT, id=f"{kind} in a log", marks=pytest.mark.thorough)
+            for kind in EVENT_TYPES
+            if kind != "run_started"
+        ],
+    ],
+)
 @settings(bounded, max_examples=5)
 @given(data=st.data())
 def test_whatever_is_described_as_an_event_is_accepted(
