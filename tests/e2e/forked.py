@@ -25,8 +25,8 @@ from tests.forked_process import ForkedProcess, Output, become
 from tests.patience import PATIENCE_SECONDS
 
 # What workers have loaded, and what a command's own process and every process of pytest's load besides.
+# `preload` comes last: what is there by then is not searched for garbage, which a worker does each time it trains.
 PRELOADED = [
-    "fedforge_runtime.preload",
     "fedforge_runtime.commands.app",
     "fedforge_runtime.commands.request",
     "fedforge_runtime.federation.engines.superlink",
@@ -39,6 +39,7 @@ PRELOADED = [
     "flwr_datasets.partitioner",
     "matplotlib.backends.backend_svg",
     "pytest",
+    "fedforge_runtime.preload",
 ]
 
 
