@@ -59,8 +59,8 @@ up: $(VENV)/.installed try-dashboard  ## monitor and Dagster, until Ctrl-C; DETA
 down:  ## end what make up DETACH=1 has started
 	$(BIN)/fedforge down
 
-# Three workers on two cores, as many tests wait; the long files, which come first, begin first.
-PYTEST := $(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
+# Four workers on two cores, as many tests wait; the long files, which come first, begin first.
+PYTEST := $(BIN)/python -m pytest --numprocesses 4 --dist loadfile --no-loadscope-reorder
 
 test: test-python test-dashboard  ## the test suite
 

@@ -114,7 +114,7 @@ def _one_at_a_time(fedforge: Fedforge, context: dg.AssetExecutionContext) -> Ite
     lock = FileLock(folder / "federated-run.lock")
     while True:
         try:
-            lock.acquire(timeout=_LOOK_SECONDS)
+            lock.acquire(timeout=_LOOK_SECONDS, poll_interval=_LOOK_SECONDS / 2)  # a run takes minutes
             break
         except Timeout:
             if is_over(context):

@@ -30,6 +30,7 @@ from fedforge_runtime.federation.superlink.address import free_port
 from fedforge_runtime.home import Home
 from fedforge_runtime.processes.ownership import OwnedError, is_owned, owning
 from fedforge_runtime.stop_signal import StopSignal
+from fedforge_runtime.trust import trust_of
 from monitor.settings import NO_DASHBOARD
 
 _LOOK_SECONDS = 0.2
@@ -248,7 +249,7 @@ def _read_state(home: Home) -> State | None:
 
 def _answers(url: str) -> bool:
     with suppress(httpx.HTTPError):
-        return httpx.get(url, timeout=2, trust_env=False).is_success
+        return httpx.get(url, verify=trust_of(url), timeout=2, trust_env=False).is_success
     return False
 
 

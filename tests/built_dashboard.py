@@ -13,6 +13,7 @@ from pathlib import Path
 
 import httpx
 
+from tests.monitor_process import plain_client
 from tests.patience import PATIENCE_SECONDS
 
 INDEX = '<!doctype html><title>FedForge</title><script type="module" src="/assets/app-1a2b3c4d.js"></script>'
@@ -46,7 +47,7 @@ def served_from(place: Path, **environment: str) -> Iterator[tuple[list[str], ht
         assert process.stdout is not None
         lines = [process.stdout.readline().rstrip("\n") for _ in range(2)]
         url = lines[0].split()[2].rstrip(",")
-        with httpx.Client(base_url=url, trust_env=False, timeout=PATIENCE_SECONDS) as client:
+        with plain_client(url) as client:
             _wait_until_ready(client)
             yield lines, client
         process.send_signal(signal.SIGTERM)

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from multiprocessing import forkserver, popen_forkserver, reduction, spawn, util
@@ -76,6 +77,8 @@ class ForkedProcess:
 def become(arguments: Sequence[str], environment: Mapping[str, str], output: Output, errors: Output) -> Iterator[None]:
     """In a forked process: have the block run as a program of its own, started with these arguments."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    # Those of the template's objects, hundreds of torch's among them, are no matter of a program that begins here.
+    weakref.finalize._registry.clear()
     os.environ.clear()
     os.environ.update(environment)
     tempfile.tempdir = None

@@ -14,6 +14,7 @@ from typing import Any, Self
 import httpx
 import psutil
 
+from fedforge_runtime.trust import trust_of
 from tests.forked_process import ForkedProcess, Output, Template, become
 from tests.patience import PATIENCE_SECONDS
 
@@ -102,7 +103,7 @@ class MonitorProcess:
 
     def client(self) -> httpx.Client:
         headers = {"Authorization": f"Bearer {self._token}"} if self._token else {}
-        return httpx.Client(base_url=self.url, headers=headers, timeout=PATIENCE_SECONDS, trust_env=False)
+        return plain_client(self.url, headers=headers)
 
     def __enter__(self) -> Self:
         self.start()
@@ -113,6 +114,11 @@ class MonitorProcess:
     ) -> None:
         if self._process is not None and self._process.poll() is None:
             self.kill()
+
+
+def plain_client(url: str, **options: Any) -> httpx.Client:
+    """Speaks to what listens without TLS; to read the certificates that a client trusts would take 25 ms each time."""
+    return httpx.Client(base_url=url, verify=trust_of(url), trust_env=False, timeout=PATIENCE_SECONDS, **options)
 
 
 def event_of(run_id: str, number: int, kind: str = "node_heartbeat", **fields: Any) -> dict[str, Any]:

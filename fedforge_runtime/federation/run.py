@@ -62,7 +62,6 @@ from fedforge_runtime.federation.shards import prepare_shards, site_folder
 from fedforge_runtime.federation.state import run_state
 from fedforge_runtime.federation.strategies import build_strategy
 from fedforge_runtime.federation.superlink.address import LinkAddress
-from fedforge_runtime.federation.superlink.registration import number_sites
 from fedforge_runtime.federation.telling import TellingNarrator
 from fedforge_runtime.home import Home, RunFolder
 from fedforge_runtime.narration import Narrator
@@ -129,7 +128,7 @@ def start_run(
         RunStoppedError: it was stopped and can be resumed.
     """
     folder, made_home = home.run(run_id), not home.root.exists()
-    config = number_sites(config, _link_address(config.runtime))
+    config = _number_sites(config)
     check_request(config, participants_file, engine)
     check_preparation(config, home)
     home.require_writable()
@@ -439,6 +438,17 @@ def _link_address(runtime: RuntimeConfig) -> LinkAddress | None:
         return None
     certificates = Path(runtime.root_certificates).absolute() if runtime.root_certificates else None
     return LinkAddress.parse(runtime.superlink, certificates)
+
+
+def _number_sites(config: RunConfig) -> RunConfig:
+    """With the numbers of sites that are named, where a SuperLink knows them."""
+    address = _link_address(config.runtime)
+    if address is None:
+        return config
+    # Flower's database and web framework come with it, which a run on this machine does not wait a second for.
+    from fedforge_runtime.federation.superlink.registration import number_sites
+
+    return number_sites(config, address)
 
 
 def _monitor_address(runtime: RuntimeConfig) -> MonitorAddress | None:

@@ -41,7 +41,8 @@ def start_template(*modules: str) -> None:
     Args:
         modules: what it imports beside `fedforge_runtime.preload`, for processes that all need them.
     """
-    _preloaded.extend(module for module in modules if module not in _preloaded)
+    # Before `preload`, which has the collector pass over what is there by then.
+    _preloaded[:0] = [module for module in modules if module not in _preloaded]
     context = template_context()
     if context.get_start_method() == "forkserver":
         from multiprocessing import forkserver, resource_tracker

@@ -17,6 +17,7 @@ from pydantic import TypeAdapter
 from fedforge_runtime.clock import monotonic, utc_now
 from fedforge_runtime.environment import secret
 from fedforge_runtime.errors import ConfigError, FedForgeError
+from fedforge_runtime.trust import trust_of
 
 TOKEN = "FEDFORGE_MONITOR_TOKEN"  # noqa: S105
 """Environment variable with the token of a monitor that listens beyond its machine."""
@@ -100,6 +101,7 @@ class MonitorClient:
         self._token = next((name for name in names if secret(name)), TOKEN)
         self._http = httpx.Client(
             base_url=address.url,
+            verify=trust_of(address.url),
             headers=_authorization(self._token),
             timeout=httpx.Timeout(patience, connect=min(patience, _CONNECT_SECONDS)),
             trust_env=False,

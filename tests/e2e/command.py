@@ -8,8 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,12 +62,6 @@ def fedforge(*arguments: object, environment: Mapping[str, str] | None = None) -
     with running(*arguments, environment=environment) as process:
         output, errors = process.communicate(timeout=PATIENCE_SECONDS)
         return Outcome(process.returncode, output, errors)
-
-
-def fedforge_together(*commands: Sequence[object]) -> list[Outcome]:
-    """Run several commands at the same time and wait for all of them."""
-    with ThreadPoolExecutor(len(commands)) as threads:
-        return list(threads.map(lambda arguments: fedforge(*arguments), commands))
 
 
 @contextmanager

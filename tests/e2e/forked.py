@@ -25,13 +25,21 @@ from tests.forked_process import ForkedProcess, Output, become
 from tests.patience import PATIENCE_SECONDS
 
 # What workers have loaded, and what a command's own process and every process of pytest's load besides.
+# `preload` comes last: what is there by then is not searched for garbage, which a worker does each time it trains.
 PRELOADED = [
-    "fedforge_runtime.preload",
     "fedforge_runtime.commands.app",
+    "fedforge_runtime.commands.request",
+    "fedforge_runtime.federation.engines.superlink",
+    "fedforge_runtime.federation.run",
+    "fedforge_runtime.federation.server_app",
+    "fedforge_runtime.federation.superlink.flower_grid",
+    "fedforge_runtime.reporting.run_report",
+    "fedforge_runtime.tables",
     *TEMPLATE_MODULES["superlink"],
-    "flwr.serverapp",
-    "matplotlib.figure",
+    "flwr_datasets.partitioner",
+    "matplotlib.backends.backend_svg",
     "pytest",
+    "fedforge_runtime.preload",
 ]
 
 

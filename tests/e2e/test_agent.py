@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import httpx
 import psutil
 import pytest
 
@@ -64,35 +65,32 @@ def test_a_request_is_carried_out_stopped_and_resumed_to_the_model_of_a_run_by_h
         assert shown()["attempt"] == 2
 
 
-def test_an_agent_that_is_told_to_end_ends_its_run_and_its_hanging_worker(
-    settings: list[str], home: Path, tmp_path: Path
-) -> None:
-    log = home / "runs" / "left" / "events.jsonl"
+def test_what_cannot_be_carried_out_fails_with_its_reason_and_the_agent_goes_on(home: Path, tmp_path: Path) -> None:
+    nowhere = tmp_path / "no-data"
+    requests = {
+        "hopeless": {"phase": "blood", "overrides": {"dataset.source": str(nowhere)}},
+        "unknown": {"phase": "retina", "profile": "fast"},
+    }
     with MonitorProcess(tmp_path) as monitor, monitor.client() as client:
-        assert forked("start", "blood", *settings, "--run-id", "left", "--monitor", monitor.url).code == 0
+        for run_id, request in requests.items():
+            assert client.post("/api/runs", json={"run_id": run_id, "request": request}).is_success
         with running("agent", "--home", home, "--monitor", monitor.url) as agent:
-            hold_training(log, 1)
-            family = processes_of(agent.pid)
+            views = {run_id: wait_for_failure(client, run_id) for run_id in requests}
             agent.terminate()
             assert agent.wait(timeout=PATIENCE_SECONDS) == 0
 
-        _, alive = psutil.wait_procs(family, timeout=PATIENCE_SECONDS)
-        assert alive == []
-        assert client.get("/api/runs/left").json()["state"] == "stopped"
+    assert "no-data" in views["hopeless"]["reason"]
+    assert "unknown phase 'retina'. Known: blood, derma, path." in views["unknown"]["reason"]
+    assert not (home / "runs" / "hopeless").exists()
 
 
-def test_a_run_that_cannot_begin_fails_with_its_reason(home: Path, tmp_path: Path) -> None:
-    nowhere = tmp_path / "no-data"
-    with MonitorProcess(tmp_path) as monitor, monitor.client() as client:
-        request = {"phase": "blood", "overrides": {"dataset.source": str(nowhere)}}
-        assert client.post("/api/runs", json={"run_id": "hopeless", "request": request}).is_success
-        with running("agent", "--once", "--home", home, "--monitor", monitor.url) as agent:
-            assert agent.wait(timeout=PATIENCE_SECONDS) == 0
+def wait_for_failure(client: httpx.Client, run_id: str) -> dict[str, Any]:
+    def failed() -> dict[str, Any] | None:
+        view: dict[str, Any] = client.get(f"/api/runs/{run_id}").json()
+        return view if view["state"] == "failed" else None
 
-        view = client.get("/api/runs/hopeless").json()
-        assert view["state"] == "failed"
-        assert "no-data" in view["reason"]
-        assert not (home / "runs" / "hopeless").exists()
+    view: dict[str, Any] = wait_until(failed, f"the failure of {run_id}")
+    return view
 
 
 def test_a_wrong_request_is_refused_before_it_is_sent(tmp_path: Path) -> None:
@@ -101,7 +99,7 @@ def test_a_wrong_request_is_refused_before_it_is_sent(tmp_path: Path) -> None:
     assert "federation.round" in wrong
 
 
-def test_an_agent_offers_what_it_carries_out_and_answers_checks_beside_a_run(
+def test_an_agent_offers_answers_checks_beside_a_run_and_told_to_end_ends_it_and_its_hanging_worker(
     settings: list[str], home: Path, tmp_path: Path
 ) -> None:
     log = home / "runs" / "beside" / "events.jsonl"
@@ -124,8 +122,13 @@ def test_an_agent_offers_what_it_carries_out_and_answers_checks_beside_a_run(
             hold_training(log, 1)
             answers = [check(valid), check(wrong)]
             refused = client.post("/api/runs", json={"run_id": "no", "request": {"phase": "retina"}})
+            family = processes_of(agent.pid)
             agent.terminate()
             assert agent.wait(timeout=PATIENCE_SECONDS) == 0
+
+        _, alive = psutil.wait_procs(family, timeout=PATIENCE_SECONDS)
+        assert alive == []
+        assert client.get("/api/runs/beside").json()["state"] == "stopped"
         assert offers() == []
 
     good, bad = (view["answer"] for view in answers)
@@ -135,16 +138,3 @@ def test_an_agent_offers_what_it_carries_out_and_answers_checks_beside_a_run(
     assert bad["valid"] is False
     assert "1000" in bad["error"]
     assert "it has no phase 'retina'; it has blood, derma, path" in refused.json()["error"]
-
-
-def test_a_phase_that_an_agent_does_not_know_fails_with_what_it_knows(home: Path, tmp_path: Path) -> None:
-    with MonitorProcess(tmp_path) as monitor, monitor.client() as client:
-        request = {"phase": "retina", "profile": "fast"}
-        assert client.post("/api/runs", json={"run_id": "unknown", "request": request}).is_success
-        with running("agent", "--once", "--home", home, "--monitor", monitor.url) as agent:
-            assert agent.wait(timeout=PATIENCE_SECONDS) == 0
-
-        view = client.get("/api/runs/unknown").json()
-
-    assert view["state"] == "failed"
-    assert "unknown phase 'retina'. Known: blood, derma, path." in view["reason"]

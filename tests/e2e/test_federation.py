@@ -211,30 +211,27 @@ def test_a_stranger_key_is_refused_and_the_node_says_so_and_ends(
     assert "refused this node" in outcome.error_lines[-1]
 
 
+@pytest.mark.parametrize(
+    "number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.thorough)], ids=lambda number: number.name
+)
 def test_ctrl_c_and_sigterm_leave_nothing_behind_and_the_run_resumes_in_another_engine(
-    small: list[str], home: Path, undisturbed: dict[str, Any], temporary_files: Path
+    number: signal.Signals, small: list[str], home: Path, undisturbed: dict[str, Any], temporary_files: Path
 ) -> None:
-    options = ["run", "blood", *small, "--engine", "superlink", "--json"]
-    stopped = []
-    for number in (signal.SIGINT, signal.SIGTERM):
-        run_id = f"superlink-{number.name.lower()}"
-        with running(*options, "--run-id", run_id) as process:
-            log = Home(home).run(run_id).events
-            wait_for_event(log, lambda event: isinstance(event, ClientTrainStarted), "training")
-            family = processes_of(process.pid)
-            process.send_signal(number)
-            process.wait(PATIENCE_SECONDS)
-            assert process.returncode == 130
-            psutil.wait_procs(family, timeout=PATIENCE_SECONDS)
-            assert not any(each.is_running() for each in family)
-            stopped.append(run_id)
+    run_id = f"superlink-{number.name.lower()}"
+    with running("run", "blood", *small, "--engine", "superlink", "--json", "--run-id", run_id) as process:
+        log = Home(home).run(run_id).events
+        wait_for_event(log, lambda event: isinstance(event, ClientTrainStarted), "training")
+        family = processes_of(process.pid)
+        process.send_signal(number)
+        process.wait(PATIENCE_SECONDS)
+        assert process.returncode == 130
+        psutil.wait_procs(family, timeout=PATIENCE_SECONDS)
+        assert not any(each.is_running() for each in family)
     assert list(temporary_files.glob("fedforge-superlink-*")) == []
 
-    resumed = forked_together(
-        *(["resume", run_id, "--home", home, "--engine", "inprocess", *BARE, "--json"] for run_id in stopped)
-    )
+    resumed = forked("resume", run_id, "--home", home, "--engine", "inprocess", *BARE, "--json")
 
-    assert [outcome.json["model_sha256"] for outcome in resumed] == [undisturbed["model_sha256"]] * 2
+    assert resumed.json["model_sha256"] == undisturbed["model_sha256"]
 
 
 def test_down_ends_every_process(federation: dict[str, Any], home: Path) -> None:

@@ -139,8 +139,8 @@ def test_bounds_are_stopped_at_the_monitor_and_the_run_stays_completed(
 ) -> None:
     log = home / "runs" / "bounding" / "events.jsonl"
     options = [option for option in small if option not in BARE]
-    # Bounds of their own, of so many epochs that they are not done before they are stopped.
-    longer = ["--set", "learning.epochs=400", "--set", "learning.standardise=false", "--rounds", "1", "--seed", "5"]
+    # Bounds of their own, of so many epochs that they are not done before they are stopped; the run itself has none.
+    longer = ["--set", "learning.epochs=400", "--strategy", "closed_form", "--rounds", "1", "--seed", "5"]
     with forked_running("run", "blood", *options, *longer, "--monitor", monitor.url, "--run-id", "bounding") as run:
         wait_for_event(log, lambda event: isinstance(event, StageProgress) and event.stage == "bounds", "the bounds")
         wait_until(lambda: client.get("/api/runs/bounding").json()["allowed"] == ["stop"], "what can be stopped")

@@ -18,7 +18,7 @@ from monitor.schema import ClientTrainStarted
 from tests.built_dashboard import write_dashboard
 from tests.e2e.command import fedforge, hold_training, processes_of, refusal, wait_for_event, wait_until
 from tests.engines import needs_ray
-from tests.monitor_process import MonitorProcess
+from tests.monitor_process import MonitorProcess, plain_client
 from tests.patience import PATIENCE_SECONDS
 
 JOB = {"repositoryLocationName": "fedforge", "repositoryName": "__repository__", "jobName": "blood_phase"}
@@ -142,8 +142,8 @@ def up(tmp_path_factory: pytest.TempPathFactory, overrides: dict[str, Any]) -> I
     family = processes_of(state["process_id"])
     try:
         with (
-            httpx.Client(base_url=state["monitor"], trust_env=False, timeout=PATIENCE_SECONDS) as monitor,
-            httpx.Client(base_url=state["dagster"], trust_env=False, timeout=PATIENCE_SECONDS) as dagster,
+            plain_client(state["monitor"]) as monitor,
+            plain_client(state["dagster"]) as dagster,
         ):
             yield Up(home, state["process_id"], monitor, dagster)
         assert fedforge("down", "--home", home).code == 0

@@ -7,6 +7,8 @@ import subprocess
 import sys
 
 HEAVY = {"torch", "transformers", "datasets", "torchvision", "medmnist", "sklearn", "pandas", "evaluate", "accelerate"}
+SERVERS = {"alembic", "fastapi", "sqlalchemy", "uvicorn"}
+"""What a SuperLink and a monitor are made of: half of the start of a run that needs neither."""
 STEPS = {
     "monitor.schema": HEAVY | {"flwr", "ray", "fastapi", "sqlmodel", "fedforge_runtime"},
     "fedforge_runtime.cli": HEAVY | {"flwr", "ray"},
@@ -35,3 +37,10 @@ def test_the_command_line_the_servers_process_and_the_definitions_load_nothing_h
     assert loaded.keys() == STEPS.keys()
     too_much = {module: loaded[module] & forbidden for module, forbidden in STEPS.items()}
     assert {module: packages for module, packages in too_much.items() if packages} == {}
+
+
+def test_a_run_on_this_machine_loads_nothing_of_a_superlink() -> None:
+    code = "import json, sys, fedforge_runtime.federation.run; print(json.dumps(list(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    assert SERVERS.isdisjoint(json.loads(done.stdout))

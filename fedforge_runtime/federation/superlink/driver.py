@@ -7,13 +7,12 @@ here, so that its folder, its control and its errors are where the user is, what
 from __future__ import annotations
 
 import hashlib
-import ssl
 import threading
 import time
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httpx
 from flwr.app import Context, Error, Message
@@ -26,7 +25,7 @@ from fedforge_runtime.errors import RunFailedError, RunStoppedError
 from fedforge_runtime.federation.arrivals import Arrival
 from fedforge_runtime.federation.engines.base import Federation
 from fedforge_runtime.federation.roster import Registration
-from fedforge_runtime.federation.superlink import flower, flower_grid
+from fedforge_runtime.federation.superlink import flower
 from fedforge_runtime.federation.superlink.address import LinkAddress
 from fedforge_runtime.federation.superlink.fetches import FETCHES_PATH
 from fedforge_runtime.federation.superlink.guarded_link import REFUSAL
@@ -35,6 +34,10 @@ from fedforge_runtime.federation.superlink.link_process import LinkProcess
 from fedforge_runtime.federation.superlink.objects import ContentGoneError, Outgoing
 from fedforge_runtime.federation.superlink.packing import PackingGrid
 from fedforge_runtime.federation.superlink.replies import ReplyCollector, object_line
+from fedforge_runtime.trust import trust_of
+
+if TYPE_CHECKING:
+    from fedforge_runtime.federation.superlink import flower_grid
 
 BUNDLE_NAME = "fedforge-run"
 """Name of the bundle of a run that is driven by the process that submitted it."""
@@ -98,6 +101,8 @@ def driven_bundle(run_config: Mapping[str, Any]) -> bytes:
     """
     import tomli_w
 
+    from fedforge_runtime.federation.superlink import flower_grid
+
     project = {
         "project": {
             "name": BUNDLE_NAME,
@@ -146,6 +151,8 @@ def driven_run(
         RunFailedError: the SuperLink cannot be reached, or somebody else took the run.
         RunStoppedError: the run was stopped by means of Flower.
     """
+    from fedforge_runtime.federation.superlink import flower_grid
+
     control = present_control()
     with _translated(address, link):
         task = await_call(lambda: _submit(address, federation.run_config), control)
@@ -189,9 +196,7 @@ class LinkGrid(Grid):
         self._link = link
         self._sight = httpx.Client(
             base_url=address.url,
-            verify=True
-            if address.root_certificates is None
-            else ssl.create_default_context(cafile=str(address.root_certificates)),
+            verify=trust_of(address.url, address.root_certificates),
             timeout=_SIGHT_SECONDS,
             trust_env=False,
         )

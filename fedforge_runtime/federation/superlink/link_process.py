@@ -7,6 +7,7 @@ import ssl
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 import httpx
@@ -16,6 +17,7 @@ from fedforge_runtime.federation.superlink.address import LinkAddress, own_host
 from fedforge_runtime.federation.superlink.guarded_link import TRUSTED_NETWORKS, VISITORS_FOLDER
 from fedforge_runtime.lifeline import TiedProcess
 from fedforge_runtime.processes import Progress, explain_death
+from fedforge_runtime.trust import trust_of
 
 _STALLED_SECONDS = 60.0
 """One that computes nothing for so long while it starts hangs."""
@@ -105,12 +107,16 @@ class LinkProcess:
 
     def answers(self) -> bool:
         """Whether it answers now."""
-        certificates = self.address.root_certificates
-        verify = ssl.create_default_context(cafile=str(certificates)) if certificates else True
         try:
-            return httpx.get(f"{self._own_url}/health", verify=verify, timeout=_ANSWER_SECONDS).is_success
+            return httpx.get(
+                f"{self._own_url}/health", verify=self._trust, timeout=_ANSWER_SECONDS, trust_env=False
+            ).is_success
         except httpx.HTTPError:
             return False
+
+    @cached_property
+    def _trust(self) -> ssl.SSLContext:
+        return trust_of(self.address.url, self.address.root_certificates)
 
     @property
     def _own_url(self) -> str:

@@ -51,18 +51,18 @@ def register_nodes(address: LinkAddress, certificates: CertificateFolder) -> Non
                 _call(address, f"register the key of {key_name(site)}", control.RegisterNode, request)
 
 
-def number_sites(config: RunConfig, address: LinkAddress | None) -> RunConfig:
+def number_sites(config: RunConfig, address: LinkAddress) -> RunConfig:
     """The same configuration with the numbers of sites that are named.
 
     Args:
-        address: of the SuperLink that knows the names; `None` where the run has none to ask.
+        address: of the SuperLink that knows the names.
 
     Raises:
-        ConfigError: there is no such site, or nobody to ask.
+        ConfigError: there is no such site.
         RunFailedError: the SuperLink cannot be reached.
     """
     sites = config.federation.sites or ()
-    if address is None or not any(isinstance(site, str) for site in sites):
+    if not any(isinstance(site, str) for site in sites):
         return config
     numbers = site_numbers(node_states(address))
     unknown = [site for site in sites if isinstance(site, str) and site not in numbers]

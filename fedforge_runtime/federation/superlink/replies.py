@@ -8,15 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from flwr.app import Error, Message
 from flwr.app.message import make_message
 
 from fedforge_runtime.clock import monotonic
 from fedforge_runtime.federation.arrivals import Arrival
-from fedforge_runtime.federation.superlink import flower, flower_grid
+from fedforge_runtime.federation.superlink import flower
 from fedforge_runtime.federation.superlink.objects import ContentGoneError, Incoming, ObjectLine
 from fedforge_runtime.federation.superlink.packing import unreadable
+
+if TYPE_CHECKING:
+    from fedforge_runtime.federation.superlink import flower_grid
 
 BROKEN_OFF = "the answer broke off: its node went away while it was sent"
 _LOOK_SECONDS = 1.0

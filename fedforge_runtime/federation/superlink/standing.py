@@ -138,7 +138,8 @@ class StandingFederation:
         """
         folder = self.home.federation
         folder.mkdir(parents=True, exist_ok=True)
-        start_template(*TEMPLATE_MODULES["superlink"])
+        if self.spec.nodes:  # else it has nothing to fork, and would keep PyTorch in memory for nobody
+            start_template(*TEMPLATE_MODULES["superlink"])
         with ExitStack() as stack:
             stack.enter_context(_owned(folder))
             for number in (signal.SIGINT, signal.SIGTERM):

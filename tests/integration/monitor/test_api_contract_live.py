@@ -190,7 +190,7 @@ def test_what_is_described_is_answered_as_described(
 
 
 @pytest.mark.parametrize("operation", operations(can_be_violated))
-@bounded
+@settings(bounded, max_examples=20)
 @given(data=st.data())
 def test_what_is_not_described_is_refused_as_described(
     operation: Operation, meeting: Meeting, data: st.DataObject
@@ -214,8 +214,18 @@ def test_a_body_that_cannot_be_read_is_refused_as_described(
     case.validate_response(answer)
 
 
-@pytest.mark.parametrize("path", [EVENTS, IMPORT])
-@pytest.mark.parametrize("kind", EVENT_TYPES)
+@pytest.mark.parametrize(
+    ("kind", "path"),
+    [
+        *[pytest.param(kind, EVENTS, id=kind) for kind in EVENT_TYPES],
+        pytest.param("run_started", IMPORT, id="run_started in a log"),
+        *[
+            pytest.param(kind, IMPORT, id=f"{kind} in a log", marks=pytest.mark.thorough)
+            for kind in EVENT_TYPES
+            if kind != "run_started"
+        ],
+    ],
+)
 @settings(bounded, max_examples=5)
 @given(data=st.data())
 def test_whatever_is_described_as_an_event_is_accepted(

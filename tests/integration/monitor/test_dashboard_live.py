@@ -17,7 +17,7 @@ from websockets.sync.client import connect
 
 import monitor as monitor_package
 from tests.built_dashboard import ICON, INDEX, SCRIPT, served_from, write_dashboard
-from tests.monitor_process import MonitorProcess, started
+from tests.monitor_process import MonitorProcess, plain_client, started
 from tests.patience import PATIENCE_SECONDS
 
 APP, STYLE, FONT = "/assets/app-1a2b3c4d.js", "/assets/app-5e6f7a8b.css", "/assets/inter-9c0d1e2f.woff2"
@@ -47,7 +47,7 @@ def monitor(tmp_path_factory: pytest.TempPathFactory, folder: Path) -> Iterator[
 @pytest.fixture
 def browser(monitor: MonitorProcess) -> Iterator[httpx.Client]:
     """Of a stranger: it has no token, and asks for the pages as one that has."""
-    with httpx.Client(base_url=monitor.url, trust_env=False, timeout=PATIENCE_SECONDS) as stranger:
+    with plain_client(monitor.url) as stranger:
         yield stranger
 
 

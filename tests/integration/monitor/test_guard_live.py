@@ -12,7 +12,7 @@ import pytest
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
-from tests.monitor_process import MonitorProcess, event_of
+from tests.monitor_process import MonitorProcess, event_of, plain_client
 from tests.patience import PATIENCE_SECONDS
 
 
@@ -53,7 +53,7 @@ def test_another_page_cannot_read_the_stream(monitor: MonitorProcess) -> None:
 
 
 def test_without_the_token_nothing_is_shown_or_taken(locked: MonitorProcess) -> None:
-    with httpx.Client(base_url=locked.url, trust_env=False, timeout=PATIENCE_SECONDS) as stranger:
+    with plain_client(locked.url) as stranger:
         for answer in (
             stranger.get("/api/runs"),
             stranger.post("/api/events", json={"events": [event_of("any", 1)]}),

@@ -20,7 +20,7 @@ from fedforge_runtime.telemetry.monitor_client import (
     MonitorClient,
     MonitorRefusedError,
 )
-from tests.monitor_process import MonitorProcess, started
+from tests.monitor_process import MonitorProcess, plain_client, started
 from tests.patience import PATIENCE_SECONDS
 
 OPERATORS, EMITTERS = "a secret of operators", "a secret of emitters"
@@ -34,7 +34,7 @@ def locked(tmp_path: Path) -> Iterator[MonitorProcess]:
 
 
 def stranger(monitor: MonitorProcess) -> httpx.Client:
-    return httpx.Client(base_url=monitor.url, trust_env=False, timeout=PATIENCE_SECONDS)
+    return plain_client(monitor.url)
 
 
 def bearer(token: str) -> dict[str, str]:
