@@ -70,10 +70,11 @@ def prove(stack: Stack, table: Table, *, browser: bool) -> None:
     """Every step, in their order."""
     with table.step("build") as shown:
         stack.compose("build")
-        names = {service: stack.compose("config", "--images", service).stdout.split()[0] for service in PARTS[:2]}
-        for service, name in names.items():
+        services = json.loads(stack.compose("config", "--format", "json").stdout)["services"]
+        for service in PARTS[:2]:
+            name = services[service]["image"]
             size = json.loads(run("docker", "image", "inspect", name).stdout)[0]["Size"]
-            shown.append(f"{name} {size / 1e6:,.0f} MB ({service})")
+            shown.append(f"{name} {size / 1e6:,.0f} MB")
     with table.step("up to healthy") as shown:
         began = time.monotonic()
         stack.compose("up", "--detach", "--wait")
