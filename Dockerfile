@@ -68,5 +68,7 @@ LABEL org.opencontainers.image.title="FedForge dashboard" \
   org.opencontainers.image.description="The operator's pages, and the way to the monitor's API" \
   org.opencontainers.image.licenses="Apache-2.0"
 USER 101:101
+# At once: to wait for open streams, as SIGQUIT has it, would be for ever.
+STOPSIGNAL SIGTERM
 ENTRYPOINT ["nginx"]
 CMD ["-g", "daemon off;"]

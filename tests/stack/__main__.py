@@ -151,10 +151,9 @@ def _operate(stack: Stack, operator: Operator, table: Table) -> None:
         operator.command("long", "stop")
         operator.wait_for("long", "stopped")
         following.wait_for("run_stopped")
-        command = operator.get("/api/runs/long/commands")["commands"][-1]
-        seconds = command["seconds_to_effect"]
-        require(command["command"] == "stop", "the last command is not the stop")
-        shown.append(f"effective {seconds} s after it was given")
+        given = operator.get("/api/runs/long/commands")["commands"]
+        (command,) = (each for each in given if each["command"] == "stop")
+        shown.append(f"effective {command['seconds_to_effect']:.2f} s after it was given")
         acknowledged = _seconds_after_acknowledgement(following)
         require(acknowledged <= STOP_SECONDS, f"it took {acknowledged:.2f} s from the acknowledgement")
         shown.append(f"{acknowledged:.2f} s after the acknowledgement")

@@ -12,6 +12,8 @@ import psutil
 from tests.stack.compose import PARTS, Stack, run
 
 _SECONDS = 60.0
+_SETTLING_SECONDS = 90.0
+"""A node that was started, or had a message, asks often for a minute."""
 MOST_CPU_PERCENT = 15.0
 
 
@@ -32,6 +34,7 @@ class Usage:
 
 def at_rest(stack: Stack, seconds: float = _SECONDS) -> Usage:
     """Over so many seconds; it needs to see the containers' processes, as root of the engine's machine does."""
+    time.sleep(_SETTLING_SECONDS)
     names = {service: stack.container(service) for service in PARTS}
     before = {service: _processes(each) for service, each in names.items()}
     began = time.monotonic()
