@@ -23,34 +23,36 @@ def of_sites(log: Path) -> list[tuple[str, int, str]]:
     )
 
 
-def test_nodes_with_homes_of_their_own_tls_and_keys_give_the_events_and_the_model_of_one_process(
+def test_nodes_with_homes_keys_and_rows_of_their_own_give_the_events_and_the_model_of_one_process(
     small: list[str], home: Path, undisturbed: dict[str, Any], tmp_path: Path
 ) -> None:
-    made = forked("federation", "certs", tmp_path / "certs", "--nodes", SITES, "--json").json
-    data = small[: small.index("--rounds")]
-    limit = next(text for text in small if text.startswith("dataset.limit="))
-    shards = forked("shards", "blood", tmp_path / "handed", *data, "--set", limit, "--json")
-    assert shards.code == 0, shards.errors
+    secrets, volumes = tmp_path / "secrets", tmp_path / "volumes"
+    provisioned = forked("federation", "provision", secrets, "--nodes", SITES, "--json")
+    assert provisioned.code == 0, provisioned.errors
     with ExitStack() as stack:
         stack.callback(fedforge, "federation", "down", "--home", tmp_path / "link")
         up = fedforge(
             *("federation", "up", "--nodes", "0", "--port", "0", "--home", tmp_path / "link"),
-            *("--certs", tmp_path / "certs", "--json"),
+            *("--certs", secrets / "superlink", "--json"),
         )
         assert up.code == 0, up.errors
-        link = ("--superlink", up.json["address"], "--root-certificates", made["ca"])
+        link = ("--superlink", up.json["address"], "--root-certificates")
         for site in range(SITES):
-            shard = tmp_path / "handed" / f"site-{site:05d}"
-            own = ("--key", made["nodes"][str(site)], "--site", site, "--shards", shard)
-            stack.enter_context(forked_running("node", *link, *own, "--home", tmp_path / f"site-{site}"))
-        run = forked("run", "blood", *small, *link, "--run-id", "far-away", "--json")
+            rows, own = volumes / f"site-{site:05d}", secrets / f"site-{site}"
+            rows.mkdir(parents=True)
+            node = ("node", *link, own / "ca.pem", "--key", own / "site.key", "--site", site, "--shards", rows)
+            stack.enter_context(forked_running(*node, "--home", tmp_path / f"site-{site}"))
+        there = (*link, secrets / "run" / "ca.pem", "--handover", volumes)
+        run = forked("run", "blood", *small, *there, "--run-id", "far-away", "--json")
         assert run.code == 0, run.errors
+        heard = [Home(tmp_path / f"site-{site}").federation / f"site-{site}.heard" for site in range(SITES)]
+        assert all(file.exists() for file in heard)
 
     assert run.json["model_sha256"] == undisturbed["model_sha256"]
-    here, there = Home(home).run("undisturbed").events, Home(home).run("far-away").events
-    assert of_sites(there) == of_sites(here)
+    beside, far = Home(home).run("undisturbed").events, Home(home).run("far-away").events
+    assert of_sites(far) == of_sites(beside)
     assert not list(tmp_path.glob("site-*/runs/*"))
     emitters: dict[str, list[int]] = {}
-    for event in read_events(there):
+    for event in read_events(far):
         emitters.setdefault(event.emitter_id, []).append(event.emitter_seq)
     assert all(counted == list(range(1, len(counted) + 1)) for counted in emitters.values())
