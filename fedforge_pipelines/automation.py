@@ -54,7 +54,7 @@ SCHEDULES = [nightly_baseline_regression]
 
 @dg.sensor(
     jobs=[job for job in JOBS if job.name != BASELINE_REGRESSION],
-    minimum_interval_seconds=2,
+    minimum_interval_seconds=3,
     default_status=dg.DefaultSensorStatus.RUNNING,
 )
 def requested_runs(context: dg.SensorEvaluationContext, fedforge: Fedforge) -> Iterator[dg.RunRequest | dg.SkipReason]:
