@@ -54,7 +54,7 @@ SCHEDULES = [nightly_baseline_regression]
 
 @dg.sensor(
     jobs=[job for job in JOBS if job.name != BASELINE_REGRESSION],
-    minimum_interval_seconds=3,
+    minimum_interval_seconds=4,
     default_status=dg.DefaultSensorStatus.RUNNING,
 )
 def requested_runs(context: dg.SensorEvaluationContext, fedforge: Fedforge) -> Iterator[dg.RunRequest | dg.SkipReason]:
@@ -181,7 +181,7 @@ def end_earlier(instance: dg.DagsterInstance, run_id: str, attempt: int) -> None
             )
 
 
-@dg.run_failure_sensor(default_status=dg.DefaultSensorStatus.RUNNING, minimum_interval_seconds=5)
+@dg.run_failure_sensor(default_status=dg.DefaultSensorStatus.RUNNING, minimum_interval_seconds=10)
 def tell_of_failures(context: dg.RunFailureSensorContext, fedforge: Fedforge) -> None:
     """Has a request that failed before its federated run began fail at the monitor too, with the reason.
 
@@ -195,7 +195,7 @@ def tell_of_failures(context: dg.RunFailureSensorContext, fedforge: Fedforge) ->
 @dg.run_status_sensor(
     run_status=dg.DagsterRunStatus.CANCELED,
     default_status=dg.DefaultSensorStatus.RUNNING,
-    minimum_interval_seconds=5,
+    minimum_interval_seconds=10,
 )
 def tell_of_terminations(context: dg.RunStatusSensorContext, fedforge: Fedforge) -> None:
     """Has a request that was terminated before its federated run began be stopped at the monitor too."""

@@ -34,7 +34,7 @@ ELSEWHERE = {"run", "demo", "hardware-check", "up", "down", "agent", "monitor", 
 """Commands whose own tests start them so."""
 HERE = {
     "audit", "baseline accept", "baseline compare", "bounds", "events import", "export", "federation certs",
-    "federation status", "federation up", "node", "partition", "pause", "prepare", "report",
+    "federation provision", "federation status", "federation up", "node", "partition", "pause", "prepare", "report",
     "resume", "runs", "shards", "show", "split", "start", "stop", "watch",
 }  # fmt: skip
 
@@ -138,6 +138,9 @@ def test_a_monitor_is_asked_and_given_a_log(
 
 
 def test_a_federation_is_certified_started_in_the_foreground_joined_and_ended(tmp_path: Path) -> None:
+    provisioned = said("federation", "provision", tmp_path / "secrets", "--nodes", "1")
+    assert "made, valid until" in provisioned
+    assert "was there" in said("federation", "provision", tmp_path / "secrets", "--nodes", "1")
     made = answer("federation", "certs", tmp_path / "certs", "--host", "127.0.0.1", "--nodes", "1")
     assert list(made["nodes"]) == ["0"]
 
