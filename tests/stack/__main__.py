@@ -1,7 +1,7 @@
 """`python -m tests.stack [--keep]`: build, come up, operate a run as a browser would, break things, and leave nothing.
 
-Each step says what it has shown and how long it took; the table is in `benchmarks/results/docker-smoke.json`. Where one
-fails, what every container has said is in `benchmarks/results/docker-smoke/`.
+Each step says what it has shown and how long it took; the table is in `benchmarks/results/docker-smoke.json`, and pictures
+of the pages in `benchmarks/results/docker-smoke/`. Where a step fails, what every container has said is there too.
 """
 
 from __future__ import annotations
@@ -280,7 +280,8 @@ def _derma(stack: Stack, operator: Operator) -> str:
 
 
 def _by_click(stack: Stack) -> str:
-    environment = {**os.environ, "FEDFORGE_STACK": stack.dashboard, "FEDFORGE_STACK_TOKEN": stack.token()}
+    stack_of_page = {"FEDFORGE_STACK": stack.dashboard, "FEDFORGE_STACK_TOKEN": stack.token()}
+    environment = {**os.environ, **stack_of_page, "FEDFORGE_STACK_SHOTS": str(RESULTS / "docker-smoke")}
     words = ["npm", "run", "--silent", "e2e", "--", "--project=stack"]
     done = subprocess.run(
         words, cwd=ROOT / "dashboard", env=environment, capture_output=True, text=True, timeout=3 * PATIENCE_SECONDS
