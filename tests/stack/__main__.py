@@ -1,7 +1,8 @@
 """`python -m tests.stack [--keep]`: build, come up, operate a run as a browser would, break things, and leave nothing.
 
-Each step says what it has shown and how long it took; the table is in `benchmarks/results/docker-smoke.json`, pictures of
-the pages are in `benchmarks/results/docker-smoke/`. Where a step fails, what every container has said is there too.
+Each step says what it has shown and how long it took; the table is in `benchmarks/results/docker-smoke.json`, and
+pictures of the pages are in `benchmarks/results/docker-smoke/`. Where a step fails, what every container has said is
+there too.
 """
 
 from __future__ import annotations
