@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 .DEFAULT_GOAL := help
-.PHONY: help install demo dashboard try-dashboard up down test test-python test-dashboard run-dashboard-tests test-browser screenshots docker-smoke run-docker-smoke browser test-thorough lint format sim-smoke chaos bench openapi clean
+.PHONY: help install demo dashboard try-dashboard up down test test-python test-docs test-dashboard run-dashboard-tests test-browser screenshots docker-smoke run-docker-smoke browser test-thorough lint format sim-smoke chaos bench openapi clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -66,6 +66,9 @@ test: test-python test-dashboard  ## the test suite
 
 test-python: install  ## the part in Python
 	$(PYTEST)
+
+test-docs: install  ## the documents: links, anchors, targets and paths that they name
+	$(BIN)/python -m pytest tests/unit/test_documents.py
 
 test-dashboard:  ## the dashboard's types, style, tests and build; without Node only CI fails
 	@$(if $(NO_NODE),echo "the dashboard's tests are skipped: $(NO_NODE)"; exit $(if $(CI),1,0),$(MAKE) --no-print-directory run-dashboard-tests)
