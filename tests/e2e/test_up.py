@@ -304,7 +304,7 @@ def test_a_stop_at_the_monitor_ends_the_dagster_run(up: Up, overrides: dict[str,
     assert up.shown("stopped")["state"] == "stopped"
 
 
-@pytest.mark.parametrize("where", ["monitor", "dagster"])
+@pytest.mark.parametrize("where", ["monitor", pytest.param("dagster", marks=pytest.mark.thorough)])
 def test_what_is_stopped_before_its_federated_run_begins_is_stopped_everywhere(
     up: Up, overrides: dict[str, Any], where: str
 ) -> None:
