@@ -41,15 +41,15 @@ RUN pip install --no-cache-dir --no-deps ./*.whl && rm ./*.whl \
   && groupadd --gid "$UID" fedforge \
   && useradd --uid "$UID" --gid "$UID" --no-create-home --home-dir /tmp fedforge
 # Mount points: a named volume takes its owner from them.
-RUN install --directory --owner="$UID" --group="$UID" --mode=0750 \
+RUN install --directory --owner="$UID" --group="$UID" --mode=0755 \
   /var/lib/fedforge /var/lib/dagster /secrets /shards \
   /provision /provision/authority /provision/superlink /provision/monitor /provision/run \
   && for site in 0 1 2 3 4 5 6 7 8 9; do \
-  install --directory --owner="$UID" --group="$UID" --mode=0750 "/provision/site-$site" "/handover/site-0000$site"; \
+  install --directory --owner="$UID" --group="$UID" --mode=0755 "/provision/site-$site" "/handover/site-0000$site"; \
   done
 ENV FEDFORGE_HOME=/var/lib/fedforge \
   DAGSTER_HOME=/var/lib/dagster \
-  HF_HOME=/var/lib/fedforge/huggingface \
+  HF_HOME=/tmp/huggingface \
   HOME=/tmp \
   MPLCONFIGDIR=/tmp/matplotlib \
   PYTHONUNBUFFERED=1

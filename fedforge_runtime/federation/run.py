@@ -403,6 +403,8 @@ class _Attempt:
         """Leave the reason in the log, and in the error how to go on."""
         with suppress(OSError):  # a full disk takes no event either; the command still says why it ended
             self._record_end(emitter, failure)
+        if self.leaves_nothing:
+            return
         go_on = f"go on with: fedforge resume {self.folder.run_id}"
         if isinstance(failure, FedForgeError) and not failure.remedy:
             failure.remedy = f"{go_on[0].upper()}{go_on[1:]}"
