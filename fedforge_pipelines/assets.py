@@ -217,6 +217,8 @@ def build_assets(phase: Phase) -> list[dg.AssetsDefinition]:
     def client_partitions(context: dg.AssetExecutionContext, raw_dataset: dict[str, Any]) -> dg.MaterializeResult:
         """Which rows each site holds, and how unlike the sites are."""
         fedforge, settings = tools(context)
+        if bring_their_own(settings, fedforge):
+            return nothing_to_spread(raw_dataset, context.run.run_id)
         made = fedforge.ask(context, "partition", phase.name, *settings.options(fedforge.defaults()))
         require_same(phase, "raw_dataset", raw_dataset, made["dataset"]["key"])
         shown, skew = made["partition"], made["partition"]["skew"]
@@ -359,7 +361,8 @@ def build_assets(phase: Phase) -> list[dg.AssetsDefinition]:
         if {features[MADE_IN], client_partitions[MADE_IN]} != {context.run.run_id}:  # else its settings are these
             made = prepare(context, "features")
             require_same(phase, "features", features, made["features"]["key"])
-            require_same(phase, "client_partitions", client_partitions, made["partition"]["key"])
+            spread = made["dataset" if bring_their_own(settings, fedforge) else "partition"]
+            require_same(phase, "client_partitions", client_partitions, spread["key"])
         done = carry_out(fedforge, settings, phase, context, upstream.get("accepted"))
         folder = fedforge.opened().run(done["run_id"])
         inputs, verdict = read_json(folder.inputs), compare_with_baseline(fedforge, folder)
@@ -456,6 +459,25 @@ def build_assets(phase: Phase) -> list[dg.AssetsDefinition]:
         federated_run,
         global_model,
     ]
+
+
+def bring_their_own(settings: PhaseSettings, fedforge: Fedforge) -> bool:
+    """Whether the sites of a phase have data of their own, so that none are spread over them."""
+    return fedforge.defaults().completed(settings.chosen()).get("federation.site_data") == "own"
+
+
+def nothing_to_spread(raw_dataset: Handed, dagster_run_id: str) -> dg.MaterializeResult:
+    """In place of a partition: the dataset, of which the central splits alone are used."""
+    said = "Each site brings its own data: what it holds is its own to say."
+    return dg.MaterializeResult(
+        value=raw_dataset | {MADE_IN: dagster_run_id},
+        metadata={"partition": said},
+        data_version=dg.DataVersion(raw_dataset["key"]),
+        check_results=[
+            dg.AssetCheckResult(check_name=name, passed=True, description=said)
+            for name in ("covers_every_row_once", "skew_within_preset")
+        ],
+    )
 
 
 def require_same(phase: Phase, asset: str, handed: Handed, key: str) -> None:

@@ -167,6 +167,17 @@ def test_what_was_made_with_other_settings_is_not_mixed_in(
     assert pipeline.materialize(settings, "client_partitions").success
 
 
+def test_nothing_is_spread_over_sites_that_bring_their_own_data(pipeline: Pipeline, settings: dict[str, Any]) -> None:
+    own = settings | {"overrides": settings["overrides"] | {"federation.site_data": "own"}}
+    before_the_run = ("raw_dataset", "audit_report", "client_partitions", "preprocessing", "features")
+
+    result = pipeline.materialize(own, *before_the_run)
+
+    assert result.success, reason(result)
+    assert metadata(result, "client_partitions")["partition"].startswith("Each site brings its own data")
+    assert check_of(result, "covers_every_row_once").passed
+
+
 def test_the_next_phase_does_not_begin_without_an_accepted_model(
     home: Path, baselines: Path, settings: dict[str, Any]
 ) -> None:
