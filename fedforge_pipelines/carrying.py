@@ -7,12 +7,12 @@ from contextlib import contextmanager
 from typing import Any
 
 import dagster as dg
-from filelock import FileLock, Timeout
 
 from fedforge_pipelines import claim
 from fedforge_pipelines.fedforge import Fedforge, is_over
 from fedforge_pipelines.phases import Phase
 from fedforge_pipelines.settings import PhaseSettings
+from fedforge_runtime.artifacts import turn
 from fedforge_runtime.config import read_run_config
 from fedforge_runtime.environment import ATTEMPT
 from fedforge_runtime.errors import FedForgeError, sentences
@@ -111,18 +111,13 @@ def _one_at_a_time(fedforge: Fedforge, context: dg.AssetExecutionContext) -> Ite
     """Also where Dagster has lost sight of a run: the kernel releases the lock when its process ends."""
     folder = fedforge.opened().root / "dagster"
     folder.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder / "federated-run.lock")
-    while True:
-        try:
-            lock.acquire(timeout=_LOOK_SECONDS, poll_interval=_LOOK_SECONDS / 2)  # a run takes minutes
-            break
-        except Timeout:
-            if is_over(context):
-                raise dg.Failure("terminated before its turn had come.", allow_retries=False) from None
-    try:
+
+    def hear() -> None:
+        if is_over(context):
+            raise dg.Failure("terminated before its turn had come.", allow_retries=False)
+
+    with turn(folder / "federated-run.lock", hear, look_seconds=_LOOK_SECONDS):
         yield
-    finally:
-        lock.release()
 
 
 @contextmanager

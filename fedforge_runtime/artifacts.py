@@ -40,11 +40,16 @@ def sha256_file(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def write_atomically(path: Path, content: bytes) -> None:
-    """Put `content` at `path` so that a reader sees the old file or the new one, whole and on disk."""
+def write_atomically(path: Path, content: bytes, *, private: bool = False) -> None:
+    """Put `content` at `path` so that a reader sees the old file or the new one, whole and on disk.
+
+    Args:
+        private: its owner alone may read it, from the beginning; else whoever may read any new file.
+    """
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
     try:
-        with temporary.open("wb") as stream:
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600 if private else 0o666)
+        with open(descriptor, "wb") as stream:
             stream.write(content)
             stream.flush()
             os.fsync(stream.fileno())
@@ -93,16 +98,16 @@ def children(folder: Path) -> list[Path]:
 
 
 @contextmanager
-def turn(file: Path, hear: Callable[[], None]) -> Iterator[None]:
+def turn(file: Path, hear: Callable[[], None], *, look_seconds: float = _LOOK_SECONDS) -> Iterator[None]:
     """Nobody else who asks by the same file works while the block does.
 
     Args:
-        hear: called often while another process works; whatever it raises ends the wait.
+        hear: called while another process works, every `look_seconds`; whatever it raises ends the wait.
     """
-    lock = FileLock(file)
+    lock = FileLock(file, poll_interval=look_seconds / 4)
     while not lock.is_locked:
         with suppress(Timeout):
-            lock.acquire(timeout=_LOOK_SECONDS)
+            lock.acquire(timeout=look_seconds)
         if not lock.is_locked:
             hear()
     try:

@@ -168,7 +168,7 @@ def agent(
     """Start the runs that a monitor has requests for, one after another, until Ctrl-C.
 
     --engine, --superlink with --root-certificates and --handover, and --sites say what it takes where a request says
-    nothing of them; so do FEDFORGE_SUPERLINK, FEDFORGE_CLIENTS and the like in the environment.
+    nothing of them; so do FEDFORGE_SUPERLINK, FEDFORGE_DEFAULTS and the like in the environment.
     A page names no path: folders of this machine are offered to it by --offer-data and --offer-backbone.
     """
     with command(as_json=False):

@@ -98,11 +98,11 @@ class MonitorClient:
         self.address = address
         self._patience = patience
         names = (INGEST_TOKEN, TOKEN) if emits else (TOKEN, INGEST_TOKEN)
-        self._token = next((name for name in names if secret(name)), TOKEN)
+        self._token, token = next(((name, value) for name in names if (value := secret(name))), (TOKEN, ""))
         self._http = httpx.Client(
             base_url=address.url,
             verify=trust_of(address.url),
-            headers=_authorization(self._token),
+            headers=_authorization(self._token, token),
             timeout=httpx.Timeout(patience, connect=min(patience, _CONNECT_SECONDS)),
             trust_env=False,
         )
@@ -210,8 +210,7 @@ class MonitorClient:
         self.close()
 
 
-def _authorization(name: str) -> dict[str, str]:
-    token = secret(name)
+def _authorization(name: str, token: str) -> dict[str, str]:
     if not token:
         return {}
     if not (token.isascii() and token.isprintable()):

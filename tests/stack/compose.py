@@ -5,16 +5,13 @@ from __future__ import annotations
 import ipaddress
 import json
 import os
-import socket
 import subprocess
-import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.patience import PATIENCE_SECONDS
+from fedforge_runtime.federation.superlink.address import free_port
 
 ROOT = Path(__file__).parents[2]
 SITES = ("site-0", "site-1", "site-2")
@@ -111,17 +108,10 @@ def why_no_engine() -> str | None:
 
 def free_stack(project: str, overrides: Sequence[Path] = (), **environment: str) -> Stack:
     """A project on ports and networks that nobody has now."""
-    ports = {f"FEDFORGE_{name}_PORT": str(_free_port()) for name in ("DASHBOARD", "MONITOR", "DAGSTER")}
+    ports = {f"FEDFORGE_{name}_PORT": str(free_port()) for name in ("DASHBOARD", "MONITOR", "DAGSTER")}
     names = ("CONTROL", "SITE_0", "SITE_1", "SITE_2")
     subnets = {f"FEDFORGE_{name}_SUBNET": str(subnet) for name, subnet in zip(names, _free_subnets(), strict=False)}
     return Stack(project, {**ports, **subnets, **environment}, tuple(overrides))
-
-
-def _free_port() -> int:
-    with closing(socket.socket()) as attempt:
-        attempt.bind(("127.0.0.1", 0))
-        port: int = attempt.getsockname()[1]
-    return port
 
 
 def _free_subnets() -> Iterator[ipaddress.IPv4Network]:
@@ -134,17 +124,3 @@ def _free_subnets() -> Iterator[ipaddress.IPv4Network]:
     for subnet in ipaddress.IPv4Network("172.29.0.0/16").subnets(new_prefix=_PREFIX):
         if not any(subnet.overlaps(each) for each in taken if each.version == 4):
             yield subnet
-
-
-def wait_until(holds: Callable[[], Any], what: str, seconds: float = PATIENCE_SECONDS, every: float = 0.2) -> Any:
-    """Ask again and again until it holds, and return what it said.
-
-    Raises:
-        StackError: it did not, for so long.
-    """
-    until = time.monotonic() + seconds
-    while not (found := holds()):
-        if time.monotonic() > until:
-            raise StackError(f"{what}: not within {seconds:.0f} s.")
-        time.sleep(every)
-    return found

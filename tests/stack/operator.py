@@ -13,8 +13,9 @@ import httpx
 from websockets.exceptions import WebSocketException
 from websockets.sync.client import connect
 
+from tests.e2e.command import wait_until
 from tests.patience import PATIENCE_SECONDS
-from tests.stack.compose import StackError, wait_until
+from tests.stack.compose import StackError
 
 _AGAIN_SECONDS = 0.3
 

@@ -7,7 +7,6 @@ is there already, and right, stays as it is, so that it can be run at each start
 
 from __future__ import annotations
 
-import os
 import secrets
 import shutil
 import uuid
@@ -16,6 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from fedforge_runtime.artifacts import write_atomically
 from fedforge_runtime.errors import ConfigError
 from fedforge_runtime.federation.superlink.certificates import (
     CertificateFolder,
@@ -133,19 +133,13 @@ def _token(file: Path) -> bytes:
 
 def _put(file: Path, content: bytes) -> bool:
     """Have a file hold this, readable by its owner alone; whether it was not so already."""
-    temporary = file.with_name(f".{file.name}.{uuid.uuid4().hex}.tmp")
     try:
         with suppress(FileNotFoundError):
             if file.read_bytes() == content:
                 return False
         file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as stream:
-            stream.write(content)
-            stream.flush()
-            os.fsync(stream.fileno())
-        temporary.replace(file)
+        write_atomically(file, content, private=True)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
         raise explain(error, file) from error
     return True
 
