@@ -1,4 +1,4 @@
-"""The two edges of a run: nothing is left of one that has said nothing, nothing is taken from one whose model is final."""
+"""The edges of a run: nothing is left of one that has said nothing, nothing taken from one whose model is final."""
 
 from __future__ import annotations
 

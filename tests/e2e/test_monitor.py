@@ -135,7 +135,7 @@ def operate(
         stopped = run.wait()
 
     assert stopped.code == 130
-    assert "the run was stopped" in stopped.errors
+    assert "stopped: on request" in stopped.errors
     _, alive = psutil.wait_procs(family, timeout=PATIENCE_SECONDS)
     assert alive == []
     wait_for_state(client, run_id, "stopped")
