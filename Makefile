@@ -98,6 +98,14 @@ docker-smoke:  ## prove the Compose stack on this machine's engine: build, run, 
 run-docker-smoke: install browser
 	$(subst cd dashboard &&,,$(IN_BROWSER)) $(BIN)/python -m tests.stack $(if $(KEEP),--keep)
 
+baselines: install  ## run each phase as a release does and accept it: what later runs are held against, in baselines/
+	@set -e; for phase in blood derma path; do \
+	  $(BIN)/fedforge run $$phase $(REFERENCE) --home .fedforge/baselines --run-id $$phase-$$(date +%s) --no-report --json > .baseline.json; \
+	done
+
+release-check: install browser  ## try every gate of a release, and write docs/release-checklist.md
+	@[ ! -x /usr/bin/chromium ] || export CHROMIUM_PATH="$${CHROMIUM_PATH:-/usr/bin/chromium}"; $(BIN)/python -m tests.release
+
 test-thorough: install  ## what the suite shows in one case, in the others too
 	$(PYTEST) -m thorough
 
