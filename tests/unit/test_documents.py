@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from monitor import guard
+from monitor.rights import emitter_may
 from tests.shell_blocks import BlockFailedError, blocks_of, run_blocks, script_of
 
 ROOT = Path(__file__).parents[2]
+SECURITY = (ROOT / "docs" / "security.md").read_text()
 
 
 def test_every_test_that_a_document_names_is_there() -> None:
@@ -119,3 +123,36 @@ def test_every_target_and_every_file_of_the_house_that_a_document_names_is_there
             r"^\| `((?:monitor|fedforge_runtime|fedforge_pipelines|dashboard|tests)/[\w/.-]+)`", text, re.MULTILINE
         )
         assert [path for path in rows if not (ROOT / path).exists()] == [], document.name
+
+
+def rows_of_rights() -> list[tuple[list[tuple[str, str]], dict[str, bool]]]:
+    """The table of docs/security.md: requests, and whether each kind of caller may send them."""
+    rows = re.findall(r"^\| (`[^|]+`) \| (yes|no) \| (yes|no) \| (yes|no) \|$", SECURITY, re.MULTILINE)
+    return [
+        (
+            re.findall(r"`([A-Z]+) ([^`]+)`", requests),
+            {who: said == "yes" for who, said in zip(("operator", "emitter", "nobody"), answers, strict=True)},
+        )
+        for requests, *answers in rows
+    ]
+
+
+def test_the_rights_that_the_page_on_security_states_are_those_of_the_monitor() -> None:
+    rows = rows_of_rights()
+    described = {
+        (method.upper(), path)
+        for path, methods in json.loads((ROOT / "dashboard" / "openapi.json").read_text())["paths"].items()
+        for method in methods
+    }
+
+    stated = [request for requests, _ in rows for request in requests]
+    assert len(stated) == len(set(stated))
+    assert set(stated) == described | {("GET", "/api/stream"), ("GET", "/api/docs")}
+    for requests, allowed in rows:
+        for method, path in requests:
+            filled = re.sub(r"\{\w+\}", "x", path)
+            stream = path == "/api/stream"
+            is_open = path in guard._OPEN or (path, method) == guard._GREETING
+            assert allowed["operator"]
+            assert allowed["nobody"] == is_open, (method, path)
+            assert allowed["emitter"] == (is_open or (emitter_may(method, filled) and not stream)), (method, path)
