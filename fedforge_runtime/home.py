@@ -177,7 +177,13 @@ class Home:
         existing = self.root
         while not existing.exists() and existing != existing.parent:
             existing = existing.parent
-        read_only = bool(os.statvfs(existing).f_flag & os.ST_RDONLY)
+        disk = os.statvfs(existing)
+        if disk.f_blocks and not disk.f_bfree:
+            raise StorageError(
+                f"the home folder {self.root} cannot be written: no space left on its disk.",
+                remedy="Free some space, or choose another with --home DIR or FEDFORGE_HOME.",
+            )
+        read_only = bool(disk.f_flag & os.ST_RDONLY)
         if not existing.is_dir() or read_only or not os.access(existing, os.W_OK | os.X_OK):
             raise StorageError(
                 f"the home folder {self.root} cannot be written ({existing} is not a writable folder).",

@@ -109,7 +109,8 @@ def prune(
 ) -> None:
     """Forget runs that ended long ago, also while a monitor serves. Their logs in the home stay."""
     assert context.parent is not None
-    database = Database(Settings(home or context.parent.params["home"]).database, beside=True)
+    chosen = home or Path(context.parent.params["home"])  # which typer gives as it was typed
+    database = Database(Settings(chosen).database, beside=True)
     try:
         before = datetime.now(UTC) - timedelta(days=older_than)
         runs = retention.old_runs(database, before)

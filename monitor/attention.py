@@ -162,11 +162,12 @@ def _missing_events(session: Session, now: datetime) -> Iterator[Need]:
             count = missing.get(run.run_id, (0, quiet_since))[0]
             missing[run.run_id] = count + emitter.highest - emitter.received, quiet_since
     for run_id, (count, since) in missing.items():
+        events = "event of the run was" if count == 1 else "events of the run were"
         yield Need(
             kind=AttentionKind.MISSING_EVENTS,
             run_id=run_id,
             since=since,
-            what=f"{count} events of the run were counted and are not here",
+            what=f"{count} {events} counted and not delivered",
             next_step=f"On the machine that has the run's folder: fedforge events import {run_id}",
         )
 

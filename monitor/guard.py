@@ -107,8 +107,8 @@ class Guard:
             )
         if caller is None:
             return 401, (
-                "this monitor needs its token. Send the header `Authorization: Bearer TOKEN`, or sign in with it on a "
-                "page of the monitor."
+                "this monitor needs its token. Set FEDFORGE_MONITOR_TOKEN to it for `fedforge`, sign in with it on a "
+                "page of the monitor, or send the header `Authorization: Bearer TOKEN`."
             )
         if caller.right is Right.EMITTER and (scope["type"] == "websocket" or not emitter_may(method, path)):
             return 403, (

@@ -51,7 +51,7 @@ def up(
     """Start a SuperLink and nodes, and return when they are ready."""
     with command(as_json=as_json) as emit:
         from fedforge_runtime.federation.superlink.address import host_of_address
-        from fedforge_runtime.federation.superlink.certificates import open_certificates
+        from fedforge_runtime.federation.superlink.certificates import load_node_key, open_certificates
         from fedforge_runtime.federation.superlink.daemon import require_place, serve_in_background
         from fedforge_runtime.federation.superlink.display import describe_federation, print_federation
         from fedforge_runtime.federation.superlink.guarded_link import parse_networks
@@ -74,6 +74,8 @@ def up(
                 f"{certs} has keys for {len(certificates.nodes)} nodes, not for {nodes}.",
                 remedy="Make more with `fedforge federation certs`, or start fewer --nodes.",
             )
+        for site in range(nodes if certificates else 0):
+            load_node_key(certificates.node_key(site))
         chosen = Home.resolve(home)
         chosen.require_writable()
         parse_networks(trust or [])

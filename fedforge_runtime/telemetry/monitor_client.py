@@ -99,6 +99,7 @@ class MonitorClient:
         self._patience = patience
         names = (INGEST_TOKEN, TOKEN) if emits else (TOKEN, INGEST_TOKEN)
         self._token, token = next(((name, value) for name in names if (value := secret(name))), (TOKEN, ""))
+        self._tokenless = not token
         self._http = httpx.Client(
             base_url=address.url,
             verify=trust_of(address.url),
@@ -171,9 +172,11 @@ class MonitorClient:
             return self._stranger(response)
         text = words or f"HTTP {status}"
         if status == httpx.codes.UNAUTHORIZED:
+            taken = f"does not take the token of this process, {self._token}"
+            cause = f"asks for a token, and {self._token} is not set" if self._tokenless else taken
             return MonitorAwayError(
-                f"the monitor at {self.address.url} does not take the token of this process: {text}",
-                cause=f"it does not take the token of this process, {self._token} (HTTP {status})",
+                f"the monitor at {self.address.url} {cause}: {text}",
+                cause=f"it {cause} (HTTP {status})",
                 status=status,
             )
         if status >= httpx.codes.INTERNAL_SERVER_ERROR or status in _FOR_NOW:

@@ -104,6 +104,13 @@ def test_a_read_only_home_is_refused_for_runs_and_still_shows_them(
     assert tree_of(disk.home) == before
 
 
+def test_a_node_whose_disk_is_full_is_refused_with_the_reason_and_not_started_again_and_again(disk: Disk) -> None:
+    disk.fill()
+    reason = refusal(forked("node", "--superlink", "127.0.0.1:1", "--site", "0", "--home", disk.home))
+    assert f"the home folder {disk.home} cannot be written: no space left on its disk" in reason
+    assert not disk.home.exists()
+
+
 def test_a_disk_that_is_full_while_the_images_are_written(disk: Disk, options: Sequence[str]) -> None:
     disk.fill(leave=64 * PAGE_BYTES)
     reason = refusal(forked("run", "blood", *options))

@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+
+from monitor import guard
+from monitor.rights import emitter_may
+from tests.shell_blocks import BlockFailedError, blocks_of, run_blocks, script_of
+
 ROOT = Path(__file__).parents[2]
+SECURITY = (ROOT / "docs" / "security.md").read_text()
 
 
 def test_every_test_that_a_document_names_is_there() -> None:
@@ -20,19 +29,89 @@ def test_every_test_that_a_document_names_is_there() -> None:
         assert f"def {name}(" in (ROOT / "tests" / path).read_text(), (document, path, name)
 
 
-DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+DOCUMENTS = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md")), ROOT / "flower_app" / "README.md"]
 
 
-def test_every_file_that_a_document_links_to_is_there() -> None:
-    linked = [
-        (document.name, address)
-        for document in DOCUMENTS
-        for address in re.findall(r"\]\(([^)#\s]+)", document.read_text())
-        if not re.match(r"[a-z]+:", address)
-    ]
+def name_of(document: Path) -> str:
+    return str(document.relative_to(ROOT))
 
-    assert len(linked) >= 10
-    assert [each for each in linked if not (ROOT / ("" if each[0] == "README.md" else "docs") / each[1]).exists()] == []
+
+def links_of(document: Path) -> Iterator[tuple[str, str]]:
+    """Path and anchor of each relative link of a document, outside its code."""
+    text = without_code(document.read_text())
+    inline = re.findall(r"\]\(\s*<?([^)\s>]+)", text)
+    named = re.findall(r"^ {0,3}\[[^\]]+\]:\s*<?([^\s>]+)", text, re.MULTILINE)
+    for address in [*inline, *named, *re.findall(r"(?:href|src)=\"([^\"]+)\"", text)]:
+        if not re.match(r"[a-z]+:", address):
+            path, _, anchor = address.partition("#")
+            yield path, anchor
+
+
+def without_code(text: str) -> str:
+    kept = text.splitlines()
+    for block in blocks_of(text):
+        kept[block.line - 2 : block.line + len(block.lines)] = [""] * (len(block.lines) + 2)
+    return re.sub(r"`[^`\n]+`", "", "\n".join(kept))
+
+
+def anchors_of(document: Path) -> set[str]:
+    """As GitHub makes them of headings: lower case, no marks, hyphens for spaces, `-1` for the second of a name."""
+    lines = document.read_text().splitlines()
+    for block in blocks_of("\n".join(lines)):
+        lines[block.line - 1 : block.line - 1 + len(block.lines)] = [""] * len(block.lines)
+    found: list[str] = []
+    for line in lines:
+        heading = re.match(r"#{1,6} +(.+?) *#*$", line)
+        if heading:
+            words = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", heading[1])
+            found.append(re.sub(r"[^\w\- ]", "", words.lower()).replace(" ", "-"))
+    made = {
+        name if not (before := found[:place].count(name)) else f"{name}-{before}" for place, name in enumerate(found)
+    }
+    return made | set(re.findall(r"<a (?:id|name)=\"([^\"]+)\"", document.read_text()))
+
+
+def test_the_documents_are_those_of_the_house() -> None:
+    assert {"CHANGELOG.md", "README.md", "SECURITY.md", "docs/runbook.md", "docs/security.md"} <= set(
+        map(name_of, DOCUMENTS)
+    )
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=name_of)
+def test_every_file_and_every_heading_that_a_document_links_to_is_there(document: Path) -> None:
+    for path, anchor in links_of(document):
+        target = document.parent / path if path else document
+        assert target.exists(), f"{name_of(document)} links to {path}"
+        if anchor and target.suffix == ".md":
+            assert anchor in anchors_of(target), f"{name_of(document)} links to {path}#{anchor}"
+
+
+def test_links_and_anchors_are_found_as_pages_have_them(tmp_path: Path) -> None:
+    document = tmp_path / "a.md"
+    document.write_text(
+        "# A `--flag`, two\n```sh\n# no heading [no](link.md)\n```\n## [Same](b.md#x)\n## Same\n`[no](code.md)` [r]\n"
+        "[r]: c.md#y\n![picture](d.png) [out](https://example.org/#z)\n"
+    )
+
+    assert anchors_of(document) == {"a---flag-two", "same", "same-1"}
+    assert set(links_of(document)) == {("b.md", "x"), ("c.md", "y"), ("d.png", "")}
+
+
+def test_a_command_keeps_its_line_and_what_is_not_marked_is_not_run() -> None:
+    text = "# A\n```sh run\ntrue 3\n```\n```sh\nfalse\n```\n```sh run slow\ntrue 9\n```\n"
+
+    quick, slow = script_of(text, slow=False).splitlines(), script_of(text, slow=True).splitlines()
+    assert (quick[1:], slow[1:]) == (["", "true 3"], ["", "true 3", "", "", "", "", "", "true 9"])
+
+
+def test_a_command_that_fails_is_told_with_document_line_and_output(tmp_path: Path) -> None:
+    document = tmp_path / "guide.md"
+    document.write_text("# Guide\n\n```sh run\nwords=kept\necho before\n```\n\n```sh run\ntest $words = lost\n```\n")
+
+    with pytest.raises(BlockFailedError) as failed:
+        run_blocks(document, tmp_path / "scratch")
+
+    assert str(failed.value).startswith(f"{document}:9: a block ends with 1\n$ test $words = lost\nbefore\n")
 
 
 def test_every_target_and_every_file_of_the_house_that_a_document_names_is_there() -> None:
@@ -44,3 +123,36 @@ def test_every_target_and_every_file_of_the_house_that_a_document_names_is_there
             r"^\| `((?:monitor|fedforge_runtime|fedforge_pipelines|dashboard|tests)/[\w/.-]+)`", text, re.MULTILINE
         )
         assert [path for path in rows if not (ROOT / path).exists()] == [], document.name
+
+
+def rows_of_rights() -> list[tuple[list[tuple[str, str]], dict[str, bool]]]:
+    """The table of docs/security.md: requests, and whether each kind of caller may send them."""
+    rows = re.findall(r"^\| (`[^|]+`) \| (yes|no) \| (yes|no) \| (yes|no) \|$", SECURITY, re.MULTILINE)
+    return [
+        (
+            re.findall(r"`([A-Z]+) ([^`]+)`", requests),
+            {who: said == "yes" for who, said in zip(("operator", "emitter", "nobody"), answers, strict=True)},
+        )
+        for requests, *answers in rows
+    ]
+
+
+def test_the_rights_that_the_page_on_security_states_are_those_of_the_monitor() -> None:
+    rows = rows_of_rights()
+    described = {
+        (method.upper(), path)
+        for path, methods in json.loads((ROOT / "dashboard" / "openapi.json").read_text())["paths"].items()
+        for method in methods
+    }
+
+    stated = [request for requests, _ in rows for request in requests]
+    assert len(stated) == len(set(stated))
+    assert set(stated) == described | {("GET", "/api/stream"), ("GET", "/api/docs")}
+    for requests, allowed in rows:
+        for method, path in requests:
+            filled = re.sub(r"\{\w+\}", "x", path)
+            stream = path == "/api/stream"
+            is_open = path in guard._OPEN or (path, method) == guard._GREETING
+            assert allowed["operator"]
+            assert allowed["nobody"] == is_open, (method, path)
+            assert allowed["emitter"] == (is_open or (emitter_may(method, filled) and not stream)), (method, path)

@@ -28,9 +28,9 @@ def describe_federation(state: FederationState, home: Home) -> dict[str, Any]:
     """State, what the SuperLink says of its nodes, and memory by process; for `--json`."""
     try:
         infos = known_nodes(state.link_address())
-        reachable, online = True, len(online_nodes(infos))
-    except RunFailedError:
-        infos, reachable, online = [], False, 0
+        trouble, online = None, len(online_nodes(infos))
+    except RunFailedError as error:
+        infos, trouble, online = [], str(error), 0
     nodes = [
         node.model_dump() | {"alive": _is_alive(node.process_id), "memory_mb": _memory(node.process_id)}
         for node in state.nodes
@@ -40,12 +40,13 @@ def describe_federation(state: FederationState, home: Home) -> dict[str, Any]:
         "root_certificates": state.root_certificates,
         "flower_home": str(home.flower),
         "started_at": state.started_at,
-        "ready": state.ready and reachable,
+        "ready": state.ready and trouble is None,
         "process_id": state.process_id,
         "memory_mb": _memory(state.process_id),
         "superlink": {
             "process_id": state.link_process_id,
-            "reachable": reachable,
+            "reachable": trouble is None,
+            "trouble": trouble,
             "restarts": state.link_restarts,
             "memory_mb": _memory(state.link_process_id),
         },
@@ -66,6 +67,8 @@ def print_federation(value: dict[str, Any]) -> None:
         f"{link['restarts']} restarts; {value['nodes_online']} nodes online.",
         highlight=False,
     )
+    if link["trouble"]:
+        console.print(escape(link["trouble"]), style="red", highlight=False, soft_wrap=True)
     table = Table("site", "process", "state", "restarts", "last end", "memory")
     for node in value["nodes"]:
         table.add_row(

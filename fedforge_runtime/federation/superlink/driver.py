@@ -384,11 +384,10 @@ def _translated(address: LinkAddress, link: LinkProcess | None) -> Iterator[None
     except httpx.RequestError as error:
         if link:
             link.raise_if_ended()
-        raise RunFailedError(
-            f"the SuperLink at {address} cannot be reached",
-            cause=error,
-            remedy="See whether it runs, and whether address and certificates are right.",
-        ) from error
+        remedy = "See whether it runs, and whether address and certificates are right."
+        if "certificate has expired" in str(error):
+            remedy = "Make new certificates with `fedforge federation certs`, and start the federation with them."
+        raise RunFailedError(f"the SuperLink at {address} cannot be reached", cause=error, remedy=remedy) from error
 
 
 def node_states(address: LinkAddress, retry: flower.RetryInvoker | None = None) -> Sequence[Any]:

@@ -279,6 +279,6 @@ def _refusal(address: LinkAddress, error: httpx.HTTPStatusError) -> NodeRefusedE
     reason = refusal_in_words(described) if described else f"HTTP {error.response.status_code}"
     return NodeRefusedError(
         f"the SuperLink at {address} refused this node: {reason}.",
-        remedy="Have its operator register this node's public key, and start the node with the private one by --key, "
-        "once.",
+        remedy="Have its operator register this node's public key, and run one node with the private one (--key). "
+        "Where another has just ended that had it, start this one again after half a minute.",
     )

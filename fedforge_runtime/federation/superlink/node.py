@@ -7,6 +7,7 @@ worker stays, so that a message costs no start of a process, and is replaced whe
 from __future__ import annotations
 
 import os
+import re
 import signal
 from collections import deque
 from collections.abc import Mapping
@@ -43,6 +44,7 @@ from fedforge_runtime.processes import (
 from fedforge_runtime.stop_signal import StopSignal
 from fedforge_runtime.telemetry.backoff import Backoff
 
+_MOMENT = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC")
 _SHORTEST_POLL_SECONDS = 0.02
 _LONGEST_POLL_SECONDS = 0.25
 _BUSY_POLL_SECONDS = 1.0
@@ -223,9 +225,9 @@ class Node:
             say(f"{what}: {arrival}")
 
     def _say_of_link(self, text: str) -> None:
-        """Say how the connection is, whenever that changes."""
-        if text != self._said:
-            self._said = text
+        """Say how the connection is, whenever that changes: what the clocks show meanwhile is no change."""
+        if (without_times := _MOMENT.sub("", text)) != self._said:
+            self._said = without_times
             say(text)
 
     def _step(self) -> None:

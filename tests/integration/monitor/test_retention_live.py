@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from websockets.sync.client import connect
 from tests.monitor_process import MonitorProcess, event_of, of_server, started
 from tests.patience import PATIENCE_SECONDS
 
+TREE = Path(__file__).parents[3]
 _TABLES = ("run", "event", "emitter", "node", "command")
 
 
@@ -89,6 +91,18 @@ def test_a_forgotten_run_can_be_loaded_again_and_readers_begin_anew(tmp_path: Pa
 
     assert received == [2, 3]
     assert kept == [event["event_id"] for event in events]
+
+
+def test_the_home_may_be_named_before_the_command_or_by_the_environment(tmp_path: Path) -> None:
+    with MonitorProcess(tmp_path):
+        pass
+    options = [sys.executable, "-m", "monitor", "--home", str(tmp_path), "prune", "--older-than", "0"]
+    environment = {**os.environ, "FEDFORGE_HOME": str(tmp_path)}
+    for command, given in ((options, None), ([*options[:3], *options[5:]], environment)):
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=False, env=given, cwd=TREE
+        )
+        assert (done.returncode, done.stdout) == (0, "0 runs are forgotten\n"), done.stderr
 
 
 def test_where_there_is_no_database_nothing_is_made(tmp_path: Path) -> None:

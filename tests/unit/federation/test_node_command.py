@@ -1,4 +1,4 @@
-"""`fedforge node`: which options go together."""
+"""`fedforge node` and the nodes of `federation up`: which options go together, and what must be there."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typer.testing import CliRunner
 
 from fedforge_runtime.commands.app import app
 from fedforge_runtime.errors import ConfigError
+from fedforge_runtime.federation.superlink.certificates import make_certificates
 
 
 @pytest.mark.parametrize(
@@ -31,3 +32,15 @@ def test_options_that_do_not_go_together_are_refused(options: tuple[str, ...], w
     assert isinstance(outcome.exception, Exception), outcome.output
     assert words in str(outcome.exception)
     assert isinstance(outcome.exception, ConfigError) or words in ("images", "no-key")
+
+
+def test_nodes_of_a_machine_that_has_not_their_keys_are_refused_before_anything_is_started(tmp_path: Path) -> None:
+    made = make_certificates(tmp_path / "certificates", hosts=[], nodes=2)
+    made.node_key(1).unlink()
+    arguments = ["federation", "up", "--certs", str(made.path), "--nodes", "2", "--home", str(tmp_path / "home")]
+
+    outcome = CliRunner().invoke(app, arguments)
+
+    assert isinstance(outcome.exception, ConfigError)
+    assert f"cannot read {made.node_key(1)}: No such file" in str(outcome.exception)
+    assert not (tmp_path / "home" / "federation").exists()

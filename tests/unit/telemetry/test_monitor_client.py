@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from datetime import timedelta
 from email.utils import format_datetime
@@ -90,6 +91,23 @@ def test_what_is_no_word_of_the_monitor_or_passes_makes_sense_to_try_again(
     assert caught.value.status == status
     assert caught.value.cause
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("token", "words"),
+    [
+        ("wrong", "does not take the token of this process, FEDFORGE_MONITOR_TOKEN: this monitor needs its token."),
+        ("", "asks for a token, and FEDFORGE_MONITOR_TOKEN is not set: this monitor needs its token."),
+    ],
+)
+def test_a_refusal_says_whether_there_was_a_token_and_which(
+    link: BadLink, token: str, words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(TOKEN, token)
+    link.answer(401, {}, refusal("this monitor needs its token."), content_type=JSON)
+
+    with pytest.raises(MonitorAwayError, match=re.escape(words)):
+        ask(link)
 
 
 def test_what_is_not_a_monitor_is_called_so(link: BadLink) -> None:
