@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 .DEFAULT_GOAL := help
-.PHONY: help install demo dashboard try-dashboard up down test test-python test-docs test-dashboard run-dashboard-tests test-browser screenshots docker-smoke run-docker-smoke browser test-thorough lint format sim-smoke chaos bench openapi clean
+.PHONY: help install demo dashboard try-dashboard up down test test-python test-docs test-dashboard run-dashboard-tests test-browser screenshots notebook docker-smoke run-docker-smoke browser test-thorough lint format sim-smoke chaos bench openapi clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -89,6 +89,11 @@ test-browser: install browser  ## the dashboard in a browser, before a real moni
 
 screenshots: install dashboard  ## each page of the dashboard, both themes, three widths, in dashboard/screenshots
 	$(IN_BROWSER) npm run --silent e2e -- --project=screenshots
+
+notebook: install  ## execute notebooks/convergence.ipynb on the newest run, and write docs/convergence.html
+	$(BIN)/jupytext --quiet --sync notebooks/convergence.ipynb
+	$(BIN)/jupyter nbconvert --log-level WARN --to html --execute --KernelManager.transport=ipc --no-input \
+	  --template page --TemplateExporter.extra_template_basedirs notebooks --output-dir docs notebooks/convergence.ipynb
 
 docker-smoke:  ## prove the Compose stack on this machine's engine: build, run, break, look; KEEP=1 leaves it up
 	@docker info >/dev/null 2>&1 && docker compose version >/dev/null 2>&1 \

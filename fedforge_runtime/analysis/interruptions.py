@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from itertools import pairwise
 
 import pandas as pd
 
 from fedforge_runtime.analysis.tables import Row, client_of, clients_of, completed_rounds, frame
 from monitor.schema import Event, NodeError, NodeHeartbeat, RoundCompleted, RoundStarted, RunPaused, RunStarted
 
-ROUND, DISCARDED, PAUSE, GAP = "round", "discarded round", "pause", "between attempts"
+ROUND, UNFINISHED, PAUSE, GAP = "round", "unfinished round", "pause", "between attempts"
 
 _TIMELINE = {
     "kind": "str",
@@ -34,9 +35,10 @@ _LOST = {
 def timeline(log: Sequence[Event]) -> pd.DataFrame:
     """What the time of a run went to, on its server's clock.
 
-    Columns: `kind`, `round`, `attempt`, `start_seconds` (since the first attempt's federated part began) and `seconds`. The
-    kinds: `round`, one that was completed; `discarded round`, one that was begun and done again; `pause`, before `round`;
-    `between attempts`, from the last word of an attempt to the beginning of the next one.
+    Columns: `kind`, `round`, `attempt`, `start_seconds` (since the first attempt's federated part began) and
+    `seconds`. The kinds: `round`, one that was completed; `unfinished round`, one of which its attempt has said no
+    end: it is done again, or still at work; `pause`, before `round`; `between attempts`, from the last word of one to
+    the first of the next.
     """
     server = [event for event in log if event.role == "server" and event.node_id != "monitor"]
     zero = _zero(server)
@@ -59,9 +61,9 @@ def timeline(log: Sequence[Event]) -> pd.DataFrame:
 def lost_sites(log: Sequence[Event]) -> pd.DataFrame:
     """Each time that a site was asked for something and gave no usable answer, in the order in which it happened.
 
-    Columns: `client`, `round`, `attempt`, `task`, `reason`, `at_seconds` (as `start_seconds` of `timeline`), `next_round`
-    (the first later one whose model has its update; missing where there is none) and `rounds_without` (completed rounds
-    from then on until that, or the end).
+    Columns: `client`, `round`, `attempt`, `task`, `reason`, `at_seconds` (as `start_seconds` of `timeline`),
+    `next_round` (the first later one whose model has its update; missing where there is none) and `rounds_without`
+    (completed rounds from then on until that, or the end).
     """
     zero, rounds = _zero(log), completed_rounds(log)
     took_part: dict[int, list[int]] = {}
@@ -99,25 +101,16 @@ def _zero(log: Sequence[Event]) -> datetime | None:
 
 def _rounds(server: Sequence[Event]) -> list[Span]:
     completed = {number: events[0].attempt for number, events in completed_rounds(server).items()}
-    begun: dict[tuple[int, int], datetime] = {}
-    ended: dict[tuple[int, int], datetime] = {}
+    of_attempts: dict[tuple[int, int], list[Event]] = {}
     for event in server:
-        key = (event.round, event.attempt)
-        if isinstance(event, RoundStarted):
-            begun[key] = event.ts
-        elif isinstance(event, RoundCompleted) or (key in begun and not isinstance(ended.get(key), datetime)):
-            ended[key] = event.ts
-    last = {key: max(each.ts for each in server if (each.round, each.attempt) == key) for key in begun}
-    return [
-        (
-            ROUND if completed.get(number) == attempt else DISCARDED,
-            number,
-            attempt,
-            start,
-            ended[number, attempt] if completed.get(number) == attempt else last[number, attempt],
-        )
-        for (number, attempt), start in begun.items()
-    ]
+        if isinstance(event, RoundStarted) or (event.round, event.attempt) in of_attempts:
+            of_attempts.setdefault((event.round, event.attempt), []).append(event)
+    spans = []
+    for (number, attempt), events in of_attempts.items():
+        done = completed.get(number) == attempt
+        end = max(event.ts for event in events if not done or isinstance(event, RoundCompleted))
+        spans.append((ROUND if done else UNFINISHED, number, attempt, events[0].ts, end))
+    return spans
 
 
 def _pauses(server: Sequence[Event]) -> list[Span]:
@@ -139,6 +132,6 @@ def _gaps(server: Sequence[Event]) -> list[Span]:
     attempts = sorted(moments)
     return [
         (GAP, 0, later, max(moments[earlier]), min(moments[later]))
-        for earlier, later in zip(attempts, attempts[1:], strict=False)
+        for earlier, later in pairwise(attempts)
         if min(moments[later]) > max(moments[earlier])
     ]

@@ -22,7 +22,7 @@ _TEST_SCORES = {
     "model": "str",
     "client": "Int64",
     "rows": "Int64",
-    **{name: "float64" for name in METRIC_NAMES},
+    **dict.fromkeys(METRIC_NAMES, "float64"),
     "accuracy_low": "float64",
     "accuracy_high": "float64",
 }
@@ -51,12 +51,13 @@ class RunData:
             rows), `validation_<metric>` (of the new model on the central validation split), `seconds`, `bytes_sent` and
             `bytes_received` (of the server), `model_sha256`.
         clients: sites in rounds, as `clients.csv`: `round`, `client`, `rows`, `validation_rows`, `training_loss`,
-            `local_<metric>` (of the site's own model before aggregation, on its validation rows), `global_<metric>` (of
-            the new model on the same rows; missing where the site did not answer), `seconds` (of training, on the site's
-            clock), `round_trip_seconds` (of training, on the server's clock), `bytes_sent` (to it), `bytes_received`.
+            `local_<metric>` (of the site's own model before aggregation, on its validation rows), `global_<metric>`
+            (of the new model on the same rows; missing where the site did not answer), `seconds` (of training, on the
+            site's clock), `round_trip_seconds` (of training, on the server's clock), `bytes_sent` (to it),
+            `bytes_received`.
         events: everything that was said, as the contract has it: `ts` is UTC on the emitter's clock, `latency_ms`
-            milliseconds, `payload_bytes` bytes; `sentence` says it in words. In the order of the source: that of the log,
-            or that in which a monitor has recorded them, which has its own deeds (commands, claims) among them.
+            milliseconds, `payload_bytes` bytes; `sentence` says it in words. In the order of the source: that of the
+            log, or that in which a monitor has recorded them, which has its own deeds (commands, claims) among them.
         bounds: what the run is compared with, on the test split: `model` (`closed form`, `all rows in one place`, and
             `alone` for each site's rows alone, with its `client`), `rows` and metrics; empty where there are none.
         log: the events themselves.
@@ -95,15 +96,15 @@ class RunData:
     def test_scores(self) -> pd.DataFrame:
         """The run's model (`federated`) and what it is compared with (`bounds`) on the test split.
 
-        Columns as in `bounds`, and `accuracy_low` and `accuracy_high`: the bootstrap's interval, of the run's model only.
+        Columns as in `bounds`, and `accuracy_low` and `accuracy_high`: the bootstrap's interval, of the run's model
+        only.
         """
-        rows = self.bounds.to_dict("records")
         evaluated = self._last(RunEvaluated)
-        if evaluated is not None:
-            accuracy = evaluated.intervals.get("accuracy")
-            interval = {"accuracy_low": accuracy.low, "accuracy_high": accuracy.high} if accuracy else {}
-            rows.append({"model": FEDERATED, "client": None, "rows": None, **evaluated.metrics, **interval})
-        return frame(rows, _TEST_SCORES)
+        accuracy = evaluated.intervals.get("accuracy") if evaluated else None
+        interval = {"accuracy_low": accuracy.low, "accuracy_high": accuracy.high} if accuracy else {}
+        own = [{"model": FEDERATED, **evaluated.metrics, **interval}] if evaluated else []
+        bounds = self.bounds.reindex(columns=list(_TEST_SCORES))
+        return pd.concat([bounds, frame(own, _TEST_SCORES)], ignore_index=True).astype(_TEST_SCORES)
 
     @property
     def class_counts(self) -> pd.DataFrame:
@@ -124,9 +125,10 @@ class RunData:
         """What each site holds, how unlike it is to all of them, and how the model of its last round does there.
 
         `jensen_shannon_distance` of the site's mix of classes to that of all rows (base 2; 0 the same, 1 no class in
-        common) and `effective_classes` are missing where `class_counts` is empty; `global_accuracy` and `local_accuracy`
-        are of the new model and of the site's own one in `last_round`, on the site's validation rows, and `accuracy_low`
-        to `accuracy_high` is the Wilson interval of the former at 95 %, of a run that has ended.
+        common) and `effective_classes` are missing where `class_counts` is empty; `global_accuracy` and
+        `local_accuracy` are of the new model and of the site's own one in `last_round`, on the site's validation
+        rows, and `accuracy_low` to `accuracy_high` is the Wilson interval of the former at 95 %, of a run that has
+        ended.
         """
         counts, evaluated = self.class_counts, self._of_sites(SiteEvaluated)
         held = self._of_sites(SiteDescribed)

@@ -9,6 +9,7 @@ from typing import Any
 
 from fedforge_runtime.analysis.run_data import RunData
 from fedforge_runtime.analysis.tables import CLIENTS, ROUNDS, Row, client_of, clients_of, events_frame, frame, rounds_of
+from fedforge_runtime.baseline import scores_for
 from fedforge_runtime.errors import DataError, RunError, cause_in_words
 from fedforge_runtime.federation.documents import read_documents
 from fedforge_runtime.federation.records import client_rows, round_rows
@@ -22,7 +23,7 @@ _BOUNDS = {
     "model": "str",
     "client": "Int64",
     "rows": "Int64",
-    **{name: "float64" for name in METRIC_NAMES},
+    **dict.fromkeys(METRIC_NAMES, "float64"),
 }
 _HOW_TO_EXPORT = "Export one with: curl --output RUN_ID.ndjson MONITOR/api/runs/RUN_ID/export"
 
@@ -86,7 +87,7 @@ def read_run(home: Home, run_id: str | None = None) -> RunData:
 
 
 def read_export(file: Path) -> RunData:
-    """A run from the events that a monitor has exported (`GET /api/runs/RUN_ID/export`), or from a copy of its log alone.
+    """A run from the events that a monitor has exported (`GET /api/runs/RUN_ID/export`), or from a log alone.
 
     Raises:
         DataError: the file cannot be read, holds no event, or those of several runs.
@@ -94,9 +95,7 @@ def read_export(file: Path) -> RunData:
     try:
         lines = file.read_bytes().splitlines()
     except OSError as error:
-        raise DataError(
-            f"the export {file} cannot be read: {cause_in_words(error)}.", remedy=_HOW_TO_EXPORT
-        ) from error
+        raise DataError(f"the export {file} cannot be read: {cause_in_words(error)}.", remedy=_HOW_TO_EXPORT) from error
     log, damage = _events_of(lines, file)
     runs = sorted({event.run_id for event in log})
     if len(runs) != 1:
@@ -111,6 +110,15 @@ def read_export(file: Path) -> RunData:
         log=log,
         damage=damage,
     )
+
+
+def read_baseline(run: RunData, baselines: Path) -> dict[str, float] | None:
+    """Test scores, by metric, of the baseline that is accepted for a run's phase and data.
+
+    `None` where there is none in the folder, or it is damaged, or the run does not say what its data are.
+    """
+    described = run.description
+    return scores_for(described.phase, described.data.fingerprint, baselines) if described else None
 
 
 def _events_of(lines: Sequence[bytes], file: Path) -> tuple[list[Event], list[str]]:

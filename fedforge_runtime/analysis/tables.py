@@ -81,7 +81,7 @@ EventsOfRound = Sequence[Event]
 
 
 def frame(rows: Iterable[Row], columns: Mapping[str, str]) -> pd.DataFrame:
-    """Rows as a frame of exactly these columns and types, also where there is no row; an absent value is a missing one."""
+    """Rows as a frame of exactly these columns and types, also where there is no row; what is absent is missing."""
     kept = [{name: None if row.get(name, "") == "" else row[name] for name in columns} for row in rows]
     return pd.DataFrame(kept, columns=list(columns)).astype(dict(columns))
 
@@ -101,8 +101,8 @@ def events_frame(events: Iterable[Event]) -> pd.DataFrame:
 def completed_rounds(events: Iterable[Event]) -> dict[int, EventsOfRound]:
     """The events of each round that was completed, by its number, ascending.
 
-    A round that was begun in several attempts is that of the last one that completed it; what others did in it, a stopped
-    or killed one, was discarded.
+    A round that was begun in several attempts is that of the last one that completed it; what others did in it, a
+    stopped or killed one, was discarded.
     """
     of_attempts: dict[tuple[int, int], list[Event]] = defaultdict(list)
     completed: dict[int, int] = {}
@@ -125,9 +125,7 @@ def rounds_of(events: Sequence[Event]) -> list[Row]:
     A round whose end was never said, as its process died between checkpoint and word, is not there.
     """
     described = next((event for event in reversed(events) if isinstance(event, RunDescribed)), None)
-    return [
-        _round_row(number, of_round, described) for number, of_round in completed_rounds(events).items()
-    ]
+    return [_round_row(number, of_round, described) for number, of_round in completed_rounds(events).items()]
 
 
 def clients_of(events: Sequence[Event]) -> list[Row]:

@@ -49,10 +49,10 @@ def waterfall(log: Sequence[Event]) -> pd.DataFrame:
     Columns: `round`, `attempt`, `node_id`, `task` (`train` or `evaluate`; missing for the server), `step`,
     `start_seconds` (since the round began) and `seconds`.
 
-    All times are of the server's clock but the seconds of work, which the site has measured: `train` and `evaluate` are
-    drawn at the beginning of a site's round trip and `waiting and transfer` is what is left of it, on both ways. How long
-    each way took cannot be known without trusting that clocks agree. A site on another machine whose word of its work was
-    lost has its whole round trip as waiting.
+    All times are of the server's clock but the seconds of work, which the site has measured: `train` and `evaluate`
+    are drawn at the beginning of a site's round trip and `waiting and transfer` is what is left of it, on both ways.
+    How long each way took cannot be known without trusting that clocks agree. A site on another machine whose word of
+    its work was lost has its whole round trip as waiting.
     """
     rows = [row for events in completed_rounds(log).values() for row in _of_round(events)]
     return frame(rows, _COLUMNS)
