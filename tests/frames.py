@@ -19,7 +19,7 @@ _DURATIONS = ("seconds", "round_trip_seconds")
 
 
 def assert_same_frames(one: RunData, other: RunData) -> None:
-    """In content, types and order; of events but for their order, which is that of each emitter, and a monitor's deeds."""
+    """In content and types, and but for events in order; the deeds of a monitor are in its export alone."""
     for name in FRAMES:
         left, right = getattr(one, name), getattr(other, name)
         durations = [column for column in _DURATIONS if column in left]
