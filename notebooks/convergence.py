@@ -167,7 +167,7 @@ else:
         "epochs a round": learning["epochs"],
         "rounds": f"{len(run.rounds)} of {federation['rounds']}",
         "engine": described.configuration["runtime"]["engine"],
-        "FedForge": f"{described.code.version}, commit {(described.code.commit or 'unknown')[:12]}",
+        "FedForge": f"{described.code.version}, commit {described.code.commit or 'unknown'}",
     }
     say("\n".join(["| | |", "|---|---|", *(f"| {name} | {value} |" for name, value in facts.items())]))
 
