@@ -449,10 +449,11 @@ for pause in pauses.itertuples():
     say(f"**Paused** for {seconds(pause.seconds)} before round {pause.round}{by}: {went}.")
 for gap in gaps.itertuples():
     say(f"**Ended and resumed** as attempt {gap.attempt}, after {seconds(gap.seconds)} in which nothing ran.")
+ended = {event.attempt for event in run.log if event.type in ("run_completed", "run_failed", "run_stopped")}
 for span in unfinished.itertuples():
-    say(
-        f"Round {span.round} was begun in attempt {span.attempt} and not completed there; its work was discarded whole."
-    )
+    over = span.attempt in ended or span.attempt < run.events["attempt"].max()
+    fate = "not completed there; its work was discarded whole" if over else "has said no end yet"
+    say(f"Round {span.round} was begun in attempt {span.attempt} and {fate}.")
 for loss in lost.itertuples():
     held = run.sites.set_index("client")["rows"]
     part = f", with {percent(held[loss.client] / held.sum())} of the rows," if held.notna().all() else ""
