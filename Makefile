@@ -91,8 +91,8 @@ screenshots: install dashboard  ## each page of the dashboard, both themes, thre
 	$(IN_BROWSER) npm run --silent e2e -- --project=screenshots
 
 notebook: install  ## execute notebooks/convergence.ipynb on the newest run, and write docs/convergence.html
-	$(BIN)/jupytext --quiet --sync notebooks/convergence.ipynb
-	$(BIN)/jupyter nbconvert --log-level WARN --to html --execute --KernelManager.transport=ipc --no-input \
+	$(BIN)/jupytext --quiet --update --to ipynb notebooks/convergence.py
+	$(BIN)/jupyter nbconvert --log-level WARN --to html --execute --KernelManager.transport_encryption=auto --no-input \
 	  --template page --TemplateExporter.extra_template_basedirs notebooks --output-dir docs notebooks/convergence.ipynb
 
 docker-smoke:  ## prove the Compose stack on this machine's engine: build, run, break, look; KEEP=1 leaves it up

@@ -96,8 +96,9 @@ def jupyter(monkeypatch: pytest.MonkeyPatch, temporary_files: Path) -> pytest.Mo
 def executed() -> tuple[str, list[str]]:
     """The notebook's words and its figures, as SVG; fails where it has anything else to say."""
     notebook = nbformat.read(NOTEBOOK, as_version=4)
-    sockets = Config({"KernelManager": {"transport": "ipc"}})
-    NotebookClient(notebook, timeout=int(PATIENCE_SECONDS), kernel_name="python3", config=sockets).execute()
+    encrypted = Config({"KernelManager": {"transport_encryption": "auto"}})
+    patience = int(PATIENCE_SECONDS)
+    NotebookClient(notebook, timeout=patience, startup_timeout=patience, config=encrypted).execute()
     outputs = [output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs]
     assert {output.output_type for output in outputs} == {"display_data"}, outputs
     words = [output.data["text/markdown"] for output in outputs if "text/markdown" in output.data]

@@ -6,7 +6,7 @@ from random import Random
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fedforge_runtime.analysis.tables import CLIENTS, EVENTS, ROUNDS, clients_of, events_frame, frame, rounds_of
@@ -57,6 +57,7 @@ def test_a_round_that_was_begun_again_is_that_of_the_attempt_that_completed_it(s
     assert len(clients_of(story.events)) == 2
 
 
+@settings(deadline=None, max_examples=30)
 @given(st.randoms(use_true_random=False))
 def test_the_order_of_arrival_between_processes_changes_nothing(random: Random) -> None:
     story = Story()
