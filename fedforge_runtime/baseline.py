@@ -124,7 +124,16 @@ def compare(folder: RunFolder, baselines: Path) -> Verdict:
 def accepted_scores(folder: RunFolder, baselines: Path) -> dict[str, float] | None:
     """Test scores of the baseline that a run is held against; `None` where there is none, or it is damaged."""
     try:
-        scores: dict[str, float] = read_json(_file(baselines, record_of(folder)))["test"]
+        record = record_of(folder)
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return scores_for(record["phase"], record["fingerprint"], baselines)
+
+
+def scores_for(phase: str, fingerprint: str, baselines: Path) -> dict[str, float] | None:
+    """Test scores of the baseline for a phase and data; `None` where there is none, or it is damaged."""
+    try:
+        scores: dict[str, float] = read_json(_file(baselines, {"phase": phase, "fingerprint": fingerprint}))["test"]
     except (OSError, ValueError, KeyError, TypeError):
         return None
     return scores
