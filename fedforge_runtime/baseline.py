@@ -156,8 +156,7 @@ def record_of(folder: RunFolder) -> dict[str, Any]:
         "test": metrics["test"],
         "classes": _class_scores(folder, inputs["class_names"]),
         "clients": {
-            f"client {each['client']}": {"rows": each["rows"], **each["global_metrics"]}
-            for each in summary["clients"]
+            f"client {each['client']}": {"rows": each["rows"], **each["global_metrics"]} for each in summary["clients"]
         },
         "config": config,
         "inputs": {**inputs["keys"], "backbone": inputs["backbone_sha256"]},
