@@ -11,6 +11,7 @@ import dagster as dg
 
 from fedforge_pipelines.display import picture
 from fedforge_runtime.home import RunFolder
+from fedforge_runtime.wording import short_name
 
 _MOST_PICTURES = 8
 
@@ -36,7 +37,7 @@ def confusion_matrix(folder: RunFolder, class_names: Sequence[str]) -> dg.Markdo
     from fedforge_runtime.learning.predictions import read_predictions
     from fedforge_runtime.reporting.charts import heat_map
 
-    names = [_short(name) for name in class_names]
+    names = [short_name(name) for name in class_names]
     counts = read_predictions(folder.test_predictions).confusion_matrix()
     parts = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     svg = heat_map(parts, rows=names, columns=names, value_format=".2f", x_label="predicted", y_label="true")
@@ -49,7 +50,7 @@ def label_histograms(skew: Mapping[str, Any]) -> dg.MarkdownMetadataValue:
 
     sites = [f"site {each['client']}" for each in skew["clients"]]
     series = {
-        _short(name): [float(each["class_rows"][number]) for each in skew["clients"]]
+        short_name(name): [float(each["class_rows"][number]) for each in skew["clients"]]
         for number, name in enumerate(skew["class_names"])
     }
     return picture(bar_chart(sites, series, y_label="training rows", stacked=True), "classes at each site")
@@ -59,7 +60,7 @@ def class_balance(report: Mapping[str, Any]) -> dg.MarkdownMetadataValue:
     """Rows of each class in each split."""
     from fedforge_runtime.reporting.charts import bar_chart
 
-    names = [_short(name) for name in report["dataset"]["class_names"]]
+    names = [short_name(name) for name in report["dataset"]["class_names"]]
     series = {split["split"]: [float(rows) for rows in split["class_rows"]] for split in report["splits"]}
     return picture(bar_chart(names, series, y_label="rows"), "rows of each class")
 
@@ -94,7 +95,3 @@ class _Pictures(HTMLParser):
         source = given.get("src") or ""
         if tag == "img" and source.startswith("data:image/png"):
             self.pictures.append((source, given.get("alt") or ""))
-
-
-def _short(name: str) -> str:
-    return name.partition("(")[0].strip()

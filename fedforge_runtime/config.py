@@ -5,7 +5,6 @@ Precedence, lowest first: the phase's file, the profile, `--config FILE`, named 
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Iterator, Mapping
 from importlib import resources
 from pathlib import Path
@@ -17,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from fedforge_runtime.data.preset import FeatureSkewConfig, PresetConfig
 from fedforge_runtime.errors import ConfigError
 from fedforge_runtime.hardware.machine import usable_cores
+from fedforge_runtime.wording import explain_problems, suggest
 from fedforge_runtime.yaml_text import parse_yaml
 
 Phase = Literal["blood", "derma", "path"]
@@ -31,8 +31,6 @@ NO_PARTITION = "none"
 """The partition of a run whose sites bring their own data."""
 PHASES: tuple[Phase, ...] = get_args(Phase)
 PROFILES: tuple[Profile, ...] = get_args(Profile)
-
-_MOST_SUGGESTED = 12
 
 ParameterValue = int | float | list[int] | list[float]
 
@@ -376,26 +374,10 @@ def validate_run_config(document: Mapping[str, Any]) -> RunConfig:
         raise ConfigError(explain_problems(error, RunConfig, root="configuration")) from error
 
 
-def explain_problems(error: ValidationError, model: type[BaseModel], *, root: str = "") -> str:
-    """Every problem of a document that is no `model`, by key; `root` stands for the document as a whole."""
-    text = "; ".join(_explain(problem, model, root) for problem in error.errors(include_url=False))
-    return text if text.endswith("?") else f"{text}."
-
-
 def parse_named_argument(text: str) -> tuple[str, str | None]:
     """Split `NAME[:ARGUMENT]`, for example `dirichlet:0.5`."""
     name, separator, argument = text.partition(":")
     return name, argument if separator else None
-
-
-def suggest(given: str, known: Iterable[str]) -> str:
-    """A remedy that names the nearest known word, or the known ones."""
-    words = list(known)
-    nearest = difflib.get_close_matches(given, words, n=1)
-    if nearest:
-        return f"Did you mean {nearest[0]!r}?"
-    more = f" and {len(words) - _MOST_SUGGESTED} more" if len(words) > _MOST_SUGGESTED else ""
-    return f"Known: {', '.join(words[:_MOST_SUGGESTED])}{more}."
 
 
 def _phase_document(phase: str) -> dict[str, Any]:
@@ -477,33 +459,3 @@ def _assign(document: dict[str, Any], dotted_key: str, value: Any) -> None:
     if last == "name":
         _forget_former(target, value)
     target[last] = value
-
-
-def _explain(problem: Mapping[str, Any], model: type[BaseModel], root: str) -> str:
-    location = [str(part) for part in problem["loc"]]
-    key = ".".join(location) or root
-    if problem["type"] == "extra_forbidden":
-        return f"unknown key {key!r}. {suggest(location[-1], _keys_at(location[:-1], model))}".rstrip(".")
-    given = problem.get("input")
-    shown = f", not {given!r}" if isinstance(given, (str, int, float, bool)) else ""
-    message = str(problem["msg"]).removeprefix("Value error, ")
-    return f"{f'{key}: ' if key else ''}{message[0].lower()}{message[1:]}{shown}"
-
-
-def _keys_at(location: list[str], model: type[BaseModel]) -> list[str]:
-    for part in location:
-        if part.isdigit():  # an item of a list
-            continue
-        field = model.model_fields.get(part)
-        nested = _model_within(field.annotation) if field else None
-        if nested is None:
-            return []
-        model = nested
-    return list(model.model_fields)
-
-
-def _model_within(annotation: Any) -> type[BaseModel] | None:
-    """The model that a field holds: alone, in a list, or optionally."""
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    return next((found for each in get_args(annotation) if (found := _model_within(each))), None)

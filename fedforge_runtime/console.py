@@ -15,13 +15,14 @@ from rich.table import Column, Table
 
 from fedforge_runtime.clock import monotonic
 from fedforge_runtime.config import read_run_config
-from fedforge_runtime.data.row_pass import Progress as PassProgress
 from fedforge_runtime.federation.comparison import compare_with_bounds
 from fedforge_runtime.federation.summary import provenance
 from fedforge_runtime.home import RunFolder
 from fedforge_runtime.learning.metric_names import METRIC_NAMES
+from fedforge_runtime.progress import Progress as PassProgress
 from fedforge_runtime.tables import print_table
 from fedforge_runtime.telemetry.emitter import EventLogReader
+from fedforge_runtime.wording import rough_duration, size, some_of
 from monitor.schema import Event, NodeError, RoundCompleted, RoundStarted, SitesAwaited, Stage
 
 _FAR_OFF, _FAR_OFF_SECONDS = 0.5, 30.0
@@ -50,13 +51,13 @@ class ConsoleNarrator:
         return nullcontext()
 
     def download(self, done: int, total: int) -> None:
-        self.notice(f"{done / 1e9:.1f} of {total / 1e9:.1f} GB are here.")
+        self.notice(f"{size(done)} of {size(total)} are here.")
 
     def row_pass(self, progress: PassProgress) -> None:
         if self._progress is None:
             self.notice(
                 f"Computing the backbone's {progress.what} once: {progress.rows_total:,} images, "
-                f"{progress.bytes_total / 1e6:,.0f} MB on disk"
+                f"{size(progress.bytes_total)} on disk"
                 + (f"; {progress.rows_done:,} are there already." if progress.rows_done else ".")
             )
             self._expected_end = None
@@ -73,9 +74,9 @@ class ConsoleNarrator:
         """Say it once, and again when it turns out to be far from true."""
         end = monotonic() + seconds
         if self._expected_end is None:
-            self.notice(f"This takes about {_duration(seconds)}.")
+            self.notice(f"This takes about {rough_duration(seconds)}.")
         elif seconds > _FAR_OFF_SECONDS and abs(end - self._expected_end) > max(_FAR_OFF_SECONDS, _FAR_OFF * seconds):
-            self.notice(f"It goes on for about {_duration(seconds)}.")
+            self.notice(f"It goes on for about {rough_duration(seconds)}.")
         else:
             return
         self._expected_end = end
@@ -130,8 +131,7 @@ class ConsoleNarrator:
             accuracy = event.metrics.get("accuracy", float("nan"))
             progress.update(task, completed=event.round, description=f"accuracy {accuracy:.3f}")
         elif isinstance(event, SitesAwaited):
-            more = event.missing - len(event.missing_nodes)
-            named = ", ".join(event.missing_nodes) + (f" and {more} more" if more else "")
+            named = some_of(event.missing_nodes, of=event.missing)
             progress.console.print(f"waiting for {named}: {event.connected} connected", highlight=False)
         elif isinstance(event, NodeError):
             progress.console.print(f"[yellow]{event.node_id}[/yellow], round {event.round}: {escape(event.reason)}")
@@ -285,7 +285,3 @@ def _clients_table(clients: list[dict[str, Any]]) -> Table:
 
 def _score(metrics: dict[str, float], name: str) -> str:
     return f"{metrics[name]:.4f}" if name in metrics else ""
-
-
-def _duration(seconds: float) -> str:
-    return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min"

@@ -30,6 +30,7 @@ from fedforge_runtime.control import await_result, present_control
 from fedforge_runtime.errors import FedForgeError
 from fedforge_runtime.learning.parameters import model_sha256
 from fedforge_runtime.processes import WorkerPool
+from fedforge_runtime.wording import duration
 
 MPS_BATCH_SIZES = (4, 8)
 """The smallest and the largest batch on `mps`."""
@@ -278,7 +279,7 @@ def _try_mps(backend: DeviceBackend) -> tuple[tuple[StabilityCheck, ...], ProbeR
     except Exception as error:  # a missing operation, a refused type, a dead or silent worker: no device to rely on
         reason = " ".join(f"{type(error).__name__}: {error}".split())
         return (StabilityCheck("completed", False, reason[:300]),), None
-    completed = StabilityCheck("completed", True, f"{first.seconds:.2f} s, on the CPU {cpu.seconds:.2f} s")
+    completed = StabilityCheck("completed", True, f"{duration(first.seconds)}, on the CPU {duration(cpu.seconds)}")
     return (completed, *stability_checks(cpu, first, second)), first
 
 

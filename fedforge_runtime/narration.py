@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
-from fedforge_runtime.data.row_pass import Progress
 from fedforge_runtime.home import RunFolder
+from fedforge_runtime.progress import Progress
 from monitor.schema import Stage
 
 

@@ -17,6 +17,7 @@ from fedforge_runtime.federation.runs import find_run, list_runs
 from fedforge_runtime.home import Home, RunFolder
 from fedforge_runtime.learning.metric_names import METRIC_NAMES
 from fedforge_runtime.telemetry.emitter import read_events
+from fedforge_runtime.wording import some_of
 from monitor.schema import Event, RunBounded, SiteBounded, event_adapter
 
 _BOUNDS = {
@@ -134,8 +135,7 @@ def _events_of(lines: Sequence[bytes], file: Path) -> tuple[list[Event], list[st
             events.setdefault(event.event_id, event)
     if not damaged:
         return list(events.values()), []
-    shown = ", ".join(map(str, damaged[:5])) + ("" if len(damaged) <= 5 else f" and {len(damaged) - 5} more")
-    return list(events.values()), [f"{file.name}: no event is in line {shown}. It is left out."]
+    return list(events.values()), [f"{file.name}: no event is in line {some_of(damaged, 5)}. It is left out."]
 
 
 def _bounds_of_document(bounds: Mapping[str, Any]) -> list[Row]:

@@ -25,6 +25,8 @@ from fedforge_runtime.clock import monotonic
 from fedforge_runtime.data.sources import SPLITS, Split, labels_file, load_labels
 from fedforge_runtime.errors import DataError, StorageError
 from fedforge_runtime.processes import WorkerPool
+from fedforge_runtime.progress import Progress
+from fedforge_runtime.wording import size
 
 CHUNK_ROWS = 64
 BATCH = 8
@@ -34,19 +36,6 @@ _PACE_CHUNKS = 4
 """Between the first and the last of so many finished chunks the time is taken."""
 _PACE_SECONDS = 60.0
 """And over so long, at most, where there are more."""
-
-
-@dataclass(frozen=True)
-class Progress:
-    """How far a pass is; `seconds_left` is known once a few chunks are done, and corrected from there on."""
-
-    what: str
-    """What is computed, in the plural: `features`."""
-    rows_done: int
-    rows_total: int
-    bytes_total: int
-    """What the result occupies on disk."""
-    seconds_left: float | None
 
 
 class Pace:
@@ -146,8 +135,8 @@ class RowPass:
 
     def _compute(self, chunks: list[Chunk], rows_at_start: int, rows_total: int) -> None:
         tools, rows_done = self.tools, rows_at_start
-        size = rows_total * self._row_bytes
-        tools.report(Progress(self.what, rows_done, rows_total, size, None))
+        total_bytes = rows_total * self._row_bytes
+        tools.report(Progress(self.what, rows_done, rows_total, total_bytes, None))
         pace = Pace()
         running: dict[Future[Any], Chunk] = {}
         waiting = iter(chunks)
@@ -171,7 +160,7 @@ class RowPass:
                         rows_done += chunk.stop - chunk.start
                         pace.note(monotonic(), rows_done)
                         left = pace.seconds_for(rows_total - rows_done)
-                        tools.report(Progress(self.what, rows_done, rows_total, size, left))
+                        tools.report(Progress(self.what, rows_done, rows_total, total_bytes, left))
         finally:
             for future in running:
                 tools.pool.abandon(future)
@@ -192,7 +181,7 @@ class RowPass:
         free = shutil.disk_usage(self.folder).free
         if free < needed * 1.1:
             raise StorageError(
-                f"the {self.what} need {_amount(needed)}, but {self.folder.parent} has {_amount(free)} left.",
+                f"the {self.what} need {size(needed)}, but {self.folder.parent} has {size(free)} left.",
                 remedy="Free some space or choose another home with --home DIR or FEDFORGE_HOME.",
             )
         for split, file in files.items():
@@ -268,10 +257,6 @@ def refuse_unless_finite(values: NDArray[Any], backbone: Path, split: Split, row
 def _lines(chunks: Iterable[Chunk]) -> bytes:
     """As the progress file has them."""
     return "".join(json.dumps([each.split, each.start, each.stop]) + "\n" for each in chunks).encode()
-
-
-def _amount(size: int) -> str:
-    return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.1f} MB"
 
 
 def _reserve(file: Path) -> None:

@@ -6,6 +6,8 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
+from fedforge_runtime.wording import size
+
 
 @dataclass(frozen=True)
 class Arrival:
@@ -16,7 +18,7 @@ class Arrival:
     parts_total: int
 
     def __str__(self) -> str:
-        return f"{self.bytes / 1e6:.1f} MB, {self.parts} of {self.parts_total} parts"
+        return f"{size(self.bytes)}, {self.parts} of {self.parts_total} parts"
 
 
 @runtime_checkable

@@ -16,6 +16,7 @@ from fedforge_runtime.federation.records import RoundRecord, scan_records
 from fedforge_runtime.federation.settings import RunInputs
 from fedforge_runtime.federation.state import RunState, run_state
 from fedforge_runtime.home import RunFolder
+from fedforge_runtime.wording import some_of
 
 Scores = dict[str, float]
 
@@ -156,5 +157,5 @@ def _first(error: Exception) -> str:
 
 
 def _lost(file: Path, lines: list[int]) -> str:
-    shown = ", ".join(map(str, lines[:5])) + (f" and {len(lines) - 5} more" if len(lines) > 5 else "")
+    shown = some_of(lines, 5)
     return f"{file}: {f'lines {shown} are' if len(lines) > 1 else f'line {shown} is'} damaged, and left out."

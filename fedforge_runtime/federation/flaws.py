@@ -14,9 +14,12 @@ from flwr.app import Array, ArrayRecord, RecordDict
 
 from fedforge_runtime.federation import messages
 from fedforge_runtime.learning.metric_names import METRIC_NAMES
+from fedforge_runtime.wording import some_of
 
 _UPDATE_NUMBERS = (messages.VALIDATION_ROWS, messages.TRAINING_LOSS, messages.SECONDS)
 _COUNTS = (messages.ROWS, messages.VALIDATION_ROWS)
+_MOST_LISTED = 12
+"""Of names that somebody else has chosen."""
 
 
 def flaw_of_update(content: RecordDict, expected: ArrayRecord) -> str:
@@ -134,4 +137,4 @@ def _is_finite(value: object) -> bool:
 
 
 def _listed(names: Collection[str]) -> str:
-    return ", ".join(sorted(name[:100] for name in names)) or "none"
+    return some_of(sorted(name[:100] for name in names), _MOST_LISTED) or "none"

@@ -20,6 +20,7 @@ from fedforge_runtime.federation.roster import KnowsRegistrations, Registration,
 from fedforge_runtime.federation.settings import SETTINGS
 from fedforge_runtime.telemetry.carried import CarriedCheck
 from fedforge_runtime.telemetry.emitter import Emitter
+from fedforge_runtime.wording import name_sites
 from monitor.schema import (
     ClientUpdateArriving,
     ClientUpdateUploaded,
@@ -82,11 +83,6 @@ class _Unfit:
     """It could take part, and is not let."""
     holder: int | None = None
     """The node for whose sake it is refused."""
-
-
-def name_sites(sites: Sequence[int]) -> str:
-    """For a sentence: `site 2`, `sites 0, 3`."""
-    return f"site{'s' if len(sites) > 1 else ''} {', '.join(map(str, sites))}"
 
 
 def node_name(client: int) -> str:

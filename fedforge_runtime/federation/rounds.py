@@ -38,6 +38,7 @@ from fedforge_runtime.learning.ridge import FeatureMoments
 from fedforge_runtime.learning.standardisation import Standardisation
 from fedforge_runtime.seeds import derive_seed
 from fedforge_runtime.telemetry.emitter import Emitter
+from fedforge_runtime.wording import some_of
 from monitor.schema import (
     AggregationCompleted,
     AggregationStarted,
@@ -316,10 +317,10 @@ def _ask_everybody(
 
 
 def too_few(what: str, usable: int, needed: int, failures: Mapping[int, str]) -> RunFailedError:
-    reasons = "; ".join(f"client {client}: {reason}" for client, reason in sorted(failures.items())[:3])
-    more = f" and {len(failures) - 3} more" if len(failures) > 3 else ""
+    reasons = [f"client {client}: {reason}" for client, reason in sorted(failures.items())]
     return RunFailedError(
-        f"{what}: only {usable} of the {needed} clients needed gave a usable answer ({reasons or 'none failed'}{more})."
+        f"{what}: only {usable} of the {needed} clients needed gave a usable answer "
+        f"({some_of(reasons, 3, separator='; ') or 'none failed'})."
     )
 
 

@@ -6,9 +6,9 @@ import secrets
 
 from fedforge_runtime.artifacts import children
 from fedforge_runtime.clock import utc_now
-from fedforge_runtime.config import suggest
 from fedforge_runtime.errors import RunError
 from fedforge_runtime.home import Home, RunFolder
+from fedforge_runtime.wording import suggest
 
 
 def new_run_id(phase: str) -> str:

@@ -29,7 +29,7 @@ from fedforge_runtime.artifacts import (
     sha256_file,
     write_json,
 )
-from fedforge_runtime.config import Mode, RunConfig, explain_problems
+from fedforge_runtime.config import Mode, RunConfig
 from fedforge_runtime.control import SignalControl, hear_stop
 from fedforge_runtime.data.backbone import read_backbone
 from fedforge_runtime.data.features import FEATURES
@@ -47,6 +47,7 @@ from fedforge_runtime.home import Home
 from fedforge_runtime.narration import Narrator
 from fedforge_runtime.processes import WorkerPool, start_template
 from fedforge_runtime.system_errors import explain
+from fedforge_runtime.wording import explain_problems, size, some_of
 
 SHARD = "shard"
 SHARD_FILE = "shard.json"
@@ -534,8 +535,7 @@ def _contents(folder: Path) -> str:
     names = sorted(path.name for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
     if not names:
         return "it holds no folder"
-    more = f" and {len(names) - 5} more" if len(names) > 5 else ""
-    return f"it holds {', '.join(names[:5])}{more}"
+    return f"it holds {some_of(names, 5)}"
 
 
 def _bytes_needed(inputs: RunInputs, needs: _Needs, clients: list[ClientRows]) -> int:
@@ -558,6 +558,6 @@ def require_room(folder: Path, needed: int) -> None:
     free = shutil.disk_usage(folder).free
     if free < needed * 1.1:
         raise StorageError(
-            f"the shards need {needed / 1e6:,.1f} MB, but {folder.parent} has {free / 1e6:,.1f} MB left.",
+            f"the shards need {size(needed)}, but {folder.parent} has {size(free)} left.",
             remedy="Free some space or choose a folder on another disk.",
         )

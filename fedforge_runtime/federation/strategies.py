@@ -11,11 +11,12 @@ from flwr.app import ArrayRecord
 from flwr.serverapp import strategy as flower
 from numpy.typing import NDArray
 
-from fedforge_runtime.config import CLOSED_FORM, StrategyConfig, suggest
+from fedforge_runtime.config import CLOSED_FORM, StrategyConfig
 from fedforge_runtime.errors import ConfigError
 from fedforge_runtime.federation import messages
 from fedforge_runtime.federation.closed_form import ClosedForm
 from fedforge_runtime.learning.ridge import DEFAULT_REGULARISATION, DEFAULT_TEMPERATURE
+from fedforge_runtime.wording import suggest
 
 # Every strategy trains and evaluates exactly the nodes that it is shown: the round's participants.
 _ALL_NODES = {"fraction_train": 1.0, "fraction_evaluate": 1.0}

@@ -7,11 +7,11 @@ from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import Any
 
 from fedforge_runtime.clock import monotonic
-from fedforge_runtime.data.row_pass import Progress
 from fedforge_runtime.federation.descriptions import bound_run
 from fedforge_runtime.federation.records import read_records
 from fedforge_runtime.home import RunFolder
 from fedforge_runtime.narration import Narrator
+from fedforge_runtime.progress import Progress
 from fedforge_runtime.telemetry.emitter import Emitter
 from monitor.schema import Stage, StageProgress
 

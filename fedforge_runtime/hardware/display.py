@@ -10,6 +10,7 @@ from fedforge_runtime.devices import CLOSENESS, MPS_BATCH_SIZES
 from fedforge_runtime.hardware.check import HardwareReport
 from fedforge_runtime.hardware.machine import Machine
 from fedforge_runtime.tables import print_table
+from fedforge_runtime.wording import rough_duration, size
 
 _BUSY = 0.2
 
@@ -41,10 +42,10 @@ def warnings(report: HardwareReport) -> list[str]:
         )
     for each in report.estimates:
         if each.feature_bytes > free:
-            lines.append(f"The features of {each.phase} need {_size(each.feature_bytes)}, and {_size(free)} are free.")
+            lines.append(f"The features of {each.phase} need {size(each.feature_bytes)}, and {size(free)} are free.")
         elif each.feature_bytes + each.token_bytes > free:
             lines.append(
-                f"last_block of {each.phase} needs {_size(each.token_bytes)} for tokens, and {_size(free)} are free."
+                f"last_block of {each.phase} needs {size(each.token_bytes)} for tokens, and {size(free)} are free."
             )
     return lines
 
@@ -66,10 +67,10 @@ def _machine_rows(report: HardwareReport) -> list[tuple[str, str]]:
         ("cores", f"{machine.cores_usable} usable of {machine.cores_present}{_core_limit(machine)}"),
         (
             "memory",
-            f"{_size(machine.memory_total_bytes)}, {_size(machine.memory_available_bytes)} available"
+            f"{size(machine.memory_total_bytes)}, {size(machine.memory_available_bytes)} available"
             f"{_memory_limit(machine)}",
         ),
-        ("disk", f"{_size(machine.disk_free_bytes)} free at {machine.disk_folder}"),
+        ("disk", f"{size(machine.disk_free_bytes)} free at {machine.disk_folder}"),
         ("software", f"torch {torch.torch}, transformers {torch.transformers}"),
         ("workers", f"{report.workers} by default, {torch.threads_per_worker} thread each"),
     ]
@@ -121,11 +122,11 @@ def _estimates(report: HardwareReport) -> Table:
         table.add_row(
             each.phase,
             f"{each.images:,}",
-            _duration(each.feature_seconds),
-            _duration(each.round_seconds),
-            f"{each.rounds}: {_duration(each.rounds_seconds)}",
-            _size(each.feature_bytes),
-            _size(each.token_bytes),
+            rough_duration(each.feature_seconds),
+            rough_duration(each.round_seconds),
+            f"{each.rounds}: {rough_duration(each.rounds_seconds)}",
+            size(each.feature_bytes),
+            size(each.token_bytes),
         )
     return table
 
@@ -149,7 +150,7 @@ def _core_limit(machine: Machine) -> str:
 
 def _memory_limit(machine: Machine) -> str:
     limit = machine.cgroup_memory_bytes
-    return f", the container gives {_size(limit)}" if limit else ""
+    return f", the container gives {size(limit)}" if limit else ""
 
 
 def _there(available: bool) -> str:
@@ -158,15 +159,3 @@ def _there(available: bool) -> str:
 
 def _passed(passed: bool, what: str) -> str:
     return f"passed: {what}" if passed else f"FAILED: not the {what}"
-
-
-def _size(count: int) -> str:
-    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.0f} MB"
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 10:
-        return f"{seconds:.1f} s"
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.1f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -14,10 +14,11 @@ from fedforge_runtime.config import DatasetConfig, LearningConfig
 from fedforge_runtime.data.backbone import Backbone
 from fedforge_runtime.data.features import prepare_features
 from fedforge_runtime.data.preprocess import prepare_preprocessing
-from fedforge_runtime.data.row_pass import CHUNK_ROWS, PassTools, Progress
+from fedforge_runtime.data.row_pass import CHUNK_ROWS, PassTools
 from fedforge_runtime.data.sources import prepare_dataset, read_dataset_facts
 from fedforge_runtime.home import Home
 from fedforge_runtime.processes import WorkerPool
+from fedforge_runtime.progress import Progress
 
 _CHUNKS_PER_WORKER = 4
 """The first of each worker opens the data and the model and is not counted."""

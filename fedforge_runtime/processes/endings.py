@@ -8,6 +8,7 @@ from pathlib import Path
 import psutil
 
 from fedforge_runtime.hardware.machine import cgroup_limits
+from fedforge_runtime.wording import size
 
 _STATISTICS = Path("/proc/vmstat")
 _LESS_AT_A_TIME = "give it more memory, or let one site compute at a time (--engine inprocess --set runtime.workers=1)"
@@ -62,14 +63,10 @@ def explain_death(code: int | None) -> str:
 def _memory() -> str:
     """What this machine has left, now that the process is gone, and what the system says of it."""
     memory, limit, kills = psutil.virtual_memory(), cgroup_limits().memory_bytes, _kills_for_memory()
-    parts = [f"now that it is gone {_gigabytes(memory.available)} of {_gigabytes(memory.total)} GB are free"]
+    parts = [f"now that it is gone {size(memory.available)} of {size(memory.total)} are free"]
     if limit is not None and limit < memory.total:
-        parts.append(f"a limit allows {_gigabytes(limit)} GB")
+        parts.append(f"a limit allows {size(limit)}")
     if kills is not None and _KILLS_BEFORE is not None:
         killed = kills - _KILLS_BEFORE
         parts.append(f"the system has killed {killed or 'no'} process{'es' * (killed > 1)} for want of it meanwhile")
     return "; ".join(parts)
-
-
-def _gigabytes(size: int) -> str:
-    return f"{size / 1e9:.1f}"

@@ -16,10 +16,10 @@ from fedforge_runtime.data.audit.markdown import likeness, search_note, state, v
 from fedforge_runtime.data.audit.pictures import RowIndex, read_pixels
 from fedforge_runtime.data.sources import SPLITS
 from fedforge_runtime.reporting.exhibits import Figure, Highlight, Table
-from fedforge_runtime.reporting.numbers import count
+from fedforge_runtime.reporting.images import data_uri, shrunk
+from fedforge_runtime.wording import count, short_name
 
 _PICTURES_A_FINDING = 24
-_LARGEST_PICTURE = 64
 _LARGEST_GROUP = 2
 
 
@@ -124,15 +124,13 @@ def _pixels_of(audit: Audit, rows: Sequence[int]) -> dict[int, NDArray[np.uint8]
     pixels: dict[int, NDArray[np.uint8]] = {}
     for place, some in by_split.items():
         images = read_pixels(audit.dataset, SPLITS[place], [int(audit.rows.index[row]) for row in some])
-        pixels.update(zip(some, map(_shrunk, images), strict=True))
+        pixels.update(zip(some, map(shrunk, images), strict=True))
     return pixels
 
 
 def _pair_pictures(
     audit: Audit, rows: Sequence[int], text: str, pixels: Mapping[int, NDArray[np.uint8]]
 ) -> PairPictures:
-    from fedforge_runtime.reporting.images import data_uri
-
     gap = np.full((pixels[rows[0]].shape[0], 2, 3), 255, dtype=np.uint8)
     parts: list[NDArray[np.uint8]] = []
     for row in rows:
@@ -148,27 +146,13 @@ def _pair_pictures(
 
 
 def _place(rows: RowIndex, row: int, class_names: Sequence[str]) -> str:
-    return f"{SPLITS[rows.split[row]]} {rows.index[row]}: {_short(class_names[rows.labels[row]])}"
-
-
-def _short(name: str) -> str:
-    """A class name without what it says in brackets."""
-    return name.partition("(")[0].strip()
-
-
-def _shrunk(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    if pixels.shape[0] <= _LARGEST_PICTURE:
-        return pixels
-    from PIL import Image
-
-    size = (_LARGEST_PICTURE, _LARGEST_PICTURE)
-    return np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.BOX), dtype=np.uint8)
+    return f"{SPLITS[rows.split[row]]} {rows.index[row]}: {short_name(class_names[rows.labels[row]])}"
 
 
 def _balance(document: Mapping[str, Any]) -> Figure:
     from fedforge_runtime.reporting.charts import bar_chart
 
-    names = [_short(name) for name in document["dataset"]["class_names"]]
+    names = [short_name(name) for name in document["dataset"]["class_names"]]
     shares = {
         each["split"]: [100 * rows / max(each["rows"], 1) for rows in each["class_rows"]] for each in document["splits"]
     }

@@ -9,13 +9,14 @@ from __future__ import annotations
 import hashlib
 import io
 import re
-import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from fedforge_runtime.wording import shorten
 
 if TYPE_CHECKING:
     from markupsafe import Markup
@@ -120,7 +121,7 @@ def bar_chart(
         steep = 40 if len(categories) < 16 else 90
         axes.set_xticks(
             positions,
-            [_short(each, lines=1 if crowded else 2) for each in categories],
+            [_label(each, lines=1 if crowded else 2) for each in categories],
             size=11,
             rotation=steep if crowded else 0,
             ha="right" if crowded else "center",
@@ -171,11 +172,11 @@ def heat_map(
                 axes.text(column, row, format(value, value_format), ha="center", va="center", color=ink, size=size)
         axes.set_xlim(-0.5, grid.shape[1] - 0.5)
         axes.set_ylim(grid.shape[0] - 0.5, -0.5)
-        axes.set_yticks(range(len(rows)), [_short(each) for each in rows], size=11)
+        axes.set_yticks(range(len(rows)), [_label(each) for each in rows], size=11)
         steep = max(map(len, columns), default=0) > 3
         axes.set_xticks(
             range(len(columns)),
-            [_short(each, lines=1 if steep else 2) for each in columns],
+            [_label(each, lines=1 if steep else 2) for each in columns],
             size=11,
             rotation=40 if steep else 0,
             ha="right" if steep else "center",
@@ -246,7 +247,7 @@ def _legend(figure: Any, axes: Any) -> None:
     handles, names = axes.get_legend_handles_labels()
     if not names:
         return
-    names = [textwrap.shorten(name, _LEGEND_WIDTH, placeholder="…") for name in names]
+    names = [shorten(name, _LEGEND_WIDTH) for name in names]
     columns = int(np.clip(56 // (max(map(len, names)) + 6), 1, 6))
     lines = -(-len(names) // columns)
     figure.set_figheight(figure.get_figheight() + 18 * max(lines - 1, 0) / 72)
@@ -318,7 +319,6 @@ def _clean(text: str) -> str:
     return re.sub(r"[^\t\n\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]", "\ufffd", text)
 
 
-def _short(text: str, *, lines: int = 2) -> str:
-    """At most `lines` short lines; the tables of a page give the names in full."""
-    spaced = _plain(text).replace("(", " (")
-    return "\n".join(textwrap.wrap(spaced, _LABEL_WIDTH, max_lines=lines, placeholder="…"))
+def _label(text: str, *, lines: int = 2) -> str:
+    """The tables of a page give the names in full."""
+    return shorten(_plain(text), _LABEL_WIDTH, lines=lines)

@@ -8,6 +8,22 @@ import io
 import numpy as np
 from numpy.typing import NDArray
 
+LARGEST = 64
+"""Larger images are shrunk to so many pixels, so that a page can still be mailed."""
+
+
+def shrunk(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """An image of a dataset, at most `LARGEST` pixels high and wide.
+
+    Args:
+        pixels: (size, size, 3) RGB.
+    """
+    if pixels.shape[0] <= LARGEST:
+        return pixels
+    from PIL import Image
+
+    return np.asarray(Image.fromarray(pixels).resize((LARGEST, LARGEST), Image.Resampling.BOX), dtype=np.uint8)
+
 
 def data_uri(pixels: NDArray[np.uint8], scale: int = 1) -> str:
     """A PNG of `pixels` as a `data:` URI; the same pixels give the same text.

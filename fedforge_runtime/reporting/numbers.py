@@ -1,4 +1,4 @@
-"""How numbers are written on a page."""
+"""How scores are written on a page."""
 
 from __future__ import annotations
 
@@ -26,28 +26,3 @@ def interval(value: Interval | None) -> str:
 def bounds(value: Interval) -> str:
     """For example `0.9016 to 0.9213`."""
     return f"{value.low:.4f} to {value.high:.4f}"
-
-
-def count(value: float) -> str:
-    return f"{value:,.0f}"
-
-
-def size(number_of_bytes: float) -> str:
-    """For example `1.2 MB`; decimal units."""
-    value = float(number_of_bytes)
-    for unit in ("B", "kB", "MB"):
-        if value < 1000:
-            return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
-        value /= 1000
-    return f"{value:.1f} GB"
-
-
-def duration(seconds: float) -> str:
-    """For example `0.42 s`, `51 s`, `12 min 5 s`, `2 h 3 min`."""
-    if seconds < 10:
-        return f"{seconds:.2f} s"
-    whole = round(seconds)
-    if whole < 120:
-        return f"{whole} s"
-    minutes, rest = divmod(whole, 60)
-    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"

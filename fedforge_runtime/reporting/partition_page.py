@@ -10,12 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedforge_runtime.artifacts import Artifact
-from fedforge_runtime.data.partition.preview import PartitionPreview, short_name
+from fedforge_runtime.data.partition.preview import PartitionPreview
 from fedforge_runtime.data.partition.rows import Partition
 from fedforge_runtime.data.scanner import apply_shift
 from fedforge_runtime.data.sources import load_dataset, load_labels, read_dataset_facts
 from fedforge_runtime.reporting.exhibits import Figure, Highlight, Table
-from fedforge_runtime.reporting.numbers import count
+from fedforge_runtime.reporting.images import data_uri, shrunk
+from fedforge_runtime.wording import count, short_name
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -24,8 +25,6 @@ _MOST_SITES = 50
 _SITES_WITH_PICTURES = 20
 _PICTURES_PER_SITE = 6
 _GAP = 2
-_LARGEST_PICTURE = 64
-"""Larger images are shrunk to this many pixels, so that the page can still be mailed."""
 
 
 @dataclass(frozen=True)
@@ -169,8 +168,6 @@ def _class_table(preview: PartitionPreview) -> Table:
 
 
 def _scanner_pictures(preview: PartitionPreview, partition: Partition, dataset: Artifact) -> list[ScannerPictures]:
-    from fedforge_runtime.reporting.images import data_uri
-
     images, labels = load_dataset(dataset)["train"], load_labels(dataset, "train")
     pictures = []
     for number, shift in enumerate(preview.shifts[:_SITES_WITH_PICTURES]):
@@ -203,14 +200,5 @@ def _pixels(image: Image.Image) -> NDArray[np.uint8]:
 
 
 def _strip(images: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:
-    """Images side by side, at most `_LARGEST_PICTURE` pixels high each."""
-    return np.concatenate([_shrunk(image) for image in images], axis=1)
-
-
-def _shrunk(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    if pixels.shape[0] <= _LARGEST_PICTURE:
-        return pixels
-    from PIL import Image
-
-    size = (_LARGEST_PICTURE, _LARGEST_PICTURE)
-    return np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.BOX), dtype=np.uint8)
+    """Images side by side, small enough for a page."""
+    return np.concatenate([shrunk(image) for image in images], axis=1)

@@ -12,7 +12,8 @@ from fedforge_runtime.federation.comparison import FEDERATED, compare_with_bound
 from fedforge_runtime.learning.metric_names import METRIC_NAMES
 from fedforge_runtime.reporting.charts import bar_chart
 from fedforge_runtime.reporting.exhibits import Figure, Table
-from fedforge_runtime.reporting.numbers import ABSENT, count, metric, score
+from fedforge_runtime.reporting.numbers import ABSENT, metric, score
+from fedforge_runtime.wording import count
 
 Scores = Mapping[str, float]
 

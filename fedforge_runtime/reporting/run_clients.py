@@ -10,7 +10,8 @@ import numpy as np
 
 from fedforge_runtime.reporting.charts import bar_chart, histogram
 from fedforge_runtime.reporting.exhibits import Figure, Table
-from fedforge_runtime.reporting.numbers import ABSENT, count, duration, metric, score, size
+from fedforge_runtime.reporting.numbers import ABSENT, metric, score
+from fedforge_runtime.wording import count, duration, size
 
 Client = Mapping[str, Any]
 """One of `summarise_run(...)["clients"]`."""

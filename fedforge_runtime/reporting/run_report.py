@@ -21,13 +21,14 @@ from fedforge_runtime.learning.confidence import Confidence
 from fedforge_runtime.learning.metric_names import METRIC_NAMES
 from fedforge_runtime.learning.predictions import read_predictions
 from fedforge_runtime.reporting.exhibits import Highlight, Table
-from fedforge_runtime.reporting.numbers import ABSENT, bounds, count, duration, metric, score, size
+from fedforge_runtime.reporting.numbers import ABSENT, bounds, metric, score
 from fedforge_runtime.reporting.page import render_page
 from fedforge_runtime.reporting.run_bounds import bounds_section
 from fedforge_runtime.reporting.run_clients import clients_section
 from fedforge_runtime.reporting.run_partition import read_partition
 from fedforge_runtime.reporting.run_rounds import rounds_section
 from fedforge_runtime.reporting.run_test_split import test_section
+from fedforge_runtime.wording import count, duration, size
 
 Facts = dict[str, str]
 

@@ -12,7 +12,8 @@ from fedforge_runtime.federation.records import ClientRecord, RoundRecord
 from fedforge_runtime.learning.metric_names import METRIC_NAMES
 from fedforge_runtime.reporting.charts import line_chart
 from fedforge_runtime.reporting.exhibits import Figure, Table
-from fedforge_runtime.reporting.numbers import ABSENT, count, duration, metric, score, size
+from fedforge_runtime.reporting.numbers import ABSENT, metric, score
+from fedforge_runtime.wording import count, duration, size
 
 if TYPE_CHECKING:
     from markupsafe import Markup

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -14,7 +13,8 @@ from fedforge_runtime.learning.confidence import Confidence, bootstrap
 from fedforge_runtime.learning.predictions import Predictions
 from fedforge_runtime.reporting.charts import bar_chart, heat_map
 from fedforge_runtime.reporting.exhibits import Figure, Table
-from fedforge_runtime.reporting.numbers import ABSENT, count, interval, metric
+from fedforge_runtime.reporting.numbers import ABSENT, interval, metric
+from fedforge_runtime.wording import count, short_name
 
 if TYPE_CHECKING:
     from markupsafe import Markup
@@ -92,15 +92,10 @@ def _class_table(confidence: Confidence, confusion: NDArray[np.int64], class_nam
                 count(each.rows),
                 interval(each.sensitivity),
                 interval(each.specificity),
-                f"{_short(class_names[int(wrong.argmax())])} ({count(wrong.max())})" if wrong.any() else ABSENT,
+                f"{short_name(class_names[int(wrong.argmax())])} ({count(wrong.max())})" if wrong.any() else ABSENT,
             ]
         )
     return Table(["class", "test rows", "sensitivity", "specificity", "most often taken for"], rows, [1, 2, 3])
-
-
-def _short(name: str) -> str:
-    """The first column of the table gives the names in full."""
-    return textwrap.shorten(name.replace("(", " ("), 32, placeholder="…")
 
 
 def _class_chart(confidence: Confidence, class_names: Sequence[str]) -> Figure:

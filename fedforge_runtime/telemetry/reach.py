@@ -9,6 +9,7 @@ from datetime import datetime
 from fedforge_runtime.clock import utc_now
 from fedforge_runtime.errors import sentences
 from fedforge_runtime.telemetry.monitor_client import AskError, MonitorAddress
+from fedforge_runtime.wording import rough_duration
 
 
 class MonitorReach:
@@ -51,7 +52,7 @@ class MonitorReach:
             if self._since is not None and not self._failing:
                 seconds = (utc_now() - self._since).total_seconds()
                 self._since = None
-                self.say(f"monitor {self.address.url} reachable again after {max(0.0, seconds):.0f} s.")
+                self.say(f"monitor {self.address.url} reachable again after {rough_duration(max(0.0, seconds))}.")
 
     def ended(self, purpose: str) -> None:
         """Nothing is asked for a purpose any more, whether it was answered or not."""

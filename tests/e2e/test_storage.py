@@ -125,7 +125,7 @@ def test_features_that_do_not_fit_are_refused_before_they_are_computed(
     _bring_artifacts(home, disk, but="features")
     disk.fill(leave=6 * PAGE_BYTES)
     reason = refusal(forked("run", "blood", *options, "--run-id", "full"))
-    assert f"the features need 0.0 MB, but {disk.home}" in reason
+    assert f"the features need 30.7 kB, but {disk.home}" in reason
     assert "fedforge resume full" in reason
     assert forked("show", "full", "--home", disk.home, "--json").json["state"] == "failed"
 

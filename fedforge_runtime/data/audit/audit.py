@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 
 from fedforge_runtime.artifacts import Artifact, ArtifactStore, write_atomically, write_json
-from fedforge_runtime.config import suggest
 from fedforge_runtime.data.audit.exceptions import AuditException, add_exceptions, covering, read_exceptions
 from fedforge_runtime.data.audit.findings import (
     CHANNEL_SHIFT,
@@ -42,6 +41,7 @@ from fedforge_runtime.data.groups import Groups
 from fedforge_runtime.data.sources import SPLITS, DatasetFacts, read_dataset_facts
 from fedforge_runtime.errors import ConfigError
 from fedforge_runtime.home import Home
+from fedforge_runtime.wording import suggest
 
 REPORT_JSON, REPORT_MARKDOWN, REPORT_HTML = "report.json", "report.md", "report.html"
 ROWS_TABLE, PAIRS_TABLE = "rows.csv", "pairs.csv"

@@ -13,6 +13,7 @@ from fedforge_runtime.data.audit.components import Components
 from fedforge_runtime.data.audit.near_duplicates import Edges
 from fedforge_runtime.data.audit.pictures import Measures, RowIndex
 from fedforge_runtime.data.sources import SPLITS, Split
+from fedforge_runtime.wording import counted
 
 Severity = Literal["error", "warning", "info"]
 
@@ -113,9 +114,9 @@ def duplicate_findings(rows: RowIndex, measures: Measures, edges: Edges) -> list
                     rows,
                     across,
                     choose(across, rows.split),
-                    f"{_number(len(across), 'group')} of images with {word} in more than one split"
+                    f"{counted(len(across), 'group')} of images with {word} in more than one split"
                     f"{_found_how(across, near_root, by_features) if kind == 'near' else ''}: "
-                    f"{_number(evaluated, 'row')} of validation and test can be seen elsewhere too.",
+                    f"{counted(evaluated, 'row')} of validation and test can be seen elsewhere too.",
                 )
             )
         if conflicting:
@@ -125,7 +126,7 @@ def duplicate_findings(rows: RowIndex, measures: Measures, edges: Edges) -> list
                     rows,
                     conflicting,
                     choose(conflicting, rows.labels),
-                    f"{_number(len(conflicting), 'group')} of images with {word} and different labels: "
+                    f"{counted(len(conflicting), 'group')} of images with {word} and different labels: "
                     + ("at least one is wrong." if kind == "exact" else "one is wrong, or two things look alike."),
                 )
             )
@@ -136,9 +137,9 @@ def duplicate_findings(rows: RowIndex, measures: Measures, edges: Edges) -> list
                     rows,
                     within,
                     choose(within, rows.index),
-                    f"{_number(len(within), 'group')} of images with {word} within one split"
+                    f"{counted(len(within), 'group')} of images with {word} within one split"
                     f"{_found_how(within, near_root, by_features) if kind == 'near' else ''}: "
-                    f"{_number(sum(len(group) - 1 for group in within), 'row')} more than there are pictures.",
+                    f"{counted(sum(len(group) - 1 for group in within), 'row')} more than there are pictures.",
                 )
             )
     return findings
@@ -163,7 +164,7 @@ def group_findings(rows: RowIndex, group_of: NDArray[np.int64], names: Sequence[
                 across,
                 tuple(Pair(*_telling_pair(group, rows.split), method="group") for group in across),
                 f"{len(across):,} of {len(names):,} groups of {word} are in more than one split: "
-                f"{_number(evaluated, 'row')} of validation and test show what other splits show too.",
+                f"{counted(evaluated, 'row')} of validation and test show what other splits show too.",
             )
         )
     conflicting = [group for group in members if _several(group, rows.labels)]
@@ -192,7 +193,7 @@ def pixel_findings(rows: RowIndex, measures: Measures, blank_contrast: float) ->
                 rows,
                 [(int(row),) for row in blank],
                 (),
-                f"{_number(len(blank), 'image')} of one colour (contrast below {blank_contrast:g} grey levels).",
+                f"{counted(len(blank), 'image')} of one colour (contrast below {blank_contrast:g} grey levels).",
             )
         )
     if len(saturated):
@@ -202,7 +203,7 @@ def pixel_findings(rows: RowIndex, measures: Measures, blank_contrast: float) ->
                 rows,
                 [(int(row),) for row in saturated],
                 (),
-                f"{_number(len(saturated), 'image')} with at least {SATURATED_PART:.0%} pure black or white pixels.",
+                f"{counted(len(saturated), 'image')} with at least {SATURATED_PART:.0%} pure black or white pixels.",
             )
         )
     return findings
@@ -366,7 +367,3 @@ def _several(group: tuple[int, ...], values: NDArray[np.generic]) -> bool:
 def _found_how(groups: Sequence[tuple[int, ...]], near_root: NDArray[np.int64], by_features: set[int]) -> str:
     alone = sum(int(near_root[group[0]]) in by_features for group in groups)
     return f" ({alone:,} of them found or extended by features that the hash missed)" if alone else ""
-
-
-def _number(number: int, word: str) -> str:
-    return f"{number:,} {word}{'' if number == 1 else 's'}"

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from fedforge_runtime.wording import counted
+
 _PAIRS_SHOWN = 10
 
 
@@ -75,7 +77,7 @@ def verdict(document: Mapping[str, Any]) -> str:
     """One sentence: may these data be used?"""
     blocking = document["blocking"]
     if blocking:
-        return f"{len(blocking)} finding{'' if len(blocking) == 1 else 's'} block: {', '.join(blocking)}."
+        return f"{counted(len(blocking), 'finding')} block: {', '.join(blocking)}."
     allowed = [each["id"] for each in document["findings"] if each["allowed"] and each["severity"] == "error"]
     return f"Nothing blocks; allowed by a person: {', '.join(allowed)}." if allowed else "Nothing blocks."
 

@@ -13,11 +13,12 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from fedforge_runtime.data.partition.presets import load_preset, preset_names
-from fedforge_runtime.data.partition.preview import PartitionPreview, short_name
+from fedforge_runtime.data.partition.preview import PartitionPreview
 from fedforge_runtime.data.partition.specs import PARTITIONERS, PartitionerSpec
 from fedforge_runtime.data.skew import SiteSkew, Skew
 from fedforge_runtime.data.sources import DatasetFacts
 from fedforge_runtime.tables import print_table
+from fedforge_runtime.wording import short_name
 
 _BAR = 10
 _SHORT_BAR = 5

@@ -11,13 +11,14 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import ValidationError
 
-from fedforge_runtime.config import PartitionConfig, explain_problems, suggest
+from fedforge_runtime.config import PartitionConfig
 from fedforge_runtime.data.partition.specs import PARTITIONERS, parse_partitioner
 from fedforge_runtime.data.partition.spreaders import Task, spread
 from fedforge_runtime.data.preset import FAIR, OTHERS, REST, PresetConfig, SiteGroupConfig, percentage
 from fedforge_runtime.data.stratification import apportion
 from fedforge_runtime.errors import ConfigError
 from fedforge_runtime.seeds import derive_seed
+from fedforge_runtime.wording import explain_problems, suggest
 from fedforge_runtime.yaml_text import parse_yaml
 
 Integers = npt.NDArray[np.int64]

@@ -14,6 +14,7 @@ from fedforge_runtime.data.partition.rows import Partition, complete_partition, 
 from fedforge_runtime.data.partition.specs import PARTITIONERS
 from fedforge_runtime.data.scanner import ScannerShift
 from fedforge_runtime.data.skew import Skew, measure_skew
+from fedforge_runtime.wording import name_sites, short_name, some_of
 
 FEW_ROWS = 50
 """Below this many rows, a client's own scores say little."""
@@ -129,11 +130,6 @@ def preview_partition(
     return preview, partition
 
 
-def short_name(class_name: str) -> str:
-    """A class's name without what stands in brackets behind it."""
-    return class_name.partition("(")[0].strip() or class_name
-
-
 def _warnings(skew: Skew, class_names: Sequence[str], validation_rows: Sequence[int]) -> Iterator[str]:
     total = len(skew.sites)
     held_by = [[site.client for site in skew.sites if site.class_rows[code]] for code in range(len(class_names))]
@@ -151,13 +147,10 @@ def _warnings(skew: Skew, class_names: Sequence[str], validation_rows: Sequence[
             names = " and ".join(class_names[code] for code in site.missing_classes)
             many = f"{len(site.missing_classes)} of {len(class_names)} classes"
             sites_by_lack.setdefault(names if len(site.missing_classes) <= 2 else many, []).append(site.client)
-        lists = [
-            f"{lack} ({'site' if len(sites) == 1 else 'sites'} {', '.join(map(str, sites))})"
-            for lack, sites in sites_by_lack.items()
-        ]
+        lists = [f"{lack} ({name_sites(sites)})" for lack, sites in sites_by_lack.items()]
         yield (
-            f"{_how_many(len(lacking), total)} a class: {_enumerate(lists)}. A site's own scores say nothing of "
-            "classes that it lacks."
+            f"{_how_many(len(lacking), total)} a class: {some_of(lists, _MOST_NAMED)}. "
+            "A site's own scores say nothing of classes that it lacks."
         )
     small = [site for site in skew.sites if site.rows < FEW_ROWS]
     if small:
@@ -166,7 +159,7 @@ def _warnings(skew: Skew, class_names: Sequence[str], validation_rows: Sequence[
             for site in small
         ]
         verb = "have" if len(small) > 1 else "has"
-        yield f"{len(small)} of {total} sites {verb} fewer than {FEW_ROWS} rows: {_enumerate(lists)}."
+        yield f"{len(small)} of {total} sites {verb} fewer than {FEW_ROWS} rows: {some_of(lists, _MOST_NAMED)}."
 
 
 def _filled_up(partition: Partition, config: PartitionConfig) -> Iterator[str]:
@@ -182,12 +175,6 @@ def _how_many(some: int, total: int) -> str:
     if some == total:
         return "Every site lacks"
     return f"{some} of {total} sites {'lack' if some > 1 else 'lacks'}"
-
-
-def _enumerate(parts: Sequence[str]) -> str:
-    shown = list(parts[:_MOST_NAMED])
-    rest = len(parts) - len(shown)
-    return ", ".join(shown) + (f" and {rest} more" if rest else "")
 
 
 def _group_runs(names: Sequence[str]) -> Iterator[SiteGroup]:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from fedforge_runtime.config import ParameterValue, PartitionConfig, parse_named_argument, suggest
+from fedforge_runtime.config import ParameterValue, PartitionConfig, parse_named_argument
 from fedforge_runtime.data.partition.presets import find_preset, is_preset_file, preset_names, spread_preset
 from fedforge_runtime.data.partition.slices import ClientRows, hold_out, prove_coverage
 from fedforge_runtime.data.partition.specs import PARTITIONERS, complete_parameters, find_partitioner, parse_partitioner
@@ -18,6 +18,7 @@ from fedforge_runtime.data.preset import FeatureSkewConfig, PresetConfig
 from fedforge_runtime.data.scanner import ScannerShift, draw_shift
 from fedforge_runtime.errors import ConfigError
 from fedforge_runtime.seeds import derive_seed
+from fedforge_runtime.wording import suggest
 
 Integers = npt.NDArray[np.int64]
 

@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal
 
-from fedforge_runtime.config import ParameterValue, parse_named_argument, suggest
+from fedforge_runtime.config import ParameterValue, parse_named_argument
 from fedforge_runtime.errors import ConfigError
+from fedforge_runtime.wording import suggest
 
 
 @dataclass(frozen=True)

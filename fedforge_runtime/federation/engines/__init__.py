@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from fedforge_runtime.config import suggest
 from fedforge_runtime.errors import ConfigError
 from fedforge_runtime.federation.engines.base import Engine
+from fedforge_runtime.wording import suggest
 
 
 def _inprocess() -> Engine:

@@ -18,10 +18,10 @@ from fedforge_runtime.federation.superlink.standing import FederationState, onli
 from fedforge_runtime.federation.superlink.visitors import read_visitors
 from fedforge_runtime.home import Home
 from fedforge_runtime.tables import print_table
+from fedforge_runtime.wording import rough_duration, size
 
 _SHOWN_SECONDS = 0.05
 """The smallest difference of clocks that is one."""
-_UNITS = ((86_400, "days"), (3600, "h"), (60, "min"))
 
 
 def describe_federation(state: FederationState, home: Home) -> dict[str, Any]:
@@ -77,7 +77,7 @@ def print_federation(value: dict[str, Any]) -> None:
             "running" if node["alive"] else "[red]not running[/red]",
             str(node["restarts"]),
             escape(node["last_end"] or ""),
-            f"{node['memory_mb']:,.0f} MB",
+            size(node["memory_mb"] * 1e6),
         )
     if value["nodes"]:
         print_table(console, table)
@@ -119,9 +119,7 @@ def _offset(seconds: float | None) -> str:
 def _ago(moment: str | None) -> str:
     if moment is None:
         return "never"
-    seconds = max((utc_now() - datetime.fromisoformat(moment)).total_seconds(), 0)
-    size, unit = next((each for each in _UNITS if seconds >= 2 * each[0]), (1, "s"))
-    return f"{seconds / size:.0f} {unit} ago"
+    return f"{rough_duration(max((utc_now() - datetime.fromisoformat(moment)).total_seconds(), 0))} ago"
 
 
 def _is_alive(process_id: int | None) -> bool:

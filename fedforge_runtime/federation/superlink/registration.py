@@ -8,13 +8,14 @@ from typing import Any
 
 import httpx
 
-from fedforge_runtime.config import RunConfig, suggest, validate_run_config
+from fedforge_runtime.config import RunConfig, validate_run_config
 from fedforge_runtime.errors import ConfigError, RunFailedError
 from fedforge_runtime.federation.superlink import flower
 from fedforge_runtime.federation.superlink.address import LinkAddress
 from fedforge_runtime.federation.superlink.certificates import CertificateFolder
 from fedforge_runtime.federation.superlink.driver import control_client, node_states
 from fedforge_runtime.federation.superlink.key_names import TAKEN_BACK, key_name, site_numbers, site_of
+from fedforge_runtime.wording import suggest
 
 _ANEW = (
     "A SuperLink never takes a key twice: give that site a new one, or end the federation, remove "

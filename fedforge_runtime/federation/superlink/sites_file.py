@@ -12,8 +12,8 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from fedforge_runtime.config import explain_problems
 from fedforge_runtime.errors import ConfigError
+from fedforge_runtime.wording import explain_problems
 
 SITES_FILE = "sites.json"
 _NAME = r"^[A-Za-z][A-Za-z0-9._-]{0,39}$"

@@ -275,7 +275,7 @@ def test_too_little_room_is_said_before_anything_is_written(
     needed = sum(folder_bytes(made.folder(site) / part) for site in range(SITES) for part in ("tokens", "backbone"))
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=needed))
     home = Home(tmp_path / "home")
-    with pytest.raises(StorageError, match=r"the shards need [\d.]+ MB, but .* has [\d.]+ MB left"):
+    with pytest.raises(StorageError, match=r"the shards need [\d.]+ [kM]B, but .* has [\d.]+ [kM]B left"):
         prepare_shards(made.config, made.inputs, store=ArtifactStore(home))
     assert not [path for path in home.root.rglob("*") if path.is_file() and path.suffix != ".lock"]
 

@@ -89,7 +89,7 @@ def test_a_machine_with_room_and_rest_gets_no_warning(report: HardwareReport) ->
     [
         ({"busy": 0.5}, "Other work took 50% of the cores"),
         ({"disk_free_bytes": 10**9}, "last_block of blood needs 2.6 GB for tokens, and 1.0 GB are free"),
-        ({"disk_free_bytes": 10**6}, "The features of blood need 13 MB, and 1 MB are free"),
+        ({"disk_free_bytes": 10**6}, "The features of blood need 13.0 MB, and 1.0 MB are free"),
     ],
 )
 def test_a_busy_machine_and_a_small_disk_are_warned_of(

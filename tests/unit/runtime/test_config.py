@@ -20,7 +20,6 @@ from fedforge_runtime.config import (
     load_run_config,
     parse_named_argument,
     read_run_config,
-    suggest,
     validate_run_config,
 )
 from fedforge_runtime.errors import ConfigError
@@ -309,11 +308,6 @@ def test_workers_are_one_a_core_unless_said_otherwise_and_never_more_than_client
 )
 def test_a_name_may_carry_an_argument(text: str, parts: tuple[str, str | None]) -> None:
     assert parse_named_argument(text) == parts
-
-
-@given(st.lists(st.text(min_size=1), min_size=1))
-def test_a_known_word_is_suggested_for_itself(words: list[str]) -> None:
-    assert suggest(words[0], words) == f"Did you mean {words[0]!r}?"
 
 
 def test_every_key_has_a_default_or_is_in_every_phase_file() -> None:

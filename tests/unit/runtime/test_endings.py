@@ -17,7 +17,7 @@ def test_who_is_killed_as_when_memory_runs_out_is_told_what_the_machine_has_left
     said = explain_death(code)
 
     assert ("killed by SIGKILL" in said) == (code is not None)
-    assert re.search(r"\d+\.\d of \d+\.\d GB are free", said)
+    assert re.search(r"\d+\.\d [MG]B of \d+\.\d GB are free", said)
     assert said.endswith("(--engine inprocess --set runtime.workers=1)")
 
 
