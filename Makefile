@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 .DEFAULT_GOAL := help
-.PHONY: help install demo dashboard try-dashboard up down test test-python test-docs test-dashboard run-dashboard-tests test-browser screenshots docker-smoke run-docker-smoke browser test-thorough lint format sim-smoke chaos bench openapi clean
+.PHONY: help install demo dashboard try-dashboard up down test test-python test-docs test-dashboard run-dashboard-tests test-browser screenshots notebook baselines release-check docker-smoke run-docker-smoke browser test-thorough lint format sim-smoke chaos bench openapi clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -90,6 +90,13 @@ test-browser: install browser  ## the dashboard in a browser, before a real moni
 screenshots: install dashboard  ## each page of the dashboard, both themes, three widths, in dashboard/screenshots
 	$(IN_BROWSER) npm run --silent e2e -- --project=screenshots
 
+# docs has the one of a run over real images.
+PAGES := notebooks/rendered
+notebook: install  ## execute notebooks/convergence.ipynb on the newest run, and write notebooks/rendered/convergence.html
+	$(BIN)/jupytext --quiet --update --to ipynb notebooks/convergence.py
+	$(BIN)/jupyter nbconvert --log-level WARN --to html --execute --KernelManager.transport_encryption=auto --no-input \
+	  --template page --TemplateExporter.extra_template_basedirs notebooks --output-dir $(PAGES) notebooks/convergence.ipynb
+
 docker-smoke:  ## prove the Compose stack on this machine's engine: build, run, break, look; KEEP=1 leaves it up
 	@docker info >/dev/null 2>&1 && docker compose version >/dev/null 2>&1 \
 	  || { echo "error: the stack cannot be tried: there is no Docker engine with Compose here." >&2; exit 1; }
@@ -97,6 +104,17 @@ docker-smoke:  ## prove the Compose stack on this machine's engine: build, run, 
 
 run-docker-smoke: install browser
 	$(subst cd dashboard &&,,$(IN_BROWSER)) $(BIN)/python -m tests.stack $(if $(KEEP),--keep)
+
+# What a clone can make; for the published archives: make baselines DATA=official BACKBONE=facebook/deit-tiny-patch16-224
+DATA := phantom
+BACKBONE := untrained
+baselines: install  ## run each phase with its own settings and accept it: what later runs are held against, in baselines/
+	@set -e; for phase in blood derma path; do run=$$phase-$$(date -u +%Y%m%d-%H%M%S); \
+	  $(BIN)/fedforge run $$phase --data $(DATA) --backbone $(BACKBONE) --run-id $$run --no-bounds --no-report; \
+	  $(BIN)/fedforge baseline accept $$run; done
+
+release-check: install browser  ## try every gate of a release, and write docs/release-checklist.md; GATES="G0 G2" tries some
+	$(subst cd dashboard &&,,$(IN_BROWSER)) $(BIN)/python -m tests.release $(GATES)
 
 test-thorough: install  ## what the suite shows in one case, in the others too
 	$(PYTEST) -m thorough

@@ -4,6 +4,8 @@ import react from '@vitejs/plugin-react'
 import { fileURLToPath, URL } from 'node:url'
 import { defineConfig, type ProxyOptions } from 'vite'
 
+// How long a test waits for what must come: a guard against a hang, as in the suite in Python.
+const patience = 1000 * Number(process.env.FEDFORGE_TEST_PATIENCE ?? 600)
 const monitor = process.env.FEDFORGE_MONITOR ?? 'http://127.0.0.1:8400'
 
 // The monitor refuses pages of another origin: under development the page comes as if from its own.
@@ -32,5 +34,7 @@ export default defineConfig({
     setupFiles: ['./src/test/setup.ts'],
     include: ['src/**/*.test.{ts,tsx}'],
     css: false,
+    testTimeout: 2 * patience,
+    env: { VITE_TEST_PATIENCE: String(patience) },
   },
 })

@@ -36,6 +36,7 @@ from monitor.settings import NO_DASHBOARD
 _LOOK_SECONDS = 0.2
 _END_SECONDS = 90.0
 _HOST = "127.0.0.1"
+_INSTANCE = "dagster.yaml"
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, no_args_is_help=True)
 
@@ -190,12 +191,14 @@ def _parts(home: Home, state: State, monitor_options: Sequence[str]) -> list[Par
 
 
 def _dagster_home(home: Home) -> Path:
-    source = Path(__file__).parents[1] / "dagster.yaml"
-    if not source.is_file():
-        raise UpError(f"there is no {source}.", remedy="Start it from FedForge's checkout, installed with pip -e.")
+    package = Path(__file__).parent
+    # In a wheel it is beside this file, and else in the checkout.
+    source = next((each for each in (package / _INSTANCE, package.parent / _INSTANCE) if each.is_file()), None)
+    if source is None:
+        raise UpError(f"there is no {_INSTANCE} in {package} or its parent.", remedy="Install FedForge anew.")
     folder = home.root / "dagster"
     folder.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(source, folder / "dagster.yaml")
+    shutil.copyfile(source, folder / _INSTANCE)
     return folder
 
 

@@ -12,7 +12,7 @@ from fedforge_runtime.artifacts import read_json, write_json
 from fedforge_runtime.config import dotted_items
 from fedforge_runtime.errors import DataError, RunError
 from fedforge_runtime.federation.documents import read_result
-from fedforge_runtime.federation.summary import summarise_run
+from fedforge_runtime.federation.summary import stand_ins_of, summarise_run
 from fedforge_runtime.home import RunFolder
 from fedforge_runtime.learning.predictions import read_predictions
 from fedforge_runtime.system_errors import explain
@@ -124,7 +124,16 @@ def compare(folder: RunFolder, baselines: Path) -> Verdict:
 def accepted_scores(folder: RunFolder, baselines: Path) -> dict[str, float] | None:
     """Test scores of the baseline that a run is held against; `None` where there is none, or it is damaged."""
     try:
-        scores: dict[str, float] = read_json(_file(baselines, record_of(folder)))["test"]
+        record = record_of(folder)
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return scores_for(record["phase"], record["fingerprint"], baselines)
+
+
+def scores_for(phase: str, fingerprint: str, baselines: Path) -> dict[str, float] | None:
+    """Test scores of the baseline for a phase and data; `None` where there is none, or it is damaged."""
+    try:
+        scores: dict[str, float] = read_json(_file(baselines, {"phase": phase, "fingerprint": fingerprint}))["test"]
     except (OSError, ValueError, KeyError, TypeError):
         return None
     return scores
@@ -137,9 +146,10 @@ def record_of(folder: RunFolder) -> dict[str, Any]:
             f"the run {folder.run_id!r} has no result yet.", remedy=f"Finish it with: fedforge resume {folder.run_id}"
         )
     metrics, manifest = read_result(folder)
-    config, inputs = manifest["config"], manifest["inputs"]
+    config, inputs, summary = manifest["config"], manifest["inputs"], summarise_run(folder)
     return {
         "phase": config["phase"],
+        "stand_ins": stand_ins_of(summary),
         "fingerprint": inputs["data"]["fingerprint"],
         "run_id": folder.run_id,
         "model_sha256": metrics["model_sha256"],
@@ -147,7 +157,7 @@ def record_of(folder: RunFolder) -> dict[str, Any]:
         "classes": _class_scores(folder, inputs["class_names"]),
         "clients": {
             f"client {each['client']}": {"rows": each["rows"], **each["global_metrics"]}
-            for each in summarise_run(folder)["clients"]
+            for each in summary["clients"]
         },
         "config": config,
         "inputs": {**inputs["keys"], "backbone": inputs["backbone_sha256"]},

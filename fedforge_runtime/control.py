@@ -189,7 +189,7 @@ def obey(control: Control) -> Iterator[None]:
 def raise_if_stopped(control: Control) -> None:
     """Raise `RunStoppedError` once a stop was asked for."""
     if control.desired() == "stop":
-        raise RunStoppedError("the run was stopped.")
+        raise RunStoppedError("stopped: on request.")
 
 
 def hear_stop() -> None:

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from fedforge_runtime.clock import utc_now
 from fedforge_runtime.config import PHASES
 from fedforge_runtime.errors import FedForgeError
-from fedforge_runtime.federation.summary import summarise_run
+from fedforge_runtime.federation.summary import stand_ins_of, summarise_run
 from fedforge_runtime.home import RunFolder
 from fedforge_runtime.telemetry.answers import PhaseTold
 from fedforge_runtime.telemetry.monitor_client import AskError, MonitorAddress, MonitorClient
@@ -42,6 +42,7 @@ def accepted_report(
             "model_sha256": summary["model_sha256"],
             "accepted_at": utc_now().isoformat(),
             "scores": summary["metrics"],
+            "stand_ins": stand_ins_of(summary),
             "baseline": baseline,
             "lowest": min(alone, key=lambda scores: scores["accuracy"]) if alone else None,
             "highest": bounds["centralized"]["test"] if bounds else None,

@@ -12,6 +12,7 @@ from typing import Any
 
 from monitor import activity, control
 from monitor.reducer import OF_ROUNDS
+from monitor.schema import STAND_INS
 
 
 def tables() -> dict[str, Any]:
@@ -36,6 +37,7 @@ def tables() -> dict[str, Any]:
         "patience_factor": activity.PATIENCE_FACTOR,
         "silent_site_seconds": activity.SILENT_SITE_SECONDS,
         "of_rounds": OF_ROUNDS,
+        "stand_ins": STAND_INS,
     }
 
 

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from pydantic import AwareDatetime, Field
 from sqlmodel import Session, col, select
 
-from monitor.schema import NO_TRUTH, Identifier, Link, Number, Person, Sha256
+from monitor.schema import NO_TRUTH, STAND_INS, Identifier, Link, Number, Person, Sha256, StandIn
 from monitor.shapes import Shape
 from monitor.tables import PhaseRow
 from monitor.writer import Transaction
@@ -25,6 +25,8 @@ class AcceptedModel(Shape):
     accepted_at: AwareDatetime
     scores: Scores
     """On the test split."""
+    stand_ins: list[StandIn] = Field(default_factory=list, max_length=len(STAND_INS))
+    """What it was made with that is not real, so that its scores say nothing of medicine."""
     baseline: Scores | None = None
     """That it is held against."""
     lowest: Scores | None = None

@@ -28,6 +28,7 @@ from monitor.schema import (
     RunBack,
     RunClaimed,
     RunCompleted,
+    RunDescribed,
     RunFailed,
     RunLost,
     RunRequested,
@@ -35,6 +36,7 @@ from monitor.schema import (
     RunStarted,
     RunStopped,
     SiteSeen,
+    StandIn,
 )
 
 MONITOR = "monitor"
@@ -95,6 +97,7 @@ class RunFacts:
     """Seconds without progress, at the most, by activity."""
     metrics: dict[str, float] = field(default_factory=dict)
     """Of the latest round."""
+    stand_ins: list[StandIn] = field(default_factory=list)
     history: History = field(default_factory=History)
 
 
@@ -277,6 +280,8 @@ def _note_facts(run: RunFacts, event: EventBase) -> None:
         case RunStarted():
             run.engine, run.rounds_total, run.clients = event.engine, event.rounds_total, event.clients
             run.reason = None
+        case RunDescribed():
+            run.stand_ins = event.stand_ins
         case RunCompleted():
             run.model_sha256 = event.model_sha256
         case RunFailed() | RunStopped():

@@ -13,7 +13,7 @@ from monitor.tables import CommandRow, NodeRow, RunRow
 _AS_THEY_ARE = (
     "phase", "request", "requested_by", "asked_here", "reason", "engine", "rounds_total", "clients", "round",
     "model_sha256", "last_seq", "last_event_at", "claimant_url", "lease_over", "activity", "progress_at",
-    "longest_gaps", "metrics",
+    "longest_gaps", "metrics", "stand_ins",
 )  # fmt: skip
 _OF_NODES = ("role", "status", "type", "round", "attempt", "last_seen_at", "reason")
 _OF_COMMANDS = ("given_by", "attempt", "requested_at", "acknowledged_at", "effective_at", "effective_round", "outcome")

@@ -8,7 +8,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from monitor.activity import Condition
 from monitor.control import Command, Desired, State
-from monitor.schema import Event, Holding, Identifier, Link, Person, RunRequest, Sentence
+from monitor.schema import Event, Holding, Identifier, Link, Person, RunRequest, Sentence, StandIn
 
 
 class Shape(BaseModel):
@@ -112,6 +112,8 @@ class RunView(Shape):
     model_sha256: str | None
     metrics: dict[str, float]
     """Of the latest round."""
+    stand_ins: list[StandIn]
+    """What of it is not real, so that its scores say nothing of medicine; empty before it has described itself."""
     history: HistoryView
     activity: str | None
     """What it is at: a stage of its preparation, a task of its sites, or its own work; `null` where it has ended."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
@@ -29,7 +30,7 @@ def _moment(*, nullable: bool = True) -> Any:
 
 
 def _json(empty: Callable[[], Any]) -> Any:
-    return Field(default_factory=empty, sa_column=Column(JSON, nullable=False, server_default="{}"))
+    return Field(default_factory=empty, sa_column=Column(JSON, nullable=False, server_default=json.dumps(empty())))
 
 
 class RunRow(SQLModel, table=True):
@@ -69,6 +70,8 @@ class RunRow(SQLModel, table=True):
     """Seconds without progress, at the most, by activity."""
     metrics: dict[str, float] = _json(dict)
     """Of the latest round."""
+    stand_ins: list[str] = _json(list)
+    """Of its description, see `monitor.schema.StandIn`."""
     history: dict[str, Any] = _json(dict)
     """`monitor.reducer.History`."""
     lease_id: str | None = None

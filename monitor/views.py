@@ -66,6 +66,7 @@ def view_of_run(run: RunFacts, now: datetime, lease_expires_at: datetime | None 
         rounds_total=run.rounds_total,
         model_sha256=run.model_sha256,
         metrics=run.metrics,
+        stand_ins=run.stand_ins,
         history=HistoryView(every=run.history.every, values=run.history.values),
         activity=run.activity,
         waiting_for=_awaited(run),

@@ -47,7 +47,7 @@ test('start, pause, resume and stop by click, in front of containers', async ({ 
   await expect(page.getByText(/resume asked for by Ada .* → effective/)).toBeVisible()
   await page.getByRole('button', { name: 'stop', exact: true }).click()
   await page.getByRole('button', { name: 'Stop the run' }).click()
-  await expect(page.getByText('The run was stopped', { exact: true })).toBeVisible()
+  await expect(page.getByText(/^Stopped: /)).toBeVisible()
   await shoot('stopped')
   expect(complaints.filter((each) => !each.includes('401 (Unauthorized)'))).toEqual([])
 })

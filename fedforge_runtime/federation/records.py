@@ -63,8 +63,8 @@ def write_tables(folder: RunFolder, records: Sequence[RoundRecord]) -> None:
     """Write `rounds.jsonl`, `rounds.csv` and `clients.csv` from scratch, each atomically."""
     lines = "".join(record.model_dump_json() + "\n" for record in records)
     write_atomically(folder.rounds, lines.encode())
-    write_atomically(folder.rounds_table, _csv(_round_rows(records)).encode())
-    write_atomically(folder.clients_table, _csv(_client_rows(records)).encode())
+    write_atomically(folder.rounds_table, _csv(round_rows(records)).encode())
+    write_atomically(folder.clients_table, _csv(client_rows(records)).encode())
 
 
 def read_records(folder: RunFolder) -> list[RoundRecord]:
@@ -85,7 +85,8 @@ def scan_records(folder: RunFolder) -> tuple[list[RoundRecord], list[int]]:
     return records, damaged
 
 
-def _round_rows(records: Iterable[RoundRecord]) -> list[dict[str, object]]:
+def round_rows(records: Iterable[RoundRecord]) -> list[dict[str, object]]:
+    """The rows of `rounds.csv`: seconds and bytes; a metric that a round does not have is an empty text."""
     return [
         {
             "round": record.round,
@@ -103,7 +104,8 @@ def _round_rows(records: Iterable[RoundRecord]) -> list[dict[str, object]]:
     ]
 
 
-def _client_rows(records: Iterable[RoundRecord]) -> list[dict[str, object]]:
+def client_rows(records: Iterable[RoundRecord]) -> list[dict[str, object]]:
+    """The rows of `clients.csv`, one for each client whose update a round has used; as `round_rows`."""
     return [
         {
             "round": record.round,

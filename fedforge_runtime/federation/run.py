@@ -115,8 +115,8 @@ def start_run(
 ) -> RunFolder:
     """Run a federation from the beginning and return its folder.
 
-    A request that is refused, or that no data can be prepared for, leaves nothing behind: the monitor knows why. A run
-    that has begun keeps its folder and its log.
+    A request that is refused, or that no data can be prepared for, leaves nothing behind: the monitor knows why; nor
+    does one that ends before its first event. A run that has begun keeps its folder and its log.
 
     Args:
         evidence: what is made of the completed run beside its numbers.
@@ -141,15 +141,15 @@ def start_run(
     with _session(home, narrator, config, engine) as session:
         _create_folder(folder, config, participants_file)
         attempt = _Attempt(session, folder, given_attempt(), evidence, begins=True)
-        try:
-            with _locked(folder):
+        with _locked(folder):
+            try:
                 attempt.run(
                     lambda emitter: emitter.emit(RunRequested, round_number=0, node_id="server", request=request)
                 )
-        except BaseException:
-            if attempt.leaves_nothing:
-                _remove(folder, home.root if made_home else folder.path.parent)
-            raise
+            except BaseException:
+                if attempt.leaves_nothing or not _has_said_anything(folder):
+                    _remove(folder, home.root if made_home else folder.path.parent)
+                raise
     return folder
 
 
@@ -487,9 +487,15 @@ def _create_folder(folder: RunFolder, config: RunConfig, participants_file: Path
         if participants_file:
             write_atomically(folder.replay, participants_file.read_bytes())
         write_atomically(folder.config, config.to_yaml().encode())
-    except OSError as error:
+    except BaseException as error:
         shutil.rmtree(folder.path, ignore_errors=True)
-        raise explain(error, folder.path) from error
+        if isinstance(error, OSError):
+            raise explain(error, folder.path) from error
+        raise
+
+
+def _has_said_anything(folder: RunFolder) -> bool:
+    return folder.events.exists() and folder.events.stat().st_size > 0
 
 
 def _remove(folder: RunFolder, upto: Path) -> None:

@@ -10,6 +10,7 @@ from fedforge_runtime.federation.records import RoundRecord
 from fedforge_runtime.federation.stages import carried_over
 from fedforge_runtime.home import RunFolder
 from fedforge_runtime.telemetry.latest_event import latest_sentence
+from monitor.schema import STAND_INS, StandIn, stand_ins
 
 
 def summarise_run(folder: RunFolder, documents: RunDocuments | None = None) -> dict[str, Any]:
@@ -54,6 +55,14 @@ def summarise_run(folder: RunFolder, documents: RunDocuments | None = None) -> d
     }
 
 
+def stand_ins_of(summary: dict[str, Any]) -> list[StandIn]:
+    """What of a run is not real, as far as it is known."""
+    data, backbone = summary["data"], summary["backbone"]
+    return stand_ins(
+        phantom=data is not None and data["source"] == "phantom", trained=backbone is None or backbone["trained"]
+    )
+
+
 def provenance(summary: dict[str, Any]) -> str:
     """What a score was made from, in a few words: phantom data and untrained weights never go unnamed."""
     words = []
@@ -61,11 +70,11 @@ def provenance(summary: dict[str, Any]) -> str:
         source = summary["data"]["source"]
         own = summary["site_data"] == "own"
         words += ["each site's own data"] if own else []
-        words.append(("scored on " if own else "") + ("PHANTOM DATA" if source == "phantom" else source))
+        words.append(("scored on " if own else "") + (STAND_INS["phantom_data"] if source == "phantom" else source))
         if source == "local":
             words.append("unofficial")
     if summary["backbone"] and not summary["backbone"]["trained"]:
-        words.append("UNTRAINED BACKBONE")
+        words.append(STAND_INS["untrained_backbone"])
     return ", ".join(words)
 
 

@@ -38,6 +38,7 @@ from monitor.schema.deeds import (
 )
 from monitor.schema.delivery import Holding, Position
 from monitor.schema.description import (
+    STAND_INS,
     BackboneDescription,
     ClassEvaluation,
     CodeDescription,
@@ -52,6 +53,8 @@ from monitor.schema.description import (
     SiteDescribed,
     SiteEvaluated,
     Spread,
+    StandIn,
+    stand_ins,
 )
 from monitor.schema.lifecycle import (
     RunCompleted,
@@ -132,6 +135,7 @@ __all__ = [
     "NO_TRUTH",
     "SENTENCES",
     "STAGES",
+    "STAND_INS",
     "TASKS",
     "AggregationCompleted",
     "AggregationStarted",
@@ -195,8 +199,10 @@ __all__ = [
     "Spread",
     "Stage",
     "StageProgress",
+    "StandIn",
     "Task",
     "event_adapter",
     "sentence",
     "sentence_of",
+    "stand_ins",
 ]

@@ -14,6 +14,21 @@ from monitor.schema.base import LARGEST, Contract, EventBase, Identifier, Number
 
 Count = Annotated[int, Field(ge=0, le=LARGEST)]
 Name = Annotated[str, Field(min_length=1, max_length=500)]
+StandIn = Literal["phantom_data", "untrained_backbone"]
+"""What stands in for the real thing: no score made with it says anything of medicine."""
+STAND_INS: dict[StandIn, str] = {"phantom_data": "PHANTOM DATA", "untrained_backbone": "UNTRAINED BACKBONE"}
+"""As it is named wherever such a score shows."""
+
+
+def stand_ins(*, phantom: bool, trained: bool) -> list[StandIn]:
+    """What of a run is not real.
+
+    Args:
+        phantom: its images are generated.
+        trained: its backbone is; else its weights are random.
+    """
+    found: list[StandIn] = ["phantom_data"] if phantom else []
+    return found if trained else [*found, "untrained_backbone"]
 
 
 class ScoreInterval(Contract):
@@ -87,6 +102,11 @@ class RunDescribed(EventBase):
     partition: PartitionDescription | None
     """`null` where the sites bring their own data."""
     code: CodeDescription
+
+    @property
+    def stand_ins(self) -> list[StandIn]:
+        """What of it is not real."""
+        return stand_ins(phantom=self.data.phantom, trained=self.backbone.trained)
 
 
 class SiteDescribed(EventBase):

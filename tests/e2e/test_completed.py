@@ -1,4 +1,4 @@
-"""Once a run's model is final, nothing that comes after it takes it back."""
+"""The edges of a run: nothing is left of one that has said nothing, nothing taken from one whose model is final."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from fedforge_runtime.config import read_run_config
+from fedforge_runtime.control import SignalControl
 from fedforge_runtime.errors import RunStoppedError
 from fedforge_runtime.federation.engines.base import Federation
 from fedforge_runtime.federation.run import start_run
@@ -83,3 +84,20 @@ def test_an_engine_that_fails_in_its_end_takes_nothing_back(
 
     assert run_state(folder).state == "completed"
     assert folder.seconds.exists() is not isinstance(error, KeyboardInterrupt)
+
+
+def test_a_run_that_ends_before_its_first_event_leaves_nothing(
+    undisturbed: dict[str, Any], home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(control: SignalControl) -> None:
+        raise KeyboardInterrupt  # as Ctrl-C just before anybody listens to it
+
+    folder = Home(home).run("unheard")
+    config = read_run_config(home / "runs" / "undisturbed" / "config.yaml")
+    monkeypatch.setattr(SignalControl, "installed", interrupted)
+
+    with pytest.raises(KeyboardInterrupt):
+        start_run(config, home=Home(home), run_id="unheard", request=RunRequest(phase="blood"), narrator=Listener())
+
+    assert not folder.path.exists()
+    assert (home / "runs" / "undisturbed").exists()

@@ -20,6 +20,7 @@ from tests.e2e.event_figures import (
 from tests.e2e.forked import forked, forked_running
 from tests.engines import RAY_TOO
 from tests.folding import assert_snapshot_is_fold
+from tests.frames import assert_export_has_the_frames_of_the_home
 from tests.monitor_process import MonitorProcess
 from tests.patience import PATIENCE_SECONDS
 
@@ -63,6 +64,7 @@ def assert_whole(client: httpx.Client, run_id: str, log: Path) -> None:
         assert numbers == list(range(1, len(numbers) + 1))
     assert client.get(f"/api/runs/{run_id}/snapshot").json()["missing"] == []
     assert_snapshot_is_fold(client, run_id)
+    assert_export_has_the_frames_of_the_home(client, run_id, log)
 
 
 @pytest.mark.parametrize("engine", ["inprocess", pytest.param("superlink", marks=pytest.mark.thorough), RAY_TOO])
@@ -135,7 +137,7 @@ def operate(
         stopped = run.wait()
 
     assert stopped.code == 130
-    assert "the run was stopped" in stopped.errors
+    assert "stopped: on request" in stopped.errors
     _, alive = psutil.wait_procs(family, timeout=PATIENCE_SECONDS)
     assert alive == []
     wait_for_state(client, run_id, "stopped")

@@ -25,6 +25,7 @@ def test_a_run_that_is_accepted_is_shown_beside_its_bounds_and_what_it_was_held_
     assert (phase["phase"], phase["source"], phase["order"], phase["blockers"]) == ("blood", "baseline", 0, [])
     assert (accepted["run_id"], accepted["model_sha256"]) == ("undisturbed", undisturbed["model_sha256"])
     assert accepted["scores"] == undisturbed["metrics"]
+    assert accepted["stand_ins"] == ["phantom_data"]
     assert accepted["baseline"] == pytest.approx(undisturbed["metrics"])  # that of the first time
     assert accepted["highest"] == undisturbed["bounds"]["centralized"]["test"]
     assert accepted["lowest"]["accuracy"] == min(site["test"]["accuracy"] for site in undisturbed["bounds"]["local"])

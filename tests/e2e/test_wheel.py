@@ -1,7 +1,9 @@
-"""What is packed: the dashboard, where it was built, and nothing in its place where it was not."""
+"""What is packed: the dashboard, built where that is possible, Dagster's files, and the commit."""
 
 from __future__ import annotations
 
+import json
+import os
 import shutil
 import subprocess
 import sys
@@ -15,7 +17,9 @@ from tests.built_dashboard import INDEX, SCRIPT, served_from, write_dashboard
 from tests.patience import PATIENCE_SECONDS
 
 ROOT = Path(__file__).parents[2]
+OF_DAGSTER = ("dagster.yaml", "workspace.yaml")
 SDIST = "import sys; from setuptools import build_meta; build_meta.build_sdist(sys.argv[1])"
+WHEEL = "import sys; from setuptools import build_meta; build_meta.build_wheel(sys.argv[1])"
 OFFLINE = ("--quiet", "--no-index", "--no-deps", "--disable-pip-version-check")
 
 
@@ -24,18 +28,34 @@ def checkout(tmp_path: Path) -> Path:
     """A copy of what is packed, without a built dashboard."""
     copy = tmp_path / "checkout"
     copy.mkdir()
-    for name in ("pyproject.toml", "setup.py", "MANIFEST.in", "README.md", "LICENSE"):
+    for name in (
+        "pyproject.toml",
+        "setup.py",
+        "MANIFEST.in",
+        "README.md",
+        "LICENSE",
+        "CHANGELOG.md",
+        ".gitignore",
+        *OF_DAGSTER,
+    ):
         shutil.copyfile(ROOT / name, copy / name)
     for name in ("monitor", "fedforge_runtime", "fedforge_pipelines"):
         shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
     return copy
 
 
-def run(*words: str, folder: Path) -> None:
+def run(*words: str, folder: Path, **environment: str) -> str:
+    """What Python said."""
     done = subprocess.run(
-        [sys.executable, *words], cwd=folder, capture_output=True, text=True, timeout=PATIENCE_SECONDS
+        [sys.executable, *words],
+        cwd=folder,
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_SECONDS,
     )
     assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout + done.stderr
 
 
 def wheel_of(source: Path) -> Path:
@@ -71,15 +91,45 @@ def test_a_wheel_of_a_checkout_with_a_built_dashboard_serves_it(checkout: Path, 
         assert client.get("/assets/app-1a2b3c4d.js").text == SCRIPT
 
 
-def test_a_wheel_of_the_packed_sources_has_it_too(checkout: Path, tmp_path: Path) -> None:
-    write_dashboard(checkout / "dashboard" / "dist")
+def pages_that_npm_makes(checkout: Path) -> None:
+    """Sources of a dashboard that need nothing but Node."""
+    dashboard = checkout / "dashboard"
+    dashboard.mkdir()
+    shutil.copyfile(ROOT / "dashboard" / "engines.cjs", dashboard / "engines.cjs")
+    (dashboard / "page.cjs").write_text(
+        "const fs = require('fs'); fs.mkdirSync('dist'); fs.writeFileSync('dist/index.html', 'built by npm')"
+    )
+    package = {"name": "d", "version": "0.0.0", "engines": {"node": ">=18"}}
+    (dashboard / "package.json").write_text(json.dumps(package | {"scripts": {"build": "node page.cjs"}}))
+    lock = {"name": "d", "version": "0.0.0", "lockfileVersion": 3, "packages": {"": package}}
+    (dashboard / "package-lock.json").write_text(json.dumps(lock))
+
+
+@pytest.mark.skipif(shutil.which("npm") is None, reason="there is no Node with npm here")
+def test_packed_sources_have_what_a_wheel_of_the_checkout_has(checkout: Path, tmp_path: Path) -> None:
+    pages_that_npm_makes(checkout)
+    commit = committed(checkout)
     run("-c", SDIST, str(tmp_path / "sdist"), folder=checkout)
     (archive,) = (tmp_path / "sdist").glob("*.tar.gz")
     with tarfile.open(archive) as sources:
         sources.extractall(tmp_path / "sources", filter="data")
     (unpacked,) = (tmp_path / "sources").iterdir()
 
-    assert {"monitor/static/index.html", "monitor/static/favicon.svg"} <= packed(wheel_of(unpacked))
+    with zipfile.ZipFile(wheel_of(unpacked)) as wheel:
+        assert wheel.read("monitor/static/index.html") == b"built by npm"
+        assert wheel.read("fedforge_runtime/COMMIT").decode().strip() == commit
+        for name in OF_DAGSTER:
+            assert wheel.read(f"fedforge_pipelines/{name}") == (ROOT / name).read_bytes()
+
+
+def test_where_there_is_no_node_a_build_says_that_the_dashboard_is_left_out(checkout: Path, tmp_path: Path) -> None:
+    pages_that_npm_makes(checkout)
+
+    said = run("-c", WHEEL, str(tmp_path / "wheel"), folder=checkout, PATH=str(tmp_path))
+
+    assert "the dashboard cannot be built: it needs Node with npm, and there is none." in said
+    (wheel,) = (tmp_path / "wheel").iterdir()
+    assert packed(wheel) == set()
 
 
 def test_a_wheel_without_a_dashboard_works_and_says_so(checkout: Path, tmp_path: Path) -> None:
@@ -92,12 +142,16 @@ def test_a_wheel_without_a_dashboard_works_and_says_so(checkout: Path, tmp_path:
         assert client.get("/api/runs").is_success
 
 
-def test_a_wheel_says_which_commit_it_is_of_and_whether_it_was_changed(checkout: Path, tmp_path: Path) -> None:
-    def git(*words: str) -> str:
-        who = ("-c", "user.name=Ada", "-c", "user.email=ada@example.org")
-        done = subprocess.run(["git", *who, *words], cwd=checkout, capture_output=True, text=True, check=True)
-        return done.stdout.strip()
+def committed(checkout: Path) -> str:
+    """Its one commit."""
+    who = ("-c", "user.name=Ada", "-c", "user.email=ada@example.org")
+    for words in (("init", "--quiet"), ("add", "--all"), (*who, "commit", "--quiet", "--message", "as it is")):
+        subprocess.run(["git", *words], cwd=checkout, capture_output=True, check=True)
+    done = subprocess.run(["git", "rev-parse", "HEAD"], cwd=checkout, capture_output=True, text=True, check=True)
+    return done.stdout.strip()
 
+
+def test_a_wheel_says_which_commit_it_is_of_and_whether_it_was_changed(checkout: Path, tmp_path: Path) -> None:
     def commit_of(place: str) -> str:
         installed = install(wheel_of(checkout), tmp_path / place)
         say = "from fedforge_runtime.federation.provenance import git_commit; print(git_commit())"
@@ -107,10 +161,7 @@ def test_a_wheel_says_which_commit_it_is_of_and_whether_it_was_changed(checkout:
         return done.stdout.strip()
 
     assert commit_of("of-no-checkout") == "None"
-    git("init", "--quiet")
-    git("add", "--all")
-    git("commit", "--quiet", "--message", "as it is")
-    commit = git("rev-parse", "HEAD")
+    commit = committed(checkout)
     assert commit_of("clean") == commit
     (checkout / "fedforge_runtime" / "clock.py").open("a").write("\n")
     assert commit_of("changed") == f"{commit}-dirty"

@@ -138,3 +138,7 @@ export function byNode(a: string, b: string): number {
 export function shortHash(hash: string): string {
   return hash.slice(0, 12)
 }
+
+export function capitalised(text: string): string {
+  return `${text.charAt(0).toUpperCase()}${text.slice(1)}`
+}

@@ -28,6 +28,7 @@ function viewsOf(folded: Folded, now: number): Record<string, unknown> {
     'run rounds_total': run.roundsTotal,
     'run model_sha256': run.modelSha256,
     'run metrics': run.metrics,
+    'run stand_ins': run.standIns,
     'run activity': run.activity,
     'run patience_seconds': patienceSeconds(run),
     'run progress_at': iso(run.progressAt),

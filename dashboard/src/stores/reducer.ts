@@ -7,7 +7,7 @@
 import type { Event } from '@/api/client'
 import type { Command, Condition, RecordedEvent, RunRequestOutput, Snapshot, State } from '@/api/schema'
 import { BEGINNING, at, claimed, commanded, noticed, type Control } from './control'
-import { machine } from './machine'
+import { machine, type StandIn } from './machine'
 
 /** An event with its place in its run and the moment of its receipt, in milliseconds since 1970. */
 export interface Item {
@@ -36,6 +36,8 @@ export interface RunFacts {
   readonly progressAt: number | null
   readonly longestGaps: Readonly<Record<string, number>>
   readonly metrics: Readonly<Record<string, number>>
+  /** What of it is not real: no score of it says anything of medicine. */
+  readonly standIns: readonly StandIn[]
   readonly createdAt: number
   readonly lastSeq: number
   readonly lastEventAt: number | null
@@ -153,6 +155,7 @@ function newRun(runId: string, createdAt: number): RunFacts {
     progressAt: null,
     longestGaps: {},
     metrics: {},
+    standIns: [],
     createdAt,
     lastSeq: 0,
     lastEventAt: null,
@@ -198,6 +201,10 @@ function ofDeed(run: RunFacts, event: Event): Partial<RunFacts> {
   }
 }
 
+export function standInsOf({ data, backbone }: Extract<Event, { type: 'run_described' }>): StandIn[] {
+  return [...(data.phantom ? (['phantom_data'] as const) : []), ...(backbone.trained ? [] : (['untrained_backbone'] as const))]
+}
+
 /** What an event says of its run. A type of event that the monitor has and this does not deal with does not compile. */
 function factsOf(run: RunFacts, event: Event): Partial<RunFacts> {
   const round = event.attempt > run.control.attempt ? event.round : Math.max(run.round, event.round)
@@ -207,6 +214,8 @@ function factsOf(run: RunFacts, event: Event): Partial<RunFacts> {
       return { round, phase: event.request.phase, request: event.request, requestedBy: event.request.requested_by }
     case 'run_started':
       return { round, engine: event.engine, roundsTotal: event.rounds_total, clients: event.clients, reason: null }
+    case 'run_described':
+      return { round, standIns: standInsOf(event) }
     case 'run_completed':
       return { round, modelSha256: event.model_sha256 }
     case 'run_failed':
@@ -234,7 +243,6 @@ function factsOf(run: RunFacts, event: Event): Partial<RunFacts> {
     case 'run_back':
     case 'run_bounded':
     case 'run_claimed':
-    case 'run_described':
     case 'run_evaluated':
     case 'run_lost':
     case 'run_paused':
@@ -380,6 +388,7 @@ export function factsOfSnapshot(snapshot: Snapshot): Folded {
       progressAt: moment(run.progress_at),
       longestGaps: {},
       metrics: run.metrics,
+      standIns: run.stand_ins,
       createdAt: Date.parse(run.created_at),
       lastSeq: snapshot.cursor,
       lastEventAt: moment(run.last_event_at),

@@ -1,4 +1,7 @@
 import '@testing-library/jest-dom/vitest'
+import { configure } from '@testing-library/react'
+
+configure({ asyncUtilTimeout: Number(import.meta.env.VITE_TEST_PATIENCE) })
 
 // What jsdom lacks and xyflow, recharts and radix need.
 class FixedResizeObserver implements ResizeObserver {

@@ -370,7 +370,7 @@ def _translated(address: LinkAddress, link: LinkProcess | None) -> Iterator[None
                 "`ssh -L` to that machine.",
             ) from error
         if error.response.status_code in (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN):
-            raise RunStoppedError("the run was stopped by means of Flower, or its SuperLink was restarted.") from error
+            raise RunStoppedError("stopped: by means of Flower, or its SuperLink was restarted.") from error
         described = flower.FlowerError.from_json(error.response.text)
         reason = described.message if described else f"HTTP {error.response.status_code}"
         raise RunFailedError(f"the SuperLink at {address} refused a request: {reason}") from error

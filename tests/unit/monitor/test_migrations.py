@@ -14,6 +14,7 @@ from sqlmodel import SQLModel
 from monitor.database import Database
 from monitor.errors import DatabaseError
 from monitor.orders import require_run
+from monitor.phases import phase_list
 from monitor.tables import CommandRow, RunRow
 from monitor.views import snapshot
 from tests.monitor_in_hand import in_hand
@@ -56,6 +57,50 @@ def test_a_database_of_the_first_version_is_brought_up_to_date_and_keeps_its_run
 
     assert kept is not None
     assert (kept.state, kept.round, kept.last_seq, kept.claimant_url) == ("completed", 5, 40, None)
+
+
+def test_what_of_a_run_is_not_real_is_found_in_what_an_older_monitor_kept(tmp_path: Path) -> None:
+    file = tmp_path / "monitor.db"
+    engine = create_engine(f"sqlite:///{file}")
+    moment = "2026-11-20T10:00:00.000000+00:00"
+    described = {"data": {"phantom": True}, "backbone": {"trained": False}}
+    accepted = {"source": "baseline", "accepted": {"run_id": "old", "model_sha256": "0f" * 32, "accepted_at": moment,
+                                                   "scores": {"accuracy": 0.5}}}  # fmt: skip
+    with engine.begin() as connection:
+        config = Config()
+        config.set_main_option("script_location", "monitor:migrations")
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0006")
+        connection.execute(
+            text(
+                "INSERT INTO run (run_id, asked_here, created_at, state, attempt, claimable, round, last_seq) "
+                f"VALUES ('old', 0, '{moment}', 'completed', 1, 0, 5, 1)"
+            )
+        )
+        connection.execute(
+            text(
+                "INSERT INTO event (run_id, seq, event_id, type, round, node_id, received_at, body) "
+                f"VALUES ('old', 1, 'e', 'run_described', 0, 'server', '{moment}', :body)"
+            ),
+            {"body": json.dumps(described)},
+        )
+        connection.execute(
+            text(f"INSERT INTO phase (phase, told_at, body) VALUES ('blood', '{moment}', :body)"),
+            {"body": json.dumps(accepted)},
+        )
+    engine.dispose()
+
+    database = Database(file)
+    try:
+        with database.reading() as session:
+            kept = session.get(RunRow, "old")
+            (phase,) = phase_list(session).phases
+    finally:
+        database.close()
+
+    assert kept is not None
+    assert phase.accepted is not None
+    assert kept.stand_ins == phase.accepted.stand_ins == ["phantom_data", "untrained_backbone"]
 
 
 def test_each_database_has_an_identity_of_its_own_which_it_keeps(tmp_path: Path) -> None:

@@ -313,7 +313,7 @@ def test_who_waits_for_another_process_to_build_the_same_hears_a_stop(tmp_path: 
         return {}
 
     def stopped() -> None:
-        raise RunStoppedError("the run was stopped.")
+        raise RunStoppedError("stopped: on request.")
 
     builder = threading.Thread(target=lambda: ArtifactStore(home).build("thing", {"a": 1}, build_slowly))
     builder.start()

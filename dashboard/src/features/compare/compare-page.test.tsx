@@ -8,7 +8,7 @@ import ComparePage from './compare-page'
 const SESSION = { required: false, right: 'operator', name: 'Ada', expires_at: null }
 const view = (run_id: string, changes: object = {}) => ({
   run_id, phase: 'blood', state: 'completed', stalled: false, round: 2, rounds_total: 2, clients: 2, model_sha256: 'f'.repeat(64),
-  created_at: '2026-11-24T09:30:00Z', ...changes,
+  created_at: '2026-11-24T09:30:00Z', stand_ins: ['phantom_data'], ...changes,
 })
 const series = { round: [1, 2], columns: { accuracy: [0.5, 0.6] }, sites: [] }
 const data = { site_data: 'partition', phantom: true, fingerprint: 'f', rows: { test: 120 } }
@@ -42,6 +42,7 @@ it('says that nothing differs', async () => {
   two(told(0.8, 3), told(0.8, 3))
   openPage(<ComparePage />, '/compare?a=a&b=b')
   expect(await screen.findByText(/Both models are the same, byte for byte\. No difference: every score is the same\./)).toBeInTheDocument()
+  expect(screen.getAllByText('PHANTOM DATA')).toHaveLength(2)
   expect(screen.getByText(/No difference in configuration \(1\), data \(4\)/)).toBeInTheDocument()
 })
 
@@ -75,7 +76,7 @@ it('has the curves as a table', async () => {
 it('finds runs by what is typed, with the keys alone, and keeps them in the address', async () => {
   two(told(0.8, 3), told(0.7, 3))
   const router = openPage(<ComparePage />, '/compare')
-  const picker = screen.getByRole('combobox', { name: 'Run A' })
+  const picker = await screen.findByRole('combobox', { name: 'Run A' })
   await userEvent.type(picker, 'blo')
   await screen.findByRole('option', { name: /blood-new/ })
   await waitFor(() => expect(screen.queryByRole('option', { name: /derma/ })).not.toBeInTheDocument())

@@ -1,5 +1,6 @@
 import { Link } from 'react-router'
 import { Ago } from '@/components/moment'
+import { StandIns } from '@/components/stand-ins'
 import { Button } from '@/components/ui/button'
 import { Select } from '@/components/ui/field'
 import { Empty, Notice } from '@/components/ui/notice'
@@ -67,7 +68,7 @@ export function Comparison({ a, b, trouble, metric, onMetric }: ComparisonProps)
   )
 }
 
-function Head({ letter, side: { run, described } }: { letter: string; side: RunSide }) {
+function Head({ letter, side: { run } }: { letter: string; side: RunSide }) {
   return (
     <li className="flex flex-wrap items-baseline gap-x-3">
       <span className="font-semibold">{letter}</span>
@@ -78,9 +79,9 @@ function Head({ letter, side: { run, described } }: { letter: string; side: RunS
       <span className="text-muted-foreground">
         {run.phase}, {run.rounds_total === null ? 'no round' : `round ${run.round} of ${run.rounds_total}`}
         {run.clients === null ? '' : `, ${run.clients} sites`}
-        {described?.data.phantom ? ', generated images' : ''}
         {run.model_sha256 === null ? '' : `, model ${shortHash(run.model_sha256)}`}, <Ago at={run.created_at} />
       </span>
+      <StandIns of={run.stand_ins} />
     </li>
   )
 }

@@ -47,7 +47,7 @@ export function noticeOf(word: string, run: RunView): string | null {
     case 'failed':
       return `It has failed: ${run.reason ?? 'it has not said why'}`
     case 'stopped':
-      return `It was stopped: ${run.reason ?? 'nobody said why'}`
+      return `It has ended: ${run.reason ?? 'stopped, and nobody said why'}`
     case 'lost':
       return 'Nothing is heard of it any more.'
     case 'stalled':

@@ -5,6 +5,7 @@ import { Link } from 'react-router'
 import { phasesQuery } from '@/api/queries'
 import type { PhaseView } from '@/api/schema'
 import { Ago } from '@/components/moment'
+import { StandIns } from '@/components/stand-ins'
 import { Failed, Loading } from '@/components/ui/notice'
 import { Panel } from '@/components/ui/panel'
 import { Status } from '@/components/ui/status'
@@ -107,7 +108,7 @@ function Between({ phase }: { phase: PhaseView }) {
     <div>
       <p>
         <span className="text-lg font-semibold">{percent(value)}</span>{' '}
-        <span className="text-muted-foreground">{metricName(name)} on the test split</span>
+        <span className="text-muted-foreground">{metricName(name)} on the test split</span> <StandIns of={accepted.stand_ins} />
       </p>
       {said.length > 0 && (
         <>

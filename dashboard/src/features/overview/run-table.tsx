@@ -7,6 +7,7 @@ import type { Order, RunView, State } from '@/api/schema'
 import { Ago } from '@/components/moment'
 import { RoundProgress } from '@/components/progress'
 import { Sparkline } from '@/components/sparkline'
+import { StandIns } from '@/components/stand-ins'
 import { Button } from '@/components/ui/button'
 import { Input } from '@/components/ui/field'
 import { Command, Empty, Failed, Loading } from '@/components/ui/notice'
@@ -183,6 +184,7 @@ function RunRow({ run }: { run: RunView }) {
         <Link to={`/runs/${run.run_id}`} className="block truncate font-mono text-xs underline-offset-2 hover:underline" title={run.run_id}>
           {run.run_id}
         </Link>
+        <StandIns of={run.stand_ins} />
       </Td>
       <Td>{run.phase ?? '–'}</Td>
       <Td>{run.engine ?? '–'}</Td>

@@ -4,6 +4,7 @@ import { ALL_RUNS, runsQuery } from '@/api/queries'
 import type { RunView, State } from '@/api/schema'
 import { RoundProgress } from '@/components/progress'
 import { Sparkline } from '@/components/sparkline'
+import { StandIns } from '@/components/stand-ins'
 import { Panel } from '@/components/ui/panel'
 import { RunState } from '@/components/ui/status'
 import { percent } from '@/lib/format'
@@ -44,6 +45,7 @@ function RunningRun({ run }: { run: RunView }) {
         </span>
         <span className="flex h-5 items-center justify-between gap-2">
           <span>{accuracy === undefined ? <Waits run={run} /> : `accuracy ${percent(accuracy)}`}</span>
+          <StandIns of={run.stand_ins} />
           {run.history.values.length > 1 && <Sparkline values={run.history.values} label="Course of the accuracy" />}
         </span>
       </Link>

@@ -6,13 +6,14 @@ import { attentionQuery } from '@/api/queries'
 import type { AttentionKind, State } from '@/api/schema'
 import { latestOf, useToldEvents } from '@/api/told-events'
 import { ConnectionPill } from '@/components/connection-pill'
+import { standInWords } from '@/components/stand-ins'
 import { Bar } from '@/components/ui/bar'
 import { Button } from '@/components/ui/button'
 import { Notice } from '@/components/ui/notice'
 import { RunState } from '@/components/ui/status'
 import { Controls, LatestCommand } from '@/features/controls/controls'
-import { count, duration, moment, nodeName, percent, points } from '@/lib/format'
-import { conditionOf } from '@/stores/reducer'
+import { capitalised, count, duration, moment, nodeName, percent, points } from '@/lib/format'
+import { conditionOf, standInsOf } from '@/stores/reducer'
 import { machine } from '@/stores/machine'
 import { showState } from './favicon'
 import { DESCRIBING, STAGE_EVENTS } from './description'
@@ -249,11 +250,12 @@ function MadeOf({ about }: { about: EventOf<'run_described'> }) {
 
 function Warnings({ about }: { about: EventOf<'run_described'> }) {
   const { data, backbone } = about
-  if (!data.phantom && backbone.trained) return null
+  const standIns = standInsOf(about)
+  if (standIns.length === 0) return null
   return (
     <Notice
       tone="warning"
-      title={[data.phantom ? 'PHANTOM DATA' : null, backbone.trained ? null : 'UNTRAINED BACKBONE'].filter(Boolean).join(' · ')}
+      title={standInWords(standIns)}
       className="py-1"
     >
       {[
@@ -289,11 +291,12 @@ function Trouble() {
           {travel.message}
         </Notice>
       )}
-      {live && view?.reason != null && (view.state === 'failed' || view.state === 'stopped') && (
-        <Notice tone={view.state === 'failed' ? 'error' : 'info'} title={view.state === 'failed' ? 'The run has failed' : 'The run was stopped'}>
+      {live && view?.state === 'failed' && (
+        <Notice tone="error" title="The run has failed">
           {view.reason}
         </Notice>
       )}
+      {live && view?.state === 'stopped' && <Notice tone="info" title={capitalised(view.reason ?? 'stopped')} />}
       {live && view?.state === 'lost' && (
         <Notice tone="error" title="Nothing is heard of this run">
           {view.claimable

@@ -7,6 +7,7 @@ import { RunPicker } from '@/components/run-picker'
 import { Button } from '@/components/ui/button'
 import { Command, Empty } from '@/components/ui/notice'
 import { Panel } from '@/components/ui/panel'
+import { capitalised } from '@/lib/format'
 import { download } from '@/lib/download'
 import { disclosureCsv } from './disclosure-rows'
 import { DisclosureTable } from './disclosure-table'
@@ -58,7 +59,7 @@ function OfRun({ runId }: { runId: string }) {
             <Empty title="No site has sent anything in this run.">It has not come to its first round, or ended before.</Empty>
           ) : (
             <>
-              <p className="max-w-3xl px-3 pb-3">{sentence(disclosures.protection)} Images are not among it.</p>
+              <p className="max-w-3xl px-3 pb-3">{capitalised(disclosures.protection)}. Images are not among it.</p>
               <DisclosureTable disclosures={disclosures} words={words.data} />
               <Exports disclosures={disclosures} />
             </>
@@ -86,8 +87,4 @@ function Exports({ disclosures }: { disclosures: Disclosures }) {
       </div>
     </div>
   )
-}
-
-function sentence(text: string): string {
-  return `${text.charAt(0).toUpperCase()}${text.slice(1)}.`
 }

@@ -1,0 +1,137 @@
+"""What held a run up, and whom it lost: pauses, ends that it was resumed from, and sites that failed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from itertools import pairwise
+
+import pandas as pd
+
+from fedforge_runtime.analysis.tables import Row, client_of, clients_of, completed_rounds, frame
+from monitor.schema import Event, NodeError, NodeHeartbeat, RoundCompleted, RoundStarted, RunPaused, RunStarted
+
+ROUND, UNFINISHED, PAUSE, GAP = "round", "unfinished round", "pause", "between attempts"
+
+_TIMELINE = {
+    "kind": "str",
+    "round": "int64",
+    "attempt": "int64",
+    "start_seconds": "float64",
+    "seconds": "float64",
+}
+_LOST = {
+    "client": "int64",
+    "round": "int64",
+    "attempt": "int64",
+    "task": "str",
+    "reason": "str",
+    "at_seconds": "float64",
+    "next_round": "Int64",
+    "rounds_without": "int64",
+}
+
+
+def timeline(log: Sequence[Event]) -> pd.DataFrame:
+    """What the time of a run went to, on its server's clock.
+
+    Columns: `kind`, `round`, `attempt`, `start_seconds` (since the first attempt's federated part began) and
+    `seconds`. The kinds: `round`, one that was completed; `unfinished round`, one of which its attempt has said no
+    end: it is done again, or still at work; `pause`, before `round`; `between attempts`, from the last word of one to
+    the first of the next.
+    """
+    server = [event for event in log if event.role == "server" and event.node_id != "monitor"]
+    zero = _zero(server)
+    if zero is None:
+        return frame([], _TIMELINE)
+    spans = sorted([*_rounds(server), *_pauses(server), *_gaps(server)], key=lambda span: span[3])
+    rows: list[Row] = [
+        {
+            "kind": kind,
+            "round": number,
+            "attempt": attempt,
+            "start_seconds": (start - zero).total_seconds(),
+            "seconds": (end - start).total_seconds(),
+        }
+        for kind, number, attempt, start, end in spans
+    ]
+    return frame(rows, _TIMELINE)
+
+
+def lost_sites(log: Sequence[Event]) -> pd.DataFrame:
+    """Each time that a site was asked for something and gave no usable answer, in the order in which it happened.
+
+    Columns: `client`, `round`, `attempt`, `task`, `reason`, `at_seconds` (as `start_seconds` of `timeline`),
+    `next_round` (the first later one whose model has its update; missing where there is none) and `rounds_without`
+    (completed rounds from then on until that, or the end).
+    """
+    zero, rounds = _zero(log), completed_rounds(log)
+    took_part: dict[int, list[int]] = {}
+    for row in clients_of(log):
+        took_part.setdefault(row["client"], []).append(row["round"])
+    rows = []
+    for event in log:
+        client = client_of(event.node_id)
+        if not isinstance(event, NodeError) or event.task is None or client is None:
+            continue
+        first = event.round + (event.task == "evaluate")  # the update of a site that only did not evaluate is in
+        later = [number for number in took_part.get(client, ()) if number >= first]
+        missed = [number for number in rounds if first <= number < (later[0] if later else max(rounds) + 1)]
+        rows.append(
+            {
+                "client": client,
+                "round": event.round,
+                "attempt": event.attempt,
+                "task": event.task,
+                "reason": event.reason,
+                "at_seconds": (event.ts - zero).total_seconds() if zero else None,
+                "next_round": later[0] if later else None,
+                "rounds_without": len(missed),
+            }
+        )
+    return frame(rows, _LOST)
+
+
+Span = tuple[str, int, int, datetime, datetime]
+
+
+def _zero(log: Sequence[Event]) -> datetime | None:
+    return next((event.ts for event in log if isinstance(event, RunStarted)), None)
+
+
+def _rounds(server: Sequence[Event]) -> list[Span]:
+    completed = {number: events[0].attempt for number, events in completed_rounds(server).items()}
+    of_attempts: dict[tuple[int, int], list[Event]] = {}
+    for event in server:
+        if isinstance(event, RoundStarted) or (event.round, event.attempt) in of_attempts:
+            of_attempts.setdefault((event.round, event.attempt), []).append(event)
+    spans = []
+    for (number, attempt), events in of_attempts.items():
+        done = completed.get(number) == attempt
+        end = max(event.ts for event in events if not done or isinstance(event, RoundCompleted))
+        spans.append((ROUND if done else UNFINISHED, number, attempt, events[0].ts, end))
+    return spans
+
+
+def _pauses(server: Sequence[Event]) -> list[Span]:
+    """From `run_paused` to whatever the run's server says next."""
+    spans = []
+    for position, event in enumerate(server):
+        if isinstance(event, RunPaused):
+            of_attempt = [each for each in server[position + 1 :] if each.attempt == event.attempt]
+            after = next((each for each in of_attempt if not isinstance(each, NodeHeartbeat)), None)
+            end = after.ts if after else max((each.ts for each in of_attempt), default=event.ts)
+            spans.append((PAUSE, event.round, event.attempt, event.ts, end))
+    return spans
+
+
+def _gaps(server: Sequence[Event]) -> list[Span]:
+    moments: dict[int, list[datetime]] = {}
+    for event in server:
+        moments.setdefault(event.attempt, []).append(event.ts)
+    attempts = sorted(moments)
+    return [
+        (GAP, 0, later, max(moments[earlier]), min(moments[later]))
+        for earlier, later in pairwise(attempts)
+        if min(moments[later]) > max(moments[earlier])
+    ]

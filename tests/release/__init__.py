@@ -1,0 +1,1 @@
+"""What a release must show, gate by gate; `make release-check` runs it."""

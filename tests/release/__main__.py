@@ -1,0 +1,90 @@
+"""`python -m tests.release [GATE …]`: try every gate, and write `docs/release-checklist.md`.
+
+A row is green where its command has shown what it must, on this machine, now. With gates named only those are tried,
+and nothing is written.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from tests.release.checking import LOGS, ROOT, Result, try_row
+from tests.release.gates import rows
+
+CHECKLIST = ROOT / "docs" / "release-checklist.md"
+HEAD = """# Release checklist
+
+Made by `make release-check`, not by hand: every row was tried as it says, and what it shows was measured then.
+A row that this machine could not run says so, and is not green.
+
+Commit {commit}, {date}, {machine}, {minutes:.0f} minutes in all.
+
+| gate | what | command | outcome | time | measured |
+|---|---|---|---|---|---|
+"""
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.release", description=__doc__)
+    known = sorted({row.gate for row in rows()})
+    parser.add_argument("gates", nargs="*", metavar="GATE", help=", ".join(known))
+    chosen = parser.parse_args(words).gates
+    if unknown := sorted(set(chosen) - set(known)):
+        parser.error(f"there is no gate {', '.join(unknown)}; there are {', '.join(known)}")
+    shutil.rmtree(LOGS, ignore_errors=True)
+    LOGS.mkdir(parents=True)
+    began, results = time.monotonic(), []
+    for row in rows():
+        if chosen and row.gate not in chosen:
+            continue
+        sys.stdout.write(f"{row.gate}  {row.subject} …\n")
+        sys.stdout.flush()
+        result = try_row(row)
+        results.append(result)
+        sys.stdout.write(f"    {result.outcome} in {_duration(result.seconds)}: {result.shown}\n")
+        sys.stdout.flush()
+    if not chosen:
+        CHECKLIST.write_text(_document(results, time.monotonic() - began))
+        sys.stdout.write(f"{CHECKLIST.relative_to(ROOT)}\n")
+    red = [result for result in results if result.outcome == "red"]
+    missing = sum(result.outcome == "not run here" for result in results)
+    sys.stdout.write(f"{len(results) - len(red) - missing} green, {len(red)} red, {missing} not run here\n")
+    return 1 if red else 0
+
+
+def _document(results: Sequence[Result], seconds: float) -> str:
+    head = HEAD.format(commit=_commit(), date=f"{datetime.now(UTC):%Y-%m-%d}", machine=_machine(), minutes=seconds / 60)
+    return head + "".join(
+        f"| **{result.row.gate}** | {result.row.subject} | `{result.row.command}` | {result.outcome} "
+        f"| {_duration(result.seconds)} | {result.shown.replace('|', '/')} |\n"
+        for result in results
+    )
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds // 60:.0f} min {seconds % 60:.0f} s"
+
+
+def _commit() -> str:
+    def git(*words: str) -> str:
+        done = subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True, check=True)
+        return done.stdout.strip()
+
+    changed = git("status", "--porcelain", "--", ".", f":!{CHECKLIST.relative_to(ROOT)}")
+    return f"`{git('rev-parse', '--short=10', 'HEAD')}{'-dirty' if changed else ''}`"
+
+
+def _machine() -> str:
+    return f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
