@@ -174,11 +174,7 @@ def _migrate(engine: Engine, path: Path) -> None:
     scripts = ScriptDirectory.from_config(config)
     with _writing(engine) as connection:
         present = MigrationContext.configure(connection).get_current_revision()
-        if present is not None and present not in {script.revision for script in scripts.walk_revisions()}:
-            raise DatabaseError(
-                f"{path} was written by a later version of the monitor (schema {present}).",
-                remedy="Start that version, or move the file away.",
-            )
+        _refuse_later(present, scripts, path)
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
 
@@ -186,10 +182,20 @@ def _migrate(engine: Engine, path: Path) -> None:
 def _require_present(engine: Engine, path: Path) -> None:
     with engine.connect() as connection:
         present = MigrationContext.configure(connection).get_current_revision()
-    if present != ScriptDirectory.from_config(_migrations()).get_current_head():
+    scripts = ScriptDirectory.from_config(_migrations())
+    _refuse_later(present, scripts, path)
+    if present != scripts.get_current_head():
         raise DatabaseError(
-            f"{path} was written by another version of the monitor (schema {present}).",
+            f"{path} was written by an earlier version of the monitor (schema {present}).",
             remedy="Start the monitor of this version once; it brings the database up to date.",
+        )
+
+
+def _refuse_later(present: str | None, scripts: ScriptDirectory, path: Path) -> None:
+    if present is not None and present not in {script.revision for script in scripts.walk_revisions()}:
+        raise DatabaseError(
+            f"{path} was written by a later version of the monitor (schema {present}).",
+            remedy="Start that version, or move the file away.",
         )
 
 

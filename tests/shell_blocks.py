@@ -38,8 +38,11 @@ class Block:
     lines: tuple[str, ...]
 
     def is_run(self, *, slow: bool) -> bool:
-        words = self.info.split()
-        return words[1:2] == ["run"] and (slow or "slow" not in words)
+        return self.info == "sh run" or (slow and self.is_slow)
+
+    @property
+    def is_slow(self) -> bool:
+        return self.info == "sh run slow"
 
 
 class BlockFailedError(AssertionError):

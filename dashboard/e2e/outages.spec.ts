@@ -13,7 +13,7 @@ test('a monitor that is killed: what is shown is stale and says so, and then it 
   await expect(pause).toHaveAttribute('aria-disabled', 'false')
 
   await monitor.kill()
-  await expect(page.getByRole('status', { name: /stale since .*reconnecting/ })).toBeVisible()
+  await expect(page.getByRole('status', { name: /stale for .*reconnecting/ })).toBeVisible()
   await expect(pause).toHaveAttribute('aria-disabled', 'true')
   await expect(pause).toHaveAttribute('title', /connection is lost/)
   await expect(page.getByText(/ of 300/)).toBeVisible() // what was known stays, in grey

@@ -74,8 +74,8 @@ def up(
                 f"{certs} has keys for {len(certificates.nodes)} nodes, not for {nodes}.",
                 remedy="Make more with `fedforge federation certs`, or start fewer --nodes.",
             )
-        for site in range(nodes if certificates else 0):
-            load_node_key(certificates.node_key(site))
+        for key in [certificates.node_key(site) for site in range(nodes)] if certificates else []:
+            load_node_key(key)
         chosen = Home.resolve(home)
         chosen.require_writable()
         parse_networks(trust or [])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +18,7 @@ from tests.monitor_process import plain_client
 from tests.patience import PATIENCE_SECONDS
 from tests.release.checking import ROOT, require, run
 
+OUTSIDE = {"PYTHONPATH": ""}
 NEWEST = ("torch", "transformers", "flwr", "dagster", "fastapi")
 """Of which the versions are told that pip has chosen."""
 SMALL = {"dataset.source": "phantom", "dataset.limit": 120, "backbone.name": "untrained", "federation.rounds": 1}
@@ -31,24 +33,26 @@ def try_wheel() -> str:
         run("wheel", "git", "clone", "--quiet", ROOT, place / "clone")
         run("wheel", ROOT / ".venv/bin/python", "-m", "build", "--outdir", place / "dist", place / "clone")
         (wheel,) = (place / "dist").glob("*.whl")
-        run("wheel", "python3", "-m", "venv", place / "venv")
-        run("wheel", place / "venv/bin/python", "-m", "pip", "install", "--quiet", "--no-compile", wheel)
+        run("wheel", sys.executable, "-m", "venv", place / "venv")
         used = place / "used"
         used.mkdir()
+        pip = (place / "venv/bin/python", "-m", "pip", "install", "--quiet", "--no-compile")
+        run("wheel", *pip, wheel, folder=used, environment=OUTSIDE)  # pip takes a checkout around it for installed
         shown = [f"{wheel.name} of {wheel.stat().st_size / 1e6:.1f} MB", *_use(place / "venv/bin", used)]
         return "; ".join(shown)
 
 
 def _use(scripts: Path, folder: Path) -> list[str]:
     """What each command shows, in an empty folder."""
-    environment = {"FEDFORGE_HOME": str(folder / "home"), "PYTHONPATH": ""}
+    environment = OUTSIDE | {"FEDFORGE_HOME": str(folder / "home")}
 
     def fedforge(*words: object) -> str:
         return run("wheel", scripts / "fedforge", *words, folder=folder, environment=environment, output=True)
 
     demo = json.loads(fedforge("demo", "--json"))
     require(demo["state"] == "completed", f"the demo is {demo['state']}")
-    run("wheel", scripts / "dagster", "definitions", "validate", "-m", "fedforge_pipelines.definitions", folder=folder)
+    validate = (scripts / "dagster", "definitions", "validate", "-m", "fedforge_pipelines.definitions")
+    run("wheel", *validate, folder=folder, environment=environment)
     fedforge("up", "--detach", "--monitor-port", "0", "--dagster-port", "0")
     try:
         state = json.loads((folder / "home" / "up" / "state.json").read_text())
@@ -62,7 +66,7 @@ def _use(scripts: Path, folder: Path) -> list[str]:
         fedforge("agent", "--once", "--monitor", monitor.base_url)
         wait_until(lambda: monitor.get("/api/runs/asked").json()["state"] == "completed", "the end of the request")
     say = f"from importlib.metadata import version; print(*(f'{{n}} {{version(n)}}' for n in {NEWEST!r}), sep=', ')"
-    versions = run("wheel", scripts / "python", "-c", say, folder=folder, output=True).strip()
+    versions = run("wheel", scripts / "python", "-c", say, folder=folder, environment=environment, output=True).strip()
     done = f"demo, up with dashboard and {assets} Dagster assets, a request that an agent carried out"
     return [done, f"newest packages: {versions}"]
 
@@ -72,6 +76,13 @@ def _assets(dagster: httpx.Client) -> int:
     count = sum(len(each["assetNodes"]) for each in answer)
     require(count > 0, "Dagster has no assets")
     return count
+
+
+def _is_ready(client: httpx.Client) -> bool:
+    try:
+        return client.get("/api/ready").is_success
+    except httpx.TransportError:
+        return False
 
 
 @contextmanager
@@ -89,6 +100,7 @@ def _monitor(scripts: Path, folder: Path, environment: dict[str, str]) -> Iterat
         line = process.stdout.readline()
         require(line.startswith("monitor at http://"), f"the monitor said {line!r}")
         with plain_client(line.split()[2].rstrip(",")) as client:
+            wait_until(lambda: _is_ready(client), "a monitor that answers")
             yield client
     finally:
         process.terminate()

@@ -104,6 +104,12 @@ def test_a_command_keeps_its_line_and_what_is_not_marked_is_not_run() -> None:
     assert (quick[1:], slow[1:]) == (["", "true 3"], ["", "true 3", "", "", "", "", "", "true 9"])
 
 
+def test_a_mark_is_one_of_two() -> None:
+    marks = {block.info for document in DOCUMENTS for block in blocks_of(document.read_text()) if "run" in block.info}
+
+    assert marks <= {"sh run", "sh run slow"}
+
+
 def test_a_command_that_fails_is_told_with_document_line_and_output(tmp_path: Path) -> None:
     document = tmp_path / "guide.md"
     document.write_text("# Guide\n\n```sh run\nwords=kept\necho before\n```\n\n```sh run\ntest $words = lost\n```\n")

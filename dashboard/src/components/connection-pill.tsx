@@ -1,5 +1,5 @@
 import { Status } from '@/components/ui/status'
-import { age } from '@/lib/format'
+import { duration } from '@/lib/format'
 import type { Tone } from '@/lib/tone'
 import { onServerClock, useNow } from '@/stores/clock'
 import type { Connection } from '@/stores/stream'
@@ -24,11 +24,11 @@ function said(connection: Connection, now: number): [Tone, string, string] {
     case 'replaying':
       return ['answering', `replaying ${connection.left}`, 'Events that were missed meanwhile are read, in their order.']
     case 'stale':
-      return ['lost', `stale, ${age((now - onServerClock(connection.since)) / 1000)}`, 'Nothing comes from the monitor.']
+      return ['lost', `stale for ${duration((now - onServerClock(connection.since)) / 1000)}`, 'Nothing comes from the monitor.']
     case 'reconnecting':
       return [
         'lost',
-        `stale since ${age((now - onServerClock(connection.since)) / 1000)}, reconnecting ${connection.tries}`,
+        `stale for ${duration((now - onServerClock(connection.since)) / 1000)}, reconnecting ${connection.tries}`,
         'The connection is lost, and is made again by itself. What is shown is as it was then.',
       ]
     case 'unknown run':

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
 from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
@@ -11,6 +12,7 @@ from sqlalchemy import create_engine, text
 from sqlmodel import SQLModel
 
 from monitor.database import Database
+from monitor.errors import DatabaseError
 from monitor.orders import require_run
 from monitor.phases import phase_list
 from monitor.tables import CommandRow, RunRow
@@ -147,3 +149,18 @@ def test_a_run_of_the_version_before_goes_on_with_the_command_that_is_under_way(
     assert given is not None
     assert (given.outcome, given.effective_round) == ("effective", 1)
     assert shown.missing == []
+
+
+@pytest.mark.parametrize("beside", [False, True])
+def test_a_database_of_a_later_version_is_left_alone_and_the_reader_sent_to_that_version(
+    beside: bool, tmp_path: Path
+) -> None:
+    file = tmp_path / "monitor.db"
+    Database(file).close()
+    engine = create_engine(f"sqlite:///{file}")
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    engine.dispose()
+
+    with pytest.raises(DatabaseError, match=r"by a later version of the monitor \(schema 9999\)\. Start that version"):
+        Database(file, beside=beside)
