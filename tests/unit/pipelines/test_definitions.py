@@ -1,4 +1,4 @@
-"""The graph, jobs, schedule and sensors as Dagster sees them."""
+"""The graph, jobs, schedule and sensors as Dagster sees them; `python -m` this module writes them down anew."""
 
 from __future__ import annotations
 
@@ -18,35 +18,65 @@ HEAVY = {"torch", "transformers", "flwr", "datasets", "matplotlib", "sklearn"}
 
 
 def describe() -> dict[str, Any]:
-    """What a change of must be meant: keys, lineage, checks, jobs, schedules and sensors."""
-    graph = defs.resolve_asset_graph()
-    checks: dict[str, list[str]] = {}
-    for key in graph.asset_check_keys:
-        blocking = " (blocking)" if graph.get_check_spec(key).blocking else ""
-        checks.setdefault(key.asset_key.to_user_string(), []).append(f"{key.name}{blocking}")
+    """What a change of must be meant: all that Dagster knows of assets, checks, jobs, schedules and sensors."""
+    nodes = sorted(defs.resolve_asset_graph().asset_nodes, key=lambda node: node.key)
     repository = defs.get_repository_def()
+    jobs = [job for job in repository.get_all_jobs() if not job.name.startswith("__")]
     return {
-        "assets": {
-            node.key.to_user_string(): {
-                "group": node.group_name,
-                "after": sorted(each.to_user_string() for each in node.parent_keys),
-                "checks": sorted(checks.get(node.key.to_user_string(), [])),
-                "pools": sorted(node.pools or ()),
-            }
-            for node in sorted(graph.asset_nodes, key=lambda node: node.key)
-        },
+        "assets": {node.key.to_user_string(): describe_asset(node) for node in nodes},
         "jobs": {
-            job.name: sorted(key.to_user_string() for key in job.asset_layer.executable_asset_keys)
-            for job in repository.get_all_jobs()
-            if not job.name.startswith("__")
+            job.name: {
+                "assets": sorted(key.to_user_string() for key in job.asset_layer.executable_asset_keys),
+                "description": job.description,
+                "tags": dict(job.tags),
+                "executor": job.executor_def.name,
+            }
+            for job in jobs
         },
-        "schedules": {each.name: [each.cron_schedule, each.job_name] for each in repository.schedule_defs},
-        "sensors": {each.name: str(each.default_status.value) for each in repository.sensor_defs},
+        "schedules": {
+            each.name: [each.cron_schedule, each.job_name, str(each.default_status.value)]
+            for each in repository.schedule_defs
+        },
+        "sensors": {
+            each.name: [str(each.default_status.value), each.minimum_interval_seconds]
+            for each in repository.sensor_defs
+        },
+        "resources": sorted(repository.get_top_level_resources()),
     }
 
 
+def describe_asset(node: Any) -> dict[str, Any]:
+    """One asset with its step and its checks; what is nothing is left out."""
+    step = node.assets_def.op
+    described = {
+        "group": node.group_name,
+        "description": node.description,
+        "after": sorted(each.to_user_string() for each in node.parent_keys),
+        "inputs": {each.name: each.dagster_type.display_name for each in step.input_defs},
+        "output": [step.output_defs[0].dagster_type.display_name, step.output_defs[0].io_manager_key],
+        "kinds": sorted(node.kinds),
+        "tags": {name: value for name, value in node.tags.items() if not name.startswith("dagster/kind/")},
+        "owners": list(node.owners),
+        "code_version": node.code_version,
+        "metadata": dict(node.metadata),
+        "resources": sorted(node.assets_def.required_resource_keys),
+        "pools": sorted(node.pools or ()),
+        "step_tags": dict(step.tags),
+        "retry_policy": step.retry_policy and repr(step.retry_policy),
+        "automation": node.automation_condition and repr(node.automation_condition),
+        "partitions": node.partitions_def and repr(node.partitions_def),
+        "checks": {
+            f"{check.name}{' (blocking)' if check.blocking else ''}": check.description
+            for check in sorted(node.assets_def.check_specs, key=lambda check: check.name)
+        },
+    }
+    return {name: value for name, value in described.items() if value}
+
+
 def test_the_definitions_are_those_that_are_written_down() -> None:
-    assert describe() == json.loads(SNAPSHOT.read_text()), f"mean it? python {Path(__file__).name} writes it anew"
+    assert describe() == json.loads(SNAPSHOT.read_text()), (
+        "mean it? python -m tests.unit.pipelines.test_definitions writes it anew"
+    )
 
 
 def test_they_can_be_loaded_whole() -> None:
