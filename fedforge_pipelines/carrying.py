@@ -10,7 +10,6 @@ import dagster as dg
 
 from fedforge_pipelines import claim
 from fedforge_pipelines.fedforge import Fedforge, is_over
-from fedforge_pipelines.phases import Phase
 from fedforge_pipelines.settings import PhaseSettings
 from fedforge_runtime.artifacts import turn
 from fedforge_runtime.config import read_run_config
@@ -38,7 +37,7 @@ def hold_request(fedforge: Fedforge, settings: PhaseSettings, context: dg.AssetE
 def carry_out(
     fedforge: Fedforge,
     settings: PhaseSettings,
-    phase: Phase,
+    phase: str,
     context: dg.AssetExecutionContext,
     accepted: dict[str, Any] | None,
 ) -> dict[str, Any]:
@@ -53,7 +52,7 @@ def carry_out(
     from fedforge_runtime.federation.runs import new_run_id
 
     known = settings.run_id or _failed_run(fedforge, phase, context)
-    run_id = known or new_run_id(phase.name)
+    run_id = known or new_run_id(phase)
     url = fedforge.monitor_url()
     # Both before the monitor is asked for it: the sensor would else start another Dagster run for the same attempt.
     first = {} if known else {ATTEMPT_TAG: "1"}
@@ -63,20 +62,20 @@ def carry_out(
     if _is_completed(fedforge, run_id):
         return fedforge.ask(context, "show", run_id)
     block = _block_of(settings, accepted)
-    request = None if settings.run_id else settings.request(phase.name)
+    request = None if settings.run_id else settings.request(phase)
     with _one_at_a_time(fedforge, context), _claimed(fedforge, url, run_id, request, context) as environment:
         if fedforge.opened().run(run_id).exists():
             arguments = ["resume", run_id]
         else:
             defaults = fedforge.defaults()
             place = defaults.options(settings.chosen())
-            arguments = ["run", phase.name, *place, *settings.options(defaults), *block, "--run-id", run_id]
+            arguments = ["run", phase, *place, *settings.options(defaults), *block, "--run-id", run_id]
         watched = ("--monitor", url) if url else ()
         bounds = "--bounds" if settings.bounds else "--no-bounds"
         return fedforge.ask(context, *arguments, bounds, *watched, environment=environment)
 
 
-def _failed_run(fedforge: Fedforge, phase: Phase, context: dg.AssetExecutionContext) -> str | None:
+def _failed_run(fedforge: Fedforge, phase: str, context: dg.AssetExecutionContext) -> str | None:
     """The run of this phase that the Dagster run had begun which this one re-executes from its failure."""
     run = context.run
     if run.parent_run_id is None or not any(run.tags.get(tag) == "true" for tag in _FROM_FAILURE_TAGS):
@@ -85,7 +84,7 @@ def _failed_run(fedforge: Fedforge, phase: Phase, context: dg.AssetExecutionCont
     run_id = parent.tags.get(RUN_ID_TAG) if parent else None
     if run_id is None or not fedforge.opened().run(run_id).exists():
         return None
-    return run_id if read_run_config(fedforge.opened().run(run_id).config).phase == phase.name else None
+    return run_id if read_run_config(fedforge.opened().run(run_id).config).phase == phase else None
 
 
 def _is_completed(fedforge: Fedforge, run_id: str) -> bool:

@@ -28,14 +28,23 @@ def table(rows: Sequence[Mapping[str, Any]]) -> dg.TableMetadataValue:
 
 def origin(artifact: Mapping[str, Any], manifest: Mapping[str, Any]) -> Metadata:
     """Where an artifact is, what it was made from, and whether this made it or found it."""
-    inputs = "\n".join(f"- {name}: `{value}`" for name, value in dotted_items(manifest["inputs"]))
     return {
         "key": artifact["key"],
         "unchanged": not artifact["created"],
         "made": "made now" if artifact["created"] else f"unchanged: found as it was made at {manifest['made_at']}",
         "path": dg.MetadataValue.path(artifact["path"]),
-        "made_from": dg.MetadataValue.md(inputs),
+        "made_from": keys(dict(dotted_items(manifest["inputs"]))),
     }
+
+
+def keys(values: Mapping[str, Any]) -> dg.MarkdownMetadataValue:
+    """What something was made from: names, with the key of each."""
+    return dg.MetadataValue.md("\n".join(f"- {name}: `{value}`" for name, value in values.items()))
+
+
+def backbone(name: str, *, trained: bool) -> str:
+    """Which backbone it was; an untrained one never goes unmarked."""
+    return name + ("" if trained else " (UNTRAINED)")
 
 
 def data_source(facts: Mapping[str, Any]) -> str:

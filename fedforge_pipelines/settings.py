@@ -12,6 +12,11 @@ from fedforge_runtime.errors import ConfigError
 from fedforge_runtime.offer import ClaimantDefaults
 
 
+def settings_key(phase: str) -> str:
+    """The resource that holds a phase's settings."""
+    return f"{phase}_settings"
+
+
 class PhaseSettings(dg.ConfigurableResource):
     """The settings of one phase in one Dagster run, the same for all its assets; what is left out is the phase's own.
 
