@@ -16,6 +16,7 @@ import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
+from fedforge_runtime.wording import duration
 from tests.release.checking import LOGS, ROOT, Result, try_row
 from tests.release.gates import rows
 
@@ -49,7 +50,7 @@ def main(words: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
         result = try_row(row)
         results.append(result)
-        sys.stdout.write(f"    {result.outcome} in {_duration(result.seconds)}: {result.shown}\n")
+        sys.stdout.write(f"    {result.outcome} in {duration(result.seconds)}: {result.shown}\n")
         sys.stdout.flush()
     if not chosen:
         CHECKLIST.write_text(_document(results, time.monotonic() - began))
@@ -64,13 +65,9 @@ def _document(results: Sequence[Result], seconds: float) -> str:
     head = HEAD.format(commit=_commit(), date=f"{datetime.now(UTC):%Y-%m-%d}", machine=_machine(), minutes=seconds / 60)
     return head + "".join(
         f"| **{result.row.gate}** | {result.row.subject} | `{result.row.command}` | {result.outcome} "
-        f"| {_duration(result.seconds)} | {result.shown.replace('|', '/')} |\n"
+        f"| {duration(result.seconds)} | {result.shown.replace('|', '/')} |\n"
         for result in results
     )
-
-
-def _duration(seconds: float) -> str:
-    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds // 60:.0f} min {seconds % 60:.0f} s"
 
 
 def _commit() -> str:
