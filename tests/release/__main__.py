@@ -1,7 +1,7 @@
 """`python -m tests.release [GATE …]`: try every gate, and write `docs/release-checklist.md`.
 
-A row is green where its command has shown what it must, on this machine, now. With gates named only those are tried,
-and nothing is written.
+The document is written from the first row on, and says what has come of each so far. A row is green where its command
+has shown what it must, on this machine, now. With gates named only those are tried, and nothing is written.
 """
 
 from __future__ import annotations
@@ -13,11 +13,13 @@ import shutil
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from itertools import zip_longest
 
 from fedforge_runtime.wording import duration
-from tests.release.checking import LOGS, ROOT, Result, try_row
+from tests.release.checking import LOGS, ROOT, Result, Row, try_row
 from tests.release.gates import rows
 
 CHECKLIST = ROOT / "docs" / "release-checklist.md"
@@ -42,10 +44,12 @@ def main(words: Sequence[str] | None = None) -> int:
         parser.error(f"there is no gate {', '.join(unknown)}; there are {', '.join(known)}")
     shutil.rmtree(LOGS, ignore_errors=True)
     LOGS.mkdir(parents=True)
-    began, results = time.monotonic(), []
+    began, results = time.monotonic(), list[Result]()
     for row in rows():
         if chosen and row.gate not in chosen:
             continue
+        if not chosen:
+            CHECKLIST.write_text(_document(results, time.monotonic() - began))
         sys.stdout.write(f"{row.gate}  {row.subject} …\n")
         sys.stdout.flush()
         result = try_row(row)
@@ -55,19 +59,21 @@ def main(words: Sequence[str] | None = None) -> int:
     if not chosen:
         CHECKLIST.write_text(_document(results, time.monotonic() - began))
         sys.stdout.write(f"{CHECKLIST.relative_to(ROOT)}\n")
-    red = [result for result in results if result.outcome == "red"]
-    missing = sum(result.outcome == "not run here" for result in results)
-    sys.stdout.write(f"{len(results) - len(red) - missing} green, {len(red)} red, {missing} not run here\n")
-    return 1 if red else 0
+    outcomes = Counter(result.outcome for result in results)
+    sys.stdout.write(f"{outcomes['green']} green, {outcomes['red']} red, {outcomes['not run here']} not run here\n")
+    return 1 if outcomes["red"] else 0
 
 
 def _document(results: Sequence[Result], seconds: float) -> str:
     head = HEAD.format(commit=_commit(), date=f"{datetime.now(UTC):%Y-%m-%d}", machine=_machine(), minutes=seconds / 60)
-    return head + "".join(
-        f"| **{result.row.gate}** | {result.row.subject} | `{result.row.command}` | {result.outcome} "
-        f"| {duration(result.seconds)} | {result.shown.replace('|', '/')} |\n"
-        for result in results
-    )
+    return head + "".join(_line(row, result) for row, result in zip_longest(rows(), results))
+
+
+def _line(row: Row, result: Result | None) -> str:
+    came = ("not tried yet", "", "") if result is None else (
+        result.outcome, duration(result.seconds), result.shown.replace("|", "/").replace("\n", " "),
+    )  # fmt: skip
+    return f"| **{row.gate}** | {row.subject} | `{row.command}` | {' | '.join(came)} |\n"
 
 
 def _commit() -> str:

@@ -8,6 +8,7 @@ import subprocess
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,8 +31,8 @@ def rows() -> list[Row]:
         Row("G0", "the dashboard's types, style, tests, build", "make test-dashboard", _dashboard),
         Row("G0", "a wheel in a bare environment", "python -m build", try_wheel),
         Row("G1A", "Blood, FedAvg, non-IID, simulated", f"fedforge run blood {' '.join(REFERENCE)}", _simulation),
-        Row("G1B", "Derma's profile", f"fedforge run derma {' '.join(REFERENCE)}", lambda: _phase("derma")),
-        Row("G1C", "Path's profile", f"fedforge run path {' '.join(REFERENCE)}", lambda: _phase("path")),
+        Row("G1B", "Derma's profile", f"fedforge run derma {' '.join(REFERENCE)}", partial(_phase, "derma")),
+        Row("G1C", "Path's profile", f"fedforge run path {' '.join(REFERENCE)}", partial(_phase, "path")),
         Row("G2", "SuperLink and nodes as processes", "fedforge run blood --engine superlink", _distributed),
         Row("G3", "telemetry that outlives its monitor", "fedforge run blood --monitor URL", _telemetry),
         Row("G3", "each page, both themes", "make screenshots", _screenshots),

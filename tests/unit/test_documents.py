@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import re
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from fedforge_runtime import __version__
 from monitor import guard
 from monitor.rights import emitter_may
 from tests.shell_blocks import BlockFailedError, blocks_of, run_blocks, script_of
@@ -162,3 +164,25 @@ def test_the_rights_that_the_page_on_security_states_are_those_of_the_monitor() 
             assert allowed["operator"]
             assert allowed["nobody"] == is_open, (method, path)
             assert allowed["emitter"] == (is_open or (emitter_may(method, filled) and not stream)), (method, path)
+
+
+def test_every_file_that_must_repeat_the_version_has_that_of_the_package() -> None:
+    def of_json(path: str, *keys: str) -> str:
+        found = json.loads((ROOT / path).read_text())
+        for key in keys:
+            found = found[key]
+        return str(found)
+
+    compose = re.findall(r"fedforge(?:-dashboard)?:(\d[\w.]*)\}", (ROOT / "docker-compose.yml").read_text())
+    repeated = {
+        "dashboard/package.json": of_json("dashboard/package.json", "version"),
+        "dashboard/package-lock.json": of_json("dashboard/package-lock.json", "packages", "", "version"),
+        "dashboard/openapi.json": of_json("dashboard/openapi.json", "info", "version"),
+        "flower_app/pyproject.toml": tomllib.loads((ROOT / "flower_app/pyproject.toml").read_text())["project"][
+            "version"
+        ],
+        **{f"image {number} of docker-compose.yml": version for number, version in enumerate(compose)},
+    }
+
+    assert len(compose) == 2
+    assert {name: version for name, version in repeated.items() if version != __version__} == {}

@@ -1,6 +1,7 @@
 import { Suspense, useMemo, useRef, useState } from 'react'
 import { allOf, latestOf, useToldEvents } from '@/api/told-events'
 import { Empty, Loading } from '@/components/ui/notice'
+import { useFirstRows } from '@/components/first-rows'
 import { Table, Td, Th } from '@/components/ui/table'
 import { Button } from '@/components/ui/button'
 import { useRun, useShown, useSites } from '@/features/run/run-context'
@@ -167,32 +168,35 @@ function RoundTable() {
   const course = useCourse()
   const rounds = [...course.rounds].sort(([a], [b]) => b - a)
   const names = [...new Set(rounds.flatMap(([, row]) => Object.keys(row)))].filter((name) => name !== 'started_ms' && name !== 'attempt')
+  const [shown, more] = useFirstRows(rounds)
   return (
-    <Table label="Rounds, the latest first">
-      <thead>
-        <tr>
-          <Th>Global round</Th>
-          {names.map((name) => (
-            <Th key={name} className="text-right">
-              {metricName(name)}
-            </Th>
-          ))}
-        </tr>
-      </thead>
-      <tbody>
-        {rounds.slice(0, 200).map(([round, row]) => (
-          <tr key={round}>
-            <Td>{round}</Td>
+    <>
+      <Table label="Rounds, the latest first">
+        <thead>
+          <tr>
+            <Th>Global round</Th>
             {names.map((name) => (
-              <Td key={name} className="text-right">
-                {row[name] == null ? '–' : written(name, row[name])}
-              </Td>
+              <Th key={name} className="text-right">
+                {metricName(name)}
+              </Th>
             ))}
           </tr>
-        ))}
-      </tbody>
-      {rounds.length > 200 && <caption className="caption-bottom p-2 text-xs text-muted-foreground">The latest 200 of {rounds.length}.</caption>}
-    </Table>
+        </thead>
+        <tbody>
+          {shown.map(([round, row]) => (
+            <tr key={round}>
+              <Td>{round}</Td>
+              {names.map((name) => (
+                <Td key={name} className="text-right">
+                  {row[name] == null ? '–' : written(name, row[name])}
+                </Td>
+              ))}
+            </tr>
+          ))}
+        </tbody>
+      </Table>
+      {more}
+    </>
   )
 }
 

@@ -1,5 +1,6 @@
 import { useMemo } from 'react'
 import { allOf, useToldEvents } from '@/api/told-events'
+import { useFirstRows } from '@/components/first-rows'
 import { NodeCondition } from '@/components/ui/status'
 import { Empty } from '@/components/ui/notice'
 import { Table, Td, Th, Tr } from '@/components/ui/table'
@@ -8,8 +9,6 @@ import { DESCRIBING } from '@/features/run/description'
 import { age, bytes, count, duration, nodeName, percent } from '@/lib/format'
 import { cn } from '@/lib/utils'
 import { latestValue } from '@/stores/series'
-
-const MOST = 1_000
 
 /** The sites as a table: what the picture beside it shows, for keys, screen readers and small screens. */
 export function SiteTable({ selected, onSelect }: { selected: string | null; onSelect: (nodeId: string) => void }) {
@@ -21,27 +20,31 @@ export function SiteTable({ selected, onSelect }: { selected: string | null; onS
     () => new Map(allOf(described.data, 'site_described', at).map((event) => [event.node_id, event.rows])),
     [described.data, at],
   )
+  const [shown, more] = useFirstRows(sites)
   if (sites.length === 0) return <Empty title="No site has been heard of yet." />
   return (
-    <Table label="Sites of this run">
-      <thead>
-        <tr>
-          <Th>Site</Th>
-          <Th>Is</Th>
-          <Th className="text-right">Rows</Th>
-          <Th className="text-right">Round</Th>
-          <Th className="text-right">Accuracy</Th>
-          <Th className="text-right">Trained for</Th>
-          <Th className="text-right">Sent</Th>
-          <Th className="text-right">Last seen</Th>
-        </tr>
-      </thead>
-      <tbody>
-        {sites.slice(0, MOST).map((site) => (
-          <SiteRow key={site} site={site} rows={rows.get(site)} chosen={site === selected} onSelect={onSelect} />
-        ))}
-      </tbody>
-    </Table>
+    <>
+      <Table label="Sites of this run">
+        <thead>
+          <tr>
+            <Th>Site</Th>
+            <Th>Is</Th>
+            <Th className="text-right">Rows</Th>
+            <Th className="text-right">Round</Th>
+            <Th className="text-right">Accuracy</Th>
+            <Th className="text-right">Trained for</Th>
+            <Th className="text-right">Sent</Th>
+            <Th className="text-right">Last seen</Th>
+          </tr>
+        </thead>
+        <tbody>
+          {shown.map((site) => (
+            <SiteRow key={site} site={site} rows={rows.get(site)} chosen={site === selected} onSelect={onSelect} />
+          ))}
+        </tbody>
+      </Table>
+      {more}
+    </>
   )
 }
 

@@ -2,6 +2,7 @@ import type { EventOf } from '@/api/client'
 import { allOf, latestOf, useToldEvents } from '@/api/told-events'
 import { Button } from '@/components/ui/button'
 import { Command, Empty, Failed, Loading } from '@/components/ui/notice'
+import { useFirstRows } from '@/components/first-rows'
 import { Table, Td, Th } from '@/components/ui/table'
 import { useLive, useRun, useShown } from '@/features/run/run-context'
 import { DESCRIBING, RESULTS } from '@/features/run/description'
@@ -155,10 +156,11 @@ function Classes({ evaluated }: { evaluated: Evaluated }) {
 }
 
 function Sites({ sites, alone }: { sites: EventOf<'site_evaluated'>[]; alone: EventOf<'site_bounded'>[] }) {
-  if (sites.length === 0) return null
   const own = new Map(alone.map((each) => [each.node_id, each.metrics.accuracy]))
   const sorted = sites.toSorted((a, b) => byNode(a.node_id, b.node_id))
   const few = sorted.filter((site) => !tells(site.rows))
+  const [shown, more] = useFirstRows(sorted)
+  if (sites.length === 0) return null
   return (
     <section>
       <Heading>By site</Heading>
@@ -174,7 +176,7 @@ function Sites({ sites, alone }: { sites: EventOf<'site_evaluated'>[]; alone: Ev
           </tr>
         </thead>
         <tbody>
-          {sorted.map((site) => {
+          {shown.map((site) => {
             const value = site.metrics.accuracy
             const local = site.local_metrics.accuracy
             const lone = own.get(site.node_id)
@@ -191,6 +193,7 @@ function Sites({ sites, alone }: { sites: EventOf<'site_evaluated'>[]; alone: Ev
           })}
         </tbody>
       </Table>
+      {more}
       {few.length > 0 && (
         <p className="mt-1 text-xs text-muted-foreground">
           {few.map((site) => nodeName(site.node_id)).join(', ')}: too few rows to say which site does better. Sites are in the order of

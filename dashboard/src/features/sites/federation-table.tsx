@@ -1,6 +1,7 @@
 import type { SiteView } from '@/api/schema'
 import { Ago } from '@/components/moment'
 import { Status } from '@/components/ui/status'
+import { useFirstRows } from '@/components/first-rows'
 import { Table, Td, Th, Tr } from '@/components/ui/table'
 import { dateOf } from '@/lib/format'
 import { cn } from '@/lib/utils'
@@ -9,6 +10,7 @@ import { siteName, type Federation } from './federations'
 
 /** The sites of one federation, on line or not. */
 export function FederationTable({ federation, now }: { federation: Federation; now: number }) {
+  const [shown, more] = useFirstRows(federation.sites)
   return (
     <section aria-label={`Federation ${federation.name}`}>
       <header className="flex flex-wrap items-baseline gap-x-3 px-3 py-2">
@@ -40,11 +42,12 @@ export function FederationTable({ federation, now }: { federation: Federation; n
           </tr>
         </thead>
         <tbody>
-          {federation.sites.map((site, place) => (
+          {shown.map((site, place) => (
             <SiteRow key={`${site.site} ${site.name} ${place}`} site={site} stale={federation.stale} now={now} />
           ))}
         </tbody>
       </Table>
+      {more}
     </section>
   )
 }

@@ -1,5 +1,6 @@
 import { monitorAnswers, Refusal } from '@/test/monitor'
 import { screen, within } from '@testing-library/react'
+import userEvent from '@testing-library/user-event'
 import { expect, it } from 'vitest'
 import { openPage } from '@/test/page'
 import SitesPage from './sites-page'
@@ -37,6 +38,17 @@ it('says of sites that nobody tells of any more that they are stale', async () =
   const row = await screen.findByRole('row', { name: /kiel/ })
   expect(row).toHaveTextContent(/was on line.*its key is not known/)
   expect(screen.getByText('stale')).toBeInTheDocument()
+})
+
+it('shows the first of many sites, says how many are left, and shows more', async () => {
+  const many = Array.from({ length: 250 }, (_, number) => site({ site: number, name: `site ${number}` }))
+  monitorAnswers({ ...answers, 'GET /api/sites': { taken_at: NOW.toISOString(), sites: many } })
+  openPage(<SitesPage />, '/sites')
+  const table = await screen.findByRole('table', { name: /Sites of/ })
+  expect(table.querySelectorAll('tbody tr')).toHaveLength(200)
+  expect(screen.getByText('50 are not shown')).toBeInTheDocument()
+  await userEvent.click(screen.getByRole('button', { name: 'Show 50 more' }))
+  expect(table.querySelectorAll('tbody tr')).toHaveLength(250)
 })
 
 it('gives the command where nobody tells of a federation', async () => {
