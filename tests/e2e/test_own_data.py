@@ -16,11 +16,12 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from fedforge_runtime.artifacts import read_json
+from fedforge_runtime.artifacts import Artifact, read_json
 from fedforge_runtime.config import RuntimeConfig, change_run_config, read_run_config
+from fedforge_runtime.data.audit.search import find_features, open_features
 from fedforge_runtime.data.features import load_features
 from fedforge_runtime.data.phantom import generate
-from fedforge_runtime.errors import ConfigError, FedForgeError, RunFailedError, RunStoppedError
+from fedforge_runtime.errors import ConfigError, DataError, FedForgeError, RunFailedError, RunStoppedError
 from fedforge_runtime.federation.class_counts import said_counts
 from fedforge_runtime.federation.run import resume_run, start_run
 from fedforge_runtime.federation.shards import Shard, open_shard
@@ -209,6 +210,16 @@ def test_a_run_over_own_data_claims_nothing_of_the_servers_training_split(own_da
     card = (folder.model / "README.md").read_text()
     rows = ", ".join(f"{shard.train_rows} (client {site})" for site, shard in enumerate(own_data.shards))
     assert f"each site's own data, which never left it; rows as the sites report them: {rows}" in card
+
+
+def test_features_of_the_central_splits_alone_are_not_taken_for_those_of_all_images(own_data: OwnData) -> None:
+    keys = read_json(own_data.home.run("first").inputs)["keys"]
+    assets = own_data.home.assets
+    dataset = Artifact("dataset", keys["dataset"], assets / "dataset" / keys["dataset"], created=False)
+
+    assert find_features(dataset, own_data.home, "tiny-vit") is None
+    with pytest.raises(DataError, match="not those of all images"):
+        open_features(assets / "features" / keys["features"], dataset)
 
 
 def test_each_site_says_once_an_attempt_how_many_rows_its_classes_have_and_no_small_count(

@@ -59,7 +59,7 @@ def find_features(dataset: Artifact, home: Home, backbone: str) -> FeatureSource
             manifest = Artifact("features", file.parent.name, file.parent, created=False).manifest
         except DataError:  # of no use here; who needs these features is told
             continue
-        if manifest["inputs"].get("dataset") == dataset.key and not manifest["inputs"].get("scanners"):
+        if _is_of(dataset, manifest):
             source = _feature_source(file.parent, manifest)
             choices.append(((source.trained, source.backbone == backbone, manifest["made_at"]), source))
     return max(choices, key=lambda choice: choice[0])[1] if choices else None
@@ -78,9 +78,9 @@ def open_features(folder: Path, dataset: Artifact) -> FeatureSource:
             f"{folder} is not a folder of features.",
             remedy="Give the path that `fedforge prepare` prints for features, or leave --features out.",
         )
-    if manifest["inputs"].get("dataset") != dataset.key or manifest["inputs"].get("scanners"):
+    if not _is_of(dataset, manifest):
         raise DataError(
-            f"the features in {folder} are not those of this dataset as it is.",
+            f"the features in {folder} are not those of all images of this dataset as it is.",
             remedy="Compute them with `fedforge prepare` and the same --data, or leave --features out.",
         )
     return _feature_source(folder.absolute(), manifest)
@@ -157,6 +157,16 @@ def _search(
 def _feature_rows(features: FeatureSource, rows: NDArray[np.int64]) -> NDArray[np.float32]:
     everything = np.concatenate([load_features(features.path, split)[0] for split in SPLITS])
     return everything if len(rows) == len(everything) else everything[rows]
+
+
+def _is_of(dataset: Artifact, manifest: Mapping[str, Any]) -> bool:
+    """Whether features are of all images of a dataset, as they are; a run over own data has none for training."""
+    inputs = manifest["inputs"]
+    return (
+        inputs.get("dataset") == dataset.key
+        and not inputs.get("scanners")
+        and manifest["facts"]["rows"].keys() >= set(SPLITS)
+    )
 
 
 def _feature_source(folder: Path, manifest: Mapping[str, Any]) -> FeatureSource:

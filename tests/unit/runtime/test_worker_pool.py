@@ -11,12 +11,12 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError, Future, wait
 from pathlib import Path
 
-import pool_tasks
 import psutil
 import pytest
 
 from fedforge_runtime.processes import WorkerDiedError, WorkerPool
 from tests.patience import PATIENCE_SECONDS
+from tests.unit.runtime import pool_tasks
 
 
 @pytest.fixture
