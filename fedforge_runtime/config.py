@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from fedforge_runtime.data.preset import FeatureSkewConfig, PresetConfig
 from fedforge_runtime.errors import ConfigError
-from fedforge_runtime.hardware.machine import usable_cores
+from fedforge_runtime.processes.limits import usable_cores
 from fedforge_runtime.wording import explain_problems, suggest
 from fedforge_runtime.yaml_text import parse_yaml
 

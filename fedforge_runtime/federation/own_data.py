@@ -12,10 +12,10 @@ from fedforge_runtime.data.sources import prepare_dataset, read_dataset_facts
 from fedforge_runtime.errors import AuditFailedError, ConfigError
 from fedforge_runtime.federation.preparation import check_preparation, prepare, prepare_caches, run_inputs
 from fedforge_runtime.federation.shards import Shard, prepare_reference_shard
-from fedforge_runtime.hardware.machine import usable_cores
 from fedforge_runtime.home import Home
 from fedforge_runtime.narration import Narrator
 from fedforge_runtime.processes import WorkerPool, start_template
+from fedforge_runtime.processes.limits import usable_cores
 
 
 def prepare_own_shard(

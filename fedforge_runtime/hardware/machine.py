@@ -1,11 +1,7 @@
-"""What this machine has: processor, cores that may be used, memory, limits of the container, room on the disk.
-
-Light to import: the configuration asks it for the number of cores.
-"""
+"""What this machine has: processor, cores that may be used, memory, limits of the container, room on the disk."""
 
 from __future__ import annotations
 
-import math
 import os
 import platform
 import re
@@ -14,19 +10,10 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
+from fedforge_runtime.processes.limits import cgroup_limits, usable_cores
+
 _LOOK_SECONDS = 0.5
 _PROC = Path("/proc")
-_CGROUPS = Path("/sys/fs/cgroup")
-_NO_LIMIT_BYTES = 1 << 60
-"""cgroup v1 says "no limit" by a number near the largest that fits; no machine has an exabyte."""
-
-
-@dataclass(frozen=True)
-class CgroupLimits:
-    """What a container may use at most; `None` where nothing limits it."""
-
-    cores: float | None = None
-    memory_bytes: int | None = None
 
 
 @dataclass(frozen=True)
@@ -78,29 +65,6 @@ def describe_machine(home: Path) -> Machine:
     )
 
 
-def usable_cores() -> int:
-    """The cores that this process may keep busy: its affinity, and no more than its container is given; at least 1."""
-    affinity = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    limit = cgroup_limits().cores
-    return max(1, min(affinity, math.ceil(limit))) if limit else affinity
-
-
-def cgroup_limits(proc: Path = _PROC, cgroups: Path = _CGROUPS) -> CgroupLimits:
-    """The tightest limits on this process, of cgroup v2 and v1; none outside Linux.
-
-    Args:
-        proc: where `self/cgroup` says which groups the process is in.
-        cgroups: where the groups' files are.
-    """
-    cores: list[float] = []
-    memory: list[int] = []
-    for controllers, group in _groups(proc / "self" / "cgroup"):
-        for folder in _with_ancestors(cgroups, controllers, group):
-            cores += _cores(folder)
-            memory += _memory(folder)
-    return CgroupLimits(cores=min(cores, default=None), memory_bytes=min(memory, default=None))
-
-
 def processor_name() -> str:
     """The processor as its maker calls it, else its architecture."""
     information = _PROC / "cpuinfo"
@@ -115,40 +79,3 @@ def processor_name() -> str:
         if asked.stdout.strip():
             return asked.stdout.strip()
     return platform.processor() or platform.machine()
-
-
-def _groups(file: Path) -> list[tuple[str, str]]:
-    """(controllers, path) of each hierarchy; v2 has no controllers there."""
-    text = _read(file)
-    lines = [line.split(":", 2) for line in text.splitlines()] if text else []
-    return [(parts[1], parts[2]) for parts in lines if len(parts) == 3]
-
-
-def _with_ancestors(cgroups: Path, controllers: str, group: str) -> list[Path]:
-    """The group's folder and those above it: each may limit. Within a container only the root may be visible."""
-    if not set(controllers.split(",")) & {"", "cpu", "memory"}:
-        return []
-    root = cgroups / controllers if controllers else cgroups
-    folder = root / group.strip("/")
-    above = [parent for parent in folder.parents if parent.is_relative_to(root)]
-    return [folder, *above]
-
-
-def _cores(folder: Path) -> list[float]:
-    both = _read(folder / "cpu.max")
-    quota, period = both.split() if both else (_read(folder / "cpu.cfs_quota_us"), _read(folder / "cpu.cfs_period_us"))
-    if not quota or not period or quota == "max" or int(quota) <= 0:
-        return []
-    return [int(quota) / int(period)]
-
-
-def _memory(folder: Path) -> list[int]:
-    limit = _read(folder / "memory.max") or _read(folder / "memory.limit_in_bytes")
-    return [int(limit)] if limit and limit != "max" and int(limit) < _NO_LIMIT_BYTES else []
-
-
-def _read(file: Path) -> str | None:
-    try:
-        return file.read_text(encoding="utf-8").strip() or None
-    except OSError:
-        return None

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import psutil
 
-from fedforge_runtime.hardware.machine import cgroup_limits
+from fedforge_runtime.processes.limits import cgroup_limits
 from fedforge_runtime.wording import size
 
 _STATISTICS = Path("/proc/vmstat")

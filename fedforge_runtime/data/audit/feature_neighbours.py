@@ -18,7 +18,7 @@ from fedforge_runtime.data.audit.components import Components
 from fedforge_runtime.data.audit.near_duplicates import Edges, Thresholds
 from fedforge_runtime.data.audit.perceptual_hash import grey
 from fedforge_runtime.data.audit.similarity import without_surroundings
-from fedforge_runtime.hardware.machine import usable_cores
+from fedforge_runtime.processes.limits import usable_cores
 
 MOST_ALIGNED = 1_000
 """So many of the most similar pairs are aligned; aligning one takes some hundredths of a second."""

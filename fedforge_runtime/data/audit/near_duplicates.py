@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from fedforge_runtime.data.audit.components import Components
 from fedforge_runtime.data.audit.perceptual_hash import Candidates, perceptual_hashes, search_block
 from fedforge_runtime.data.audit.similarity import compare_moved
-from fedforge_runtime.hardware.machine import usable_cores
+from fedforge_runtime.processes.limits import usable_cores
 
 _ROWS_A_TASK = 128
 _VERIFIED_AT_ONCE = 512

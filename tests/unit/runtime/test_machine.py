@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from fedforge_runtime.hardware import machine
-from fedforge_runtime.hardware.machine import CgroupLimits, cgroup_limits, describe_machine, usable_cores
+from fedforge_runtime.hardware.machine import describe_machine
+from fedforge_runtime.processes import limits
+from fedforge_runtime.processes.limits import CgroupLimits, cgroup_limits, usable_cores
 
 
 @pytest.fixture
@@ -79,7 +80,7 @@ def test_usable_cores_are_those_of_the_affinity_that_the_container_can_keep_busy
     monkeypatch: pytest.MonkeyPatch, affinity: int, limit: float | None, usable: int
 ) -> None:
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(affinity)), raising=False)
-    monkeypatch.setattr(machine, "cgroup_limits", lambda: CgroupLimits(cores=limit))
+    monkeypatch.setattr(limits, "cgroup_limits", lambda: CgroupLimits(cores=limit))
 
     assert usable_cores() == usable
 
