@@ -116,7 +116,7 @@ def test_a_second_signal_in_mid_round_is_recorded_as_a_stop(
         _signal_twice(command.pid)
         outcome = command.wait()
 
-    assert outcome.code == 130
+    assert outcome.code == 130, outcome.errors
     assert "fedforge resume stopped-twice" in refusal(outcome)
     shown = forked("show", "stopped-twice", "--home", home, "--json").json
     assert (shown["state"], shown["reason"]) == ("stopped", "interrupted by a second signal")
@@ -129,7 +129,7 @@ def test_a_second_signal_during_preparation_is_recorded_as_a_stop(fresh: list[st
         _signal_twice(command.pid)
         outcome = command.wait()
 
-    assert outcome.code == 130
+    assert outcome.code == 130, outcome.errors
     assert "fedforge resume early" in refusal(outcome)
     assert run_state(RunFolder(log.parent)).state == "stopped"
 

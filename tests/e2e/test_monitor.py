@@ -136,7 +136,7 @@ def operate(
         command(client, run_id, "stop")
         stopped = run.wait()
 
-    assert stopped.code == 130
+    assert stopped.code == 130, stopped.errors
     assert "stopped: on request" in stopped.errors
     _, alive = psutil.wait_procs(family, timeout=PATIENCE_SECONDS)
     assert alive == []

@@ -65,7 +65,7 @@ def taking(kind: str, path: str) -> Operation:
 
 WHOLE = opened(DESCRIPTION)
 bounded = settings(
-    max_examples=20, derandomize=True, database=None, deadline=None, suppress_health_check=list(HealthCheck)
+    max_examples=30, derandomize=True, database=None, deadline=None, suppress_health_check=list(HealthCheck)
 )
 
 
@@ -190,7 +190,7 @@ def test_what_is_described_is_answered_as_described(
 
 
 @pytest.mark.parametrize("operation", operations(can_be_violated))
-@settings(bounded, max_examples=15)
+@settings(bounded, max_examples=20)
 @given(data=st.data())
 def test_what_is_not_described_is_refused_as_described(
     operation: Operation, meeting: Meeting, data: st.DataObject
