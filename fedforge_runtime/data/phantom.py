@@ -35,8 +35,8 @@ _PIXELS_AT_ONCE = 2_000_000
 
 # What tells no class: by how many grey levels images of a class differ in lightness and in hue, a ground from place to
 # place, and pixels; and how many specks lie about, without which images with little on them were duplicates.
-_TONE, _HUE, _UNEVEN, _NOISE, _SPECKS = 20, 7, 50, 10, 5
-_SPECK_COLOUR, _SPECK_RADIUS, _SPECK_OPACITY = (150, 110, 130), 0.13, 0.7
+_TONE, _HUE, _UNEVEN, _NOISE, _SPECKS = 16, 6, 30, 10, 4
+_SPECK_COLOUR, _SPECK_RADIUS, _SPECK_OPACITY = (150, 110, 130), 0.13, 0.6
 _SPOT_SOFTNESS = 0.1
 
 Pixels = NDArray[np.float64]
