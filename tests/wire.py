@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 
 from fedforge_runtime.data.sources import SPLITS
 from fedforge_runtime.federation import messages
+from fedforge_runtime.federation.engines.flower import protocol
 from fedforge_runtime.federation.settings import SETTINGS
 from fedforge_runtime.federation.shards import Shard
-from fedforge_runtime.federation.superlink import flower
 from fedforge_runtime.federation.superlink.packing import unpack
 from fedforge_runtime.learning.metric_names import METRIC_NAMES
 from monitor.schema import ClientEvaluated, ClientTrainCompleted, ClientTrainStarted, SiteDescribed, event_adapter
@@ -170,7 +170,7 @@ def decode(exchanges: Iterable[Exchange]) -> Conversation:
 def _whole(protos: Mapping[str, Any], objects: Mapping[str, bytes]) -> Iterator[Message]:
     for message_id in protos:
         if message_id in objects:  # else it was never fetched, or its sender broke off
-            message = flower.inflate_object_from_contents(message_id, dict(objects))
+            message = protocol.inflate_object_from_contents(message_id, dict(objects))
             assert isinstance(message, Message)
             yield unpack(message)
 

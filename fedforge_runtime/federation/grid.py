@@ -5,16 +5,17 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar, runtime_checkable
+from typing import Any, TypeVar
 
 from flwr.app import ConfigRecord, Message, MessageType, RecordDict
-from flwr.common.constant import ErrorCode
 from flwr.serverapp import Grid
 
 from fedforge_runtime.clock import monotonic
 from fedforge_runtime.control import Control, await_call, raise_if_stopped
 from fedforge_runtime.errors import RunFailedError
 from fedforge_runtime.federation.arrivals import Arrival, KnowsArrivals, KnowsFetches
+from fedforge_runtime.federation.engines.flower.messages import ErrorCode
+from fedforge_runtime.federation.forwarding import AbandonsMessages, ForwardingGrid
 from fedforge_runtime.federation.messages import CONFIG, MISFIT, PARTITION_ID, payload_bytes, take_events
 from fedforge_runtime.federation.roster import KnowsRegistrations, Registration, Roster
 from fedforge_runtime.federation.settings import SETTINGS
@@ -53,13 +54,6 @@ _RETURN_SECONDS = 5.0
 T = TypeVar("T")
 
 
-@runtime_checkable
-class AbandonsMessages(Protocol):
-    """A Grid that can free what a message without an answer still occupies."""
-
-    def abandon(self, message_ids: Sequence[str]) -> None: ...
-
-
 @dataclass(frozen=True)
 class Answer:
     """What came back from one client: a message, or the reason why there is none."""
@@ -90,7 +84,7 @@ def node_name(client: int) -> str:
     return f"client-{client}"
 
 
-class RunGrid(Grid):
+class RunGrid(ForwardingGrid):
     """The Grid that a run's strategy and round loop see."""
 
     def __init__(
@@ -109,8 +103,8 @@ class RunGrid(Grid):
         settings: what clients are told of the run with every message.
         own_data: the sites bring their own, and say themselves what they hold.
         """
+        super().__init__(inner)
         self.control = control
-        self._inner = inner
         self._answers_at_once = bool(getattr(inner, "answers_at_once", False))
         self._settings = settings
         self._emitter = emitter
@@ -489,29 +483,10 @@ class RunGrid(Grid):
             raise RunFailedError(f"the federation took {sum(map(bool, pushed))} of {len(nodes)} messages.")
         return dict(zip(pushed, nodes, strict=True))
 
-    # Flower's Grid, as strategies use it
+    # For strategies
 
     def get_node_ids(self) -> Iterable[int]:
         """Node ids of the shown clients, in the order of partition ids."""
         if self._shown is None:
             return list(self._roster.present(self._connected()).values())
         return [self._roster.node_of(client) for client in self._shown]
-
-    def set_run(self, run: Any) -> None:
-        self._inner.set_run(run)
-
-    @property
-    def run(self) -> Any:
-        return self._inner.run
-
-    def create_message(self, *arguments: Any, **keywords: Any) -> Message:
-        return self._inner.create_message(*arguments, **keywords)
-
-    def push_messages(self, messages: Iterable[Message]) -> Iterable[str]:
-        return self._inner.push_messages(messages)
-
-    def pull_messages(self, message_ids: Iterable[str]) -> Iterable[Message]:
-        return self._inner.pull_messages(message_ids)
-
-    def send_and_receive(self, messages: Iterable[Message], *, timeout: float | None = None) -> Iterable[Message]:
-        return self._inner.send_and_receive(messages, timeout=timeout)

@@ -32,7 +32,7 @@ PRELOADED = [
     "fedforge_runtime.federation.engines.superlink",
     "fedforge_runtime.federation.run",
     "fedforge_runtime.federation.server_app",
-    "fedforge_runtime.federation.superlink.flower_grid",
+    "flwr.cli.build",
     "fedforge_runtime.reporting.run_report",
     "fedforge_runtime.tables",
     *TEMPLATE_MODULES["superlink"],

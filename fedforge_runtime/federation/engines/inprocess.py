@@ -7,18 +7,17 @@ import threading
 import traceback
 import uuid
 from collections.abc import Iterable, Sequence
-from concurrent.futures import CancelledError, Future, wait
+from concurrent.futures import CancelledError, Future
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 from flwr.app import Context, Error, Message, RecordDict
 from flwr.clientapp import ClientApp
-from flwr.common.constant import ErrorCode
-from flwr.serverapp import Grid
-from flwr.supercore.task_identity import TaskIdentity
 
 from fedforge_runtime.errors import FedForgeError
 from fedforge_runtime.federation.engines.base import Federation
+from fedforge_runtime.federation.engines.flower.messages import ErrorCode, give_id, identify_as
+from fedforge_runtime.federation.forwarding import OwnGrid
 from fedforge_runtime.processes import ProcessStartError, WorkerDiedError, WorkerPool
 
 _RUN_ID = 1
@@ -33,8 +32,7 @@ class InprocessEngine:
     holds_shards = False
 
     def run(self, federation: Federation) -> None:
-        TaskIdentity.task_id = TaskIdentity.run_id = _RUN_ID
-        TaskIdentity.node_id = _SERVER_NODE_ID
+        identify_as(task_id=_RUN_ID, run_id=_RUN_ID, node_id=_SERVER_NODE_ID)
         with WorkerPool(federation.workers, threads=federation.threads) as pool:
             context = Context(
                 run_id=_RUN_ID,
@@ -46,8 +44,8 @@ class InprocessEngine:
             federation.server_app(grid=PoolGrid(federation, pool), context=context)
 
 
-class PoolGrid(Grid):
-    """Flower's Grid over a `WorkerPool`. A site's `Context` travels with its message and comes back changed."""
+class PoolGrid(OwnGrid):
+    """A Grid over a `WorkerPool`. A site's `Context` travels with its message and comes back changed."""
 
     answers_at_once = True
     """Its methods never block."""
@@ -59,7 +57,6 @@ class PoolGrid(Grid):
         self._pending: dict[str, Future[tuple[Message, Context]]] = {}
         self._requests: dict[str, Message] = {}
         self._finished: list[str] = []
-        self._run: Any = None
         self._contexts = {
             _FIRST_SITE_NODE_ID + site: Context(
                 run_id=_RUN_ID,
@@ -83,7 +80,7 @@ class PoolGrid(Grid):
 
     def _push(self, message: Message) -> str:
         message_id = str(uuid.uuid4())
-        message.metadata.__dict__["_message_id"] = message_id
+        give_id(message, message_id)
         outcome = self._pool.submit(
             handle_message, self._client_app, message, self._contexts[message.metadata.dst_node_id]
         )
@@ -115,7 +112,7 @@ class PoolGrid(Grid):
             reply = _crashed(request, client_died(error.death))
         except CancelledError:
             reply = _crashed(request, "the client's process was ended before it answered")
-        reply.metadata.__dict__["_message_id"] = str(uuid.uuid4())
+        give_id(reply, str(uuid.uuid4()))
         return reply
 
     def abandon(self, message_ids: Sequence[str]) -> None:
@@ -126,25 +123,6 @@ class PoolGrid(Grid):
                 self._requests.pop(message_id, None)
         for outcome in outcomes:
             self._pool.abandon(outcome)
-
-    def send_and_receive(self, messages: Iterable[Message], *, timeout: float | None = None) -> Iterable[Message]:
-        message_ids = list(self.push_messages(messages))
-        with self._lock:
-            outcomes = [self._pending[message_id] for message_id in message_ids]
-        wait(outcomes, timeout=timeout)
-        replies = list(self.pull_messages(message_ids))
-        self.abandon(message_ids)
-        return replies
-
-    def create_message(self, *arguments: Any, **keywords: Any) -> Message:
-        return Message(*arguments, **keywords)
-
-    def set_run(self, run: Any) -> None:
-        self._run = run
-
-    @property
-    def run(self) -> Any:
-        return self._run
 
 
 def client_died(death: str) -> str:

@@ -41,11 +41,8 @@ class RayEngine:
         os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
         # How long Ray waits to hear why an actor died before it says so: a second for what nobody is told.
         os.environ.setdefault("RAY_timeout_ms_task_wait_for_death_info", "50")
-        # Flower's public entry points cannot pass a run config, or cost two more processes; see the contract test.
-        from flwr.simulation.run_simulation import _run_simulation
-        from flwr.supercore.telemetry import EventType
-
-        from fedforge_runtime.federation.engines.ray_backend import NOTES, backend_in_place
+        from fedforge_runtime.federation.engines.flower.simulation import backend_in_place, run_simulation
+        from fedforge_runtime.federation.engines.ray_backend import NOTES, SiteBackend, nothing_printed
 
         # Flower and Ray print a stack for each client that fails; the run's events say it in a line.
         for name in ("flwr", "ray"):
@@ -58,18 +55,18 @@ class RayEngine:
         )
         try:
             with (
-                backend_in_place(),
+                backend_in_place(SiteBackend),
+                nothing_printed(),
                 tempfile.TemporaryDirectory(prefix="fedforge-ray-", ignore_cleanup_errors=True) as notes,
             ):
-                _run_simulation(
-                    num_supernodes=federation.clients,
-                    exit_event=EventType.FLWR_SIMULATION_RUN_LEAVE,
-                    server_app=cast(ServerApp, server),
-                    client_app=cast(ClientApp, client),
-                    server_app_context=Context(
+                run_simulation(
+                    federation.clients,
+                    cast(ServerApp, server),
+                    cast(ClientApp, client),
+                    Context(
                         run_id=0, node_id=0, node_config={}, state=RecordDict(), run_config=federation.whole_config
                     ),
-                    backend_config={
+                    {
                         "init_args": {
                             "num_cpus": federation.workers,
                             "num_gpus": 0,

@@ -18,13 +18,16 @@ from typing import Any
 import ray
 from flwr.app import Context, Error, Message
 from flwr.clientapp import ClientApp
-from flwr.common.constant import ErrorCode
-from flwr.server.superlink.fleet.vce.backend import raybackend
-from flwr.simulation.ray_transport.ray_actor import BasicActorPool, VirtualClientEngineActor
 from ray._private import worker as ray_worker
 from ray.exceptions import RayActorError, RayError
 
 from fedforge_runtime.clock import monotonic
+from fedforge_runtime.federation.engines.flower.messages import ErrorCode
+from fedforge_runtime.federation.engines.flower.simulation import (
+    BasicActorPool,
+    RayBackend,
+    VirtualClientEngineActor,
+)
 from fedforge_runtime.federation.engines.inprocess import client_died
 from fedforge_runtime.processes import explain_death
 
@@ -48,18 +51,17 @@ class SiteActor(VirtualClientEngineActor):
 
 
 @contextmanager
-def backend_in_place() -> Iterator[None]:
-    """Have Flower's simulation take this backend, and Ray print no page for a process that died: the events say it."""
-    before = raybackend.RayBackend, ray_worker.print_to_stdstream
-    raybackend.RayBackend = SiteBackend  # type: ignore[misc]
+def nothing_printed() -> Iterator[None]:
+    """Have Ray print no page for a process that died while the block runs: the events say it."""
+    before = ray_worker.print_to_stdstream
     ray_worker.print_to_stdstream = lambda *data, **options: None
     try:
         yield
     finally:
-        raybackend.RayBackend, ray_worker.print_to_stdstream = before  # type: ignore[misc]
+        ray_worker.print_to_stdstream = before
 
 
-class SiteBackend(raybackend.RayBackend):
+class SiteBackend(RayBackend):
     """Gives messages to actors, one at a time to each."""
 
     def init_ray(self, backend_config: Any) -> None:

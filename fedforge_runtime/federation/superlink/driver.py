@@ -12,11 +12,10 @@ import time
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import httpx
 from flwr.app import Context, Error, Message
-from flwr.app.message import make_message
 from flwr.serverapp import Grid
 
 from fedforge_runtime import __version__
@@ -24,8 +23,10 @@ from fedforge_runtime.control import AlwaysRun, await_call, present_control
 from fedforge_runtime.errors import RunFailedError, RunStoppedError
 from fedforge_runtime.federation.arrivals import Arrival
 from fedforge_runtime.federation.engines.base import Federation
+from fedforge_runtime.federation.engines.flower import protocol
+from fedforge_runtime.federation.engines.flower.messages import ErrorCode, identify_as, make_message
+from fedforge_runtime.federation.forwarding import OwnGrid
 from fedforge_runtime.federation.roster import Registration
-from fedforge_runtime.federation.superlink import flower
 from fedforge_runtime.federation.superlink.address import LinkAddress
 from fedforge_runtime.federation.superlink.fetches import FETCHES_PATH
 from fedforge_runtime.federation.superlink.guarded_link import REFUSAL
@@ -35,9 +36,6 @@ from fedforge_runtime.federation.superlink.objects import ContentGoneError, Outg
 from fedforge_runtime.federation.superlink.packing import PackingGrid
 from fedforge_runtime.federation.superlink.replies import ReplyCollector, object_line
 from fedforge_runtime.trust import trust_of
-
-if TYPE_CHECKING:
-    from fedforge_runtime.federation.superlink import flower_grid
 
 BUNDLE_NAME = "fedforge-run"
 """Name of the bundle of a run that is driven by the process that submitted it."""
@@ -60,7 +58,7 @@ MISTAKEN = "taken by another fedforge process by mistake"
 """Why a task that was taken is given back: its owner starts again."""
 
 
-def control_client(address: LinkAddress, retry: flower.RetryInvoker | None = None) -> flower.ControlHttpClient:
+def control_client(address: LinkAddress, retry: protocol.RetryInvoker | None = None) -> protocol.ControlHttpClient:
     """Flower's control API: runs and nodes of a SuperLink.
 
     Args:
@@ -70,26 +68,29 @@ def control_client(address: LinkAddress, retry: flower.RetryInvoker | None = Non
 
 
 def control_client_at(
-    address: str, insecure: bool, root_certificates: bytes | None, retry: flower.RetryInvoker | None = None
-) -> flower.ControlHttpClient:
+    address: str, insecure: bool, root_certificates: bytes | None, retry: protocol.RetryInvoker | None = None
+) -> protocol.ControlHttpClient:
     """As `control_client`, of an address as Flower's own processes are given it."""
-    return flower.ControlHttpClient.from_server_address(
+    return protocol.ControlHttpClient.from_server_address(
         address,
         insecure,
         root_certificates,
-        interceptors=[flower.RuntimeVersionHttpInterceptor(component_name="fedforge")],
+        interceptors=[protocol.RuntimeVersionHttpInterceptor(component_name="fedforge")],
         retry_invoker=retry,
     )
 
 
-def runtime_client(address: LinkAddress, token: str | None = None) -> flower.RuntimeHttpClient:
-    """Flower's runtime API: tasks to take and, with a task's token, what belongs to it."""
-    tokens = [flower.RuntimeTokenHttpInterceptor(token)] if token else []
-    return flower.RuntimeHttpClient.from_server_address(
+def runtime_client(
+    address: LinkAddress, token: str | None = None, retry: protocol.RetryInvoker | None = None
+) -> protocol.RuntimeHttpClient:
+    """Flower's runtime API: tasks to take and, with a task's token, what belongs to it; `retry` as `control_client`."""
+    tokens = [protocol.RuntimeTokenHttpInterceptor(token)] if token else []
+    return protocol.RuntimeHttpClient.from_server_address(
         str(address),
         address.insecure,
         address.root_certificate_bytes(),
-        interceptors=[flower.RuntimeVersionHttpInterceptor(component_name="fedforge"), *tokens],
+        interceptors=[protocol.RuntimeVersionHttpInterceptor(component_name="fedforge"), *tokens],
+        retry_invoker=retry,
     )
 
 
@@ -100,8 +101,6 @@ def driven_bundle(run_config: Mapping[str, Any]) -> bytes:
         run_config: its keys are declared, since a SuperLink refuses others.
     """
     import tomli_w
-
-    from fedforge_runtime.federation.superlink import flower_grid
 
     project = {
         "project": {
@@ -124,7 +123,7 @@ def driven_bundle(run_config: Mapping[str, Any]) -> bytes:
             }
         },
     }
-    return flower_grid.build_fab_from_files({"pyproject.toml": tomli_w.dumps(project).encode()})[0]
+    return protocol.build_bundle({"pyproject.toml": tomli_w.dumps(project).encode()})
 
 
 @dataclass(frozen=True)
@@ -151,31 +150,26 @@ def driven_run(
         RunFailedError: the SuperLink cannot be reached, or somebody else took the run.
         RunStoppedError: the run was stopped by means of Flower.
     """
-    from fedforge_runtime.federation.superlink import flower_grid
-
     control = present_control()
     with _translated(address, link):
         task = await_call(lambda: _submit(address, federation.run_config), control)
-    grid = flower_grid.HttpGrid(str(address), address.insecure, address.root_certificate_bytes(), token=task.token)
-    grid._retry_invoker = _patience(link)
+    runtime = runtime_client(address, task.token, _patience(link))
     done = threading.Event()
-    outcome, details = flower.SubStatus.FAILED, ""
+    outcome, details = protocol.SubStatus.FAILED, ""
     try:
         with _translated(address, link):
-            inputs = await_call(lambda: grid._runtime_client.PullTaskInput(flower.PullTaskInputRequest()), control)
-        flower.TaskIdentity.task_id = inputs.task_id
-        flower.TaskIdentity.run_id = inputs.run.run_id
-        flower.TaskIdentity.node_id = inputs.context.node_id
-        grid.set_run(flower.run_from_proto(inputs.run))
-        context = flower.context_from_proto(inputs.context)
+            inputs = await_call(lambda: runtime.PullTaskInput(protocol.PullTaskInputRequest()), control)
+        identify_as(task_id=inputs.task_id, run_id=inputs.run.run_id, node_id=inputs.context.node_id)
+        context = protocol.context_from_proto(inputs.context)
         context.run_config = federation.whole_config
         threading.Thread(target=_beat, args=(address, task, done), name="task-heartbeat", daemon=True).start()
-        with closing(LinkGrid(grid, address, link)) as seen:
-            yield PackingGrid(seen, lambda: node_registrations(address, _patience(link))), context
-        outcome = flower.SubStatus.COMPLETED
+        with closing(LinkGrid(runtime, address, link)) as grid:
+            grid.set_run(protocol.run_from_proto(inputs.run))
+            yield PackingGrid(grid, lambda: node_registrations(address, _patience(link))), context
+        outcome = protocol.SubStatus.COMPLETED
     except BaseException as error:
         stopped = isinstance(error, (RunStoppedError, KeyboardInterrupt))
-        outcome = flower.SubStatus.STOPPED if stopped else flower.SubStatus.FAILED
+        outcome = protocol.SubStatus.STOPPED if stopped else protocol.SubStatus.FAILED
         details = f"{type(error).__name__}: {error}"[:500]
         raise
     finally:
@@ -184,14 +178,14 @@ def driven_run(
             with suppress(TimeoutError):  # one that does not answer finds out by the missing heartbeat
                 await_call(lambda: _report_end(address, task, outcome, details), AlwaysRun(), timeout=_END_SECONDS)
         with suppress(httpx.HTTPError):
-            grid.close()
+            runtime.close()
 
 
-class LinkGrid(Grid):
-    """Flower's Grid over HTTP, whose troubles end the run with a reason."""
+class LinkGrid(OwnGrid):
+    """A Grid over a SuperLink, whose troubles end the run with a reason."""
 
-    def __init__(self, inner: flower_grid.HttpGrid, address: LinkAddress, link: LinkProcess | None) -> None:
-        self._inner = inner
+    def __init__(self, runtime: protocol.RuntimeHttpClient, address: LinkAddress, link: LinkProcess | None) -> None:
+        self._runtime = runtime
         self._address = address
         self._link = link
         self._sight = httpx.Client(
@@ -200,11 +194,14 @@ class LinkGrid(Grid):
             timeout=_SIGHT_SECONDS,
             trust_env=False,
         )
-        self._replies = ReplyCollector(inner, lambda: list(inner.get_node_ids()), patience=_BROKEN_OFF_SECONDS)
+        self._replies = ReplyCollector(runtime, self._connected, patience=_BROKEN_OFF_SECONDS)
 
     def get_node_ids(self) -> Iterable[int]:
         with _translated(self._address, self._link):
-            return list(self._inner.get_node_ids())
+            return self._connected()
+
+    def _connected(self) -> Sequence[int]:
+        return [node.node_id for node in self._runtime.GetNodes(protocol.GetNodesRequest()).nodes]
 
     def push_messages(self, messages: Iterable[Message]) -> Iterable[str]:
         with _translated(self._address, self._link):
@@ -214,15 +211,15 @@ class LinkGrid(Grid):
         ids: list[str] = []
 
         def announce(
-            messages: Sequence[flower.MessageProto], trees: Sequence[flower.ObjectTree]
+            messages: Sequence[protocol.MessageProto], trees: Sequence[protocol.ObjectTree]
         ) -> tuple[str, Sequence[str]]:
-            request = flower.PushAppMessagesRequest(messages_list=messages, message_object_trees=trees)
-            response = self._inner._runtime_client.PushMessages(request)
+            request = protocol.PushAppMessagesRequest(messages_list=messages, message_object_trees=trees)
+            response = self._runtime.PushMessages(request)
             ids[:] = response.message_ids
             return response.session_id, response.objects_to_push
 
         try:
-            outgoing.send(announce, object_line(self._inner, self._inner.run.run_id))
+            outgoing.send(announce, object_line(self._runtime, self.run.run_id))
         except ContentGoneError as error:
             raise RunFailedError(
                 f"the SuperLink at {self._address} gave up what was sent to it, again and again."
@@ -249,24 +246,10 @@ class LinkGrid(Grid):
         """Close what `fetched` asks with."""
         self._sight.close()
 
-    def send_and_receive(self, messages: Iterable[Message], *, timeout: float | None = None) -> Iterable[Message]:
-        with _translated(self._address, self._link):
-            return list(self._inner.send_and_receive(messages, timeout=timeout))
-
-    def create_message(self, *arguments: Any, **keywords: Any) -> Message:
-        return Message(*arguments, **keywords)
-
-    def set_run(self, run: Any) -> None:
-        self._inner.set_run(run)
-
-    @property
-    def run(self) -> Any:
-        return self._inner.run
-
 
 def _explained(reply: Message) -> Message:
     """Flower's word for a node that is away says only that its heartbeat is missing."""
-    if reply.has_error() and reply.error.code == flower.ErrorCode.NODE_UNAVAILABLE:
+    if reply.has_error() and reply.error.code == ErrorCode.NODE_UNAVAILABLE:
         error = Error(reply.error.code, "the site's node is gone, or was started anew and knows nothing of it")
         return make_message(metadata=reply.metadata, error=error)
     return reply
@@ -275,8 +258,8 @@ def _explained(reply: Message) -> Message:
 def _submit(address: LinkAddress, run_config: Mapping[str, Any]) -> _Task:
     """Start a run and take its ServerApp's task; again, when another process took it by mistake."""
     bundle = driven_bundle(run_config)
-    fab = flower.fab_to_proto(flower.Fab(hashlib.sha256(bundle).hexdigest(), bundle, {}))
-    request = flower.StartRunRequest(fab=fab, override_config=flower.user_config_to_proto(dict(run_config)))
+    fab = protocol.fab_to_proto(protocol.Fab(hashlib.sha256(bundle).hexdigest(), bundle, {}))
+    request = protocol.StartRunRequest(fab=fab, override_config=protocol.user_config_to_proto(dict(run_config)))
     with control_client(address) as control, runtime_client(address) as runtime:
         while True:
             run_id = control.StartRun(request).run_id
@@ -288,8 +271,8 @@ def _submit(address: LinkAddress, run_config: Mapping[str, Any]) -> _Task:
 
 
 def _take(
-    control: flower.ControlHttpClient,
-    runtime: flower.RuntimeHttpClient,
+    control: protocol.ControlHttpClient,
+    runtime: protocol.RuntimeHttpClient,
     run_id: int,
     address: LinkAddress,
 ) -> _Task | None:
@@ -297,16 +280,16 @@ def _take(
     looks = 0
     while True:
         looks += 1
-        offered = runtime.AcquireTask(flower.AcquireTaskRequest(supported_task_types=[flower.TaskType.SERVER_APP]))
+        offered = runtime.AcquireTask(protocol.AcquireTaskRequest(supported_task_types=[protocol.TaskType.SERVER_APP]))
         if offered.token and offered.task.run_id == run_id:
             return _Task(run_id, offered.token)
         if offered.token:
             give_back(address, offered.token, MISTAKEN)
             continue
-        status = control.ListRuns(flower.ListRunsRequest(run_id=run_id)).run_dict[run_id].status
-        if status.status != flower.Status.PENDING and MISTAKEN in status.details:
+        status = control.ListRuns(protocol.ListRunsRequest(run_id=run_id)).run_dict[run_id].status
+        if status.status != protocol.Status.PENDING and MISTAKEN in status.details:
             return None
-        if status.status != flower.Status.PENDING and looks >= _TAKE_LOOKS:
+        if status.status != protocol.Status.PENDING and looks >= _TAKE_LOOKS:
             raise RunFailedError(
                 f"another process took the run from the SuperLink at {address}"
                 f"{f' ({status.details})' if status.details else ''}.",
@@ -321,13 +304,13 @@ def _take(
 def give_back(address: LinkAddress, token: str, reason: str) -> None:
     """End a task that was taken and is not carried out."""
     with runtime_client(address, token) as client, suppress(httpx.HTTPError):
-        client.PullTaskInput(flower.PullTaskInputRequest())
-        client.PushTaskOutput(flower.PushTaskOutputRequest(sub_status=flower.SubStatus.FAILED, details=reason))
+        client.PullTaskInput(protocol.PullTaskInputRequest())
+        client.PushTaskOutput(protocol.PushTaskOutputRequest(sub_status=protocol.SubStatus.FAILED, details=reason))
 
 
 def _report_end(address: LinkAddress, task: _Task, outcome: str, details: str) -> None:
     with suppress(httpx.HTTPError), runtime_client(address, task.token) as client:
-        client.PushTaskOutput(flower.PushTaskOutputRequest(sub_status=outcome, details=details))
+        client.PushTaskOutput(protocol.PushTaskOutputRequest(sub_status=outcome, details=details))
 
 
 def _beat(address: LinkAddress, task: _Task, done: threading.Event) -> None:
@@ -335,10 +318,10 @@ def _beat(address: LinkAddress, task: _Task, done: threading.Event) -> None:
     with runtime_client(address, task.token) as client:
         while not done.wait(_HEARTBEAT_SECONDS):
             with suppress(httpx.HTTPError):
-                client.SendTaskHeartbeat(flower.SendTaskHeartbeatRequest())
+                client.SendTaskHeartbeat(protocol.SendTaskHeartbeatRequest())
 
 
-def _patience(link: LinkProcess | None) -> flower.RetryInvoker:
+def _patience(link: LinkProcess | None) -> protocol.RetryInvoker:
     """How long requests are repeated. Flower's own would go on for ever, and end this process on a stop."""
 
     def give_up(error: Exception) -> bool:
@@ -348,8 +331,8 @@ def _patience(link: LinkProcess | None) -> flower.RetryInvoker:
             return error.response.status_code not in (502, 503, 504)
         return "certificate" in str(error).lower()
 
-    return flower.RetryInvoker(
-        wait_gen_factory=lambda: flower.constant(_RETRY_SECONDS),
+    return protocol.RetryInvoker(
+        wait_gen_factory=lambda: protocol.constant(_RETRY_SECONDS),
         recoverable_exceptions=(httpx.TransportError, httpx.HTTPStatusError),
         max_tries=None,
         max_time=_AWAY_SECONDS,
@@ -371,11 +354,11 @@ def _translated(address: LinkAddress, link: LinkProcess | None) -> Iterator[None
             ) from error
         if error.response.status_code in (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN):
             raise RunStoppedError("stopped: by means of Flower, or its SuperLink was restarted.") from error
-        described = flower.FlowerError.from_json(error.response.text)
+        described = protocol.FlowerError.from_json(error.response.text)
         reason = described.message if described else f"HTTP {error.response.status_code}"
         raise RunFailedError(f"the SuperLink at {address} refused a request: {reason}") from error
     except ValueError as error:
-        if str(error) != flower.NO_MESSAGE:
+        if str(error) != protocol.NO_MESSAGE:
             raise
         raise RunFailedError(
             f"something else than a SuperLink answers at {address}.",
@@ -390,12 +373,12 @@ def _translated(address: LinkAddress, link: LinkProcess | None) -> Iterator[None
         raise RunFailedError(f"the SuperLink at {address} cannot be reached", cause=error, remedy=remedy) from error
 
 
-def node_states(address: LinkAddress, retry: flower.RetryInvoker | None = None) -> Sequence[Any]:
+def node_states(address: LinkAddress, retry: protocol.RetryInvoker | None = None) -> Sequence[Any]:
     """Flower's `NodeInfo` of every node that a SuperLink knows."""
     with _translated(address, None), control_client(address, retry) as control:
-        return list(control.ListNodes(flower.ListNodesRequest()).nodes_info)
+        return list(control.ListNodes(protocol.ListNodesRequest()).nodes_info)
 
 
-def node_registrations(address: LinkAddress, retry: flower.RetryInvoker | None = None) -> dict[int, Registration]:
+def node_registrations(address: LinkAddress, retry: protocol.RetryInvoker | None = None) -> dict[int, Registration]:
     """What a SuperLink knows of its nodes' keys, by node id."""
     return registrations(node_states(address, retry), secured=not address.insecure)

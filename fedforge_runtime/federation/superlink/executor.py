@@ -8,7 +8,7 @@ from contextlib import ExitStack
 
 import httpx
 
-from fedforge_runtime.federation.superlink import flower
+from fedforge_runtime.federation.engines.flower import protocol
 from fedforge_runtime.federation.superlink.address import LinkAddress
 from fedforge_runtime.federation.superlink.driver import (
     BUNDLE_ID,
@@ -76,15 +76,15 @@ class ServerAppExecutor:
             for token in self._home.federation.glob("serverapp-*.token"):
                 token.unlink()
 
-    def _someone_waits(self, control: flower.ControlHttpClient) -> bool:
-        runs = control.ListRuns(flower.ListRunsRequest(limit=_LATEST_RUNS)).run_dict.values()
-        return any(run.status.status == flower.Status.PENDING and run.fab_id != BUNDLE_ID for run in runs)
+    def _someone_waits(self, control: protocol.ControlHttpClient) -> bool:
+        runs = control.ListRuns(protocol.ListRunsRequest(limit=_LATEST_RUNS)).run_dict.values()
+        return any(run.status.status == protocol.Status.PENDING and run.fab_id != BUNDLE_ID for run in runs)
 
-    def _take(self, control: flower.ControlHttpClient, runtime: flower.RuntimeHttpClient) -> None:
-        offered = runtime.AcquireTask(flower.AcquireTaskRequest(supported_task_types=[flower.TaskType.SERVER_APP]))
+    def _take(self, control: protocol.ControlHttpClient, runtime: protocol.RuntimeHttpClient) -> None:
+        offered = runtime.AcquireTask(protocol.AcquireTaskRequest(supported_task_types=[protocol.TaskType.SERVER_APP]))
         if not offered.token:
             return
-        run = control.ListRuns(flower.ListRunsRequest(run_id=offered.task.run_id)).run_dict[offered.task.run_id]
+        run = control.ListRuns(protocol.ListRunsRequest(run_id=offered.task.run_id)).run_dict[offered.task.run_id]
         if run.fab_id == BUNDLE_ID:
             give_back(self._address, offered.token, MISTAKEN)
             return

@@ -9,7 +9,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from fedforge_runtime.federation.superlink import flower
+from fedforge_runtime.federation.engines.flower import protocol
 from fedforge_runtime.federation.superlink.asgi import AsgiApp, Receive, Scope, Send
 
 FETCHES_PATH = "/v1/fedforge/fetched"
@@ -53,7 +53,7 @@ class Fetches:
 
         await self._app(scope, hear, say)
         if status == 200:
-            self._remember(flower.ConfirmMessageReceivedRequest.FromString(b"".join(parts)).message_object_id)
+            self._remember(protocol.ConfirmMessageReceivedRequest.FromString(b"".join(parts)).message_object_id)
 
     def _remember(self, message_id: str) -> None:
         self._fetched[message_id] = None

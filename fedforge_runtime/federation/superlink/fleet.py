@@ -15,7 +15,7 @@ from flwr.app import Message
 from fedforge_runtime.clock import monotonic
 from fedforge_runtime.errors import FedForgeError
 from fedforge_runtime.federation.arrivals import Arrival
-from fedforge_runtime.federation.superlink import flower
+from fedforge_runtime.federation.engines.flower import protocol
 from fedforge_runtime.federation.superlink.address import LinkAddress
 from fedforge_runtime.federation.superlink.link_answers import (
     LinkAwayError,
@@ -62,16 +62,16 @@ class FleetConnection:
         noted: file that keeps the node's id for a later process, which then takes the place of one that died.
         """
         self._address = address
-        self._public_key = flower.public_key_to_bytes(keys[1])
+        self._public_key = protocol.public_key_to_bytes(keys[1])
         self._registered = registered
         self._noted = noted
-        self._client = flower.FleetHttpClient.from_server_address(
+        self._client = protocol.FleetHttpClient.from_server_address(
             str(address),
             address.insecure,
             str(address.root_certificates) if address.root_certificates else None,
             interceptors=[
-                flower.RuntimeVersionHttpInterceptor(component_name="SuperNode"),
-                flower.NodeAuthHttpInterceptor(*keys),
+                protocol.RuntimeVersionHttpInterceptor(component_name="SuperNode"),
+                protocol.NodeAuthHttpInterceptor(*keys),
                 VersionHttpInterceptor(),
             ],
         )
@@ -83,8 +83,8 @@ class FleetConnection:
         self._beating: threading.Thread | None = None
 
     @property
-    def _node(self) -> flower.NodeProto:
-        return flower.NodeProto(node_id=self.node_id)
+    def _node(self) -> protocol.NodeProto:
+        return protocol.NodeProto(node_id=self.node_id)
 
     def connect(self) -> None:
         """Become an active node, with the id that the SuperLink has for this key.
@@ -109,7 +109,7 @@ class FleetConnection:
         """Go on as the node that the SuperLink knows already: it activates none that it takes for connected."""
         self.node_id = self.node_id or self._noted_id()
         self._active = self.node_id != 0  # so that a refusal means the id, and not the clock
-        beat = flower.SendNodeHeartbeatRequest(node=self._node, heartbeat_interval=HEARTBEAT_SECONDS)
+        beat = protocol.SendNodeHeartbeatRequest(node=self._node, heartbeat_interval=HEARTBEAT_SECONDS)
         try:
             return self._active and self._call(self._client.SendNodeHeartbeat, beat).success
         except (LinkForgotError, httpx.HTTPStatusError):
@@ -125,7 +125,7 @@ class FleetConnection:
         if not former:
             return False
         try:
-            self._call(self._client.DeactivateNode, flower.DeactivateNodeRequest(node_id=former))
+            self._call(self._client.DeactivateNode, protocol.DeactivateNodeRequest(node_id=former))
         except (LinkAwayError, LinkForgotError, RunOverError, httpx.HTTPStatusError):
             return False
         return True
@@ -140,23 +140,23 @@ class FleetConnection:
         self._active = False
         if not self._registered:
             try:
-                self._call(self._client.RegisterNode, flower.RegisterNodeFleetRequest(public_key=self._public_key))
+                self._call(self._client.RegisterNode, protocol.RegisterNodeFleetRequest(public_key=self._public_key))
             except httpx.HTTPStatusError as error:
                 code = flower_code(error)
-                if code == flower.ApiErrorCode.FLEET_SUPERNODE_REGISTRATION_DISABLED:
+                if code == protocol.ApiErrorCode.FLEET_SUPERNODE_REGISTRATION_DISABLED:
                     raise NodeRefusedError(
                         f"the SuperLink at {self._address} takes registered nodes only.",
                         remedy="Have its operator register this node's public key, and start it with --key FILE.",
                     ) from error
-                if code != flower.ApiErrorCode.PUBLIC_KEY_ALREADY_IN_USE:  # ours, from before a restart
+                if code != protocol.ApiErrorCode.PUBLIC_KEY_ALREADY_IN_USE:  # ours, from before a restart
                     raise _refusal(self._address, error) from error
         try:
             response = self._call(
                 self._client.ActivateNode,
-                flower.ActivateNodeRequest(public_key=self._public_key, heartbeat_interval=HEARTBEAT_SECONDS),
+                protocol.ActivateNodeRequest(public_key=self._public_key, heartbeat_interval=HEARTBEAT_SECONDS),
             )
         except httpx.HTTPStatusError as error:
-            if not self._registered and flower_code(error) == flower.ApiErrorCode.FLEET_NODE_ACTIVATION_FAILED:
+            if not self._registered and flower_code(error) == protocol.ApiErrorCode.FLEET_NODE_ACTIVATION_FAILED:
                 raise LinkAwayError("another process is connected with this node's key, or was a moment ago") from error
             raise _refusal(self._address, error) from error
         self.node_id = response.node_id
@@ -166,7 +166,7 @@ class FleetConnection:
             # Whatever is wrong, the next request of the node's loop meets it too and deals with it.
             with suppress(httpx.HTTPError, ValueError):
                 self._client.SendNodeHeartbeat(
-                    flower.SendNodeHeartbeatRequest(node=self._node, heartbeat_interval=HEARTBEAT_SECONDS)
+                    protocol.SendNodeHeartbeatRequest(node=self._node, heartbeat_interval=HEARTBEAT_SECONDS)
                 )
 
     def receive(self) -> Message | None:
@@ -202,12 +202,12 @@ class FleetConnection:
         return coming.message()
 
     def _look(self, now: float) -> None:
-        response = self._call(self._client.PullMessages, flower.PullMessagesRequest(node=self._node))
+        response = self._call(self._client.PullMessages, protocol.PullMessagesRequest(node=self._node))
         self._stalled_at = now + _STALLED_SECONDS
         for proto, tree in zip(response.messages_list, response.message_object_trees, strict=True):
             known = self._incoming and self._incoming.announced.metadata.message_id
             if proto.metadata.message_id != known:
-                self._incoming = Incoming(flower.message_from_proto(proto), tree)
+                self._incoming = Incoming(protocol.message_from_proto(proto), tree)
 
     def forget_incoming(self) -> None:
         """Give up a message of which only a part has come: whoever sent it is gone."""
@@ -234,11 +234,11 @@ class FleetConnection:
             raise RunOverError from error
 
     def _announce(
-        self, messages: Sequence[flower.MessageProto], trees: Sequence[flower.ObjectTree]
+        self, messages: Sequence[protocol.MessageProto], trees: Sequence[protocol.ObjectTree]
     ) -> tuple[str, Sequence[str]]:
         response = self._call(
             self._client.PushMessages,
-            flower.PushMessagesRequest(
+            protocol.PushMessagesRequest(
                 node=self._node, messages_list=messages, message_object_trees=trees, clientapp_runtime_list=[0.0]
             ),
         )
@@ -259,14 +259,14 @@ class FleetConnection:
         Raises:
             RunOverError: it is no longer running.
         """
-        response = self._call(self._client.GetRun, flower.GetRunRequest(node=self._node, run_id=run_id))
-        return dict(flower.run_from_proto(response.run).override_config)
+        response = self._call(self._client.GetRun, protocol.GetRunRequest(node=self._node, run_id=run_id))
+        return dict(protocol.run_from_proto(response.run).override_config)
 
     def close(self) -> None:
         """Say good-bye, so that nobody sends here any more."""
         self._closed.set()
         with suppress(httpx.HTTPError, ValueError):
-            self._client.DeactivateNode(flower.DeactivateNodeRequest(node_id=self.node_id))
+            self._client.DeactivateNode(protocol.DeactivateNodeRequest(node_id=self.node_id))
         with suppress(httpx.HTTPError):
             self._client.close()
 
@@ -275,7 +275,7 @@ class FleetConnection:
 
 
 def _refusal(address: LinkAddress, error: httpx.HTTPStatusError) -> NodeRefusedError:
-    described = flower.FlowerError.from_json(error.response.text)
+    described = protocol.FlowerError.from_json(error.response.text)
     reason = refusal_in_words(described) if described else f"HTTP {error.response.status_code}"
     return NodeRefusedError(
         f"the SuperLink at {address} refused this node: {reason}.",

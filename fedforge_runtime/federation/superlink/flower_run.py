@@ -13,8 +13,8 @@ from fedforge_runtime.config import RunConfig, load_run_config
 from fedforge_runtime.data.partition import parse_partition
 from fedforge_runtime.environment import configure_third_parties
 from fedforge_runtime.federation.engines.base import Federation
+from fedforge_runtime.federation.engines.flower import protocol
 from fedforge_runtime.federation.roster import Registration
-from fedforge_runtime.federation.superlink import flower
 from fedforge_runtime.federation.superlink.driver import control_client_at
 from fedforge_runtime.federation.superlink.key_names import registrations
 from fedforge_runtime.federation.superlink.packing import PackingGrid
@@ -95,7 +95,6 @@ class GivenGridEngine:
         federation.server_app(grid=PackingGrid(self._grid, self._registrations), context=context)
 
     def _registrations(self) -> Mapping[int, Registration]:
-        # Where the SuperLink is, which Flower gives its own ServerApp process alone.
-        grid: Any = self._grid
-        with control_client_at(grid._addr, grid._insecure, grid._cert) as control:
-            return registrations(control.ListNodes(flower.ListNodesRequest()).nodes_info, secured=not grid._insecure)
+        address, insecure, root_certificates = protocol.superlink_of(self._grid)
+        with control_client_at(address, insecure, root_certificates) as control:
+            return registrations(control.ListNodes(protocol.ListNodesRequest()).nodes_info, secured=not insecure)

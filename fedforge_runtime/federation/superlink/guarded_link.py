@@ -10,7 +10,6 @@ from __future__ import annotations
 import ipaddress
 import json
 import os
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -87,23 +86,12 @@ def _is_forwarded(scope: Scope) -> bool:
 
 def main() -> None:
     """Run `flower-superlink` with its own options, guarded."""
-    from flwr.supercore.logger import update_console_handler
-    from flwr.superlink import extensions
-    from flwr.superlink.cli import flower_superlink
-
+    from fedforge_runtime.federation.engines.flower.link import run_superlink
     from fedforge_runtime.federation.superlink.fetches import Fetches
     from fedforge_runtime.federation.superlink.redelivery import Redelivery
     from fedforge_runtime.federation.superlink.visitors import VisitorBook
 
     networks = parse_networks([text for text in os.environ.get(TRUSTED_NETWORKS, "").split(",") if text.strip()])
     folder = os.environ.get(VISITORS_FOLDER)
-    update_console_handler(timestamps=True, colored=sys.stderr.isatty())
-    unguarded = extensions.get_middleware
-    extensions.get_middleware = lambda: (
-        Middleware(Guard, networks),
-        *([Middleware(VisitorBook, Path(folder))] if folder else []),
-        Middleware(Fetches),
-        Middleware(Redelivery),
-        *unguarded(),
-    )
-    flower_superlink()
+    visitors = [Middleware(VisitorBook, Path(folder))] if folder else []
+    run_superlink([Middleware(Guard, networks), *visitors, Middleware(Fetches), Middleware(Redelivery)])

@@ -17,7 +17,7 @@ from cryptography import x509
 
 from fedforge_runtime.clock import utc_now
 from fedforge_runtime.errors import cause_in_words
-from fedforge_runtime.federation.superlink import flower
+from fedforge_runtime.federation.engines.flower import protocol
 from fedforge_runtime.federation.superlink.address import LinkAddress
 
 _AWAY = (502, 503, 504)
@@ -61,9 +61,9 @@ def understood(request: Callable[[], T], address: LinkAddress, *, active: bool) 
         raise LinkAwayError("what answers there is no SuperLink: it sends something else than messages") from error
     except httpx.HTTPStatusError as error:
         status, code = error.response.status_code, flower_code(error)
-        if code == flower.ApiErrorCode.FLEET_RUN_STATUS_NOT_ALLOWED or (code and status == httpx.codes.FORBIDDEN):
+        if code == protocol.ApiErrorCode.FLEET_RUN_STATUS_NOT_ALLOWED or (code and status == httpx.codes.FORBIDDEN):
             raise RunOverError from error
-        if status == httpx.codes.UNAUTHORIZED and flower.NOT_AUTHENTIC in error.response.text:
+        if status == httpx.codes.UNAUTHORIZED and protocol.NOT_AUTHENTIC in error.response.text:
             if active:
                 raise LinkForgotError from error
             raise LinkAwayError(_clocks(error.response)) from error
@@ -72,16 +72,16 @@ def understood(request: Callable[[], T], address: LinkAddress, *, active: bool) 
         raise
 
 
-def refusal_in_words(described: flower.FlowerError) -> str:
+def refusal_in_words(described: protocol.FlowerError) -> str:
     """Why a SuperLink does not take a node, for its operator: Flower has one word for three reasons."""
-    if described.code == flower.ApiErrorCode.FLEET_NODE_ACTIVATION_FAILED:
+    if described.code == protocol.ApiErrorCode.FLEET_NODE_ACTIVATION_FAILED:
         return "nobody has registered its key there, or another process is connected with it, or was a moment ago"
     return cause_in_words(described)
 
 
 def flower_code(error: httpx.HTTPStatusError) -> int | None:
     """The number of a SuperLink's own error; `None` when somebody else answered."""
-    described = flower.FlowerError.from_json(error.response.text)
+    described = protocol.FlowerError.from_json(error.response.text)
     return described.code if described else None
 
 

@@ -23,9 +23,9 @@ from flwr.app import Context, Error, Message, RecordDict
 from fedforge_runtime.clock import monotonic
 from fedforge_runtime.errors import FedForgeError
 from fedforge_runtime.federation.arrivals import Arrival
+from fedforge_runtime.federation.engines.flower.messages import ErrorCode
 from fedforge_runtime.federation.engines.inprocess import client_died, handle_message
 from fedforge_runtime.federation.messages import PARTITION_ID
-from fedforge_runtime.federation.superlink import flower
 from fedforge_runtime.federation.superlink.address import LinkAddress
 from fedforge_runtime.federation.superlink.fleet import BrokenOffError, FleetConnection, NodeRefusedError
 from fedforge_runtime.federation.superlink.identity import node_identity
@@ -250,7 +250,7 @@ class Node:
         except BrokenOffError as error:
             say("the content of a message does not come: its sender gave it up")
             reason = "the run's message did not come whole to the site's node"
-            answer = Message(Error(flower.ErrorCode.CLIENT_APP_CRASHED, reason), reply_to=error.announced)
+            answer = Message(Error(ErrorCode.CLIENT_APP_CRASHED, reason), reply_to=error.announced)
             with suppress(RunOverError):
                 self._fleet.send(Outgoing([answer]), answer.metadata.run_id)
             return None
@@ -334,7 +334,7 @@ class Node:
             reason = client_died(error.death)
         except CancelledError:
             reason = "the client's process was ended before it answered"
-        return Message(Error(flower.ErrorCode.CLIENT_APP_CRASHED, reason), reply_to=work.message)
+        return Message(Error(ErrorCode.CLIENT_APP_CRASHED, reason), reply_to=work.message)
 
     def _abandon(self, reason: str) -> None:
         assert self._work is not None

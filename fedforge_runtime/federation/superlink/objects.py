@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from typing import TypeVar, cast
 
 from flwr.app import Message
-from flwr.app.message import remove_content_from_message
 
 from fedforge_runtime.federation.arrivals import Arrival
-from fedforge_runtime.federation.superlink import flower
+from fedforge_runtime.federation.engines.flower import protocol
+from fedforge_runtime.federation.engines.flower.messages import give_id, remove_content_from_message
 
 _AT_ONCE = 4
 """Requests for objects that are under way together: what a line of long delay takes."""
@@ -23,7 +23,7 @@ _ANNOUNCEMENTS = 3
 """So often a message is announced again because its SuperLink gave its content up: after minutes without an object."""
 
 Item = TypeVar("Item")
-Announce = Callable[[Sequence[flower.MessageProto], Sequence[flower.ObjectTree]], tuple[str, Sequence[str]]]
+Announce = Callable[[Sequence[protocol.MessageProto], Sequence[protocol.ObjectTree]], tuple[str, Sequence[str]]]
 """Announces messages: the push session, and the ids of the objects that the SuperLink lacks."""
 
 
@@ -35,15 +35,15 @@ class ContentGoneError(Exception):
 class ObjectLine:
     """The way of one run's objects between a node, or the run, and the SuperLink: requests that both have alike."""
 
-    node: flower.NodeProto
+    node: protocol.NodeProto
     run_id: int
-    push: Callable[[flower.PushObjectRequest], flower.PushObjectResponse]
-    pull: Callable[[flower.PullObjectRequest], flower.PullObjectResponse]
-    confirm_received: Callable[[flower.ConfirmMessageReceivedRequest], object]
+    push: Callable[[protocol.PushObjectRequest], protocol.PushObjectResponse]
+    pull: Callable[[protocol.PullObjectRequest], protocol.PullObjectResponse]
+    confirm_received: Callable[[protocol.ConfirmMessageReceivedRequest], object]
 
     def put(self, object_id: str, content: bytes, session: str) -> bool:
         """Whether it was stored; not where it is there already, nor where nobody waits for it."""
-        request = flower.PushObjectRequest(
+        request = protocol.PushObjectRequest(
             node=self.node, run_id=self.run_id, object_id=object_id, object_content=content, session_id=session
         )
         return bool(self.push(request).stored)
@@ -54,7 +54,7 @@ class ObjectLine:
         Raises:
             ContentGoneError: the SuperLink does not know it.
         """
-        request = flower.PullObjectRequest(node=self.node, run_id=self.run_id, object_id=object_id)
+        request = protocol.PullObjectRequest(node=self.node, run_id=self.run_id, object_id=object_id)
         response = self.pull(request)
         if not response.object_found:
             raise ContentGoneError
@@ -63,16 +63,16 @@ class ObjectLine:
     def confirm(self, message_id: str) -> None:
         """Say that all of a message has come."""
         self.confirm_received(
-            flower.ConfirmMessageReceivedRequest(node=self.node, run_id=self.run_id, message_object_id=message_id)
+            protocol.ConfirmMessageReceivedRequest(node=self.node, run_id=self.run_id, message_object_id=message_id)
         )
 
 
 class Incoming:
     """A message that was announced, and what has come of its content."""
 
-    def __init__(self, announced: Message, tree: flower.ObjectTree) -> None:
+    def __init__(self, announced: Message, tree: protocol.ObjectTree) -> None:
         self.announced = announced
-        self._missing = list(dict.fromkeys(part.object_id for part in flower.iterate_object_tree(tree)))
+        self._missing = list(dict.fromkeys(part.object_id for part in protocol.iterate_object_tree(tree)))
         self._contents: dict[str, bytes] = {}
 
     @property
@@ -110,8 +110,8 @@ class Incoming:
             Exception: whatever the decoders make of bytes that somebody else has chosen.
         """
         message_id = self.announced.metadata.message_id
-        message = cast(Message, flower.inflate_object_from_contents(message_id, self._contents))
-        message.metadata.__dict__["_message_id"] = message_id
+        message = cast(Message, protocol.inflate_object_from_contents(message_id, self._contents))
+        give_id(message, message_id)
         return message
 
 
@@ -119,15 +119,15 @@ class Outgoing:
     """Messages that are sent together, and what the SuperLink has of their content."""
 
     def __init__(self, messages: Sequence[Message]) -> None:
-        self._protos: list[flower.MessageProto] = []
-        self._trees: list[flower.ObjectTree] = []
+        self._protos: list[protocol.MessageProto] = []
+        self._trees: list[protocol.ObjectTree] = []
         self._contents: dict[str, bytes] = {}
         for message in messages:
-            message.metadata.__dict__["_message_id"] = message.object_id
-            with flower.no_object_id_recompute():
-                self._protos.append(flower.message_to_proto(remove_content_from_message(message)))
-                self._trees.append(flower.get_object_tree(message))
-                parts = flower.get_all_nested_objects(message)
+            give_id(message, message.object_id)
+            with protocol.no_object_id_recompute():
+                self._protos.append(protocol.message_to_proto(remove_content_from_message(message)))
+                self._trees.append(protocol.get_object_tree(message))
+                parts = protocol.get_all_nested_objects(message)
                 self._contents |= {name: part.deflate() for name, part in parts.items()}
         self._pending: set[str] | None = None
         """Objects that the SuperLink lacks; `None` while nobody can say."""

@@ -11,14 +11,16 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from flwr.app import ConfigRecord, Context, Error, Message, RecordDict
-from flwr.app.message import make_message
-from flwr.clientapp.typing import ClientAppCallable
-from flwr.common.constant import ErrorCode
-from flwr.common.serde import recorddict_from_proto, recorddict_to_proto
-from flwr.proto.recorddict_pb2 import RecordDict as RecordDictProto
 from flwr.serverapp import Grid
 
 from fedforge_runtime.federation.arrivals import Arrival, KnowsArrivals, KnowsFetches
+from fedforge_runtime.federation.engines.flower.messages import (
+    ErrorCode,
+    content_from_bytes,
+    content_to_bytes,
+    make_message,
+)
+from fedforge_runtime.federation.forwarding import ForwardingGrid
 from fedforge_runtime.federation.roster import Registration
 
 PACKED = "fedforge-packed"
@@ -32,7 +34,7 @@ def pack(message: Message) -> Message:
     """The same message with its content encoded; an error stays as it is."""
     if message.has_error():
         return message
-    encoded = recorddict_to_proto(message.content).SerializeToString(deterministic=True)
+    encoded = content_to_bytes(message.content)
     parts = [encoded[first : first + _PART_BYTES] for first in range(0, max(len(encoded), 1), _PART_BYTES)]
     content = RecordDict({_part_name(number): ConfigRecord({_CONTENT: part}) for number, part in enumerate(parts)})
     return make_message(metadata=message.metadata, content=content)
@@ -53,11 +55,10 @@ def unpack(message: Message) -> Message:
     records = message.content.config_records
     parts = [records[_part_name(number)][_CONTENT] for number in range(len(records))]
     encoded = b"".join(part for part in parts if isinstance(part, bytes))
-    content = recorddict_from_proto(RecordDictProto.FromString(encoded))
-    return make_message(metadata=message.metadata, content=content)
+    return make_message(metadata=message.metadata, content=content_from_bytes(encoded))
 
 
-def packing_mod(message: Message, context: Context, call_next: ClientAppCallable) -> Message:
+def packing_mod(message: Message, context: Context, call_next: Callable[[Message, Context], Message]) -> Message:
     """A ClientApp's mod: it answers in the way in which it was asked."""
     reply = call_next(unpack(message), context)
     return pack(reply) if is_packed(message) else reply
@@ -77,18 +78,15 @@ def _unpack_answer(reply: Message) -> Message:
         return unreadable(reply.metadata, error)
 
 
-class PackingGrid(Grid):
+class PackingGrid(ForwardingGrid):
     """Sends packed messages over another Grid, to ClientApps that know `packing_mod`."""
 
     def __init__(self, inner: Grid, registrations: Callable[[], Mapping[int, Registration]] = dict) -> None:
         """Args:
         registrations: what is known of the nodes' keys, asked whenever there is a new node.
         """
-        self._inner = inner
+        super().__init__(inner)
         self._registrations = registrations
-
-    def get_node_ids(self) -> Iterable[int]:
-        return self._inner.get_node_ids()
 
     def push_messages(self, messages: Iterable[Message]) -> Iterable[str]:
         return self._inner.push_messages([pack(message) for message in messages])
@@ -107,17 +105,3 @@ class PackingGrid(Grid):
     def registrations(self) -> Mapping[int, Registration]:
         """See `KnowsRegistrations`."""
         return self._registrations()
-
-    def send_and_receive(self, messages: Iterable[Message], *, timeout: float | None = None) -> Iterable[Message]:
-        packed = [pack(message) for message in messages]
-        return [_unpack_answer(reply) for reply in self._inner.send_and_receive(packed, timeout=timeout)]
-
-    def create_message(self, *arguments: Any, **keywords: Any) -> Message:
-        return self._inner.create_message(*arguments, **keywords)
-
-    def set_run(self, run: Any) -> None:
-        self._inner.set_run(run)
-
-    @property
-    def run(self) -> Any:
-        return self._inner.run

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fedforge_runtime.clock import monotonic
-from fedforge_runtime.federation.superlink import flower
+from fedforge_runtime.federation.engines.flower import protocol
 from fedforge_runtime.federation.superlink.asgi import AsgiApp, Receive, Scope, Send, header_of
 
 _KEPT_SECONDS = 3600.0
@@ -58,12 +58,12 @@ class Redelivery:
             return
         exchange = await _Exchange.of(self._app, scope, receive)
         if exchange.succeeded:
-            caller = header_of(scope, flower.NODE_KEY_HEADER) or header_of(scope, flower.TASK_TOKEN_HEADER)
+            caller = header_of(scope, protocol.NODE_KEY_HEADER) or header_of(scope, protocol.TASK_TOKEN_HEADER)
             exchange.answer = act(caller, exchange.request, exchange.answer)
         await exchange.give(send)
 
     def _node_pulls(self, caller: bytes, request: bytes, answer: bytes) -> bytes:
-        response = flower.PullMessagesResponse.FromString(answer)
+        response = protocol.PullMessagesResponse.FromString(answer)
         self._keep(caller, response)
         if response.messages_list:
             return answer
@@ -74,10 +74,10 @@ class Redelivery:
         return bytes(response.SerializeToString())
 
     def _run_pulls(self, caller: bytes, request: bytes, answer: bytes) -> bytes:
-        given = flower.PullAppMessagesResponse.FromString(answer)
-        asked = set(flower.PullAppMessagesRequest.FromString(request).message_ids)
+        given = protocol.PullAppMessagesResponse.FromString(answer)
+        asked = set(protocol.PullAppMessagesRequest.FromString(request).message_ids)
         again = {each.message.metadata.reply_to_message_id: each for each in self._of(caller).values()}
-        response = flower.PullAppMessagesResponse()
+        response = protocol.PullAppMessagesResponse()
         for message, tree in zip(given.messages_list, given.message_object_trees, strict=True):
             # Of a reply that it has handed out, Flower says the next time that its question was never asked.
             if message.metadata.reply_to_message_id not in again:
@@ -90,11 +90,11 @@ class Redelivery:
         return bytes(response.SerializeToString())
 
     def _confirmed(self, caller: bytes, request: bytes, answer: bytes) -> bytes:
-        self._forget(caller, flower.ConfirmMessageReceivedRequest.FromString(request).message_object_id)
+        self._forget(caller, protocol.ConfirmMessageReceivedRequest.FromString(request).message_object_id)
         return answer
 
     def _answered(self, caller: bytes, request: bytes, answer: bytes) -> bytes:
-        for message in flower.PushMessagesRequest.FromString(request).messages_list:
+        for message in protocol.PushMessagesRequest.FromString(request).messages_list:
             self._forget(caller, message.metadata.reply_to_message_id)
         return answer
 

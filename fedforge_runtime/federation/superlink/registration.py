@@ -10,7 +10,7 @@ import httpx
 
 from fedforge_runtime.config import RunConfig, validate_run_config
 from fedforge_runtime.errors import ConfigError, RunFailedError
-from fedforge_runtime.federation.superlink import flower
+from fedforge_runtime.federation.engines.flower import protocol
 from fedforge_runtime.federation.superlink.address import LinkAddress
 from fedforge_runtime.federation.superlink.certificates import CertificateFolder
 from fedforge_runtime.federation.superlink.driver import control_client, node_states
@@ -44,11 +44,11 @@ def register_nodes(address: LinkAddress, certificates: CertificateFolder) -> Non
     with control_client(address) as control:
         for key in known.keys() - wanted.keys():
             if site_of(known[key].name) is not None:
-                forgotten = flower.UnregisterNodeRequest(node_id=known[key].node_id)
+                forgotten = protocol.UnregisterNodeRequest(node_id=known[key].node_id)
                 _call(address, f"take back the key of {known[key].name}", control.UnregisterNode, forgotten)
         for key, site in wanted.items():
             if key not in known:
-                request = flower.RegisterNodeRequest(public_key=key, name=key_name(site))
+                request = protocol.RegisterNodeRequest(public_key=key, name=key_name(site))
                 _call(address, f"register the key of {key_name(site)}", control.RegisterNode, request)
 
 
@@ -81,9 +81,9 @@ def _call(address: LinkAddress, what: str, method: Callable[[Any], object], requ
     except httpx.HTTPStatusError as error:
         described = None
         with suppress(ValueError):
-            described = flower.FlowerError.from_json(error.response.text)
+            described = protocol.FlowerError.from_json(error.response.text)
         reason = described.message if described else f"HTTP {error.response.status_code}"
-        in_use = described is not None and described.code == flower.ApiErrorCode.PUBLIC_KEY_ALREADY_IN_USE
+        in_use = described is not None and described.code == protocol.ApiErrorCode.PUBLIC_KEY_ALREADY_IN_USE
         raise RunFailedError(
             f"the SuperLink at {address} does not {what}: {reason.rstrip('.')}.", remedy=_ANEW if in_use else ""
         ) from error

@@ -8,29 +8,25 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from flwr.app import Error, Message
-from flwr.app.message import make_message
 
 from fedforge_runtime.clock import monotonic
 from fedforge_runtime.federation.arrivals import Arrival
-from fedforge_runtime.federation.superlink import flower
+from fedforge_runtime.federation.engines.flower import protocol
+from fedforge_runtime.federation.engines.flower.messages import ErrorCode, make_message
 from fedforge_runtime.federation.superlink.objects import ContentGoneError, Incoming, ObjectLine
 from fedforge_runtime.federation.superlink.packing import unreadable
-
-if TYPE_CHECKING:
-    from fedforge_runtime.federation.superlink import flower_grid
 
 BROKEN_OFF = "the answer broke off: its node went away while it was sent"
 _LOOK_SECONDS = 1.0
 """How often a reply's sender is looked for while nothing comes of it."""
 
 
-def object_line(grid: flower_grid.HttpGrid, run_id: int) -> ObjectLine:
+def object_line(runtime: protocol.RuntimeHttpClient, run_id: int) -> ObjectLine:
     """The way of a run's objects between its ServerApp and the SuperLink."""
-    client = grid._runtime_client
-    return ObjectLine(grid.node, run_id, client.PushObject, client.PullObject, client.ConfirmMessageReceived)
+    node = protocol.NodeProto(node_id=protocol.SUPERLINK_NODE_ID)
+    return ObjectLine(node, run_id, runtime.PushObject, runtime.PullObject, runtime.ConfirmMessageReceived)
 
 
 @dataclass
@@ -49,15 +45,15 @@ class ReplyCollector:
     """Asks for replies without waiting for any. A node that is heard of may take as long as it needs.
 
     Args:
-        grid: a connected Grid of Flower's.
+        runtime: asks the SuperLink for the run.
         connected: the nodes that the SuperLink has heard of lately.
         patience: seconds after which a reply is given up whose sender went away, and of which nothing has come since.
     """
 
     def __init__(
-        self, grid: flower_grid.HttpGrid, connected: Callable[[], Collection[int]], *, patience: float
+        self, runtime: protocol.RuntimeHttpClient, connected: Callable[[], Collection[int]], *, patience: float
     ) -> None:
-        self._grid = grid
+        self._runtime = runtime
         self._connected = connected
         self._patience = patience
         self._coming: dict[str, _Reply] = {}
@@ -81,10 +77,10 @@ class ReplyCollector:
         return {each.coming.announced.metadata.src_node_id: each.received for each in self._coming.values()}
 
     def _learn(self, message_ids: Sequence[str]) -> None:
-        request = flower.PullAppMessagesRequest(message_ids=message_ids)
-        response = self._grid._runtime_client.PullMessages(request)
+        request = protocol.PullAppMessagesRequest(message_ids=message_ids)
+        response = self._runtime.PullMessages(request)
         for proto, tree in zip(response.messages_list, response.message_object_trees, strict=True):
-            announced = flower.message_from_proto(proto)
+            announced = protocol.message_from_proto(proto)
             asked = announced.metadata.reply_to_message_id
             coming = Incoming(announced, tree)
             self._coming[asked] = _Reply(coming, coming.arrival, monotonic() + _LOOK_SECONDS)
@@ -93,7 +89,7 @@ class ReplyCollector:
         """Take what is there of a reply; the message once that is everything."""
         metadata = reply.coming.announced.metadata
         try:
-            complete = reply.coming.take(object_line(self._grid, metadata.run_id))
+            complete = reply.coming.take(object_line(self._runtime, metadata.run_id))
         except ContentGoneError:
             return _broken_off(reply)
         if not complete:
@@ -115,5 +111,5 @@ class ReplyCollector:
 
 
 def _broken_off(reply: _Reply) -> Message:
-    error = Error(flower.ErrorCode.MESSAGE_UNAVAILABLE, BROKEN_OFF)
+    error = Error(ErrorCode.MESSAGE_UNAVAILABLE, BROKEN_OFF)
     return make_message(metadata=reply.coming.announced.metadata, error=error)

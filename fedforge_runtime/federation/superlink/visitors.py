@@ -21,7 +21,7 @@ from starlette.concurrency import run_in_threadpool
 
 from fedforge_runtime.artifacts import write_atomically
 from fedforge_runtime.clock import monotonic, utc_now
-from fedforge_runtime.federation.superlink import flower
+from fedforge_runtime.federation.engines.flower import protocol
 from fedforge_runtime.federation.superlink.asgi import AsgiApp, Receive, Scope, Send, header_of
 from fedforge_runtime.federation.superlink.link_answers import refusal_in_words
 from fedforge_runtime.federation.superlink.version_header import VERSION_HEADER
@@ -113,7 +113,7 @@ class VisitorBook:
     def _note(self, scope: Scope, arrived_at: datetime, status: int, refusal: str) -> bool:
         """Whether the file is to be written again."""
         try:
-            key = key_fingerprint(b64decode(header_of(scope, flower.NODE_KEY_HEADER), validate=True))
+            key = key_fingerprint(b64decode(header_of(scope, protocol.NODE_KEY_HEADER), validate=True))
         except ValueError:
             key = ""
         address = str((scope.get("client") or ["?"])[0])
@@ -174,14 +174,14 @@ def _refusal(scope: Scope, status: int, body: bytes) -> str:
     if not _REFUSED <= status < _BROKEN or status == _RUN_OVER:
         return ""
     text = body.decode(errors="replace")
-    if flower.NOT_AUTHENTIC in text:
+    if protocol.NOT_AUTHENTIC in text:
         return _signature_refusal(scope)
-    described = flower.FlowerError.from_json(text)
+    described = protocol.FlowerError.from_json(text)
     if described is None:
         return f"HTTP {status}"
-    if described.code == flower.ApiErrorCode.FLEET_SUPERNODE_REGISTRATION_DISABLED:
+    if described.code == protocol.ApiErrorCode.FLEET_SUPERNODE_REGISTRATION_DISABLED:
         return "it has no registered key, and would register itself"
-    if described.code == flower.ApiErrorCode.PUBLIC_KEY_ALREADY_IN_USE:
+    if described.code == protocol.ApiErrorCode.PUBLIC_KEY_ALREADY_IN_USE:
         return ""  # a node that was here before says its key again
     return refusal_in_words(described)
 
@@ -194,7 +194,7 @@ def _version(scope: Scope) -> str | None:
 def _signed_at(scope: Scope) -> datetime | None:
     """When a node has signed its request, on its clock; `None` where it does not say so as a node does."""
     try:
-        moment = datetime.fromisoformat(header_of(scope, flower.TIMESTAMP_HEADER).decode("ascii"))
+        moment = datetime.fromisoformat(header_of(scope, protocol.TIMESTAMP_HEADER).decode("ascii"))
     except ValueError:
         return None
     return moment if moment.tzinfo is not None else None

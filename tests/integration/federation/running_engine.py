@@ -18,6 +18,7 @@ from flwr.serverapp import Grid, ServerApp
 from fedforge_runtime.control import Desired
 from fedforge_runtime.federation.engines import open_engine
 from fedforge_runtime.federation.engines.base import Federation
+from fedforge_runtime.federation.forwarding import ForwardingGrid
 from fedforge_runtime.federation.grid import Answer, RunGrid
 from fedforge_runtime.processes import start_template
 from fedforge_runtime.telemetry.emitter import Emitter
@@ -30,11 +31,11 @@ SETTING = "what the run was told"
 ResultT = TypeVar("ResultT")
 
 
-class ArrivalGrid(Grid):
-    """Passes everything on, remembers the order in which replies arrive, and leaves a file for each."""
+class ArrivalGrid(ForwardingGrid):
+    """Remembers the order in which replies arrive, and leaves a file for each."""
 
     def __init__(self, inner: Grid, folder: Path) -> None:
-        self.inner = inner
+        super().__init__(inner)
         self.order: list[int] = []
         self._folder = folder
         self._sites: dict[int, int] = {}
@@ -51,17 +52,14 @@ class ArrivalGrid(Grid):
         """The file that exists once the reply of `site` has reached the ServerApp."""
         return self._folder / f"arrived-{site}"
 
-    def get_node_ids(self) -> Iterable[int]:
-        return self.inner.get_node_ids()
-
     def push_messages(self, messages: Iterable[Message]) -> Iterable[str]:
         sent = list(messages)
-        message_ids = list(self.inner.push_messages(sent))
+        message_ids = list(self._inner.push_messages(sent))
         self._nodes |= dict(zip(message_ids, (message.metadata.dst_node_id for message in sent), strict=True))
         return message_ids
 
     def pull_messages(self, message_ids: Iterable[str]) -> Iterable[Message]:
-        replies = list(self.inner.pull_messages(message_ids))
+        replies = list(self._inner.pull_messages(message_ids))
         for reply in replies:
             site = self._sites.get(self._nodes[reply.metadata.reply_to_message_id])
             if site is None:
@@ -69,24 +67,6 @@ class ArrivalGrid(Grid):
             self.order.append(site)
             self.arrival(site).touch()
         return replies
-
-    def abandon(self, message_ids: list[str]) -> None:
-        """Only engines that can free a site do something here."""
-        if abandon := getattr(self.inner, "abandon", None):
-            abandon(message_ids)
-
-    def send_and_receive(self, messages: Iterable[Message], *, timeout: float | None = None) -> Iterable[Message]:
-        return self.inner.send_and_receive(messages, timeout=timeout)
-
-    def create_message(self, *arguments: Any, **keywords: Any) -> Message:
-        return self.inner.create_message(*arguments, **keywords)
-
-    def set_run(self, run: Any) -> None:
-        self.inner.set_run(run)
-
-    @property
-    def run(self) -> Any:
-        return self.inner.run
 
 
 class Wish:

@@ -16,6 +16,7 @@ from round_runs import RoundRun
 from fedforge_runtime.control import Desired
 from fedforge_runtime.errors import RunFailedError, RunStoppedError
 from fedforge_runtime.federation.checkpoint import Checkpoint
+from fedforge_runtime.federation.forwarding import ForwardingGrid
 from fedforge_runtime.federation.grid import RunGrid
 from fedforge_runtime.federation.participants import ParticipantRecord, ReplayedSelection, read_participants
 from fedforge_runtime.federation.strategies import STRATEGIES
@@ -40,36 +41,7 @@ FLAWS = {
 STATEFUL = {"fedavgm": {"momentum_vector"}, "fedadam": {"m_t", "v_t"}, "fedyogi": {"m_t", "v_t"}}
 
 
-class GridAround(Grid):
-    """Passes on what the round loop asks of a Grid."""
-
-    def __init__(self, inner: Grid) -> None:
-        self._inner = inner
-
-    def get_node_ids(self) -> Iterable[int]:
-        return self._inner.get_node_ids()
-
-    def push_messages(self, messages: Iterable[Message]) -> Iterable[str]:
-        return self._inner.push_messages(messages)
-
-    def pull_messages(self, message_ids: Iterable[str]) -> Iterable[Message]:
-        return self._inner.pull_messages(message_ids)
-
-    def send_and_receive(self, messages: Iterable[Message], *, timeout: float | None = None) -> Iterable[Message]:
-        raise NotImplementedError
-
-    def create_message(self, *arguments: object, **keywords: object) -> Message:
-        raise NotImplementedError
-
-    def set_run(self, run: object) -> None:
-        raise NotImplementedError
-
-    @property
-    def run(self) -> object:
-        raise NotImplementedError
-
-
-class RepliesReversed(GridAround):
+class RepliesReversed(ForwardingGrid):
     """Keeps the replies back until all are there and hands them over last first."""
 
     def __init__(self, inner: Grid) -> None:
@@ -255,7 +227,7 @@ def test_an_evaluation_that_is_none_is_that_clients_error_and_not_the_runs_end(
     assert [(event.node_id, event.task) for event in errors(run)] == [("client-0", "evaluate")]
 
 
-class EverybodyLeaves(GridAround):
+class EverybodyLeaves(ForwardingGrid):
     """After the updates of a round are there no node is connected any more, for so many looks."""
 
     def __init__(self, inner: Grid, *, looks: int) -> None:

@@ -19,7 +19,8 @@ import pytest
 from fedforge_runtime import __version__
 from fedforge_runtime.clock import utc_now
 from fedforge_runtime.errors import RunFailedError
-from fedforge_runtime.federation.superlink import flower, link_process
+from fedforge_runtime.federation.engines.flower import protocol
+from fedforge_runtime.federation.superlink import link_process
 from fedforge_runtime.federation.superlink.address import LinkAddress, free_port
 from fedforge_runtime.federation.superlink.certificates import CertificateFolder, load_node_key, make_certificates
 from fedforge_runtime.federation.superlink.driver import control_client, node_states
@@ -106,7 +107,7 @@ def test_who_is_not_let_in_is_written_down_with_the_reason(
             FleetConnection(link, keys[name], registered=True).connect()
     assert "the clocks of the two machines are apart: it says 2" in str(refused.value)
 
-    prints = {name: key_fingerprint(flower.public_key_to_bytes(key[1])) for name, key in keys.items()}
+    prints = {name: key_fingerprint(protocol.public_key_to_bytes(key[1])) for name, key in keys.items()}
     deadline = time.monotonic() + PATIENCE_SECONDS
     found: dict[str, Visitor] = {}
     while len(found) < len(keys):  # it is written once the node has been told
@@ -126,7 +127,7 @@ def test_version_and_clock_of_who_is_let_in_are_written_down_and_not_those_of_a_
     link: LinkAddress, certificates: CertificateFolder, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     site, unknown = load_node_key(certificates.node_key(1)), node_identity(None, tmp_path / "unknown.key")
-    print_, stranger = (key_fingerprint(flower.public_key_to_bytes(key[1])) for key in (site, unknown))
+    print_, stranger = (key_fingerprint(protocol.public_key_to_bytes(key[1])) for key in (site, unknown))
     with pytest.raises(NodeRefusedError):
         FleetConnection(link, unknown, registered=True).connect()
     behind = timedelta(seconds=90)
@@ -192,9 +193,9 @@ def test_a_stranger_with_the_certificate_can_neither_register_a_key_nor_start_or
 
     with control_client(stranger) as control:
         for call, request in (
-            (control.RegisterNode, flower.RegisterNodeRequest(public_key=b"a key", name="intruder")),
-            (control.StartRun, flower.StartRunRequest()),
-            (control.ListRuns, flower.ListRunsRequest()),
+            (control.RegisterNode, protocol.RegisterNodeRequest(public_key=b"a key", name="intruder")),
+            (control.StartRun, protocol.StartRunRequest()),
+            (control.ListRuns, protocol.ListRunsRequest()),
         ):
             with pytest.raises(httpx.HTTPStatusError, match="403"):
                 call(request)

@@ -15,7 +15,7 @@ from typing import Any
 import psutil
 import pytest
 
-from fedforge_runtime.federation.superlink import flower, flower_grid
+from fedforge_runtime.federation.engines.flower import protocol
 from fedforge_runtime.federation.superlink.address import LinkAddress, free_port
 from fedforge_runtime.federation.superlink.driver import control_client
 from fedforge_runtime.federation.superlink.executor import ServerAppExecutor
@@ -116,7 +116,7 @@ def test_a_serverapp_that_cannot_be_started_ends_its_run_with_the_reason_and_the
     try:
         first = submit(link.address)
         status = wait_until(lambda: status_where(link.address, first, lambda status: status.status == "finished"))
-        assert status.sub_status == flower.SubStatus.FAILED
+        assert status.sub_status == protocol.SubStatus.FAILED
         assert "the ServerApp cannot be started" in status.details
 
         home.federation.unlink()
@@ -135,15 +135,15 @@ def submit(address: LinkAddress) -> int:
         'serverapp = "app:server"\nclientapp = "app:client"\n'
     )
     files = {"pyproject.toml": project.encode(), "app.py": b"server = client = None\n"}
-    bundle = flower_grid.build_fab_from_files(files)[0]
-    fab = flower.fab_to_proto(flower.Fab(hashlib.sha256(bundle).hexdigest(), bundle, {}))
+    bundle = protocol.build_bundle(files)
+    fab = protocol.fab_to_proto(protocol.Fab(hashlib.sha256(bundle).hexdigest(), bundle, {}))
     with control_client(address) as control:
-        return int(control.StartRun(flower.StartRunRequest(fab=fab)).run_id)
+        return int(control.StartRun(protocol.StartRunRequest(fab=fab)).run_id)
 
 
 def status_where(address: LinkAddress, run_id: int, wanted: Callable[[Any], bool]) -> Any:
     with control_client(address) as control:
-        status = control.ListRuns(flower.ListRunsRequest(run_id=run_id)).run_dict[run_id].status
+        status = control.ListRuns(protocol.ListRunsRequest(run_id=run_id)).run_dict[run_id].status
     return status if wanted(status) else None
 
 

@@ -13,13 +13,13 @@ import numpy as np
 import psutil
 import pytest
 from flwr.app import ConfigRecord, Context, Message, MessageType, RecordDict
-from flwr.supercore.task_identity import TaskIdentity
 
 from fedforge_runtime.data.features import FEATURES
 from fedforge_runtime.data.row_pass import array_file
 from fedforge_runtime.data.sources import labels_file
 from fedforge_runtime.federation import messages
 from fedforge_runtime.federation.client_app import app
+from fedforge_runtime.federation.engines.flower.messages import TaskIdentity
 from fedforge_runtime.federation.engines.inprocess import handle_message
 from fedforge_runtime.federation.holdings import EVENTS, HOME, INPUTS
 from fedforge_runtime.federation.settings import SETTINGS, RunInputs, RunSettings, SiteSettings

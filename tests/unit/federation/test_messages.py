@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from flwr.app import ConfigRecord, Error, Message, RecordDict
-from flwr.supercore.task_identity import TaskIdentity
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from fedforge_runtime.federation import messages
+from fedforge_runtime.federation.engines.flower.messages import TaskIdentity
 from fedforge_runtime.federation.settings import RunSettings
 from fedforge_runtime.learning.ridge import FeatureMoments
 from fedforge_runtime.learning.standardisation import FeatureSums, Standardisation

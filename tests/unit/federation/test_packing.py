@@ -7,12 +7,12 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 from flwr.app import Array, ArrayRecord, ConfigRecord, Context, Error, Message, MetricRecord, RecordDict
-from flwr.supercore.task_identity import TaskIdentity
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hn
 
-from fedforge_runtime.federation.superlink import flower
+from fedforge_runtime.federation.engines.flower import protocol
+from fedforge_runtime.federation.engines.flower.messages import TaskIdentity
 from fedforge_runtime.federation.superlink.packing import is_packed, pack, packing_mod, unpack
 
 VALUES = hn.arrays(st.sampled_from(["<f4", "<f8", "<i8"]), hn.array_shapes(max_dims=3, max_side=4), elements=st.just(3))
@@ -59,8 +59,8 @@ def test_unpacking_gives_back_every_record_to_the_bit(value: np.ndarray) -> None
 def test_a_packed_message_is_three_objects_whatever_it_holds() -> None:
     original = message(everything(np.ones((2, 3), np.float32)))
 
-    assert len(flower.get_all_nested_objects(original)) > 6
-    assert len(flower.get_all_nested_objects(pack(original))) == 3
+    assert len(protocol.get_all_nested_objects(original)) > 6
+    assert len(protocol.get_all_nested_objects(pack(original))) == 3
 
 
 def test_what_a_message_is_about_stays() -> None:

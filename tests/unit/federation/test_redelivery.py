@@ -7,10 +7,12 @@ from typing import Any
 
 import pytest
 
-from fedforge_runtime.federation.superlink import flower, redelivery
+from fedforge_runtime.federation.engines.flower import protocol
+from fedforge_runtime.federation.superlink import redelivery
 from fedforge_runtime.federation.superlink.redelivery import Redelivery
 
-NODE, OTHER, RUN = (flower.NODE_KEY_HEADER, b"a"), (flower.NODE_KEY_HEADER, b"b"), (flower.TASK_TOKEN_HEADER, b"t")
+NODE, OTHER = (protocol.NODE_KEY_HEADER, b"a"), (protocol.NODE_KEY_HEADER, b"b")
+RUN = (protocol.TASK_TOKEN_HEADER, b"t")
 
 
 class Link:
@@ -25,10 +27,10 @@ class Link:
         await receive()
         content = b""
         if scope["path"].endswith("pull-messages"):
-            kind = flower.PullMessagesResponse if "fleet" in scope["path"] else flower.PullAppMessagesResponse
+            kind = protocol.PullMessagesResponse if "fleet" in scope["path"] else protocol.PullAppMessagesResponse
             content = kind(
                 messages_list=[announcement(each) for each in self.waiting],
-                message_object_trees=[flower.ObjectTree(object_id=each) for each in self.waiting],
+                message_object_trees=[protocol.ObjectTree(object_id=each) for each in self.waiting],
             ).SerializeToString()
             self.waiting = []
         await send({"type": "http.response.start", "status": self.status, "headers": [(b"content-length", b"?")]})
@@ -51,20 +53,20 @@ class Link:
         return body
 
     def pull(self, caller: tuple[str, bytes] = NODE) -> list[str]:
-        body = self.post(caller, "/v1/fleet/pull-messages", flower.PullMessagesRequest())
-        return names(flower.PullMessagesResponse.FromString(body))
+        body = self.post(caller, "/v1/fleet/pull-messages", protocol.PullMessagesRequest())
+        return names(protocol.PullMessagesResponse.FromString(body))
 
     def pull_replies(self, *asked: str) -> list[str]:
-        request = flower.PullAppMessagesRequest(message_ids=asked)
-        return names(flower.PullAppMessagesResponse.FromString(self.post(RUN, "/v1/runtime/pull-messages", request)))
+        request = protocol.PullAppMessagesRequest(message_ids=asked)
+        return names(protocol.PullAppMessagesResponse.FromString(self.post(RUN, "/v1/runtime/pull-messages", request)))
 
     def confirm(self, caller: tuple[str, bytes], api: str, name: str) -> None:
-        request = flower.ConfirmMessageReceivedRequest(message_object_id=name)
+        request = protocol.ConfirmMessageReceivedRequest(message_object_id=name)
         self.post(caller, f"/v1/{api}/confirm-message-received", request)
 
 
 def announcement(name: str) -> Any:
-    message = flower.MessageProto()
+    message = protocol.MessageProto()
     message.metadata.message_id = name
     message.metadata.reply_to_message_id = f"question of {name.removeprefix('no longer ')}"
     return message
@@ -92,10 +94,10 @@ def test_a_node_gets_a_message_again_until_it_confirms_it(link: Link) -> None:
 def test_a_message_that_was_answered_has_come(link: Link) -> None:
     link.waiting = ["one"]
     link.pull()
-    answer = flower.MessageProto()
+    answer = protocol.MessageProto()
     answer.metadata.reply_to_message_id = "one"
 
-    link.post(NODE, "/v1/fleet/push-messages", flower.PushMessagesRequest(messages_list=[answer]))
+    link.post(NODE, "/v1/fleet/push-messages", protocol.PushMessagesRequest(messages_list=[answer]))
 
     assert link.pull() == []
 
@@ -124,7 +126,7 @@ def test_a_node_that_begins_anew_gets_nothing_of_its_former_life(path: str, link
     link.waiting = ["one"]
     link.pull()
 
-    link.post(NODE, f"/v1/fleet/{path}", flower.DeactivateNodeRequest())
+    link.post(NODE, f"/v1/fleet/{path}", protocol.DeactivateNodeRequest())
 
     assert link.pull() == []
 

@@ -8,13 +8,12 @@ from typing import Any
 
 import pytest
 from flwr.app import ConfigRecord, Message, RecordDict
-from flwr.app.message import remove_content_from_message
 from flwr.proto.message_pb2 import ConfirmMessageReceivedResponse, PullObjectRequest, PullObjectResponse
-from flwr.proto.node_pb2 import Node
 from flwr.proto.runtime_pb2 import PullAppMessagesRequest, PullAppMessagesResponse
-from flwr.supercore.task_identity import TaskIdentity
 
-from fedforge_runtime.federation.superlink import flower, replies
+from fedforge_runtime.federation.engines.flower import protocol
+from fedforge_runtime.federation.engines.flower.messages import TaskIdentity, give_id, remove_content_from_message
+from fedforge_runtime.federation.superlink import replies
 from fedforge_runtime.federation.superlink.replies import BROKEN_OFF, ReplyCollector
 
 PATIENCE = 20.0
@@ -39,20 +38,18 @@ class Link:
         self.confirmed: list[str] = []
         self.expired = False
         self.connected = {SENDER}
-        self.node = Node(node_id=1)
-        self._runtime_client = self
 
     def announce(self, question: str, reply: Message) -> dict[str, bytes]:
         """Make a reply known; the objects that are still to come."""
-        reply.metadata.__dict__["_message_id"] = reply.object_id
+        give_id(reply, reply.object_id)
         self.announced[question] = reply
-        return {key: value.deflate() for key, value in flower.get_all_nested_objects(reply).items()}
+        return {key: value.deflate() for key, value in protocol.get_all_nested_objects(reply).items()}
 
     def PullMessages(self, request: PullAppMessagesRequest) -> PullAppMessagesResponse:  # noqa: N802
         found = [self.announced.pop(each) for each in list(request.message_ids) if each in self.announced]
         return PullAppMessagesResponse(
-            messages_list=[flower.message_to_proto(remove_content_from_message(each)) for each in found],
-            message_object_trees=[flower.get_object_tree(each) for each in found],
+            messages_list=[protocol.message_to_proto(remove_content_from_message(each)) for each in found],
+            message_object_trees=[protocol.get_object_tree(each) for each in found],
         )
 
     def PullObject(self, request: PullObjectRequest) -> PullObjectResponse:  # noqa: N802
@@ -81,7 +78,7 @@ def collector_of(link: Link) -> ReplyCollector:
 
 def reply_to(question: str) -> Message:
     asked = Message(RecordDict(), 7, "train")
-    asked.metadata.__dict__["_message_id"] = question
+    give_id(asked, question)
     content = RecordDict({name: ConfigRecord({"value": name * 10, "asked": question}) for name in ("a", "b", "c")})
     return Message(content, reply_to=asked)
 

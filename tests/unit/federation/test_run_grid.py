@@ -9,13 +9,12 @@ from typing import Any
 
 import pytest
 from flwr.app import ConfigRecord, Error, Message, RecordDict
-from flwr.common.constant import ErrorCode
-from flwr.serverapp import Grid
-from flwr.supercore.task_identity import TaskIdentity
 
 from fedforge_runtime.control import AlwaysRun, Control, Desired
 from fedforge_runtime.errors import RunFailedError, RunStoppedError
 from fedforge_runtime.federation import grid as grid_module
+from fedforge_runtime.federation.engines.flower.messages import ErrorCode, TaskIdentity, give_id
+from fedforge_runtime.federation.forwarding import OwnGrid
 from fedforge_runtime.federation.grid import RunGrid, node_name
 from fedforge_runtime.federation.roster import Registration
 from fedforge_runtime.telemetry.emitter import Emitter, read_events
@@ -26,7 +25,7 @@ from tests.patience import PATIENCE_SECONDS
 PARTITION_OF_NODE = {901: 2, 17: 0, 404: 1}
 
 
-class ObjectGrid(Grid):
+class ObjectGrid(OwnGrid):
     """Nodes with random ids that answer at once; which of them are connected and how they answer can change."""
 
     def __init__(self) -> None:
@@ -43,7 +42,7 @@ class ObjectGrid(Grid):
         message_ids = []
         for message in messages:
             self._count += 1
-            message.metadata.__dict__["_message_id"] = f"message-{self._count}"
+            give_id(message, f"message-{self._count}")
             message_ids.append(message.metadata.message_id)
             self.asked.append(message.metadata.dst_node_id)
             if reply := self.answer(message):
@@ -53,19 +52,6 @@ class ObjectGrid(Grid):
     def pull_messages(self, message_ids: Iterable[str]) -> Iterable[Message]:
         replies, self._replies = self._replies, []
         return replies
-
-    def send_and_receive(self, messages: Iterable[Message], *, timeout: float | None = None) -> Iterable[Message]:
-        raise NotImplementedError
-
-    def create_message(self, *arguments: Any, **keywords: Any) -> Message:
-        raise NotImplementedError
-
-    def set_run(self, run: Any) -> None:
-        raise NotImplementedError
-
-    @property
-    def run(self) -> Any:
-        raise NotImplementedError
 
 
 class Script:

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 from flwr.app import Context, Message, MessageType, RecordDict
-from flwr.supercore.task_identity import TaskIdentity
 
 from fedforge_runtime.config import RuntimeConfig, load_run_config
 from fedforge_runtime.errors import ConfigError, DataError, RunError
 from fedforge_runtime.federation import messages
 from fedforge_runtime.federation.client_app import app
+from fedforge_runtime.federation.engines.flower.messages import TaskIdentity
 from fedforge_runtime.federation.engines.superlink import SuperlinkEngine
 from fedforge_runtime.federation.holdings import EVENTS, HOME, INPUTS, SHARDS, SiteRows, events_log, site_rows
 from fedforge_runtime.federation.run import check_request

@@ -9,14 +9,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from flwr.app import Array, ArrayRecord, ConfigRecord, Error, Message, MessageType, MetricRecord, RecordDict
-from flwr.app.message import remove_content_from_message
 from flwr.proto.fleet_pb2 import PushMessagesRequest
 from flwr.proto.message_pb2 import PushObjectRequest
-from flwr.supercore.task_identity import TaskIdentity
 from PIL import Image
 
 from fedforge_runtime.federation import messages
-from fedforge_runtime.federation.superlink import flower
+from fedforge_runtime.federation.engines.flower import protocol
+from fedforge_runtime.federation.engines.flower.messages import TaskIdentity, give_id, remove_content_from_message
 from fedforge_runtime.federation.superlink.packing import pack
 from fedforge_runtime.learning.ridge import FeatureMoments
 from fedforge_runtime.learning.standardisation import FeatureSums
@@ -84,17 +83,17 @@ def with_config(**entries: str | bytes) -> RecordDict:
 def spoken(content: RecordDict, *, packed: bool) -> list[Exchange]:
     """The requests by which a node gives this answer."""
     question = Message(RecordDict(), 7, MessageType.TRAIN)
-    question.metadata.__dict__["_message_id"] = "the question"
+    give_id(question, "the question")
     reply = Message(content, reply_to=question)
     return sent(pack(reply) if packed else reply)
 
 
 def sent(reply: Message) -> list[Exchange]:
-    reply.metadata.__dict__["_message_id"] = reply.object_id
-    whole = PushMessagesRequest(messages_list=[flower.message_to_proto(remove_content_from_message(reply))])
+    give_id(reply, reply.object_id)
+    whole = PushMessagesRequest(messages_list=[protocol.message_to_proto(remove_content_from_message(reply))])
     objects = [
         PushObjectRequest(object_id=object_id, object_content=each.deflate())
-        for object_id, each in flower.get_all_nested_objects(reply).items()
+        for object_id, each in protocol.get_all_nested_objects(reply).items()
     ]
     return [
         Exchange("/v1/fleet/push-messages", whole.SerializeToString(), b""),
@@ -126,7 +125,7 @@ def test_what_a_node_says_is_read_back_and_has_a_kind(packed: bool, secrets: dic
 
 def test_an_error_is_read_with_its_reason() -> None:
     question = Message(RecordDict(), 7, MessageType.TRAIN)
-    question.metadata.__dict__["_message_id"] = "the question"
+    give_id(question, "the question")
     talk = decode(sent(Message(Error(1, "out of memory"), reply_to=question)))
     assert (talk.said, talk.failures) == ([], ["out of memory"])
 

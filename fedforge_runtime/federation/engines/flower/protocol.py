@@ -1,12 +1,11 @@
-"""Everything of Flower's inside that a federation over a SuperLink uses, in one place.
+"""Flower's protocol between a SuperLink, its nodes and its runs: clients, requests, and what is sent in them."""
 
-Flower's public way in is its commands. They start a Python process for every message and sleep for seconds
-between polls, which is most of a round's time, so that nodes and runs speak Flower's protocol themselves. What that
-takes is internal to Flower: `tests/unit/federation/test_superlink_contract.py` fails on a release that changed it,
-and `flwr run flower_app` with Flower's own processes remains. `flower_grid` has what only the run's side needs.
-"""
+from __future__ import annotations
 
-from flwr.common.constant import SUPERLINK_NODE_ID, TIMESTAMP_HEADER, ErrorCode, Status, SubStatus
+from collections.abc import Mapping
+from typing import Any
+
+from flwr.common.constant import SUPERLINK_NODE_ID, TIMESTAMP_HEADER, Status, SubStatus
 from flwr.common.serde import (
     context_from_proto,
     fab_to_proto,
@@ -20,7 +19,6 @@ from flwr.proto.control_pb2 import (
     ListRunsRequest,
     RegisterNodeRequest,
     StartRunRequest,
-    StopRunRequest,
     UnregisterNodeRequest,
 )
 from flwr.proto.fleet_pb2 import (
@@ -45,6 +43,7 @@ from flwr.proto.node_pb2 import Node as NodeProto
 from flwr.proto.run_pb2 import GetRunRequest
 from flwr.proto.runtime_pb2 import (
     AcquireTaskRequest,
+    GetNodesRequest,
     PullAppMessagesRequest,
     PullAppMessagesResponse,
     PullTaskInputRequest,
@@ -67,9 +66,7 @@ from flwr.supercore.inflatable.inflatable_utils import inflate_object_from_conte
 from flwr.supercore.interceptors import RuntimeTokenHttpInterceptor, RuntimeVersionHttpInterceptor
 from flwr.supercore.primitives.asymmetric import public_key_to_bytes
 from flwr.supercore.retry import RetryInvoker, constant
-from flwr.supercore.run import RunNotRunningException
 from flwr.supercore.runtime import RuntimeHttpClient
-from flwr.supercore.task_identity import TaskIdentity
 from flwr.supernode.fleet_http_client import FleetHttpClient
 from flwr.supernode.node_auth_http_interceptor import NodeAuthHttpInterceptor
 
@@ -92,10 +89,10 @@ __all__ = [
     "ConfirmMessageReceivedRequest",
     "ControlHttpClient",
     "DeactivateNodeRequest",
-    "ErrorCode",
     "Fab",
     "FleetHttpClient",
     "FlowerError",
+    "GetNodesRequest",
     "GetRunRequest",
     "ListNodesRequest",
     "ListRunsRequest",
@@ -118,7 +115,6 @@ __all__ = [
     "RegisterNodeFleetRequest",
     "RegisterNodeRequest",
     "RetryInvoker",
-    "RunNotRunningException",
     "RuntimeHttpClient",
     "RuntimeTokenHttpInterceptor",
     "RuntimeVersionHttpInterceptor",
@@ -126,11 +122,10 @@ __all__ = [
     "SendTaskHeartbeatRequest",
     "StartRunRequest",
     "Status",
-    "StopRunRequest",
     "SubStatus",
-    "TaskIdentity",
     "TaskType",
     "UnregisterNodeRequest",
+    "build_bundle",
     "constant",
     "context_from_proto",
     "fab_to_proto",
@@ -143,5 +138,18 @@ __all__ = [
     "no_object_id_recompute",
     "public_key_to_bytes",
     "run_from_proto",
+    "superlink_of",
     "user_config_to_proto",
 ]
+
+
+def superlink_of(grid: Any) -> tuple[str, bool, bytes | None]:
+    """Address, whether without TLS, and root certificates of the SuperLink that Flower's own Grid is of."""
+    return grid._addr, grid._insecure, grid._cert
+
+
+def build_bundle(files: Mapping[str, bytes]) -> bytes:
+    """A Flower app bundle (FAB) of these files; `pyproject.toml` is one of them."""
+    from flwr.cli.build import build_fab_from_files  # all of Flower's command line
+
+    return build_fab_from_files(files)[0]
