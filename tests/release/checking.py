@@ -15,6 +15,7 @@ from typing import Any
 ROOT = Path(__file__).parents[2]
 LOGS = ROOT / "benchmarks" / "results" / "release-check"
 FEDFORGE = ROOT / ".venv" / "bin" / "fedforge"
+_MOST_LINES = 5
 _ESCAPES = re.compile(r"\x1b\[[0-9;]*m")
 
 
@@ -79,7 +80,7 @@ def run(
         output: give its standard output alone.
 
     Raises:
-        GateError: it ended with another code than 0; with its last words.
+        GateError: it ended with another code than 0; with what it says has failed, else its last line.
     """
     done = subprocess.run(
         [str(word) for word in words],
@@ -93,8 +94,11 @@ def run(
     with LOGS.joinpath(f"{name}.log").open("a") as log:
         log.write(f"$ {' '.join(map(str, words))}\n{said}\nended with {done.returncode}\n")
     if done.returncode != 0:
-        last = [line for line in said.splitlines() if line.strip()][-1:]
-        raise GateError(f"{' '.join(map(str, words))} ended with {done.returncode}: {' '.join(last)}")
+        lines = [line.strip() for line in said.splitlines() if line.strip()]
+        telling = [line for line in lines if line.startswith(("FAILED ", "ERROR ", "error: "))] or lines[-1:]
+        raise GateError(
+            f"{' '.join(map(str, words))} ended with {done.returncode}: {'; '.join(telling[-_MOST_LINES:])}"
+        )
     return done.stdout if output else said
 
 
