@@ -45,9 +45,9 @@ function RunningRun({ run }: { run: RunView }) {
         </span>
         <span className="flex h-5 items-center justify-between gap-2">
           <span>{accuracy === undefined ? <Waits run={run} /> : `accuracy ${percent(accuracy)}`}</span>
-          <StandIns of={run.stand_ins} />
           {run.history.values.length > 1 && <Sparkline values={run.history.values} label="Course of the accuracy" />}
         </span>
+        <StandIns of={run.stand_ins} />
       </Link>
     </li>
   )
