@@ -8,9 +8,13 @@ from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import httpx
+import hypothesis
 import pytest
 
 from tests.monitor_process import MonitorProcess
+
+hypothesis.settings.register_profile("suite", deadline=None)  # a machine that is busy is no fault
+hypothesis.settings.load_profile("suite")
 
 
 @pytest.hookimpl(wrapper=True)

@@ -90,7 +90,8 @@ def filter_failure(
             "`phase` in query",
             "`engine` in query",
         )  # a moment as a number; a text looks like all
-        taken_as_text = case.operation.path == "/api/runs" and any(each in failure.message for each in unsaid)
+        is_request = case.operation.path in ("/api/runs", "/api/checks")
+        taken_as_text = is_request and any(each in failure.message for each in unsaid)
         return not (refused_by_line or taken_as_text)
     return True
 
