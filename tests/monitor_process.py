@@ -68,11 +68,8 @@ class MonitorProcess:
         deadline = time.monotonic() + PATIENCE_SECONDS
         with self.client() as client:
             while True:
-                try:
-                    if client.get("/api/ready").is_success:
-                        return
-                except httpx.TransportError:
-                    pass
+                if is_ready(client):
+                    return
                 assert time.monotonic() < deadline, "the monitor does not answer"
                 time.sleep(0.02)
 
@@ -114,6 +111,14 @@ class MonitorProcess:
     ) -> None:
         if self._process is not None and self._process.poll() is None:
             self.kill()
+
+
+def is_ready(client: httpx.Client) -> bool:
+    """Whether the monitor answers, and can use its database."""
+    try:
+        return client.get("/api/ready").is_success
+    except httpx.TransportError:
+        return False
 
 
 def plain_client(url: str, **options: Any) -> httpx.Client:

@@ -65,15 +65,17 @@ def stand_ins_of(summary: dict[str, Any]) -> list[StandIn]:
 
 def provenance(summary: dict[str, Any]) -> str:
     """What a score was made from, in a few words: phantom data and untrained weights never go unnamed."""
-    words = []
+    words, not_real = [], stand_ins_of(summary)
     if summary["data"]:
         source = summary["data"]["source"]
         own = summary["site_data"] == "own"
         words += ["each site's own data"] if own else []
-        words.append(("scored on " if own else "") + (STAND_INS["phantom_data"] if source == "phantom" else source))
+        words.append(
+            ("scored on " if own else "") + (STAND_INS["phantom_data"] if "phantom_data" in not_real else source)
+        )
         if source == "local":
             words.append("unofficial")
-    if summary["backbone"] and not summary["backbone"]["trained"]:
+    if "untrained_backbone" in not_real:
         words.append(STAND_INS["untrained_backbone"])
     return ", ".join(words)
 

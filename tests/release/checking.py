@@ -113,8 +113,8 @@ def found(pattern: str, said: str) -> str:
     return matches[-1]
 
 
-def fedforge(name: str, *words: object, home: Path, environment: Mapping[str, str] | None = None) -> dict[str, Any]:
+def fedforge(name: str, *words: object, home: Path) -> dict[str, Any]:
     """The object that a `fedforge … --json` has printed."""
-    said = run(name, FEDFORGE, *words, "--home", home, "--json", environment=environment, output=True)
+    said = run(name, FEDFORGE, *words, "--home", home, "--json", output=True)
     value: dict[str, Any] = json.loads(said)
     return value

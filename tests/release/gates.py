@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,14 +12,16 @@ from pathlib import Path
 from typing import Any
 
 from tests.e2e.command import running, wait_for_event, wait_until
+from tests.folding import all_events
 from tests.monitor_process import MonitorProcess
 from tests.patience import PATIENCE_SECONDS
 from tests.release.checking import ROOT, NotHereError, Row, fedforge, found, require, run
 from tests.release.wheel import try_wheel
+from tests.stack.compose import why_no_engine
 
-SMALL = ("--data", "phantom", "--backbone", "untrained", "--set", "dataset.limit=600")
 REFERENCE = ("--data", "phantom", "--backbone", "untrained")
 """Of what `baselines/` holds of phantom data; `make baselines` makes it."""
+SMALL = (*REFERENCE, "--set", "dataset.limit=600")
 
 
 def rows() -> list[Row]:
@@ -52,9 +53,13 @@ def _suite() -> str:
     return found(r"\d+ passed.* in .*s(?= |\b)[^=\n]*", run("test-python", "make", "test-python")).strip()
 
 
-def _dashboard() -> str:
+def _need_node() -> None:
     if shutil.which("npm") is None:
         raise NotHereError("there is no Node with npm here")
+
+
+def _dashboard() -> str:
+    _need_node()
     return found(r"Tests +\d+ passed.*", run("test-dashboard", "make", "test-dashboard"))
 
 
@@ -64,15 +69,15 @@ def _home() -> Iterator[Path]:
         yield Path(folder)
 
 
-def _phase(phase: str, *options: str) -> str:
+def _phase(phase: str) -> str:
     with _home() as home:
-        return _held_against_baseline(phase, home, *options)[1]
+        return _held_against_baseline(phase, home)[1]
 
 
-def _held_against_baseline(phase: str, home: Path, *options: str) -> tuple[dict[str, Any], str]:
+def _held_against_baseline(phase: str, home: Path) -> tuple[dict[str, Any], str]:
     """A run of the phase as its baseline was made; the run, and what it shows."""
     name = f"run-{phase}"
-    done = fedforge(name, "run", phase, *REFERENCE, "--run-id", phase, "--no-report", *options, home=home)
+    done = fedforge(name, "run", phase, *REFERENCE, "--run-id", phase, "--no-report", home=home)
     held = fedforge(name, "baseline", "compare", phase, "--baselines", ROOT / "baselines", home=home)
     require(held["baseline"] is not None, f"there is no baseline of {phase}: make baselines")
     baseline = json.loads(Path(held["baseline"]).read_text())
@@ -121,7 +126,7 @@ def _telemetry() -> str:
         written = [json.loads(line)["event_id"] for line in log.read_text().splitlines()]
         with monitor.client() as client:
             wait_until(lambda: client.get("/api/runs/told").json()["state"] == "completed", "the end at the monitor")
-            kept = _events_of(client, "told")
+            kept = all_events(client, "told")
             page = client.get("/").text
         of_run = [each for each in kept if not each["deed"]]
         require(sorted(each["event"]["event_id"] for each in of_run) == sorted(written), "events are lost or doubled")
@@ -130,23 +135,8 @@ def _telemetry() -> str:
         return f"killed in round 5, back after round 10: {len(written)} events of the run's log, none lost, none twice"
 
 
-def _events_of(client: Any, run_id: str) -> list[dict[str, Any]]:
-    events: list[dict[str, Any]] = []
-    while True:
-        after = events[-1]["seq"] if events else 0
-        page = client.get(f"/api/runs/{run_id}/events", params={"after": after, "limit": 500}).json()["events"]
-        if not page:
-            return events
-        events += page
-
-
-def _needs_browser() -> None:
-    if shutil.which("npm") is None:
-        raise NotHereError("there is no Node with npm here")
-
-
 def _screenshots() -> str:
-    _needs_browser()
+    _need_node()
     run("screenshots", "make", "screenshots")
     pictures = list((ROOT / "dashboard" / "screenshots").rglob("*.png"))
     require(len(pictures) > 0, "there are no pictures")
@@ -154,13 +144,13 @@ def _screenshots() -> str:
 
 
 def _browser() -> str:
-    _needs_browser()
+    _need_node()
     return f"Playwright: {found(r'[0-9]+ passed .*', run('test-browser', 'make', 'test-browser'))}"
 
 
 def _stack() -> str:
-    if shutil.which("docker") is None or subprocess.run(["docker", "info"], capture_output=True).returncode != 0:
-        raise NotHereError("there is no Docker engine here")
+    if why := why_no_engine():
+        raise NotHereError(why)
     run("docker-smoke", "make", "docker-smoke")
     steps = json.loads((ROOT / "benchmarks" / "results" / "docker-smoke.json").read_text())
     healthy = next(each["shown"] for each in steps if each["step"] == "up to healthy")

@@ -14,7 +14,7 @@ from pathlib import Path
 import httpx
 
 from tests.e2e.command import wait_until
-from tests.monitor_process import plain_client
+from tests.monitor_process import is_ready, plain_client
 from tests.patience import PATIENCE_SECONDS
 from tests.release.checking import ROOT, require, run
 
@@ -78,13 +78,6 @@ def _assets(dagster: httpx.Client) -> int:
     return count
 
 
-def _is_ready(client: httpx.Client) -> bool:
-    try:
-        return client.get("/api/ready").is_success
-    except httpx.TransportError:
-        return False
-
-
 @contextmanager
 def _monitor(scripts: Path, folder: Path, environment: dict[str, str]) -> Iterator[httpx.Client]:
     """A monitor of the wheel, alone."""
@@ -100,7 +93,7 @@ def _monitor(scripts: Path, folder: Path, environment: dict[str, str]) -> Iterat
         line = process.stdout.readline()
         require(line.startswith("monitor at http://"), f"the monitor said {line!r}")
         with plain_client(line.split()[2].rstrip(",")) as client:
-            wait_until(lambda: _is_ready(client), "a monitor that answers")
+            wait_until(lambda: is_ready(client), "a monitor that answers")
             yield client
     finally:
         process.terminate()

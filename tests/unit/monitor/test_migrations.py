@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -8,7 +10,7 @@ from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy import create_engine, text
+from sqlalchemy import Connection, create_engine, text
 from sqlmodel import SQLModel
 
 from monitor.database import Database
@@ -19,6 +21,19 @@ from monitor.tables import CommandRow, RunRow
 from monitor.views import snapshot
 from tests.monitor_in_hand import in_hand
 from tests.monitor_process import of_server
+
+
+@contextmanager
+def database_of(revision: str, file: Path) -> Iterator[Connection]:
+    """A database as a monitor of then would have made it, to be filled in the block."""
+    engine = create_engine(f"sqlite:///{file}")
+    with engine.begin() as connection:
+        config = Config()
+        config.set_main_option("script_location", "monitor:migrations")
+        config.attributes["connection"] = connection
+        command.upgrade(config, revision)
+        yield connection
+    engine.dispose()
 
 
 def test_the_migrations_make_the_tables_that_the_code_knows(tmp_path: Path) -> None:
@@ -34,19 +49,13 @@ def test_the_migrations_make_the_tables_that_the_code_knows(tmp_path: Path) -> N
 
 def test_a_database_of_the_first_version_is_brought_up_to_date_and_keeps_its_runs(tmp_path: Path) -> None:
     file = tmp_path / "monitor.db"
-    engine = create_engine(f"sqlite:///{file}")
-    with engine.begin() as connection:
-        config = Config()
-        config.set_main_option("script_location", "monitor:migrations")
-        config.attributes["connection"] = connection
-        command.upgrade(config, "0001")
+    with database_of("0001", file) as connection:
         connection.execute(
             text(
                 "INSERT INTO run (run_id, asked_here, created_at, state, attempt, claimable, round, last_seq) "
                 "VALUES ('old', 0, '2026-11-01T00:00:00+00:00', 'completed', 1, 0, 5, 40)"
             )
         )
-    engine.dispose()
 
     database = Database(file)
     try:
@@ -61,16 +70,11 @@ def test_a_database_of_the_first_version_is_brought_up_to_date_and_keeps_its_run
 
 def test_what_of_a_run_is_not_real_is_found_in_what_an_older_monitor_kept(tmp_path: Path) -> None:
     file = tmp_path / "monitor.db"
-    engine = create_engine(f"sqlite:///{file}")
     moment = "2026-11-20T10:00:00.000000+00:00"
     described = {"data": {"phantom": True}, "backbone": {"trained": False}}
     accepted = {"source": "baseline", "accepted": {"run_id": "old", "model_sha256": "0f" * 32, "accepted_at": moment,
                                                    "scores": {"accuracy": 0.5}}}  # fmt: skip
-    with engine.begin() as connection:
-        config = Config()
-        config.set_main_option("script_location", "monitor:migrations")
-        config.attributes["connection"] = connection
-        command.upgrade(config, "0006")
+    with database_of("0006", file) as connection:
         connection.execute(
             text(
                 "INSERT INTO run (run_id, asked_here, created_at, state, attempt, claimable, round, last_seq) "
@@ -88,7 +92,6 @@ def test_what_of_a_run_is_not_real_is_found_in_what_an_older_monitor_kept(tmp_pa
             text(f"INSERT INTO phase (phase, told_at, body) VALUES ('blood', '{moment}', :body)"),
             {"body": json.dumps(accepted)},
         )
-    engine.dispose()
 
     database = Database(file)
     try:
@@ -115,7 +118,6 @@ def test_each_database_has_an_identity_of_its_own_which_it_keeps(tmp_path: Path)
 
 def test_a_run_of_the_version_before_goes_on_with_the_command_that_is_under_way(tmp_path: Path) -> None:
     file = tmp_path / "monitor.db"
-    engine = create_engine(f"sqlite:///{file}")
     moment = "2026-11-20T10:00:00.000000+00:00"
     begun = of_server("old", 1, "run_started", engine="inprocess", rounds_total=3, clients=3)
     rows = [
@@ -129,14 +131,9 @@ def test_a_run_of_the_version_before_goes_on_with_the_command_that_is_under_way(
         "INSERT INTO command (command_id, run_id, command, given_by, attempt, requested_at) "
         f"VALUES ('c', 'old', 'pause', 'Ada', 1, '{moment}')",
     ]
-    with engine.begin() as connection:
-        config = Config()
-        config.set_main_option("script_location", "monitor:migrations")
-        config.attributes["connection"] = connection
-        command.upgrade(config, "0003")
+    with database_of("0003", file) as connection:
         for row in rows:
             connection.execute(text(row), {"body": json.dumps(begun)} if ":body" in row else {})
-    engine.dispose()
 
     with in_hand(tmp_path) as monitor:
         monitor.hear(of_server("old", 2, "run_paused", round=1))
