@@ -140,8 +140,7 @@ def test_version_and_clock_of_who_is_let_in_are_written_down_and_not_those_of_a_
             assert time.monotonic() < deadline
             node.receive()  # it is written once a second at most
         assert seen.version == __version__
-        assert seen.clock_offset_seconds is not None
-        assert -behind.total_seconds() - 5 < seen.clock_offset_seconds < -behind.total_seconds()
+        assert -95 < (seen.clock_offset_seconds or 0) < -90
 
         # A refusal is nobody's word of this clock: the key may be shown by anybody.
         behind = timedelta(hours=1)
@@ -150,7 +149,9 @@ def test_version_and_clock_of_who_is_let_in_are_written_down_and_not_those_of_a_
         while not (refused := read_visitors(folder)[print_]).refusal:
             assert time.monotonic() < deadline
             time.sleep(0.01)
-        assert (refused.version, refused.clock_offset_seconds) == (seen.version, seen.clock_offset_seconds)
+        assert refused.version == __version__
+        # Requests that were let in after the file was read may have refined it; the hour is not in it.
+        assert -95 < (refused.clock_offset_seconds or 0) < -90
     finally:
         behind = timedelta(0)
         node.close()
