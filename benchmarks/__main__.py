@@ -29,9 +29,9 @@ from benchmarks.machine import describe_machine, load_by_others
 from benchmarks.product import CommandFailedError, fedforge
 from benchmarks.report import LATEST, print_results, write_results
 from benchmarks.subject import FULL, QUICK, WORKERS, Subject, find_subject
-from fedforge_runtime.artifacts import MANIFEST, read_json
 from fedforge_runtime.clock import monotonic
-from fedforge_runtime.home import Home
+from fedforge_runtime.storage.artifacts import MANIFEST, read_json
+from fedforge_runtime.storage.home import Home
 
 MEASUREMENTS: Mapping[str, Callable[[Subject], Results]] = {
     "startup": startup.measure,

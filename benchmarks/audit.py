@@ -11,11 +11,11 @@ from benchmarks.figures import Results
 from benchmarks.memory import MemoryWatch
 from benchmarks.product import fedforge
 from benchmarks.subject import Subject, fresh_home
-from fedforge_runtime.artifacts import ArtifactStore
 from fedforge_runtime.clock import monotonic
-from fedforge_runtime.data.catalogue import official_archive
-from fedforge_runtime.data.phantom import generate
-from fedforge_runtime.data.sources import SPLITS, labels_file
+from fedforge_runtime.data.sources.catalogue import official_archive
+from fedforge_runtime.data.sources.datasets import SPLITS, labels_file
+from fedforge_runtime.data.sources.phantom import generate
+from fedforge_runtime.storage.artifacts import ArtifactStore
 
 _SEED = 17
 _FEATURE_SIZE = 192

@@ -8,7 +8,7 @@ from benchmarks.durations import round_seconds
 from benchmarks.figures import Results
 from benchmarks.product import fedforge, run_federation
 from benchmarks.subject import Subject, fresh_home
-from fedforge_runtime.artifacts import MANIFEST, read_json
+from fedforge_runtime.storage.artifacts import MANIFEST, read_json
 
 _TWENTY = 20
 

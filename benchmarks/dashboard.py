@@ -18,8 +18,8 @@ from benchmarks.monitor_load import LoadProcess
 from benchmarks.monitor_senders import LARGEST_BATCH
 from benchmarks.product import CommandFailedError
 from benchmarks.subject import REPOSITORY, Effort, Subject, fresh_home
-from tests.monitor_process import MonitorProcess
-from tests.patience import PATIENCE_SECONDS
+from tests.support.monitor_process import MonitorProcess
+from tests.support.patience import PATIENCE_SECONDS
 
 _SENDERS_MODULE = "benchmarks.monitor_senders"
 _READERS_MODULE = "benchmarks.monitor_readers"

@@ -12,10 +12,10 @@ from benchmarks.durations import round_seconds
 from benchmarks.figures import Results
 from benchmarks.product import fedforge, run_federation
 from benchmarks.subject import REPOSITORY, Subject, fresh_home
-from fedforge_runtime.federation.shards import site_folder
-from fedforge_runtime.federation.superlink.address import LinkAddress
+from fedforge_runtime.engines.address import LinkAddress
+from fedforge_runtime.sites.shards import site_folder
 from monitor.schema import ClientUpdateUploaded, ModelDispatched
-from tests.bad_link import BadLink
+from tests.support.bad_link import BadLink
 
 SPEEDS = {"head_only": (20, 100, 1000), "last_block": (20, 100, 1000), "full": (1000,)}
 """Kilobytes a second, by mode; slower than that, `full` takes hours."""

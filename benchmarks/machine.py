@@ -12,7 +12,7 @@ import psutil
 from benchmarks.figures import Results
 from fedforge_runtime.clock import utc_now
 from fedforge_runtime.config import RuntimeConfig
-from fedforge_runtime.federation.provenance import git_commit
+from fedforge_runtime.record.provenance import git_commit
 
 _MANY = 1_000_000
 _REST_SECONDS = 1.0

@@ -13,7 +13,7 @@ from benchmarks.monitor_readers import StalledReader
 from benchmarks.monitor_senders import LARGEST_BATCH
 from benchmarks.subject import Subject, fresh_home
 from fedforge_runtime.clock import monotonic
-from tests.monitor_process import MonitorProcess
+from tests.support.monitor_process import MonitorProcess
 
 _SENDERS_MODULE = "benchmarks.monitor_senders"
 _READERS_MODULE = "benchmarks.monitor_readers"

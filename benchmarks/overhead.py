@@ -20,18 +20,18 @@ from benchmarks.figures import Results
 from benchmarks.product import run_json
 from benchmarks.subject import WORKERS, Subject, fresh_home
 from fedforge_runtime.clock import monotonic
-from fedforge_runtime.control import AlwaysRun
-from fedforge_runtime.environment import configure_third_parties
-from fedforge_runtime.federation.checkpoint import Checkpoint, CheckpointStore
-from fedforge_runtime.federation.engines.base import Federation
-from fedforge_runtime.federation.engines.inprocess import InprocessEngine
+from fedforge_runtime.engines.base import Federation
+from fedforge_runtime.engines.inprocess import InprocessEngine
 from fedforge_runtime.federation.grid import RunGrid
-from fedforge_runtime.federation.participants import SeededSelection
-from fedforge_runtime.federation.records import write_tables
 from fedforge_runtime.federation.rounds import RoundLoop, RoundRules
-from fedforge_runtime.home import RunFolder
 from fedforge_runtime.learning.parameters import Parameters, initial_head
 from fedforge_runtime.processes import start_template
+from fedforge_runtime.processes.environment import configure_third_parties
+from fedforge_runtime.record.checkpoint import Checkpoint, CheckpointStore
+from fedforge_runtime.record.participants import SeededSelection
+from fedforge_runtime.record.records import write_tables
+from fedforge_runtime.storage.home import RunFolder
+from fedforge_runtime.telemetry.control import AlwaysRun
 from fedforge_runtime.telemetry.emitter import Emitter
 
 _FEATURES, _CLASSES = 192, 8

@@ -18,9 +18,9 @@ import httpx
 from benchmarks.figures import Results
 from benchmarks.product import CommandFailedError
 from benchmarks.subject import Subject, fresh_home
-from fedforge_runtime.artifacts import read_json
 from fedforge_runtime.clock import monotonic
-from fedforge_runtime.home import Home
+from fedforge_runtime.storage.artifacts import read_json
+from fedforge_runtime.storage.home import Home
 
 _OVERRIDES = {
     "dataset.source": "phantom",

@@ -15,7 +15,7 @@ from typing import Any
 
 from benchmarks.subject import REPOSITORY
 from fedforge_runtime.clock import monotonic, utc_now
-from fedforge_runtime.home import Home, RunFolder
+from fedforge_runtime.storage.home import Home, RunFolder
 from fedforge_runtime.telemetry.emitter import read_events
 from monitor.schema import Event
 

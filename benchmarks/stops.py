@@ -18,10 +18,10 @@ from benchmarks.figures import Results
 from benchmarks.product import CommandFailedError, fedforge
 from benchmarks.subject import REPOSITORY, Subject
 from fedforge_runtime.clock import monotonic, utc_now
-from fedforge_runtime.home import Home
+from fedforge_runtime.storage.home import Home
 from fedforge_runtime.telemetry.emitter import EventLogReader, read_events
 from monitor.schema import ClientTrainStarted, RunStopped
-from tests.monitor_process import MonitorProcess
+from tests.support.monitor_process import MonitorProcess
 
 _SITES = 3
 _STOPPED = 130

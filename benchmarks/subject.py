@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from fedforge_runtime.home import Home
+from fedforge_runtime.storage.home import Home
 
 REPOSITORY = Path(__file__).parents[1]
 WORKERS = 2

@@ -20,8 +20,8 @@ from benchmarks.memory import memory_of
 from benchmarks.product import FinishedRun, fedforge, run_federation
 from benchmarks.subject import REPOSITORY, Subject
 from fedforge_runtime.clock import monotonic, utc_now
-from fedforge_runtime.federation.superlink.address import free_port
-from fedforge_runtime.home import Home, RunFolder
+from fedforge_runtime.engines.address import free_port
+from fedforge_runtime.storage.home import Home, RunFolder
 from fedforge_runtime.telemetry.emitter import read_events
 
 _NODES = 3

@@ -21,7 +21,7 @@ from benchmarks.product import fedforge, run_json
 from benchmarks.subject import CLIENTS, Subject
 from fedforge_runtime.clock import monotonic
 from fedforge_runtime.config import LearningConfig
-from fedforge_runtime.environment import configure_third_parties
+from fedforge_runtime.processes.environment import configure_third_parties
 
 if TYPE_CHECKING:
     from fedforge_runtime.learning.model import FeatureHead
@@ -53,7 +53,7 @@ class _Work:
 
 def _compare(features: Path, partition: Path, repeats: int) -> Results:
     configure_third_parties()
-    import fedforge_runtime.preload  # noqa: F401 - freezes the collector, as in workers
+    import fedforge_runtime.engines.preload  # noqa: F401 - freezes the collector, as in workers
 
     work = _open(features, partition)
     order, by_trainer = _record_order(work)
@@ -77,7 +77,7 @@ def _compare(features: Path, partition: Path, repeats: int) -> Results:
 
 
 def _open(features: Path, partition: Path) -> _Work:
-    from fedforge_runtime.data.features import load_features
+    from fedforge_runtime.data.features.class_tokens import load_features
     from fedforge_runtime.data.partition import load_client_rows
     from fedforge_runtime.learning.model import FeatureHead
     from fedforge_runtime.learning.parameters import initial_head

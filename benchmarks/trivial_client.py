@@ -11,6 +11,7 @@ from flwr.clientapp import ClientApp
 
 from fedforge_runtime.clock import monotonic
 from fedforge_runtime.federation import messages
+from fedforge_runtime.sites.settings import PARTITION_ID
 from fedforge_runtime.telemetry.emitter import Emitter, Heartbeat
 from monitor.schema import ClientEvaluated, ClientTrainCompleted, ClientTrainStarted
 
@@ -23,7 +24,7 @@ app = ClientApp()
 @app.query()
 def identify(message: Message, context: Context) -> Message:
     """Say which partition this node holds."""
-    identity = ConfigRecord({messages.PARTITION_ID: _client(context)})
+    identity = ConfigRecord({PARTITION_ID: _client(context)})
     return Message(RecordDict({messages.CONFIG: identity}), reply_to=message)
 
 
@@ -69,7 +70,7 @@ def evaluate(message: Message, context: Context) -> Message:
 
 
 def _client(context: Context) -> int:
-    return int(context.node_config[messages.PARTITION_ID])
+    return int(context.node_config[PARTITION_ID])
 
 
 def _round(message: Message) -> int:

@@ -11,10 +11,10 @@ import dagster as dg
 from fedforge_pipelines import claim
 from fedforge_pipelines.fedforge import Fedforge, is_over
 from fedforge_pipelines.settings import PhaseSettings
-from fedforge_runtime.artifacts import turn
 from fedforge_runtime.config import read_run_config
-from fedforge_runtime.environment import ATTEMPT
 from fedforge_runtime.errors import FedForgeError, sentences
+from fedforge_runtime.processes.environment import ATTEMPT
+from fedforge_runtime.storage.artifacts import turn
 from fedforge_runtime.telemetry.monitor_client import MonitorAddress, MonitorAwayError
 
 RUN_ID_TAG = "fedforge/run_id"
@@ -49,7 +49,7 @@ def carry_out(
     Raises:
         dg.Failure: it was stopped, or failed.
     """
-    from fedforge_runtime.federation.runs import new_run_id
+    from fedforge_runtime.storage.run_ids import new_run_id
 
     known = settings.run_id or _failed_run(fedforge, phase, context)
     run_id = known or new_run_id(phase)
@@ -89,7 +89,7 @@ def _failed_run(fedforge: Fedforge, phase: str, context: dg.AssetExecutionContex
 
 def _is_completed(fedforge: Fedforge, run_id: str) -> bool:
     """Whether there is nothing left to do of a run, as where its Dagster run failed after it."""
-    from fedforge_runtime.federation.state import run_state
+    from fedforge_runtime.record.state import run_state
 
     folder = fedforge.opened().run(run_id)
     return folder.exists() and run_state(folder).state == "completed"

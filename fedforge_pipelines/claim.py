@@ -11,9 +11,9 @@ from typing import Any, TypeVar
 
 import httpx
 
-from fedforge_runtime.attempts import report_end
-from fedforge_runtime.background import Background
 from fedforge_runtime.clock import monotonic
+from fedforge_runtime.processes.background import Background
+from fedforge_runtime.runs.attempts import report_end
 from fedforge_runtime.telemetry.answers import Given, Lease, Run
 from fedforge_runtime.telemetry.backoff import Backoff
 from fedforge_runtime.telemetry.monitor_client import (

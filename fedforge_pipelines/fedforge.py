@@ -15,11 +15,11 @@ from typing import Any
 import dagster as dg
 from pydantic import Field
 
-from fedforge_runtime.background import Background
 from fedforge_runtime.errors import ConfigError, DownloadError, RunStoppedError
-from fedforge_runtime.home import Home
-from fedforge_runtime.offer import ClaimantDefaults
 from fedforge_runtime.processes import explain_death
+from fedforge_runtime.processes.background import Background
+from fedforge_runtime.runs.offer import ClaimantDefaults
+from fedforge_runtime.storage.home import Home
 
 _GRACE_SECONDS = 4.0
 _LOOK_SECONDS = 1.0
@@ -123,7 +123,7 @@ class Fedforge(dg.ConfigurableResource):
         self, arguments: Sequence[str], environment: Mapping[str, str], lifeline: int
     ) -> "subprocess.Popen[str]":
         return subprocess.Popen(
-            [sys.executable, "-m", "fedforge_runtime.lifeline", str(lifeline), "fedforge", *arguments],
+            [sys.executable, "-m", "fedforge_runtime.processes.lifeline", str(lifeline), "fedforge", *arguments],
             env=environment,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,

@@ -7,7 +7,7 @@ from typing import Any
 import dagster as dg
 
 from fedforge_pipelines.fedforge import Fedforge
-from fedforge_runtime.artifacts import read_json, write_json
+from fedforge_runtime.storage.artifacts import read_json, write_json
 
 
 class Handover(dg.ConfigurableIOManager):

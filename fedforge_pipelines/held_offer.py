@@ -7,9 +7,9 @@ import socket
 import threading
 from pathlib import Path
 
-from fedforge_runtime.home import Home
-from fedforge_runtime.offer import ClaimantDefaults
-from fedforge_runtime.offering import Offering
+from fedforge_runtime.runs.offer import ClaimantDefaults
+from fedforge_runtime.runs.offering import Offering
+from fedforge_runtime.storage.home import Home
 from fedforge_runtime.telemetry.monitor_client import MonitorAddress
 from fedforge_runtime.telemetry.reach import MonitorReach
 

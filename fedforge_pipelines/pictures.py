@@ -10,7 +10,7 @@ from typing import Any
 import dagster as dg
 
 from fedforge_pipelines.display import picture
-from fedforge_runtime.home import RunFolder
+from fedforge_runtime.storage.home import RunFolder
 from fedforge_runtime.wording import short_name
 
 _MOST_PICTURES = 8

@@ -6,10 +6,10 @@ from typing import Any, Optional
 import dagster as dg
 from pydantic import Field
 
-from fedforge_runtime.attempts import request_options
 from fedforge_runtime.config import PROFILES
 from fedforge_runtime.errors import ConfigError
-from fedforge_runtime.offer import ClaimantDefaults
+from fedforge_runtime.runs.attempts import request_options
+from fedforge_runtime.runs.offer import ClaimantDefaults
 
 
 def settings_key(phase: str) -> str:

@@ -14,7 +14,7 @@ import psutil
 from fedforge_runtime.clock import monotonic
 from fedforge_runtime.errors import FedForgeError
 from fedforge_runtime.processes import Progress
-from fedforge_runtime.stop_signal import StopSignal
+from fedforge_runtime.processes.stop_signal import StopSignal
 
 _STALLED_SECONDS = 120.0
 """One that computes nothing for so long while it starts hangs."""

@@ -22,15 +22,15 @@ import typer
 from pydantic import TypeAdapter
 
 from fedforge_pipelines.supervision import Part, end, start_in_order, supervise
-from fedforge_runtime.artifacts import read_json, write_json
 from fedforge_runtime.commands.options import DebugOption, HomeOption
 from fedforge_runtime.commands.output import run_guarded
+from fedforge_runtime.engines.address import free_port
 from fedforge_runtime.errors import FedForgeError
-from fedforge_runtime.federation.superlink.address import free_port
-from fedforge_runtime.home import Home
 from fedforge_runtime.processes.ownership import OwnedError, is_owned, owning
-from fedforge_runtime.stop_signal import StopSignal
-from fedforge_runtime.trust import trust_of
+from fedforge_runtime.processes.stop_signal import StopSignal
+from fedforge_runtime.storage.artifacts import read_json, write_json
+from fedforge_runtime.storage.home import Home
+from fedforge_runtime.telemetry.trust import trust_of
 from monitor.settings import NO_DASHBOARD
 
 _LOOK_SECONDS = 0.2

@@ -6,8 +6,8 @@ import atexit
 import gc
 
 from fedforge_runtime.commands.output import run_guarded
-from fedforge_runtime.environment import configure_third_parties, keep_compiled_files
-from fedforge_runtime.interrupts import raise_on_signals
+from fedforge_runtime.processes.environment import configure_third_parties, keep_compiled_files
+from fedforge_runtime.processes.interrupts import raise_on_signals
 
 
 def main() -> None:

@@ -11,7 +11,7 @@ import httpx
 import hypothesis
 import pytest
 
-from tests.monitor_process import MonitorProcess
+from tests.support.monitor_process import MonitorProcess
 
 hypothesis.settings.register_profile("suite", deadline=None)  # a machine that is busy is no fault
 hypothesis.settings.load_profile("suite")

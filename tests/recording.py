@@ -23,9 +23,9 @@ from monitor.reducer import Folded, RunFacts
 from monitor.routes.words import words
 from monitor.schema import event_adapter, sentence_of
 from monitor.views import view_of_command, view_of_node, view_of_round, view_of_run
-from tests.folding import all_events
-from tests.monitor_process import MonitorProcess
-from tests.patience import PATIENCE_SECONDS
+from tests.support.folding import all_events
+from tests.support.monitor_process import MonitorProcess
+from tests.support.patience import PATIENCE_SECONDS
 
 RECORDED = Path(__file__).parents[1] / "dashboard" / "src" / "test" / "recorded"
 OF_THE_CLOCK = {"stalled", "silent_seconds", "lease_expires_at"}

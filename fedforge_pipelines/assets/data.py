@@ -115,8 +115,8 @@ def audit_report(context: dg.AssetExecutionContext, raw_dataset: dict[str, Any])
 
 def _tell_of_audit(step: Step, report: dict[str, Any]) -> None:
     """Have the monitor know what was found, and show the page."""
-    from fedforge_runtime.phase_report import audit_report as phase_audit
-    from fedforge_runtime.phase_report import send_audit_page, tell_phase
+    from fedforge_runtime.runs.phase_report import audit_report as phase_audit
+    from fedforge_runtime.runs.phase_report import send_audit_page, tell_phase
 
     url, warn = step.fedforge.monitor_url(), step.context.log.warning
     tell_phase(url, step.phase, phase_audit(step.phase, report["findings"], links=step.links), warn)

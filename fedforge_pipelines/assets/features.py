@@ -10,7 +10,7 @@ from fedforge_pipelines import display, pictures
 from fedforge_pipelines.assets.declaration import Check, declare
 from fedforge_pipelines.assets.step import Step, facts_of
 from fedforge_pipelines.phases import Phase
-from fedforge_runtime.artifacts import read_json
+from fedforge_runtime.storage.artifacts import read_json
 
 
 def feature_assets(phase: Phase) -> list[dg.AssetsDefinition]:

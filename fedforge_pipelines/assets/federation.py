@@ -11,12 +11,12 @@ from fedforge_pipelines.assets.declaration import POOL, Check, declare
 from fedforge_pipelines.assets.step import MADE_IN, Step
 from fedforge_pipelines.carrying import carry_out
 from fedforge_pipelines.phases import Phase
-from fedforge_runtime.artifacts import read_json
 from fedforge_runtime.errors import FedForgeError
-from fedforge_runtime.home import RunFolder
+from fedforge_runtime.storage.artifacts import read_json
+from fedforge_runtime.storage.home import RunFolder
 
 if TYPE_CHECKING:
-    from fedforge_runtime.baseline import Verdict
+    from fedforge_runtime.runs.baseline import Verdict
 
 _MOST_DIFFERENCES = 50
 
@@ -151,7 +151,7 @@ def global_model(context: dg.AssetExecutionContext, federated_run: dict[str, Any
 
 
 def _tell_blocked(step: Step, reason: str) -> None:
-    from fedforge_runtime.phase_report import blocked_report, tell_phase
+    from fedforge_runtime.runs.phase_report import blocked_report, tell_phase
 
     next_step = "See what has changed since the baseline; accept the run with: fedforge baseline accept RUN_ID"
     blocked = blocked_report(step.phase, [(reason, next_step)], source="dagster", links=step.links)
@@ -159,7 +159,7 @@ def _tell_blocked(step: Step, reason: str) -> None:
 
 
 def _tell_accepted(step: Step, folder: RunFolder, verdict: "Verdict") -> None:
-    from fedforge_runtime.phase_report import accepted_report, tell_phase
+    from fedforge_runtime.runs.phase_report import accepted_report, tell_phase
 
     scores = read_json(verdict.baseline)["test"] if verdict.baseline else None
     accepted = accepted_report(folder, source="dagster", baseline=scores, links=step.links)
@@ -168,7 +168,7 @@ def _tell_accepted(step: Step, folder: RunFolder, verdict: "Verdict") -> None:
 
 def _compare_with_baseline(step: Step, folder: RunFolder) -> "Verdict":
     """The verdict that the check shows and that promotion needs: a Dagster run of its own cannot go around it."""
-    from fedforge_runtime.baseline import baselines_folder, compare
+    from fedforge_runtime.runs.baseline import baselines_folder, compare
 
     named = step.fedforge.baselines
     try:

@@ -13,7 +13,7 @@ from fedforge_pipelines import display
 from fedforge_pipelines.carrying import hold_request
 from fedforge_pipelines.fedforge import Fedforge
 from fedforge_pipelines.settings import PhaseSettings, settings_key
-from fedforge_runtime.artifacts import MANIFEST, read_json
+from fedforge_runtime.storage.artifacts import MANIFEST, read_json
 
 MADE_IN = "dagster_run"
 """Beside key and path of what is handed over: the Dagster run whose settings it was made with."""

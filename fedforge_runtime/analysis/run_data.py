@@ -11,9 +11,9 @@ import pandas as pd
 
 from fedforge_runtime.analysis.tables import client_of, frame
 from fedforge_runtime.data.skew import effective_classes, jensen_shannon_distance
-from fedforge_runtime.federation.comparison import FEDERATED
-from fedforge_runtime.federation.summary import provenance
 from fedforge_runtime.learning.metric_names import METRIC_NAMES
+from fedforge_runtime.record.comparison import FEDERATED
+from fedforge_runtime.record.summary import provenance
 from monitor.schema import Event, RunDescribed, RunEvaluated, SiteDescribed, SiteEvaluated
 
 EventT = TypeVar("EventT", bound=Event)

@@ -9,13 +9,13 @@ from typing import Any
 
 from fedforge_runtime.analysis.run_data import RunData
 from fedforge_runtime.analysis.tables import CLIENTS, ROUNDS, Row, client_of, clients_of, events_frame, frame, rounds_of
-from fedforge_runtime.baseline import scores_for
 from fedforge_runtime.errors import DataError, RunError, cause_in_words
-from fedforge_runtime.federation.documents import read_documents
-from fedforge_runtime.federation.records import client_rows, round_rows
-from fedforge_runtime.federation.runs import find_run, list_runs
-from fedforge_runtime.home import Home, RunFolder
 from fedforge_runtime.learning.metric_names import METRIC_NAMES
+from fedforge_runtime.record.documents import read_documents
+from fedforge_runtime.record.records import client_rows, round_rows
+from fedforge_runtime.runs.baseline import scores_for
+from fedforge_runtime.storage.home import Home, RunFolder
+from fedforge_runtime.storage.run_ids import find_run, list_runs
 from fedforge_runtime.telemetry.emitter import read_events
 from fedforge_runtime.wording import some_of
 from monitor.schema import Event, RunBounded, SiteBounded, event_adapter

@@ -8,7 +8,6 @@ from typing import Annotated, Any
 
 import typer
 
-from fedforge_runtime.artifacts import Artifact, ArtifactStore, read_json
 from fedforge_runtime.commands.options import (
     ConfigurationOptions,
     DebugOption,
@@ -21,7 +20,8 @@ from fedforge_runtime.commands.options import (
 from fedforge_runtime.commands.output import command
 from fedforge_runtime.config import RunConfig
 from fedforge_runtime.errors import AuditFailedError, ConfigError
-from fedforge_runtime.home import Home
+from fedforge_runtime.storage.artifacts import Artifact, ArtifactStore, read_json
+from fedforge_runtime.storage.home import Home
 
 FeaturesOption = Annotated[
     Path | None,
@@ -62,20 +62,22 @@ def audit(
         raise ConfigError("--features and --no-features exclude each other.", remedy="Give one of them.")
     blocking: list[str] = []
     with command(as_json=as_json) as emit:
+        from fedforge_runtime.commands.audit_tables import print_audit
         from fedforge_runtime.data.audit.audit import (
             PAIRS_TABLE,
             REPORT_HTML,
             REPORT_JSON,
             REPORT_MARKDOWN,
             ROWS_TABLE,
-            check_allowed,
+            Allowance,
             prepare_audit,
         )
-        from fedforge_runtime.data.audit.display import print_audit
         from fedforge_runtime.data.audit.search import find_features, open_features
-        from fedforge_runtime.data.groups import read_groups
+        from fedforge_runtime.data.sources.groups import read_groups
+        from fedforge_runtime.reporting.audit_page import audit_page
 
-        check_allowed(allow or [], reason, by)
+        allowance = Allowance(allow or [], reason, by)
+        allowance.check()
         opened, store, dataset, notify = _open_dataset(run_config, home, groups)
         rows = _split_rows(dataset)
         source = None
@@ -87,12 +89,10 @@ def audit(
             dataset,
             features=source,
             groups=read_groups(groups, rows) if groups else None,
-            home=opened,
             store=store,
             notify=notify,
-            allow=allow or [],
-            reason=reason,
-            by=by,
+            draw_page=audit_page,
+            allowance=allowance,
         )
         document = read_json(artifact.path / REPORT_JSON)
         names = (REPORT_HTML, REPORT_MARKDOWN, REPORT_JSON, ROWS_TABLE, PAIRS_TABLE)
@@ -116,8 +116,8 @@ def _open_dataset(
     config: RunConfig, home: Path | None, groups: Path | None
 ) -> tuple[Home, ArtifactStore, Artifact, Callable[[str], None]]:
     """Home, store, the dataset of a configuration, and who is told of progress."""
-    from fedforge_runtime.console import ConsoleNarrator
-    from fedforge_runtime.data.sources import prepare_dataset, read_dataset_facts
+    from fedforge_runtime.commands.console import ConsoleNarrator
+    from fedforge_runtime.data.sources.datasets import prepare_dataset, read_dataset_facts
 
     opened = Home.resolve(home)
     opened.require_writable()
@@ -139,7 +139,7 @@ def _open_dataset(
 
 
 def _split_rows(dataset: Artifact) -> dict[Any, int]:
-    from fedforge_runtime.data.sources import SPLITS, load_labels
+    from fedforge_runtime.data.sources.datasets import SPLITS, load_labels
 
     return {split: len(load_labels(dataset, split)) for split in SPLITS}
 
@@ -159,10 +159,10 @@ def split(
     """Split the data anew: groups stay together, classes in proportion; the result is used with --data DIR."""
     run_config = options.run_config(phase)
     with command(as_json=as_json) as emit:
-        from fedforge_runtime.data.audit.display import print_split
-        from fedforge_runtime.data.groups import read_groups
-        from fedforge_runtime.data.regroup import check_fractions
-        from fedforge_runtime.data.resplit import check_folder, write_split
+        from fedforge_runtime.commands.audit_tables import print_split
+        from fedforge_runtime.data.sources.groups import read_groups
+        from fedforge_runtime.data.sources.regroup import check_fractions
+        from fedforge_runtime.data.sources.resplit import check_folder, write_split
 
         wanted = _fractions(fractions)
         check_fractions(wanted)

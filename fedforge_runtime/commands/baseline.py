@@ -11,7 +11,7 @@ import typer
 from fedforge_runtime.commands.options import DebugOption, HomeOption, JsonOption, MonitorOption, RunId
 from fedforge_runtime.commands.output import command
 from fedforge_runtime.errors import RunError
-from fedforge_runtime.home import Home
+from fedforge_runtime.storage.home import Home
 
 app = typer.Typer(help="Results that later runs are held against.", no_args_is_help=True)
 
@@ -35,12 +35,12 @@ def accept(
 ) -> None:
     """Make a completed run the baseline for its phase and data."""
     with command(as_json=as_json) as emit:
-        from fedforge_runtime.baseline import accept as accept_run
-        from fedforge_runtime.baseline import accepted_scores, baselines_folder
+        from fedforge_runtime.commands.console import ConsoleNarrator
         from fedforge_runtime.config import read_run_config
-        from fedforge_runtime.console import ConsoleNarrator
-        from fedforge_runtime.federation.runs import find_run
-        from fedforge_runtime.phase_report import accepted_report, tell_phase
+        from fedforge_runtime.runs.baseline import accept as accept_run
+        from fedforge_runtime.runs.baseline import accepted_scores, baselines_folder
+        from fedforge_runtime.runs.phase_report import accepted_report, tell_phase
+        from fedforge_runtime.storage.run_ids import find_run
 
         folder, chosen = find_run(run_id, Home.resolve(home)), baselines_folder(baselines)
         former = accepted_scores(folder, chosen)
@@ -60,9 +60,9 @@ def compare(
 ) -> None:
     """Hold a completed run against the baseline for its phase and data; exits with 1 when it is worse."""
     with command(as_json=as_json) as emit:
-        from fedforge_runtime.baseline import baselines_folder
-        from fedforge_runtime.baseline import compare as compare_run
-        from fedforge_runtime.federation.runs import find_run
+        from fedforge_runtime.runs.baseline import baselines_folder
+        from fedforge_runtime.runs.baseline import compare as compare_run
+        from fedforge_runtime.storage.run_ids import find_run
 
         verdict = compare_run(find_run(run_id, Home.resolve(home)), baselines_folder(baselines))
         document = {

@@ -15,7 +15,7 @@ from fedforge_runtime.commands.options import (
     Phase,
 )
 from fedforge_runtime.commands.output import command
-from fedforge_runtime.home import Home
+from fedforge_runtime.storage.home import Home
 
 
 class Until(StrEnum):
@@ -40,8 +40,8 @@ def prepare(
     """Download, check, partition and preprocess the data and compute the features, without training."""
     run_config = options.run_config(phase)
     with command(as_json=as_json) as emit:
-        from fedforge_runtime.console import ConsoleNarrator, print_artifacts
-        from fedforge_runtime.federation.preparation import prepare_everything
+        from fedforge_runtime.commands.console import ConsoleNarrator, print_artifacts
+        from fedforge_runtime.preparation.prepare import prepare_everything
 
         chosen, narrator = Home.resolve(home), ConsoleNarrator()
         artifacts = prepare_everything(run_config, home=chosen, narrator=narrator, until=until.value)

@@ -10,7 +10,7 @@ import typer
 from fedforge_runtime.commands.options import DebugOption, HomeOption, JsonOption, MonitorOption
 from fedforge_runtime.commands.output import command
 from fedforge_runtime.errors import ConfigError
-from fedforge_runtime.home import Home
+from fedforge_runtime.storage.home import Home
 
 app = typer.Typer(help="A SuperLink and nodes that outlive runs.", no_args_is_help=True)
 
@@ -50,12 +50,12 @@ def up(
 ) -> None:
     """Start a SuperLink and nodes, and return when they are ready."""
     with command(as_json=as_json) as emit:
-        from fedforge_runtime.federation.superlink.address import host_of_address
-        from fedforge_runtime.federation.superlink.certificates import load_node_key, open_certificates
-        from fedforge_runtime.federation.superlink.daemon import require_place, serve_in_background
-        from fedforge_runtime.federation.superlink.display import describe_federation, print_federation
-        from fedforge_runtime.federation.superlink.guarded_link import parse_networks
-        from fedforge_runtime.federation.superlink.standing import (
+        from fedforge_runtime.commands.federation_tables import describe_federation, print_federation
+        from fedforge_runtime.engines.address import host_of_address
+        from fedforge_runtime.engines.superlink.certificates import load_node_key, open_certificates
+        from fedforge_runtime.engines.superlink.daemon import require_place, serve_in_background
+        from fedforge_runtime.engines.superlink.link.guarded_link import parse_networks
+        from fedforge_runtime.engines.superlink.standing import (
             StandingFederation,
             StandingSpec,
             require_federation,
@@ -96,8 +96,8 @@ def up(
 def status(home: HomeOption = None, as_json: JsonOption = False, debug: DebugOption = False) -> None:
     """What of the federation runs, and what not."""
     with command(as_json=as_json) as emit:
-        from fedforge_runtime.federation.superlink.display import describe_federation, print_federation
-        from fedforge_runtime.federation.superlink.standing import require_federation
+        from fedforge_runtime.commands.federation_tables import describe_federation, print_federation
+        from fedforge_runtime.engines.superlink.standing import require_federation
 
         chosen = Home.resolve(home)
         emit(describe_federation(require_federation(chosen), chosen), print_federation)
@@ -107,7 +107,7 @@ def status(home: HomeOption = None, as_json: JsonOption = False, debug: DebugOpt
 def down(home: HomeOption = None, as_json: JsonOption = False, debug: DebugOption = False) -> None:
     """End the federation's processes; its runs can be resumed elsewhere."""
     with command(as_json=as_json) as emit:
-        from fedforge_runtime.federation.superlink.daemon import end_federation
+        from fedforge_runtime.engines.superlink.daemon import end_federation
 
         state = end_federation(Home.resolve(home))
         emit({"address": state.address, "ended": True}, lambda value: typer.echo(f"ended {value['address']}"))
@@ -125,7 +125,7 @@ def certs(
 ) -> None:
     """Make a certificate authority, the SuperLink's certificate, and a key pair for each site's node."""
     with command(as_json=as_json) as emit:
-        from fedforge_runtime.federation.superlink.certificates import make_certificates
+        from fedforge_runtime.engines.superlink.certificates import make_certificates
 
         made = make_certificates(folder.absolute(), hosts=host or [], nodes=nodes, names=names or [], days=days)
         emit(
@@ -160,7 +160,7 @@ def provision(
     everything and is for no part.
     """
     with command(as_json=as_json) as emit:
-        from fedforge_runtime.federation.superlink.provision import provision as make
+        from fedforge_runtime.engines.superlink.provision import provision as make
 
         made = make(folder.absolute(), hosts=host or [], nodes=nodes, names=names or [], days=days, renew=renew)
         valid_until = made.certificates.valid_until

@@ -5,7 +5,7 @@ from __future__ import annotations
 from fedforge_runtime.commands.options import BackboneOption, DebugOption, HomeOption, JsonOption
 from fedforge_runtime.commands.output import command
 from fedforge_runtime.errors import FedForgeError
-from fedforge_runtime.home import Home
+from fedforge_runtime.storage.home import Home
 
 
 def hardware_check(
@@ -16,9 +16,9 @@ def hardware_check(
 ) -> None:
     """Show devices, prove that results repeat to the bit, and estimate how long each phase takes here."""
     with command(as_json=as_json) as emit:
-        from fedforge_runtime.console import ConsoleNarrator
+        from fedforge_runtime.commands.console import ConsoleNarrator
+        from fedforge_runtime.commands.hardware_tables import print_hardware
         from fedforge_runtime.hardware.check import check_hardware
-        from fedforge_runtime.hardware.display import print_hardware
 
         report = check_hardware(home=Home.resolve(home), backbone_name=backbone, narrator=ConsoleNarrator())
         emit(report.to_json(), lambda _: print_hardware(report))

@@ -17,7 +17,7 @@ from fedforge_runtime.commands.options import (
 from fedforge_runtime.commands.output import command
 from fedforge_runtime.config import RunConfig
 from fedforge_runtime.errors import ConfigError
-from fedforge_runtime.home import Home
+from fedforge_runtime.storage.home import Home
 
 
 def node(
@@ -48,8 +48,8 @@ def node(
     Give --phase, --backbone, --mode and --set as the run has them; of --data a folder.
     """
     with command(as_json=False):
-        from fedforge_runtime.federation.superlink.address import LinkAddress
-        from fedforge_runtime.federation.superlink.site_node import check_node, serve_node
+        from fedforge_runtime.engines.address import LinkAddress
+        from fedforge_runtime.engines.superlink.node.site_node import check_node, serve_node
 
         told = [*(["--phase"] if phase else []), *options.given(), *(["--allow-findings"] if allow_findings else [])]
         _check_data_options(options.data, shards, [name for name in told if name != "--data"])
@@ -95,8 +95,8 @@ def _check_data_options(data: str | None, shards: Path | None, told: list[str]) 
 
 def _own_shard(config: RunConfig, site: int, home: Home, allow_findings: bool) -> Path:
     """Make the site's own data ready, and say what there is."""
-    from fedforge_runtime.console import ConsoleNarrator
-    from fedforge_runtime.federation.own_data import prepare_own_shard
+    from fedforge_runtime.commands.console import ConsoleNarrator
+    from fedforge_runtime.runs.own_data import prepare_own_shard
 
     shard = prepare_own_shard(config, site=site, home=home, narrator=ConsoleNarrator(), allow_findings=allow_findings)
     typer.echo(

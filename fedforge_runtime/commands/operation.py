@@ -27,7 +27,7 @@ from fedforge_runtime.commands.options import (
 )
 from fedforge_runtime.commands.output import command, tracebacks_are_shown
 from fedforge_runtime.errors import RunError
-from fedforge_runtime.home import Home
+from fedforge_runtime.storage.home import Home
 
 if TYPE_CHECKING:
     from fedforge_runtime.telemetry.monitor_client import MonitorAddress
@@ -132,7 +132,7 @@ def start(
     """Ask a monitor for a run; an agent, or Dagster, starts it."""
     with command(as_json=as_json) as emit:
         from fedforge_runtime.commands.request import request_overrides
-        from fedforge_runtime.federation.runs import new_run_id
+        from fedforge_runtime.storage.run_ids import new_run_id
         from fedforge_runtime.telemetry.answers import Run
 
         training.refuse_both(options.partition)
@@ -172,8 +172,8 @@ def agent(
     A page names no path: folders of this machine are offered to it by --offer-data and --offer-backbone.
     """
     with command(as_json=False):
-        from fedforge_runtime.claims import Claimant
-        from fedforge_runtime.offer import ClaimantDefaults, named_folders
+        from fedforge_runtime.runs.claims import Claimant
+        from fedforge_runtime.runs.offer import ClaimantDefaults, named_folders
 
         chosen = Home.resolve(home)
         chosen.require_writable()
@@ -200,7 +200,7 @@ def agent(
 def watch(run_id: RunId, monitor: MonitorOption = None, debug: DebugOption = False) -> None:
     """Show a run live, event by event, until it ends."""
     with command(as_json=False):
-        from fedforge_runtime.following import follow
+        from fedforge_runtime.runs.watch_run import follow
 
         follow(_address(monitor), run_id, say=typer.echo)
 
@@ -215,7 +215,7 @@ def import_events(
 ) -> None:
     """Send the log of a run to a monitor; what it has already is sent again and does no harm."""
     with command(as_json=as_json) as emit:
-        from fedforge_runtime.federation.runs import find_run
+        from fedforge_runtime.storage.run_ids import find_run
         from fedforge_runtime.telemetry.monitor_client import MonitorClient
         from fedforge_runtime.telemetry.outbox import Delivered, Delivery, OutboxFiles
 

@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, NoReturn
 
-from fedforge_runtime.alphabet import take_every_character
+from fedforge_runtime.commands.alphabet import take_every_character
 from fedforge_runtime.errors import DEFECT, FedForgeError, OutputError, sentences
-from fedforge_runtime.system_errors import explained
+from fedforge_runtime.errors.system import explained
 
 _tracebacks = False
 

@@ -8,7 +8,6 @@ from typing import Annotated, Any
 
 import typer
 
-from fedforge_runtime.artifacts import ArtifactStore, write_atomically
 from fedforge_runtime.commands.options import (
     ConfigurationOptions,
     DebugOption,
@@ -18,8 +17,9 @@ from fedforge_runtime.commands.options import (
 from fedforge_runtime.commands.output import command
 from fedforge_runtime.config import RunConfig
 from fedforge_runtime.errors import ConfigError
-from fedforge_runtime.home import Home
-from fedforge_runtime.system_errors import explain
+from fedforge_runtime.errors.system import explain
+from fedforge_runtime.storage.artifacts import ArtifactStore, write_atomically
+from fedforge_runtime.storage.home import Home
 
 OptionalPhase = Annotated[str | None, typer.Argument(metavar="PHASE", help="blood, derma or path", show_default=False)]
 PreviewOption = Annotated[bool, typer.Option("--preview", help="show the partition and store nothing of it")]
@@ -42,7 +42,7 @@ def partition(
     """Show who holds what, how unlike the sites are and what to be warned of, before any compute is spent."""
     if listing:
         with command(as_json=as_json) as emit:
-            from fedforge_runtime.data.partition.display import partitions_json, print_partitions
+            from fedforge_runtime.commands.partition_tables import partitions_json, print_partitions
 
             emit(partitions_json(), lambda _: print_partitions())
         return
@@ -61,11 +61,11 @@ def _show(
     store_it: bool,
     html: Path | None,
 ) -> None:
-    from fedforge_runtime.console import ConsoleNarrator
+    from fedforge_runtime.commands.console import ConsoleNarrator
+    from fedforge_runtime.commands.partition_tables import data_line, print_preview
     from fedforge_runtime.data.partition import check_partition, prepare_partition
-    from fedforge_runtime.data.partition.display import data_line, print_preview
     from fedforge_runtime.data.partition.preview import preview_partition
-    from fedforge_runtime.data.sources import load_labels, prepare_dataset, read_dataset_facts
+    from fedforge_runtime.data.sources.datasets import load_labels, prepare_dataset, read_dataset_facts
 
     check_partition(config.partition)
     home.require_writable()

@@ -5,10 +5,10 @@ from __future__ import annotations
 import getpass
 from pathlib import Path
 
-from fedforge_runtime.attempts import assignments_of
 from fedforge_runtime.clock import utc_now
 from fedforge_runtime.config import RunConfig, dotted_items, load_run_config
 from fedforge_runtime.errors import ConfigError
+from fedforge_runtime.runs.attempts import assignments_of
 from monitor.schema import RunRequest
 
 Value = str | int | float | bool | None | list[str | int | float | bool | None]

@@ -8,7 +8,6 @@ from typing import Annotated
 
 import typer
 
-from fedforge_runtime.artifacts import require_unused_folder
 from fedforge_runtime.commands.operation import give, is_live
 from fedforge_runtime.commands.options import (
     BoundsOption,
@@ -28,8 +27,9 @@ from fedforge_runtime.commands.options import (
 from fedforge_runtime.commands.output import command
 from fedforge_runtime.config import RunConfig, RuntimeConfig, change_run_config, load_run_config, read_run_config
 from fedforge_runtime.errors import ConfigError, RunError
-from fedforge_runtime.home import Home
-from fedforge_runtime.system_errors import explain
+from fedforge_runtime.errors.system import explain
+from fedforge_runtime.storage.artifacts import require_unused_folder
+from fedforge_runtime.storage.home import Home
 
 
 def run(
@@ -83,11 +83,11 @@ def resume(
     Only where it runs may change: --engine, --superlink, --monitor, --set runtime.KEY=VALUE.
     """
     with command(as_json=as_json) as emit:
-        from fedforge_runtime.console import ConsoleNarrator, print_run
-        from fedforge_runtime.evidence import Evidence
-        from fedforge_runtime.federation.run import resume_run
-        from fedforge_runtime.federation.runs import find_run
-        from fedforge_runtime.federation.summary import summarise_run
+        from fedforge_runtime.commands.console import ConsoleNarrator, print_run
+        from fedforge_runtime.record.summary import summarise_run
+        from fedforge_runtime.runs.finish import Evidence
+        from fedforge_runtime.runs.run import resume_run
+        from fedforge_runtime.storage.run_ids import find_run
 
         chosen = Home.resolve(home)
         if place.monitor and (is_live(run_id, place.monitor) or not chosen.run(run_id).exists()):
@@ -105,9 +105,9 @@ def resume(
 def runs(home: HomeOption = None, as_json: JsonOption = False, debug: DebugOption = False) -> None:
     """List the runs of a home, oldest first."""
     with command(as_json=as_json) as emit:
-        from fedforge_runtime.console import ConsoleNarrator, print_runs
-        from fedforge_runtime.federation.runs import list_runs
-        from fedforge_runtime.federation.summary import summarise_run
+        from fedforge_runtime.commands.console import ConsoleNarrator, print_runs
+        from fedforge_runtime.record.summary import summarise_run
+        from fedforge_runtime.storage.run_ids import list_runs
 
         summaries, narrator = [], ConsoleNarrator()
         for folder in list_runs(Home.resolve(home)):
@@ -121,9 +121,9 @@ def runs(home: HomeOption = None, as_json: JsonOption = False, debug: DebugOptio
 def show(run_id: RunId, home: HomeOption = None, as_json: JsonOption = False, debug: DebugOption = False) -> None:
     """Rounds, clients, scores and paths of one run."""
     with command(as_json=as_json) as emit:
-        from fedforge_runtime.console import print_run
-        from fedforge_runtime.federation.runs import find_run
-        from fedforge_runtime.federation.summary import summarise_run
+        from fedforge_runtime.commands.console import print_run
+        from fedforge_runtime.record.summary import summarise_run
+        from fedforge_runtime.storage.run_ids import find_run
 
         emit(summarise_run(find_run(run_id, Home.resolve(home))), print_run)
 
@@ -137,7 +137,7 @@ def export(
 ) -> None:
     """Copy a completed run's model to DIR, in Hugging Face's format."""
     with command(as_json=as_json) as emit:
-        from fedforge_runtime.federation.runs import find_run
+        from fedforge_runtime.storage.run_ids import find_run
 
         source = find_run(run_id, Home.resolve(home))
         if not source.metrics.exists():
@@ -161,12 +161,12 @@ def _start(
     as_json: bool,
 ) -> None:
     with command(as_json=as_json) as emit:
+        from fedforge_runtime.commands.console import ConsoleNarrator, print_run
         from fedforge_runtime.commands.request import whole_request
-        from fedforge_runtime.console import ConsoleNarrator, print_run
-        from fedforge_runtime.evidence import Evidence
-        from fedforge_runtime.federation.run import start_run
-        from fedforge_runtime.federation.runs import new_run_id
-        from fedforge_runtime.federation.summary import summarise_run
+        from fedforge_runtime.record.summary import summarise_run
+        from fedforge_runtime.runs.finish import Evidence
+        from fedforge_runtime.runs.run import start_run
+        from fedforge_runtime.storage.run_ids import new_run_id
 
         chosen, narrator = Home.resolve(home), ConsoleNarrator()
         folder = start_run(

@@ -16,10 +16,10 @@ from fedforge_runtime.commands.options import (
     Phase,
 )
 from fedforge_runtime.commands.output import command
-from fedforge_runtime.home import Home
+from fedforge_runtime.storage.home import Home
 
 if TYPE_CHECKING:
-    from fedforge_runtime.federation.shards import Shard
+    from fedforge_runtime.sites.shards import Shard
 
 
 def shards(
@@ -39,10 +39,10 @@ def shards(
     """
     run_config = options.run_config(phase)
     with command(as_json=as_json) as emit:
-        from fedforge_runtime.console import ConsoleNarrator
-        from fedforge_runtime.control import hear_stop
-        from fedforge_runtime.federation.shard_handover import hand_over
-        from fedforge_runtime.federation.shards import check_export_folder, export_shards, folder_bytes, make_shards
+        from fedforge_runtime.commands.console import ConsoleNarrator
+        from fedforge_runtime.sites.shard_handover import hand_over
+        from fedforge_runtime.sites.shards import check_export_folder, export_shards, folder_bytes, make_shards
+        from fedforge_runtime.telemetry.control import hear_stop
 
         target = folder.absolute()
         if not into:
@@ -72,7 +72,7 @@ def _print_shards(written: Sequence[Shard], sizes: Sequence[int], folder: Path) 
     from rich.console import Console
     from rich.table import Column, Table
 
-    from fedforge_runtime.tables import print_table
+    from fedforge_runtime.commands.tables import print_table
 
     names = ("site", "training rows", "validation rows", "bytes")
     table = Table(*(Column(name, justify="right") for name in names), "folder")

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fedforge_runtime.data.preset import FeatureSkewConfig
+from fedforge_runtime.config.presets import FeatureSkewConfig
 from fedforge_runtime.seeds import derive_seed
 
 if TYPE_CHECKING:

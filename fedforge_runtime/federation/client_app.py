@@ -17,21 +17,21 @@ from flwr.clientapp import ClientApp
 from fedforge_runtime.clock import monotonic
 from fedforge_runtime.errors import FedForgeError
 from fedforge_runtime.federation import messages
-from fedforge_runtime.federation.class_counts import said_counts
 from fedforge_runtime.federation.grid import node_name
-from fedforge_runtime.federation.holdings import SiteRows, events_log, site_rows
-from fedforge_runtime.federation.settings import SiteSettings
-from fedforge_runtime.federation.superlink.packing import packing_mod
+from fedforge_runtime.federation.packing import packing_mod
 from fedforge_runtime.learning.ridge import FeatureMoments
 from fedforge_runtime.learning.standardisation import FeatureSums
 from fedforge_runtime.seeds import derive_seed
+from fedforge_runtime.sites.class_counts import said_counts
+from fedforge_runtime.sites.node_data import SiteRows, events_log, site_rows
+from fedforge_runtime.sites.settings import PARTITION_ID, SiteSettings
 from fedforge_runtime.telemetry.carried import CarriedEvents
 from fedforge_runtime.telemetry.emitter import Emitter, EventSource, Heartbeat
 from monitor.schema import ClientEvaluated, ClientTrainCompleted, ClientTrainStarted, EventBase, SiteDescribed
 
 if TYPE_CHECKING:
-    from fedforge_runtime.federation.site import Site
     from fedforge_runtime.learning.model import Head
+    from fedforge_runtime.sites.site import Site
 
 app = ClientApp(mods=[packing_mod])
 
@@ -39,7 +39,7 @@ app = ClientApp(mods=[packing_mod])
 @app.query()
 def identify(message: Message, context: Context) -> Message:
     """Say which site this node is, and why it cannot take part in the run, where it cannot."""
-    identity: dict[str, int | str] = {messages.PARTITION_ID: _client(context)}
+    identity: dict[str, int | str] = {PARTITION_ID: _client(context)}
     try:
         site_rows(SiteSettings.of(message.content), context.node_config)
     except FedForgeError as error:
@@ -50,7 +50,7 @@ def identify(message: Message, context: Context) -> Message:
 @app.query("statistics")
 def statistics(message: Message, context: Context) -> Message:
     """Sums over the site's features, for the federated standardisation."""
-    from fedforge_runtime.federation.site import class_features
+    from fedforge_runtime.sites.site import class_features
 
     site = _site(message, context)
     features, _ = class_features(site.inputs, site.number)
@@ -60,7 +60,7 @@ def statistics(message: Message, context: Context) -> Message:
 @app.query("moments")
 def moments(message: Message, context: Context) -> Message:
     """Second moments of the site's raw features and labels, for a warm start and its standardisation."""
-    from fedforge_runtime.federation.site import class_features
+    from fedforge_runtime.sites.site import class_features
 
     site = _site(message, context)
     features, labels = class_features(site.inputs, site.number)
@@ -91,8 +91,8 @@ def train(message: Message, context: Context) -> Message:
 @app.train("closed_form")
 def closed_form(message: Message, context: Context) -> Message:
     """Send back the moments of the site's standardised features; its local model is the head that they alone give."""
-    from fedforge_runtime.federation.site import class_features
     from fedforge_runtime.learning.training import evaluate_model
+    from fedforge_runtime.sites.site import class_features
 
     with _work(message, context) as work:
         work.emit(ClientTrainStarted)
@@ -171,7 +171,7 @@ class _Work:
 
     def _describe(self) -> None:
         """Say what the site holds, once in an attempt, where that is known to nobody else."""
-        from fedforge_runtime.federation.site import rows_per_class
+        from fedforge_runtime.sites.site import rows_per_class
 
         if self.settings.own_data is None or _latest.described:
             return
@@ -194,7 +194,7 @@ class _Work:
 @contextmanager
 def _work(message: Message, context: Context) -> Iterator[_Work]:
     """Open the site and the model, with heartbeats until the work is done."""
-    from fedforge_runtime.federation.site import build_model, open_site
+    from fedforge_runtime.sites.site import build_model, open_site
 
     started = monotonic()
     settings, client, rows = SiteSettings.of(message.content), _client(context), _site(message, context)
@@ -217,7 +217,7 @@ def _heartbeat(emitter: EventSource, client: int, round_number: int) -> Abstract
 
 
 def _client(context: Context) -> int:
-    return int(context.node_config[messages.PARTITION_ID])
+    return int(context.node_config[PARTITION_ID])
 
 
 def _site(message: Message, context: Context) -> SiteRows:

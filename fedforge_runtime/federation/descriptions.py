@@ -12,12 +12,9 @@ from fedforge_runtime import __version__
 from fedforge_runtime.config import RunConfig
 from fedforge_runtime.data.partition import load_client_rows, load_histograms, load_scanner_shift
 from fedforge_runtime.federation.grid import node_name
-from fedforge_runtime.federation.provenance import RECORDED_PACKAGES, git_commit
-from fedforge_runtime.federation.records import ClientRecord, RoundRecord
-from fedforge_runtime.federation.settings import RunInputs
-from fedforge_runtime.learning.confidence import Confidence, Interval, bootstrap
-from fedforge_runtime.learning.predictions import Predictions
-from fedforge_runtime.seeds import derive_seed
+from fedforge_runtime.preparation.inputs import RunInputs
+from fedforge_runtime.record.provenance import RECORDED_PACKAGES, git_commit
+from fedforge_runtime.record.records import ClientRecord, RoundRecord
 from fedforge_runtime.telemetry.emitter import Emitter
 from monitor.schema import RunBounded, RunDescribed, RunEvaluated, SiteBounded, SiteDescribed, SiteEvaluated
 
@@ -132,50 +129,11 @@ def wilson_interval(part: float, rows: int) -> dict[str, float]:
     return {"low": max(0.0, middle - half), "high": min(1.0, middle + half)}
 
 
-def bootstrap_seed(seed: int) -> int:
-    """Of the draws behind the intervals of a run with this seed: the same in its events and in its report."""
-    return derive_seed(seed, "report", "bootstrap")
-
-
-def evaluation_of(predictions: Predictions, class_names: Sequence[str], seed: int) -> dict[str, Any]:
-    """The fields of `RunEvaluated` but the model's: as the report has them; takes a second or two, so for a worker.
-
-    Args:
-        class_names: by class id.
-        seed: of the bootstrap.
-    """
-    confidence = bootstrap(predictions.logits, predictions.labels, seed=seed)
-    return {
-        "metrics": {name: interval.value for name, interval in confidence.metrics.items()},
-        "rows": confidence.rows,
-        "intervals": {name: {"low": each.low, "high": each.high} for name, each in confidence.metrics.items()},
-        "level": confidence.level,
-        "resamples": confidence.resamples,
-        "classes": _classes(confidence, class_names),
-        "confusion": predictions.confusion_matrix().tolist(),
-    }
-
-
-def _classes(confidence: Confidence, class_names: Sequence[str]) -> list[dict[str, Any]]:
-    def score(interval: Interval | None) -> dict[str, float] | None:
-        return None if interval is None else {"value": interval.value, "low": interval.low, "high": interval.high}
-
-    return [
-        {
-            "name": name,
-            "rows": each.rows,
-            "sensitivity": score(each.sensitivity),
-            "specificity": score(each.specificity),
-        }
-        for name, each in zip(class_names, confidence.classes, strict=True)
-    ]
-
-
 def evaluate_run(emitter: Emitter, evaluation: Mapping[str, Any], *, round_number: int, model_sha256: str) -> None:
     """Say how the final model does on the test split.
 
     Args:
-        evaluation: of `evaluation_of`.
+        evaluation: of `learning.confidence.evaluation_of`.
     """
     emitter.emit(RunEvaluated, round_number=round_number, node_id="server", model_sha256=model_sha256, **evaluation)
 

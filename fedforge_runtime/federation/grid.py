@@ -11,15 +11,15 @@ from flwr.app import ConfigRecord, Message, MessageType, RecordDict
 from flwr.serverapp import Grid
 
 from fedforge_runtime.clock import monotonic
-from fedforge_runtime.control import Control, await_call, raise_if_stopped
 from fedforge_runtime.errors import RunFailedError
 from fedforge_runtime.federation.arrivals import Arrival, KnowsArrivals, KnowsFetches
-from fedforge_runtime.federation.engines.flower.messages import ErrorCode
 from fedforge_runtime.federation.forwarding import AbandonsMessages, ForwardingGrid
-from fedforge_runtime.federation.messages import CONFIG, MISFIT, PARTITION_ID, payload_bytes, take_events
+from fedforge_runtime.federation.messages import CONFIG, MISFIT, payload_bytes, take_events
 from fedforge_runtime.federation.roster import KnowsRegistrations, Registration, Roster
-from fedforge_runtime.federation.settings import SETTINGS
+from fedforge_runtime.flower.messages import ErrorCode
+from fedforge_runtime.sites.settings import PARTITION_ID, SETTINGS
 from fedforge_runtime.telemetry.carried import CarriedCheck
+from fedforge_runtime.telemetry.control import Control, await_call, raise_if_stopped
 from fedforge_runtime.telemetry.emitter import Emitter
 from fedforge_runtime.wording import name_sites
 from monitor.schema import (

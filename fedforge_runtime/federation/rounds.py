@@ -18,14 +18,10 @@ from flwr.serverapp.strategy import Strategy
 
 from fedforge_runtime.clock import monotonic
 from fedforge_runtime.config import Mode
-from fedforge_runtime.control import await_result
 from fedforge_runtime.errors import RunFailedError
 from fedforge_runtime.federation import messages
-from fedforge_runtime.federation.checkpoint import Checkpoint
 from fedforge_runtime.federation.flaws import flaw_of_evaluation, flaw_of_moments, flaw_of_sums, flaw_of_update
 from fedforge_runtime.federation.grid import Answer, RunGrid
-from fedforge_runtime.federation.participants import Selection
-from fedforge_runtime.federation.records import ClientRecord, RoundRecord
 from fedforge_runtime.federation.strategies import (
     expected_update,
     forget_current_arrays,
@@ -36,7 +32,11 @@ from fedforge_runtime.federation.strategies import (
 from fedforge_runtime.learning.parameters import Parameters, model_sha256
 from fedforge_runtime.learning.ridge import FeatureMoments
 from fedforge_runtime.learning.standardisation import Standardisation
+from fedforge_runtime.record.checkpoint import Checkpoint
+from fedforge_runtime.record.participants import Selection
+from fedforge_runtime.record.records import ClientRecord, RoundRecord
 from fedforge_runtime.seeds import derive_seed
+from fedforge_runtime.telemetry.control import await_result
 from fedforge_runtime.telemetry.emitter import Emitter
 from fedforge_runtime.wording import some_of
 from monitor.schema import (

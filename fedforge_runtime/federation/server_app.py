@@ -9,13 +9,23 @@ from flwr.app import Context
 from flwr.serverapp import Grid, ServerApp
 
 from fedforge_runtime.config import Mode
-from fedforge_runtime.control import INTERRUPTED, await_result, present_control
 from fedforge_runtime.errors import RunStoppedError, failure_reason
-from fedforge_runtime.federation.checkpoint import Checkpoint, CheckpointStore
+from fedforge_runtime.errors.system import explained
 from fedforge_runtime.federation.descriptions import describe_own_data, evaluate_run, evaluate_sites
-from fedforge_runtime.federation.evaluation import evaluate_split, initial_backbone_in_worker
 from fedforge_runtime.federation.grid import RunGrid
-from fedforge_runtime.federation.participants import (
+from fedforge_runtime.federation.rounds import (
+    RoundLoop,
+    RoundRules,
+    federated_moments,
+    federated_standardisation,
+)
+from fedforge_runtime.federation.strategies import build_strategy
+from fedforge_runtime.learning.parameters import Parameters, initial_head
+from fedforge_runtime.learning.standardisation import Standardisation
+from fedforge_runtime.processes import WorkerPool
+from fedforge_runtime.record.checkpoint import Checkpoint, CheckpointStore
+from fedforge_runtime.record.evaluation import evaluate_split, initial_backbone_in_worker
+from fedforge_runtime.record.participants import (
     ParticipantRecord,
     ReplayedSelection,
     SeededSelection,
@@ -23,21 +33,11 @@ from fedforge_runtime.federation.participants import (
     read_participants,
     recorded_participants,
 )
-from fedforge_runtime.federation.records import write_tables
-from fedforge_runtime.federation.results import publish_results
-from fedforge_runtime.federation.rounds import (
-    RoundLoop,
-    RoundRules,
-    federated_moments,
-    federated_standardisation,
-)
-from fedforge_runtime.federation.settings import RunSettings
-from fedforge_runtime.federation.stages import Stage, stages_of
-from fedforge_runtime.federation.strategies import build_strategy
-from fedforge_runtime.learning.parameters import Parameters, initial_head
-from fedforge_runtime.learning.standardisation import Standardisation
-from fedforge_runtime.processes import WorkerPool
-from fedforge_runtime.system_errors import explained
+from fedforge_runtime.record.records import write_tables
+from fedforge_runtime.record.results import publish_results
+from fedforge_runtime.record.stages import Stage, stages_of
+from fedforge_runtime.sites.settings import RunSettings
+from fedforge_runtime.telemetry.control import INTERRUPTED, await_result, present_control
 from fedforge_runtime.telemetry.emitter import Emitter, Heartbeat
 from monitor.schema import CheckpointSaved, RunCompleted, RunFailed, RunStarted, RunStopped
 

@@ -10,12 +10,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from fedforge_runtime.artifacts import ArtifactStore
 from fedforge_runtime.clock import monotonic
 from fedforge_runtime.config import PHASES, LearningConfig, RunConfig, load_run_config
-from fedforge_runtime.data.backbone import UNTRAINED, Backbone, check_backbone, resolve_backbone
-from fedforge_runtime.data.catalogue import official_archive
-from fedforge_runtime.devices import (
+from fedforge_runtime.data.features.backbone import UNTRAINED, Backbone, check_backbone, resolve_backbone
+from fedforge_runtime.data.sources.catalogue import official_archive
+from fedforge_runtime.hardware.determinism import DeterminismCheck, check_determinism
+from fedforge_runtime.hardware.devices import (
     CLOSENESS,
     MPS_BATCH_SIZES,
     DeviceDecision,
@@ -24,14 +24,14 @@ from fedforge_runtime.devices import (
     decide_device,
     devices_considered,
 )
-from fedforge_runtime.environment import MPS_FALLBACK, allow_mps_fallback
-from fedforge_runtime.hardware.determinism import DeterminismCheck, check_determinism
 from fedforge_runtime.hardware.estimates import PhaseEstimate, PhaseWork, estimate_phase
 from fedforge_runtime.hardware.machine import Machine, describe_machine
 from fedforge_runtime.hardware.speed import FeatureSpeed, HeadSpeed, measure_features, measure_head
-from fedforge_runtime.home import Home
-from fedforge_runtime.narration import Narrator
 from fedforge_runtime.processes import WorkerPool, start_template
+from fedforge_runtime.processes.environment import MPS_FALLBACK, allow_mps_fallback
+from fedforge_runtime.storage.artifacts import ArtifactStore
+from fedforge_runtime.storage.home import Home
+from fedforge_runtime.telemetry.narration import Narrator
 
 
 @dataclass(frozen=True)

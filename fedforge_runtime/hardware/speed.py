@@ -8,17 +8,17 @@ from statistics import median
 
 import numpy as np
 
-from fedforge_runtime.artifacts import ArtifactStore
 from fedforge_runtime.clock import monotonic
 from fedforge_runtime.config import DatasetConfig, LearningConfig
-from fedforge_runtime.data.backbone import Backbone
-from fedforge_runtime.data.features import prepare_features
-from fedforge_runtime.data.preprocess import prepare_preprocessing
-from fedforge_runtime.data.row_pass import CHUNK_ROWS, PassTools
-from fedforge_runtime.data.sources import prepare_dataset, read_dataset_facts
-from fedforge_runtime.home import Home
+from fedforge_runtime.data.features.backbone import Backbone
+from fedforge_runtime.data.features.class_tokens import prepare_features
+from fedforge_runtime.data.features.preprocess import prepare_preprocessing
+from fedforge_runtime.data.features.row_pass import CHUNK_ROWS, PassTools
+from fedforge_runtime.data.sources.datasets import prepare_dataset, read_dataset_facts
 from fedforge_runtime.processes import WorkerPool
 from fedforge_runtime.progress import Progress
+from fedforge_runtime.storage.artifacts import ArtifactStore
+from fedforge_runtime.storage.home import Home
 
 _CHUNKS_PER_WORKER = 4
 """The first of each worker opens the data and the model and is not counted."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -31,3 +32,17 @@ def model_sha256(parameters: Mapping[str, NDArray[Any]]) -> str:
             digest.update(part.encode() + b"\0")
         digest.update(little_endian.tobytes())
     return digest.hexdigest()
+
+
+@dataclass(frozen=True)
+class ProbeResult:
+    """What the fixed task gave on one device."""
+
+    values: Mapping[str, NDArray[np.float32]]
+    """By name: trained weights, logits, features."""
+    seconds: float
+
+    @property
+    def sha256(self) -> str:
+        """Equal for equal bits."""
+        return model_sha256(self.values)

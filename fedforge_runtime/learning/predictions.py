@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from fedforge_runtime.artifacts import write_atomically
 from fedforge_runtime.errors import DataError
+from fedforge_runtime.storage.artifacts import write_atomically
 
 
 @dataclass(frozen=True)

@@ -15,9 +15,8 @@ from numpy.typing import NDArray
 
 from fedforge_runtime.clock import monotonic
 from fedforge_runtime.config import Device, LearningConfig
-from fedforge_runtime.devices import ProbeResult
 from fedforge_runtime.learning.model import FeatureHead, Head, TokenHead, class_token, tokens_before_last_block
-from fedforge_runtime.learning.parameters import Parameters, initial_head
+from fedforge_runtime.learning.parameters import Parameters, ProbeResult, initial_head
 from fedforge_runtime.learning.rows import FeatureRows, Rows, TokenRows
 from fedforge_runtime.learning.standardisation import FeatureSums, Standardisation
 from fedforge_runtime.learning.training import train_model

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
-
-from fedforge_runtime.data.images import ImageReader
-from fedforge_runtime.data.sources import Split
 
 Batch = dict[str, Tensor]
 
@@ -70,19 +67,20 @@ class ImageRows(Dataset[Batch]):
     """Images, read and processed whenever they are asked for.
 
     Args:
+        read: gives the pixel values, float32 (rows, 3, height, width), and the labels, int64 (rows,), of some rows of
+            the split.
         rows: int64, which rows of the split.
     """
 
-    def __init__(self, reader: ImageReader, split: Split, rows: NDArray[np.int64]) -> None:
-        self._reader = reader
-        self._split = split
+    def __init__(self, read: Callable[[Sequence[int]], tuple[Tensor, Tensor]], rows: NDArray[np.int64]) -> None:
+        self._read = read
         self._rows = rows
 
     def __len__(self) -> int:
         return len(self._rows)
 
     def __getitems__(self, rows: Sequence[int]) -> Batch:
-        pixel_values, labels = self._reader.read(self._split, self._rows[list(rows)].tolist())
+        pixel_values, labels = self._read(self._rows[list(rows)].tolist())
         return {"pixel_values": pixel_values, "labels": labels}
 
     def __getitem__(self, row: int) -> Batch:

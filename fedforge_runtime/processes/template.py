@@ -17,8 +17,8 @@ from multiprocessing.process import BaseProcess
 from types import TracebackType
 from typing import Any
 
-from fedforge_runtime.background import Background
 from fedforge_runtime.errors import FedForgeError, RunStoppedError
+from fedforge_runtime.processes.background import Background
 
 
 class ProcessStartError(FedForgeError):
@@ -27,7 +27,7 @@ class ProcessStartError(FedForgeError):
 
 _WATCH_SECONDS = 0.05
 
-_preloaded = ["fedforge_runtime.preload"]
+_preloaded = ["fedforge_runtime.engines.preload"]
 """What the template imports."""
 _has_forked = False
 """Whether a process was forked from the template, which then is loaded."""
@@ -39,7 +39,7 @@ def start_template(*modules: str) -> None:
     """Begin to load the template in the background, so that the first worker waits less.
 
     Args:
-        modules: what it imports beside `fedforge_runtime.preload`, for processes that all need them.
+        modules: what it imports beside `fedforge_runtime.engines.preload`, for processes that all need them.
     """
     # Before `preload`, which has the collector pass over what is there by then.
     _preloaded[:0] = [module for module in modules if module not in _preloaded]

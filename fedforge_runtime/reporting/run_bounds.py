@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from fedforge_runtime.federation.comparison import FEDERATED, compare_with_bounds
 from fedforge_runtime.learning.metric_names import METRIC_NAMES
+from fedforge_runtime.record.comparison import FEDERATED, compare_with_bounds
 from fedforge_runtime.reporting.charts import bar_chart
 from fedforge_runtime.reporting.exhibits import Figure, Table
 from fedforge_runtime.reporting.numbers import ABSENT, metric, score

@@ -7,19 +7,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from fedforge_runtime.artifacts import write_atomically
 from fedforge_runtime.config import RunConfig, read_run_config
-from fedforge_runtime.data.licence import licence_restriction
-from fedforge_runtime.federation.descriptions import bootstrap_seed
-from fedforge_runtime.federation.documents import read_documents
-from fedforge_runtime.federation.failures import read_failures
-from fedforge_runtime.federation.records import RoundRecord
-from fedforge_runtime.federation.settings import RunInputs
-from fedforge_runtime.federation.summary import provenance, summarise_run
-from fedforge_runtime.home import RunFolder
-from fedforge_runtime.learning.confidence import Confidence
+from fedforge_runtime.data.sources.licence import licence_restriction
+from fedforge_runtime.learning.confidence import Confidence, bootstrap_seed
 from fedforge_runtime.learning.metric_names import METRIC_NAMES
 from fedforge_runtime.learning.predictions import read_predictions
+from fedforge_runtime.preparation.inputs import RunInputs
+from fedforge_runtime.record.documents import read_documents
+from fedforge_runtime.record.failures import read_failures
+from fedforge_runtime.record.records import RoundRecord
+from fedforge_runtime.record.summary import provenance, summarise_run
 from fedforge_runtime.reporting.exhibits import Highlight, Table
 from fedforge_runtime.reporting.numbers import ABSENT, bounds, metric, score
 from fedforge_runtime.reporting.page import render_page
@@ -28,6 +25,8 @@ from fedforge_runtime.reporting.run_clients import clients_section
 from fedforge_runtime.reporting.run_partition import read_partition
 from fedforge_runtime.reporting.run_rounds import rounds_section
 from fedforge_runtime.reporting.run_test_split import test_section
+from fedforge_runtime.storage.artifacts import write_atomically
+from fedforge_runtime.storage.home import RunFolder
 from fedforge_runtime.wording import count, duration, size
 
 Facts = dict[str, str]

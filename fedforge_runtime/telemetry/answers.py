@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from typing_extensions import TypedDict
 
-from fedforge_runtime.control import Desired
+from fedforge_runtime.telemetry.control import Desired
 
 
 class Wanted(TypedDict):

@@ -18,9 +18,9 @@ from typing import Any, Self, TypeVar
 
 import uuid_utils
 
-from fedforge_runtime.background import Background
 from fedforge_runtime.clock import utc_now
 from fedforge_runtime.errors import EventTooLargeError
+from fedforge_runtime.processes.background import Background
 from monitor.schema import LARGEST_EVENT_BYTES, Event, EventBase, NodeHeartbeat, Role, event_adapter
 
 EventT = TypeVar("EventT", bound=EventBase)

@@ -15,9 +15,9 @@ import httpx
 from pydantic import TypeAdapter
 
 from fedforge_runtime.clock import monotonic, utc_now
-from fedforge_runtime.environment import secret
 from fedforge_runtime.errors import ConfigError, FedForgeError
-from fedforge_runtime.trust import trust_of
+from fedforge_runtime.processes.environment import secret
+from fedforge_runtime.telemetry.trust import trust_of
 
 TOKEN = "FEDFORGE_MONITOR_TOKEN"  # noqa: S105
 """Environment variable with the token of a monitor that listens beyond its machine."""

@@ -18,10 +18,10 @@ from types import TracebackType
 import httpx
 from pydantic import TypeAdapter
 
-from fedforge_runtime.artifacts import read_json, write_json
-from fedforge_runtime.background import Background
 from fedforge_runtime.clock import monotonic
 from fedforge_runtime.errors import RunStoppedError
+from fedforge_runtime.processes.background import Background
+from fedforge_runtime.storage.artifacts import read_json, write_json
 from fedforge_runtime.telemetry.answers import Held, Outcome, Outcomes
 from fedforge_runtime.telemetry.backoff import Backoff
 from fedforge_runtime.telemetry.monitor_client import (

@@ -1,5 +1,5 @@
 """The ServerApp of the installed package, for runs that Flower starts."""
 
-from fedforge_runtime.federation.superlink.flower_run import app
+from fedforge_runtime.commands.flwr_entry import app
 
 __all__ = ["app"]

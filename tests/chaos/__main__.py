@@ -9,8 +9,8 @@ import sys
 from pathlib import Path
 
 from benchmarks.machine import describe_machine, load_by_others
-from fedforge_runtime.artifacts import write_json
 from fedforge_runtime.clock import monotonic
+from fedforge_runtime.storage.artifacts import write_json
 from tests.chaos.faults import FAULTS, Fault
 from tests.chaos.ground import Ground, new_ground
 from tests.chaos.table import markdown

@@ -12,15 +12,15 @@ from typing import Any
 
 import psutil
 
-from fedforge_runtime.federation.superlink.display import describe_federation
-from fedforge_runtime.federation.superlink.standing import read_federation
-from fedforge_runtime.home import Home
+from fedforge_runtime.commands.federation_tables import describe_federation
+from fedforge_runtime.engines.superlink.standing import read_federation
+from fedforge_runtime.storage.home import Home
 from tests.chaos.family import MARK, describe, is_alive, marked
 from tests.chaos.faults import Fault
 from tests.chaos.stages import Stage, linked_stage, small_disk
 from tests.e2e.command import BARE, fedforge, wait_until
-from tests.patience import PATIENCE_SECONDS
-from tests.unit.runtime.failing_fork import EXHAUSTED
+from tests.support.patience import PATIENCE_SECONDS
+from tests.unit.processes.failing_fork import EXHAUSTED
 
 FEDERATION = "federation"
 """The mark of a standing federation's processes."""
@@ -59,7 +59,7 @@ class Ground:
     def environment(self, mark: str) -> Mapping[str, str]:
         repository, site = Path(__file__).parents[2], self.temporary / "site"
         site.mkdir(exist_ok=True)
-        (site / "sitecustomize.py").write_text("import tests.unit.runtime.failing_fork\n")
+        (site / "sitecustomize.py").write_text("import tests.unit.processes.failing_fork\n")
         paths = [str(repository), str(site), *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
         return {
             MARK: mark,

@@ -14,14 +14,14 @@ from typing import Any
 
 import httpx
 
-from fedforge_runtime.federation.records import read_records
+from fedforge_runtime.record.records import read_records
 from fedforge_runtime.telemetry.monitor_client import MonitorAddress, MonitorClient
 from fedforge_runtime.telemetry.outbox import Delivery, OutboxFiles
-from tests.bad_link import BadLink
 from tests.chaos.ground import Ground
 from tests.chaos.monitor_trial import kept_events
 from tests.e2e.command import running, wait_until
-from tests.monitor_process import MonitorProcess
+from tests.support.bad_link import BadLink
+from tests.support.monitor_process import MonitorProcess
 
 END_SECONDS = 240.0
 STRIKES: Mapping[str, Callable[[BadLink, random.Random], None]] = {

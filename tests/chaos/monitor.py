@@ -12,7 +12,7 @@ import tempfile
 from pathlib import Path
 
 from benchmarks.machine import describe_machine, load_by_others
-from fedforge_runtime.artifacts import write_json
+from fedforge_runtime.storage.artifacts import write_json
 from tests.chaos.ground import new_ground
 from tests.chaos.link_trial import run_link_trial
 from tests.chaos.monitor_trial import SENDERS, run_trial

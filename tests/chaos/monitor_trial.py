@@ -19,8 +19,8 @@ import httpx
 from fedforge_runtime.telemetry.monitor_client import MonitorAddress, MonitorClient
 from fedforge_runtime.telemetry.outbox import Delivery, OutboxFiles
 from tests.e2e.command import wait_until
-from tests.monitor_process import MonitorProcess, event_of
-from tests.patience import PATIENCE_SECONDS
+from tests.support.monitor_process import MonitorProcess, event_of
+from tests.support.patience import PATIENCE_SECONDS
 
 SENDERS = 3
 _LARGEST_BATCH = 50

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import psutil
 
-from fedforge_runtime.home import Home
-from tests.bad_link import BadLink
+from fedforge_runtime.storage.home import Home
 from tests.e2e.command import fedforge, kill_tree
+from tests.support.bad_link import BadLink
 
 _DISK_BYTES = 400_000_000
 _SITE_DISK_BYTES = 40_000_000

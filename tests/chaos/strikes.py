@@ -13,8 +13,8 @@ from typing import Protocol
 
 import psutil
 
-from tests.bad_link import BadLink
 from tests.e2e.command import wait_until
+from tests.support.bad_link import BadLink
 
 
 class Strike(Protocol):

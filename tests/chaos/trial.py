@@ -15,9 +15,9 @@ from typing import Any
 import psutil
 
 from fedforge_runtime.clock import monotonic, utc_now
-from fedforge_runtime.federation.records import read_records
-from fedforge_runtime.federation.state import run_state
-from fedforge_runtime.home import RunFolder
+from fedforge_runtime.record.records import read_records
+from fedforge_runtime.record.state import run_state
+from fedforge_runtime.storage.home import RunFolder
 from fedforge_runtime.telemetry.emitter import read_events
 from monitor.schema import (
     AggregationStarted,
@@ -38,7 +38,7 @@ from tests.chaos.stages import Stage
 from tests.chaos.strikes import DiskStrike, Passing, RivalStrike, SignalStrike, Strike, fork_strike, link_strike
 from tests.e2e.command import BARE, running, template_of, wait_for_event, wait_until
 from tests.e2e.forked import forked
-from tests.patience import PATIENCE_SECONDS
+from tests.support.patience import PATIENCE_SECONDS
 
 END_SECONDS = PATIENCE_SECONDS
 """A run that has not ended by then has not noticed; generous, for machines that are busy with other things."""

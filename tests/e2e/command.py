@@ -17,8 +17,8 @@ from typing import Any
 import psutil
 
 from fedforge_runtime.telemetry.emitter import EventLogReader
-from monitor.schema import ClientTrainStarted, Event
-from tests.patience import PATIENCE_SECONDS
+from monitor.schema import ClientTrainCompleted, ClientTrainStarted, Event
+from tests.support.patience import PATIENCE_SECONDS
 
 SCRIPT = Path(sys.executable).with_name("fedforge")
 """What a user starts."""
@@ -142,15 +142,33 @@ def wait_for_event(log: Path, wanted: Callable[[Event], bool], what: str) -> Eve
 
 
 def hold_training(log: Path, round_number: int) -> tuple[psutil.Process, int]:
-    """Wait until a client trains in a round and stop its worker there; the worker and the client."""
-    started = wait_for_event(
-        log,
-        lambda event: isinstance(event, ClientTrainStarted) and event.round == round_number,
-        f"training in round {round_number}",
-    )
-    worker = psutil.Process(int(started.emitter_id.split("-")[1]))
-    worker.suspend()
-    return worker, int(started.node_id.removeprefix("client-"))
+    """Wait until a client trains in a round and stop its worker there; the worker and the client.
+
+    A client that was done before its worker stopped is let go, and another one is waited for.
+    """
+    reader = EventLogReader(log)
+    training: dict[str, psutil.Process] = {}
+
+    def read() -> None:
+        for event in reader.read_new():
+            if event.round != round_number:
+                assert event.round < round_number, f"round {round_number} was over before anybody was held in it"
+            elif isinstance(event, ClientTrainStarted):
+                training[event.node_id] = psutil.Process(int(event.emitter_id.split("-")[1]))
+            elif isinstance(event, ClientTrainCompleted):
+                training.pop(event.node_id)
+
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while time.monotonic() < deadline:  # at once, and not at leisure as `wait_until`: training takes a moment
+        read()
+        for name, worker in list(training.items()):
+            worker.suspend()
+            read()
+            if name in training:
+                return worker, int(name.removeprefix("client-"))
+            worker.resume()
+        time.sleep(0.002)
+    raise AssertionError(f"nobody trained in round {round_number} within {PATIENCE_SECONDS:g} s")
 
 
 def tree_of(folder: Path) -> dict[str, int]:

@@ -12,7 +12,7 @@ import pytest
 
 from tests.e2e.command import BARE, Outcome
 from tests.e2e.forked import forked
-from tests.patience import PATIENCE_SECONDS
+from tests.support.patience import PATIENCE_SECONDS
 
 ROWS = 240
 

@@ -17,29 +17,29 @@ from pathlib import Path
 
 import psutil
 
-from fedforge_runtime.environment import configure_third_parties
-from fedforge_runtime.federation.engines import TEMPLATE_MODULES
+from fedforge_runtime.engines import TEMPLATE_MODULES
 from fedforge_runtime.processes import die_with_owner, share_template, start_process
+from fedforge_runtime.processes.environment import configure_third_parties
 from tests.e2e.command import Outcome
-from tests.forked_process import ForkedProcess, Output, become
-from tests.patience import PATIENCE_SECONDS
+from tests.support.forked_process import ForkedProcess, Output, become
+from tests.support.patience import PATIENCE_SECONDS
 
 # What workers have loaded, and what a command's own process and every process of pytest's load besides.
 # `preload` comes last: what is there by then is not searched for garbage, which a worker does each time it trains.
 PRELOADED = [
     "fedforge_runtime.commands.app",
     "fedforge_runtime.commands.request",
-    "fedforge_runtime.federation.engines.superlink",
-    "fedforge_runtime.federation.run",
+    "fedforge_runtime.engines.superlink.engine",
+    "fedforge_runtime.runs.run",
     "fedforge_runtime.federation.server_app",
     "flwr.cli.build",
     "fedforge_runtime.reporting.run_report",
-    "fedforge_runtime.tables",
+    "fedforge_runtime.commands.tables",
     *TEMPLATE_MODULES["superlink"],
     "flwr_datasets.partitioner",
     "matplotlib.backends.backend_svg",
     "pytest",
-    "fedforge_runtime.preload",
+    "fedforge_runtime.engines.preload",
 ]
 
 

@@ -11,8 +11,8 @@ import pytest
 
 from tests.e2e.command import hold_training, processes_of, refusal, running, wait_until
 from tests.e2e.forked import forked
-from tests.monitor_process import MonitorProcess
-from tests.patience import PATIENCE_SECONDS
+from tests.support.monitor_process import MonitorProcess
+from tests.support.patience import PATIENCE_SECONDS
 
 
 @pytest.fixture
@@ -32,7 +32,7 @@ def settings(tiny_backbone: Path) -> list[str]:
 
 def is_rehearsal(process: psutil.Process) -> bool:
     """Whether it is the one that answers checks, which is the agent's, and of no run."""
-    return "fedforge_runtime.rehearsal" in process.cmdline()
+    return "fedforge_runtime.runs.rehearsal" in process.cmdline()
 
 
 def test_a_request_is_carried_out_stopped_and_resumed_to_the_model_of_a_run_by_hand(

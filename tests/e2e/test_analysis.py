@@ -17,11 +17,11 @@ from pandas.testing import assert_frame_equal
 from traitlets.config import Config
 
 from fedforge_runtime.analysis import RunData, lost_sites, read_export, read_run
-from fedforge_runtime.home import Home
+from fedforge_runtime.storage.home import Home
 from tests.e2e.command import TREE
-from tests.frames import assert_export_has_the_frames_of_the_home
-from tests.patience import PATIENCE_SECONDS
 from tests.recording import RECORDED
+from tests.support.frames import assert_export_has_the_frames_of_the_home
+from tests.support.patience import PATIENCE_SECONDS
 
 NOTEBOOK = TREE / "notebooks" / "convergence.ipynb"
 FIGURES = 5

@@ -9,16 +9,16 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from fedforge_runtime.artifacts import Artifact, ArtifactStore, read_json
 from fedforge_runtime.config import read_run_config
 from fedforge_runtime.errors import RunStoppedError
-from fedforge_runtime.federation.bounds import compute_bounds, read_bounds
-from fedforge_runtime.federation.settings import RunInputs
-from fedforge_runtime.home import Home
+from fedforge_runtime.preparation.inputs import RunInputs
 from fedforge_runtime.processes import WorkerPool
+from fedforge_runtime.runs.bounds import compute_bounds, read_bounds
+from fedforge_runtime.storage.artifacts import Artifact, ArtifactStore, read_json
+from fedforge_runtime.storage.home import Home
 from tests.e2e.command import BARE, Outcome, hold_training, refusal
 from tests.e2e.forked import forked, forked_running, forked_together
-from tests.engines import IN_ONE_WORKER_AND_IN_RAY
+from tests.support.engines import IN_ONE_WORKER_AND_IN_RAY
 
 WARM = ["--warm-start", "closed_form"]
 CLOSED_FORM = ["--strategy", "closed_form"]

@@ -8,16 +8,16 @@ from typing import Any
 import pytest
 
 from fedforge_runtime.config import read_run_config
-from fedforge_runtime.control import SignalControl
+from fedforge_runtime.engines.base import Federation
 from fedforge_runtime.errors import RunStoppedError
-from fedforge_runtime.federation.engines.base import Federation
-from fedforge_runtime.federation.run import start_run
-from fedforge_runtime.federation.state import run_state
-from fedforge_runtime.home import Home, RunFolder
+from fedforge_runtime.record.state import run_state
+from fedforge_runtime.runs.run import start_run
+from fedforge_runtime.storage.home import Home, RunFolder
+from fedforge_runtime.telemetry.control import SignalControl
 from fedforge_runtime.telemetry.emitter import Emitter
 from monitor.schema import RunCompleted, RunRequest
 from tests.e2e.forked import forked
-from tests.listener import Listener
+from tests.support.listener import Listener
 
 
 def test_bounds_that_diverge_are_named_and_the_run_is_completed_with_its_report(small: list[str], home: Path) -> None:

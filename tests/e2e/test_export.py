@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fedforge_runtime.data.catalogue import official_archive
-from fedforge_runtime.data.phantom import generate
+from fedforge_runtime.data.sources.catalogue import official_archive
+from fedforge_runtime.data.sources.phantom import generate
 from tests.e2e.conftest import ROWS
 from tests.e2e.forked import forked
 

@@ -15,9 +15,9 @@ import psutil
 import pytest
 
 from fedforge_runtime import __version__
-from fedforge_runtime.federation.superlink.address import free_port
-from fedforge_runtime.federation.superlink.certificates import open_certificates
-from fedforge_runtime.home import Home
+from fedforge_runtime.engines.address import free_port
+from fedforge_runtime.engines.superlink.certificates import open_certificates
+from fedforge_runtime.storage.home import Home
 from monitor.schema import ClientTrainStarted
 from tests.e2e.command import (
     BARE,
@@ -29,8 +29,8 @@ from tests.e2e.command import (
     wait_until,
 )
 from tests.e2e.forked import forked, forked_together
-from tests.monitor_process import MonitorProcess
-from tests.patience import PATIENCE_SECONDS
+from tests.support.monitor_process import MonitorProcess
+from tests.support.patience import PATIENCE_SECONDS
 
 REPOSITORY = Path(__file__).parents[2]
 

@@ -12,9 +12,9 @@ import numpy as np
 import psutil
 import pytest
 
-from fedforge_runtime.federation.state import run_state
-from fedforge_runtime.home import RunFolder
 from fedforge_runtime.processes.ownership import owning
+from fedforge_runtime.record.state import run_state
+from fedforge_runtime.storage.home import RunFolder
 from fedforge_runtime.telemetry.emitter import read_events
 from tests.e2e.command import (
     BARE,
@@ -28,7 +28,7 @@ from tests.e2e.command import (
     wait_until,
 )
 from tests.e2e.forked import forked, forked_running, forked_together
-from tests.patience import PATIENCE_SECONDS
+from tests.support.patience import PATIENCE_SECONDS
 
 
 @pytest.fixture

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from fedforge_runtime.artifacts import read_json
+from fedforge_runtime.storage.artifacts import read_json
 from tests.e2e.command import BARE, Outcome, hold_training, refusal
 from tests.e2e.forked import forked, forked_running, forked_together
-from tests.engines import IN_ONE_WORKER_AND_IN_RAY
+from tests.support.engines import IN_ONE_WORKER_AND_IN_RAY
 
 STAGED = ["--mode", "last_block", "--head-rounds", "1"]
 

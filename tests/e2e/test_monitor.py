@@ -18,11 +18,11 @@ from tests.e2e.event_figures import (
     assert_payloads_are_those_of_the_models,
 )
 from tests.e2e.forked import forked, forked_running
-from tests.engines import RAY_TOO
-from tests.folding import assert_snapshot_is_fold
-from tests.frames import assert_export_has_the_frames_of_the_home
-from tests.monitor_process import MonitorProcess
-from tests.patience import PATIENCE_SECONDS
+from tests.support.engines import RAY_TOO
+from tests.support.folding import assert_snapshot_is_fold
+from tests.support.frames import assert_export_has_the_frames_of_the_home
+from tests.support.monitor_process import MonitorProcess
+from tests.support.patience import PATIENCE_SECONDS
 
 TOLD = {
     "command_given", "command_acknowledged", "command_settled",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -14,16 +15,33 @@ import pytest
 
 from fedforge_runtime.telemetry.emitter import read_events
 from monitor.schema import AggregationCompleted, ClientTrainStarted, StageProgress
-from tests.e2e.command import BARE, Outcome, processes_of, running, template_of, wait_for_event, wait_until
+from tests.e2e.command import (
+    BARE,
+    Outcome,
+    hold_training,
+    processes_of,
+    running,
+    template_of,
+    wait_for_event,
+    wait_until,
+)
 from tests.e2e.forked import forked, forked_running
-from tests.engines import RAY_TOO
-from tests.monitor_process import MonitorProcess
-from tests.patience import PATIENCE_SECONDS
+from tests.support.engines import RAY_TOO
+from tests.support.monitor_process import MonitorProcess
+from tests.support.patience import PATIENCE_SECONDS
 
 
 def hold_evaluation(log: Path) -> None:
-    """Wait until the first round's model is there, and hold whoever has trained, so that nobody evaluates it."""
-    wait_for_event(log, lambda event: isinstance(event, AggregationCompleted), "the first aggregation")
+    """Hold whoever evaluates the first round's model: one who trains goes there in steps too small to evaluate it."""
+    worker, _ = hold_training(log, 1)
+
+    def step() -> bool:
+        worker.resume()
+        time.sleep(0.005)
+        worker.suspend()
+        return any(isinstance(event, AggregationCompleted) for event in read_events(log))
+
+    wait_until(step, "the first aggregation")
     trained = {event.emitter_id.split("-")[1] for event in read_events(log) if isinstance(event, ClientTrainStarted)}
     for pid in trained:
         with suppress(psutil.NoSuchProcess):

@@ -16,26 +16,26 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from fedforge_runtime.artifacts import Artifact, read_json
 from fedforge_runtime.config import RuntimeConfig, change_run_config, read_run_config
 from fedforge_runtime.data.audit.search import find_features, open_features
-from fedforge_runtime.data.features import load_features
-from fedforge_runtime.data.phantom import generate
+from fedforge_runtime.data.features.class_tokens import load_features
+from fedforge_runtime.data.sources.phantom import generate
 from fedforge_runtime.errors import ConfigError, DataError, FedForgeError, RunFailedError, RunStoppedError
-from fedforge_runtime.federation.class_counts import said_counts
-from fedforge_runtime.federation.run import resume_run, start_run
-from fedforge_runtime.federation.shards import Shard, open_shard
-from fedforge_runtime.federation.summary import summarise_run
-from fedforge_runtime.home import Home, RunFolder
-from fedforge_runtime.narration import Narrator
+from fedforge_runtime.record.summary import summarise_run
+from fedforge_runtime.runs.run import resume_run, start_run
+from fedforge_runtime.sites.class_counts import said_counts
+from fedforge_runtime.sites.shards import Shard, open_shard
+from fedforge_runtime.storage.artifacts import Artifact, read_json
+from fedforge_runtime.storage.home import Home, RunFolder
 from fedforge_runtime.telemetry.emitter import read_events
+from fedforge_runtime.telemetry.narration import Narrator
 from monitor.schema import NodeError, RoundStarted, RunRequest, SiteDescribed
 from tests.e2e.command import Outcome, fedforge, wait_until
 from tests.e2e.conftest import ROWS
 from tests.e2e.forked import forked, forked_running
-from tests.html_page import HtmlPage
-from tests.listener import Listener
-from tests.wire import (
+from tests.support.html_page import HtmlPage
+from tests.support.listener import Listener
+from tests.support.wire import (
     Conversation,
     Exchange,
     ModelShapes,

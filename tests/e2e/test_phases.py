@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.e2e.forked import forked
-from tests.monitor_process import MonitorProcess
+from tests.support.monitor_process import MonitorProcess
 
 
 def test_a_run_that_is_accepted_is_shown_beside_its_bounds_and_what_it_was_held_against(

@@ -13,7 +13,7 @@ import pytest
 
 from fedforge_pipelines.definitions import defs
 from fedforge_pipelines.fedforge import Fedforge
-from fedforge_runtime.artifacts import read_json, write_json
+from fedforge_runtime.storage.artifacts import read_json, write_json
 from tests.e2e.conftest import ROWS
 from tests.e2e.forked import forked, forked_process
 

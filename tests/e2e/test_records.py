@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from fedforge_runtime.artifacts import MANIFEST, read_json, sha256_file
-from fedforge_runtime.attempts import assignments_of
 from fedforge_runtime.config import load_run_config, read_run_config
 from fedforge_runtime.learning.parameters import model_sha256
 from fedforge_runtime.learning.predictions import read_predictions
+from fedforge_runtime.runs.attempts import assignments_of
+from fedforge_runtime.storage.artifacts import MANIFEST, read_json, sha256_file
 from monitor.schema import (
     Event,
     RoundStarted,

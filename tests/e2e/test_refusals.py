@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fedforge_runtime.artifacts import MANIFEST
-from fedforge_runtime.data.phantom import generate
-from tests.bad_link import BadLink
+from fedforge_runtime.data.sources.phantom import generate
+from fedforge_runtime.storage.artifacts import MANIFEST
 from tests.e2e.command import fedforge, hold_training, refusal, tree_of
 from tests.e2e.forked import forked, forked_running
+from tests.support.bad_link import BadLink
 
 A_FEW = 3
 """Connections to who does not answer: more would keep a user waiting."""

@@ -15,7 +15,7 @@ from safetensors.numpy import load_file
 from fedforge_runtime.learning.metrics import classification_metrics
 from tests.e2e.command import Outcome, refusal
 from tests.e2e.forked import forked
-from tests.html_page import HtmlPage
+from tests.support.html_page import HtmlPage
 
 
 @pytest.fixture(scope="module")

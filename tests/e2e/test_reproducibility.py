@@ -12,7 +12,7 @@ from safetensors.numpy import load_file
 
 from tests.e2e.command import BARE, Outcome, fedforge
 from tests.e2e.forked import forked, forked_together
-from tests.engines import needs_ray
+from tests.support.engines import needs_ray
 
 
 def _assert_equal(outcome: Outcome, expected: dict[str, Any]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from fedforge_runtime.federation.shards import check_shard, find_shard, folder_bytes
+from fedforge_runtime.sites.shards import check_shard, find_shard, folder_bytes
 from tests.e2e.command import refusal
 from tests.e2e.conftest import ROWS
 from tests.e2e.forked import forked

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.shell_blocks import TREE, blocks_of, run_blocks
+from tests.support.shell_blocks import TREE, blocks_of, run_blocks
 
 BLOCKS = {
     str(document.relative_to(TREE)): list(blocks_of(document.read_text()))

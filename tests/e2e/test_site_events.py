@@ -6,7 +6,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from fedforge_runtime.home import Home
+from fedforge_runtime.storage.home import Home
 from fedforge_runtime.telemetry.emitter import read_events
 from tests.e2e.command import fedforge
 from tests.e2e.forked import forked, forked_running

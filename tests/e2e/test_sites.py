@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from fedforge_runtime.artifacts import read_json
-from fedforge_runtime.home import Home
+from fedforge_runtime.storage.artifacts import read_json
+from fedforge_runtime.storage.home import Home
 from fedforge_runtime.telemetry.emitter import read_events
 from tests.e2e.command import Outcome, refusal
 from tests.e2e.forked import forked, forked_together

@@ -18,17 +18,17 @@ from typing import Any
 import pytest
 import typer
 
-from fedforge_runtime.artifacts import ArtifactStore
 from fedforge_runtime.commands.app import app
+from fedforge_runtime.commands.federation_tables import describe_federation
 from fedforge_runtime.config import read_run_config
-from fedforge_runtime.data.sources import SPLITS, load_labels, prepare_dataset
-from fedforge_runtime.federation.superlink.display import describe_federation
-from fedforge_runtime.federation.superlink.standing import require_federation
-from fedforge_runtime.home import Home, RunFolder
+from fedforge_runtime.data.sources.datasets import SPLITS, load_labels, prepare_dataset
+from fedforge_runtime.engines.superlink.standing import require_federation
+from fedforge_runtime.storage.artifacts import ArtifactStore
+from fedforge_runtime.storage.home import Home, RunFolder
 from tests.e2e.command import BARE, fedforge, running, wait_until
 from tests.e2e.conftest import ROWS
-from tests.monitor_process import MonitorProcess
-from tests.patience import PATIENCE_SECONDS
+from tests.support.monitor_process import MonitorProcess
+from tests.support.patience import PATIENCE_SECONDS
 
 ELSEWHERE = {"run", "demo", "hardware-check", "up", "down", "agent", "monitor", "federation down"}
 """Commands whose own tests start them so."""

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from fedforge_runtime.home import Home
+from fedforge_runtime.storage.home import Home
 from tests.chaos.faults import Place, fault
 from tests.chaos.ground import Ground
 from tests.chaos.trial import run_trial

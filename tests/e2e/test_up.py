@@ -15,11 +15,11 @@ import psutil
 import pytest
 
 from monitor.schema import ClientTrainStarted
-from tests.built_dashboard import write_dashboard
 from tests.e2e.command import fedforge, hold_training, processes_of, refusal, wait_for_event, wait_until
-from tests.engines import needs_ray
-from tests.monitor_process import MonitorProcess, plain_client
-from tests.patience import PATIENCE_SECONDS
+from tests.support.built_dashboard import write_dashboard
+from tests.support.engines import needs_ray
+from tests.support.monitor_process import MonitorProcess, plain_client
+from tests.support.patience import PATIENCE_SECONDS
 
 JOB = {"repositoryLocationName": "fedforge", "repositoryName": "__repository__", "jobName": "blood_phase"}
 LAUNCH = """mutation($params: ExecutionParams!) { launchRun(executionParams: $params) {
@@ -203,7 +203,9 @@ def test_terminating_in_dagster_ends_every_process_and_is_a_stop_in_the_monitor(
     run_id = wait_until(lambda: tags().get("fedforge/run_id"), "the federated run")
     wait_until(lambda: up.log(run_id).exists(), "its log")
     wait_for_event(up.log(run_id), lambda event: isinstance(event, ClientTrainStarted), "training")
-    workers = [each for each in processes_of(up.code_server().pid) if "fedforge_runtime.lifeline" in each.cmdline()]
+    workers = [
+        each for each in processes_of(up.code_server().pid) if "fedforge_runtime.processes.lifeline" in each.cmdline()
+    ]
     family = [each for worker in workers for each in processes_of(worker.pid)]
     assert family
     assert up.ask(TERMINATE, run=run)["__typename"] == "TerminateRunSuccess"
@@ -244,7 +246,9 @@ def test_a_killed_run_worker_a_new_code_server_and_a_termination_cost_nothing_bu
     wait_until(lambda: up.log(run_id).exists(), "its log")
     held, _ = hold_training(up.log(run_id), 2)
     code_server = up.code_server()
-    command = next(each for each in processes_of(code_server.pid) if "fedforge_runtime.lifeline" in each.cmdline())
+    command = next(
+        each for each in processes_of(code_server.pid) if "fedforge_runtime.processes.lifeline" in each.cmdline()
+    )
     family, worker = processes_of(command.pid), command.parent()
     assert worker is not None
     worker.kill()

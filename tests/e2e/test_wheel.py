@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.built_dashboard import INDEX, SCRIPT, served_from, write_dashboard
-from tests.patience import PATIENCE_SECONDS
+from tests.support.built_dashboard import INDEX, SCRIPT, served_from, write_dashboard
+from tests.support.patience import PATIENCE_SECONDS
 
 ROOT = Path(__file__).parents[2]
 OF_DAGSTER = ("dagster.yaml", "workspace.yaml")
@@ -154,7 +154,7 @@ def committed(checkout: Path) -> str:
 def test_a_wheel_says_which_commit_it_is_of_and_whether_it_was_changed(checkout: Path, tmp_path: Path) -> None:
     def commit_of(place: str) -> str:
         installed = install(wheel_of(checkout), tmp_path / place)
-        say = "from fedforge_runtime.federation.provenance import git_commit; print(git_commit())"
+        say = "from fedforge_runtime.record.provenance import git_commit; print(git_commit())"
         asked = [sys.executable, "-c", f"import sys; sys.path.insert(0, {str(installed)!r}); {say}"]
         done = subprocess.run(asked, cwd=tmp_path, capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=True)
         shutil.rmtree(checkout / "wheels")

@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from tests.e2e.command import running, wait_for_event, wait_until
-from tests.folding import all_events
-from tests.monitor_process import MonitorProcess
-from tests.patience import PATIENCE_SECONDS
 from tests.release.checking import ROOT, NotHereError, Row, fedforge, found, require, run
 from tests.release.wheel import try_wheel
 from tests.stack.compose import why_no_engine
+from tests.support.folding import all_events
+from tests.support.monitor_process import MonitorProcess
+from tests.support.patience import PATIENCE_SECONDS
 
 REFERENCE = ("--data", "phantom", "--backbone", "untrained")
 """Of what `baselines/` holds of phantom data; `make baselines` makes it."""

@@ -14,9 +14,9 @@ from pathlib import Path
 import httpx
 
 from tests.e2e.command import wait_until
-from tests.monitor_process import is_ready, plain_client
-from tests.patience import PATIENCE_SECONDS
 from tests.release.checking import ROOT, require, run
+from tests.support.monitor_process import is_ready, plain_client
+from tests.support.patience import PATIENCE_SECONDS
 
 OUTSIDE = {"PYTHONPATH": ""}
 NEWEST = ("torch", "transformers", "flwr", "dagster", "fastapi")

@@ -23,10 +23,10 @@ from typing import Any
 import httpx
 
 from tests.e2e.command import wait_until
-from tests.patience import PATIENCE_SECONDS
 from tests.stack.compose import PARTS, ROOT, SITES, Stack, StackError, free_stack, run, why_no_engine
 from tests.stack.operator import Following, Operator
 from tests.stack.usage import at_rest
+from tests.support.patience import PATIENCE_SECONDS
 
 RESULTS = ROOT / "benchmarks" / "results"
 SMALL = {"dataset.source": "phantom", "dataset.limit": 600, "backbone.name": "untrained"}

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from fedforge_runtime.federation.superlink.address import free_port
+from fedforge_runtime.engines.address import free_port
 
 ROOT = Path(__file__).parents[2]
 SITES = ("site-0", "site-1", "site-2")

@@ -14,8 +14,8 @@ from websockets.exceptions import WebSocketException
 from websockets.sync.client import connect
 
 from tests.e2e.command import wait_until
-from tests.patience import PATIENCE_SECONDS
 from tests.stack.compose import StackError
+from tests.support.patience import PATIENCE_SECONDS
 
 _AGAIN_SECONDS = 0.3
 

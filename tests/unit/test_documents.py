@@ -13,7 +13,7 @@ import pytest
 from fedforge_runtime import __version__
 from monitor import guard
 from monitor.rights import emitter_may
-from tests.shell_blocks import BlockFailedError, blocks_of, run_blocks, script_of
+from tests.support.shell_blocks import BlockFailedError, blocks_of, run_blocks, script_of
 
 ROOT = Path(__file__).parents[2]
 SECURITY = (ROOT / "docs" / "security.md").read_text()

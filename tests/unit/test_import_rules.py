@@ -16,10 +16,10 @@ STEPS = {
     "monitor.__main__": HEAVY | {"flwr", "ray", "dagster", "fedforge_pipelines"},
     "fedforge_pipelines.definitions": HEAVY | {"flwr", "ray"},
     "fedforge_runtime.federation.client_app": HEAVY | {"ray"},
-    "fedforge_runtime.federation.run": HEAVY | {"ray"},
+    "fedforge_runtime.runs.run": HEAVY | {"ray"},
     "fedforge_runtime.federation.server_app": HEAVY | {"ray"},
-    "fedforge_runtime.federation.engines.inprocess": HEAVY | {"ray"},
-    "fedforge_runtime.federation.engines.superlink": HEAVY | {"ray"},
+    "fedforge_runtime.engines.inprocess": HEAVY | {"ray"},
+    "fedforge_runtime.engines.superlink.engine": HEAVY | {"ray"},
 }
 """Modules in an order in which each loads what the ones before did not, and what must not be there then."""
 
@@ -40,7 +40,7 @@ def test_the_command_line_the_servers_process_and_the_definitions_load_nothing_h
 
 
 def test_a_run_on_this_machine_loads_nothing_of_a_superlink() -> None:
-    code = "import json, sys, fedforge_runtime.federation.run; print(json.dumps(list(sys.modules)))"
+    code = "import json, sys, fedforge_runtime.runs.run; print(json.dumps(list(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
 
     assert SERVERS.isdisjoint(json.loads(done.stdout))

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 
-from fedforge_runtime.artifacts import Artifact, ArtifactStore, write_atomically, write_json
 from fedforge_runtime.data.audit.exceptions import AuditException, add_exceptions, covering, read_exceptions
 from fedforge_runtime.data.audit.findings import (
     CHANNEL_SHIFT,
@@ -36,11 +35,12 @@ from fedforge_runtime.data.audit.search import (
     load_search,
     prepare_search,
 )
-from fedforge_runtime.data.catalogue import official_archive
-from fedforge_runtime.data.groups import Groups
-from fedforge_runtime.data.sources import SPLITS, DatasetFacts, read_dataset_facts
+from fedforge_runtime.data.sources.catalogue import official_archive
+from fedforge_runtime.data.sources.datasets import SPLITS, DatasetFacts, read_dataset_facts
+from fedforge_runtime.data.sources.groups import Groups
 from fedforge_runtime.errors import ConfigError
-from fedforge_runtime.home import Home
+from fedforge_runtime.storage.artifacts import Artifact, ArtifactStore, write_atomically, write_json
+from fedforge_runtime.storage.home import Home
 from fedforge_runtime.wording import suggest
 
 REPORT_JSON, REPORT_MARKDOWN, REPORT_HTML = "report.json", "report.md", "report.html"
@@ -76,18 +76,49 @@ class Audit:
         return [each for each in self.findings if each.severity == "error" and not self.allowed(each)]
 
 
+DrawPage = Callable[[Audit, Mapping[str, Any]], str]
+"""Draws an audit, given its document, as HTML."""
+
+
+@dataclass(frozen=True)
+class Allowance:
+    """Findings that somebody allows from now on, and why."""
+
+    findings: Sequence[str] = ()
+    reason: str = ""
+    by: str = ""
+
+    def check(self) -> None:
+        """Refuse an exception without a known finding, a reason and a name.
+
+        Raises:
+            ConfigError: says what is missing.
+        """
+        for name in self.findings:
+            if name not in FINDINGS:
+                raise ConfigError(f"unknown finding {name!r}.", remedy=suggest(name, FINDINGS))
+        explained = self.reason.strip() and self.by.strip()
+        if self.findings and not explained:
+            raise ConfigError(
+                "an exception needs a reason and a name.",
+                remedy='Add --reason "why this may stand" and --by NAME.',
+            )
+        if (self.reason or self.by) and not self.findings:
+            raise ConfigError(
+                "--reason and --by belong to an exception.", remedy="Name the finding with --allow FINDING."
+            )
+
+
 def prepare_audit(
     dataset: Artifact,
     *,
     features: FeatureSource | None,
     groups: Groups | None,
-    home: Home,
     store: ArtifactStore,
     notify: Callable[[str], None],
+    draw_page: DrawPage,
     thresholds: Thresholds | None = None,
-    allow: Sequence[str] = (),
-    reason: str = "",
-    by: str = "",
+    allowance: Allowance | None = None,
 ) -> Artifact:
     """Search, or find what was searched before, and write the artifact `audit`.
 
@@ -95,20 +126,22 @@ def prepare_audit(
 
     Args:
         groups: which rows show the same patient or lesion.
-        allow: findings that are allowed from now on, with a `reason`, by whom.
+        draw_page: makes `report.html` of the audit and of its document.
+        allowance: what is allowed from now on.
 
     Raises:
-        ConfigError: `allow` names what there is not, or gives no reason or name.
+        ConfigError: `allowance` names what there is not, or gives no reason or name.
         DataError, StorageError: broken exceptions; the home is full.
     """
     thresholds = thresholds or Thresholds()
-    check_allowed(allow, reason, by)
+    allowance = allowance or Allowance()
+    allowance.check()
     searched = prepare_search(dataset, features, store=store, thresholds=thresholds, notify=notify)
     facts = read_dataset_facts(dataset)
     rows = RowIndex.of(dataset)
     search = load_search(searched)
     findings = find_all(rows, search, groups, facts)
-    _allow(allow, findings, home, facts.fingerprint, reason, by)
+    _allow(allowance, findings, store.home, facts.fingerprint)
     audit = Audit(
         dataset=dataset,
         facts=facts,
@@ -118,7 +151,7 @@ def prepare_audit(
         groups=groups,
         thresholds=thresholds,
         findings=findings,
-        exceptions=read_exceptions(home, facts.fingerprint),
+        exceptions=read_exceptions(store.home, facts.fingerprint),
     )
     inputs = {
         "dataset": dataset.key,
@@ -128,7 +161,7 @@ def prepare_audit(
         "exceptions": [asdict(each) for each in audit.exceptions],
         "code": _CODE_VERSION,
     }
-    return store.build("audit", inputs, lambda folder: _write(folder, audit))
+    return store.build("audit", inputs, lambda folder: _write(folder, audit, draw_page))
 
 
 def find_all(rows: RowIndex, search: SearchResult, groups: Groups | None, facts: DatasetFacts) -> list[Finding]:
@@ -148,24 +181,6 @@ def find_all(rows: RowIndex, search: SearchResult, groups: Groups | None, facts:
     if groups:
         findings += group_findings(rows, groups.of_rows, groups.names, groups.path.name)
     return in_order(findings)
-
-
-def check_allowed(allow: Sequence[str], reason: str, by: str) -> None:
-    """Refuse an exception without a known finding, a reason and a name.
-
-    Raises:
-        ConfigError: says what is missing.
-    """
-    for name in allow:
-        if name not in FINDINGS:
-            raise ConfigError(f"unknown finding {name!r}.", remedy=suggest(name, FINDINGS))
-    if allow and not (reason.strip() and by.strip()):
-        raise ConfigError(
-            "an exception needs a reason and a name.",
-            remedy='Add --reason "why this may stand" and --by NAME.',
-        )
-    if (reason or by) and not allow:
-        raise ConfigError("--reason and --by belong to an exception.", remedy="Name the finding with --allow FINDING.")
 
 
 def report_document(audit: Audit) -> dict[str, Any]:
@@ -203,11 +218,9 @@ def _limits() -> dict[str, float]:
     }
 
 
-def _allow(
-    allow: Sequence[str], findings: Sequence[Finding], home: Home, fingerprint: str, reason: str, by: str
-) -> None:
+def _allow(allowance: Allowance, findings: Sequence[Finding], home: Home, fingerprint: str) -> None:
     found = {each.id: each.count for each in findings}
-    absent = [name for name in allow if name not in found]
+    absent = [name for name in allowance.findings if name not in found]
     if absent:
         raise ConfigError(
             f"the audit has no finding {absent[0]!r}, so there is nothing to allow.",
@@ -216,13 +229,14 @@ def _allow(
     known = read_exceptions(home, fingerprint)
     new = [
         (name, found[name])
-        for name in dict.fromkeys(allow)
+        for name in dict.fromkeys(allowance.findings)
         if not any(
-            (each.finding, each.count, each.reason, each.by) == (name, found[name], reason, by) for each in known
+            (each.finding, each.count, each.reason, each.by) == (name, found[name], allowance.reason, allowance.by)
+            for each in known
         )
     ]
     if new:
-        add_exceptions(home, fingerprint, new, reason=reason, by=by)
+        add_exceptions(home, fingerprint, new, reason=allowance.reason, by=allowance.by)
 
 
 def _split_documents(audit: Audit) -> list[dict[str, Any]]:
@@ -284,14 +298,13 @@ def _pair_document(rows: RowIndex, pair: Any) -> dict[str, Any]:
     }
 
 
-def _write(folder: Path, audit: Audit) -> Mapping[str, Any]:
+def _write(folder: Path, audit: Audit, draw_page: DrawPage) -> Mapping[str, Any]:
     from fedforge_runtime.data.audit.markdown import audit_markdown
-    from fedforge_runtime.reporting.audit_page import audit_page
 
     document = report_document(audit)
     write_json(folder / REPORT_JSON, document)
     write_atomically(folder / REPORT_MARKDOWN, audit_markdown(document).encode())
-    write_atomically(folder / REPORT_HTML, audit_page(audit, document).encode())
+    write_atomically(folder / REPORT_HTML, draw_page(audit, document).encode())
     _write_rows(folder / ROWS_TABLE, audit)
     _write_pairs(folder / PAIRS_TABLE, audit)
     return {

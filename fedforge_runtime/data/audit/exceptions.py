@@ -13,11 +13,11 @@ from pathlib import Path
 from filelock import FileLock
 from pydantic import TypeAdapter
 
-from fedforge_runtime.artifacts import read_json, write_json
 from fedforge_runtime.clock import utc_now
 from fedforge_runtime.errors import DataError
-from fedforge_runtime.home import Home
-from fedforge_runtime.system_errors import explain
+from fedforge_runtime.errors.system import explain
+from fedforge_runtime.storage.artifacts import read_json, write_json
+from fedforge_runtime.storage.home import Home
 
 _VERSION = 1
 

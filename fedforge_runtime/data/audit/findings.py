@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from fedforge_runtime.data.audit.components import Components
 from fedforge_runtime.data.audit.near_duplicates import Edges
 from fedforge_runtime.data.audit.pictures import Measures, RowIndex
-from fedforge_runtime.data.sources import SPLITS, Split
+from fedforge_runtime.data.sources.datasets import SPLITS, Split
 from fedforge_runtime.wording import counted
 
 Severity = Literal["error", "warning", "info"]

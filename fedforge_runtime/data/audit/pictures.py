@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from fedforge_runtime.artifacts import Artifact
-from fedforge_runtime.data.sources import SPLITS, Split, load_dataset, load_labels, pixel_blocks
+from fedforge_runtime.data.sources.datasets import SPLITS, Split, load_dataset, load_labels, pixel_blocks
+from fedforge_runtime.storage.artifacts import Artifact
 
 if TYPE_CHECKING:
     pass

@@ -5,12 +5,9 @@ sites with a story, each with its own partitioner. Whatever they return, a parti
 after it is proven that every row belongs to exactly one client and slice.
 """
 
+from fedforge_runtime.config.partitioners import PARTITIONERS, ParameterSpec, PartitionerSpec
 from fedforge_runtime.data.partition.presets import (
     find_preset,
-    is_preset_file,
-    load_preset,
-    preset_names,
-    read_preset_file,
 )
 from fedforge_runtime.data.partition.rows import (
     Partition,
@@ -20,7 +17,6 @@ from fedforge_runtime.data.partition.rows import (
     partition_rows,
 )
 from fedforge_runtime.data.partition.slices import ClientRows
-from fedforge_runtime.data.partition.specs import PARTITIONERS, ParameterSpec, PartitionerSpec
 from fedforge_runtime.data.partition.storage import (
     load_client_rows,
     load_histograms,
@@ -38,17 +34,13 @@ __all__ = [
     "PartitionerSpec",
     "check_partition",
     "find_preset",
-    "is_preset_file",
     "load_client_rows",
     "load_histograms",
-    "load_preset",
     "load_scanner_shift",
     "load_skew",
     "make_partition",
     "parse_partition",
     "partition_rows",
     "prepare_partition",
-    "preset_names",
-    "read_preset_file",
     "row_shifts",
 ]

@@ -1,72 +1,24 @@
-"""Finds presets, in the package or in a user's file, and gives each group of sites its rows."""
+"""Gives each group of sites of a preset its rows."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cache
-from importlib import resources
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import ValidationError
 
 from fedforge_runtime.config import PartitionConfig
-from fedforge_runtime.data.partition.specs import PARTITIONERS, parse_partitioner
+from fedforge_runtime.config.partitioners import PARTITIONERS, parse_partitioner
+from fedforge_runtime.config.preset_files import check_partitioners, load_preset
+from fedforge_runtime.config.presets import FAIR, OTHERS, REST, PresetConfig, SiteGroupConfig, percentage
 from fedforge_runtime.data.partition.spreaders import Task, spread
-from fedforge_runtime.data.preset import FAIR, OTHERS, REST, PresetConfig, SiteGroupConfig, percentage
 from fedforge_runtime.data.stratification import apportion
 from fedforge_runtime.errors import ConfigError
 from fedforge_runtime.seeds import derive_seed
-from fedforge_runtime.wording import explain_problems, suggest
-from fedforge_runtime.yaml_text import parse_yaml
 
 Integers = npt.NDArray[np.int64]
 
-_SUFFIXES = (".yaml", ".yml")
 _EPSILON = 1e-9
-
-
-@cache
-def preset_names() -> tuple[str, ...]:
-    """The presets of the package, by name."""
-    files = resources.files("fedforge_runtime").joinpath("data", "presets").iterdir()
-    return tuple(sorted(file.name.removesuffix(".yaml") for file in files if file.name.endswith(".yaml")))
-
-
-@cache
-def load_preset(name: str) -> PresetConfig:
-    """A preset of the package.
-
-    Raises:
-        ConfigError: there is none of that name; names the nearest.
-    """
-    if name not in preset_names():
-        raise ConfigError(f"unknown partition {name!r}.", remedy=suggest(name, [*PARTITIONERS, *preset_names()]))
-    file = resources.files("fedforge_runtime").joinpath("data", "presets", f"{name}.yaml")
-    return _parse_preset(file.read_text(encoding="utf-8"), origin=f"presets/{name}.yaml")
-
-
-def is_preset_file(name: str) -> bool:
-    """Whether a partition's name stands for a file of the user's."""
-    return name.endswith(_SUFFIXES)
-
-
-def read_preset_file(path: Path) -> PresetConfig:
-    """A preset of the user's.
-
-    Raises:
-        ConfigError: the file cannot be read or is no preset; names the key and what to write there.
-    """
-    try:
-        text = path.expanduser().read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        raise ConfigError(
-            f"cannot read the partition preset {path}: {reason}.",
-            remedy=f"Give a YAML file, or one of the presets {', '.join(preset_names())}.",
-        ) from error
-    return _parse_preset(text, origin=str(path))
 
 
 def find_preset(config: PartitionConfig) -> PresetConfig | None:
@@ -84,7 +36,7 @@ def find_preset(config: PartitionConfig) -> PresetConfig | None:
             f"partition {config.name!r} is a preset and takes no parameters, but partition.parameters has {given}.",
             remedy="Leave them out, or write your own preset: --partition FILE.yaml.",
         )
-    _check_partitioners(preset, config.name)
+    check_partitioners(preset, config.name)
     return preset
 
 
@@ -144,26 +96,6 @@ def spread_preset(
         group_numbers += [number] * count
     moved += _fill_up(rows, [minimum] * clients, generator)
     return rows, group_numbers, moved
-
-
-def _parse_preset(text: str, *, origin: str) -> PresetConfig:
-    document = parse_yaml(text, origin=origin)
-    if not isinstance(document, dict):
-        raise ConfigError(f"{origin} must be a mapping with title, story and groups.")
-    try:
-        preset = PresetConfig.model_validate(document)
-    except ValidationError as error:
-        raise ConfigError(f"{origin}: {explain_problems(error, PresetConfig)}") from error
-    _check_partitioners(preset, origin)
-    return preset
-
-
-def _check_partitioners(preset: PresetConfig, origin: str) -> None:
-    for number, group in enumerate(preset.groups):
-        try:
-            parse_partitioner(group.partitioner)
-        except ConfigError as error:
-            raise ConfigError(f"{origin}: groups.{number}.partitioner: {error.message}", remedy=error.remedy) from error
 
 
 def _count_sites(preset: PresetConfig, clients: int, where: str) -> list[int]:

@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from fedforge_runtime.config import ParameterValue, PartitionConfig
+from fedforge_runtime.config.partitioners import PARTITIONERS
 from fedforge_runtime.data.partition.rows import Partition, complete_partition, make_partition
-from fedforge_runtime.data.partition.specs import PARTITIONERS
 from fedforge_runtime.data.scanner import ScannerShift
 from fedforge_runtime.data.skew import Skew, measure_skew
 from fedforge_runtime.wording import name_sites, short_name, some_of

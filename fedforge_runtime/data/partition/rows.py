@@ -10,11 +10,12 @@ import numpy as np
 import numpy.typing as npt
 
 from fedforge_runtime.config import ParameterValue, PartitionConfig, parse_named_argument
-from fedforge_runtime.data.partition.presets import find_preset, is_preset_file, preset_names, spread_preset
+from fedforge_runtime.config.partitioners import PARTITIONERS, complete_parameters, find_partitioner, parse_partitioner
+from fedforge_runtime.config.preset_files import is_preset_file, preset_names
+from fedforge_runtime.config.presets import FeatureSkewConfig, PresetConfig
+from fedforge_runtime.data.partition.presets import find_preset, spread_preset
 from fedforge_runtime.data.partition.slices import ClientRows, hold_out, prove_coverage
-from fedforge_runtime.data.partition.specs import PARTITIONERS, complete_parameters, find_partitioner, parse_partitioner
 from fedforge_runtime.data.partition.spreaders import Task, spread
-from fedforge_runtime.data.preset import FeatureSkewConfig, PresetConfig
 from fedforge_runtime.data.scanner import ScannerShift, draw_shift
 from fedforge_runtime.errors import ConfigError
 from fedforge_runtime.seeds import derive_seed

@@ -10,14 +10,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from fedforge_runtime.artifacts import Artifact, ArtifactStore, read_json, write_json
 from fedforge_runtime.config import PartitionConfig
+from fedforge_runtime.config.presets import PresetConfig
 from fedforge_runtime.data.partition.rows import Partition, complete_partition, make_partition
 from fedforge_runtime.data.partition.slices import ClientRows
-from fedforge_runtime.data.preset import PresetConfig
 from fedforge_runtime.data.scanner import ScannerShift
 from fedforge_runtime.data.skew import Skew, measure_skew
 from fedforge_runtime.errors import DataError
+from fedforge_runtime.storage.artifacts import Artifact, ArtifactStore, read_json, write_json
 
 CODE_VERSION = 1
 """Part of every partition's key: raise it when the same configuration would give other rows."""

@@ -17,6 +17,7 @@ from fedforge_runtime.learning.parameters import Parameters
 from fedforge_runtime.learning.ridge import FeatureMoments
 from fedforge_runtime.learning.standardisation import FeatureSums
 from fedforge_runtime.seeds import derive_seed
+from fedforge_runtime.sites.settings import PARTITION_ID
 
 app = ClientApp()
 
@@ -50,7 +51,7 @@ def moments_of(site: int) -> FeatureMoments:
 @app.query()
 def identify(message: Message, context: Context) -> Message:
     """Say which partition this node holds."""
-    identity = ConfigRecord({messages.PARTITION_ID: int(context.node_config["partition-id"])})
+    identity = ConfigRecord({PARTITION_ID: int(context.node_config["partition-id"])})
     return Message(RecordDict({messages.CONFIG: identity}), reply_to=message)
 
 

@@ -14,20 +14,20 @@ from flwr.serverapp import Grid, ServerApp
 from round_client import CLASSES, FEATURES
 
 from fedforge_runtime.config import StrategyConfig
-from fedforge_runtime.control import AlwaysRun, Control
-from fedforge_runtime.federation.checkpoint import Checkpoint, CheckpointStore
-from fedforge_runtime.federation.engines.base import Federation
-from fedforge_runtime.federation.engines.inprocess import InprocessEngine
+from fedforge_runtime.engines.base import Federation
+from fedforge_runtime.engines.inprocess import InprocessEngine
 from fedforge_runtime.federation.grid import RunGrid
-from fedforge_runtime.federation.participants import SeededSelection, Selection
 from fedforge_runtime.federation.rounds import RoundLoop, RoundRules, federated_moments, federated_standardisation
 from fedforge_runtime.federation.strategies import build_strategy
 from fedforge_runtime.learning.parameters import Parameters, initial_head
 from fedforge_runtime.learning.ridge import FeatureMoments
 from fedforge_runtime.learning.standardisation import Standardisation
+from fedforge_runtime.record.checkpoint import Checkpoint, CheckpointStore
+from fedforge_runtime.record.participants import SeededSelection, Selection
+from fedforge_runtime.telemetry.control import AlwaysRun, Control
 from fedforge_runtime.telemetry.emitter import Emitter, read_events
 from monitor.schema import Event
-from tests.patience import PATIENCE_SECONDS
+from tests.support.patience import PATIENCE_SECONDS
 
 SEED = 17
 

@@ -15,15 +15,15 @@ import psutil
 from flwr.app import ConfigRecord, Context, Message, MessageType, RecordDict
 from flwr.serverapp import Grid, ServerApp
 
-from fedforge_runtime.control import Desired
-from fedforge_runtime.federation.engines import open_engine
-from fedforge_runtime.federation.engines.base import Federation
+from fedforge_runtime.engines import open_engine
+from fedforge_runtime.engines.base import Federation
 from fedforge_runtime.federation.forwarding import ForwardingGrid
 from fedforge_runtime.federation.grid import Answer, RunGrid
 from fedforge_runtime.processes import start_template
+from fedforge_runtime.telemetry.control import Desired
 from fedforge_runtime.telemetry.emitter import Emitter
-from tests.hurried_clock import time_out_once
-from tests.patience import PATIENCE_SECONDS
+from tests.support.hurried_clock import time_out_once
+from tests.support.patience import PATIENCE_SECONDS
 
 SITES = 3
 SETTING = "what the run was told"

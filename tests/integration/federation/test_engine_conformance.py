@@ -1,4 +1,4 @@
-"""What every engine is held to; see `fedforge_runtime.federation.engines.base.Engine`."""
+"""What every engine is held to; see `fedforge_runtime.engines.base.Engine`."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ import psutil
 import pytest
 from running_engine import SETTING, SITES, Ending, RunningEngine, is_alive
 
+from fedforge_runtime.engines import ENGINES, open_engine
 from fedforge_runtime.errors import ConfigError, RunStoppedError
-from fedforge_runtime.federation.engines import ENGINES, open_engine
 from fedforge_runtime.federation.grid import Answer
-from tests.engines import RAY_TOO, needs_ray
-from tests.hurried_clock import NO_ANSWER
-from tests.patience import PATIENCE_SECONDS
+from tests.support.engines import RAY_TOO, needs_ray
+from tests.support.hurried_clock import NO_ANSWER
+from tests.support.patience import PATIENCE_SECONDS
 
 
 class Engines:

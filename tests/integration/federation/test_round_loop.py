@@ -13,16 +13,16 @@ from flwr.serverapp import Grid
 from round_client import CLASSES, FEATURES, features_of, rows_of
 from round_runs import RoundRun
 
-from fedforge_runtime.control import Desired
 from fedforge_runtime.errors import RunFailedError, RunStoppedError
-from fedforge_runtime.federation.checkpoint import Checkpoint
 from fedforge_runtime.federation.forwarding import ForwardingGrid
 from fedforge_runtime.federation.grid import RunGrid
-from fedforge_runtime.federation.participants import ParticipantRecord, ReplayedSelection, read_participants
 from fedforge_runtime.federation.strategies import STRATEGIES
+from fedforge_runtime.record.checkpoint import Checkpoint
+from fedforge_runtime.record.participants import ParticipantRecord, ReplayedSelection, read_participants
+from fedforge_runtime.telemetry.control import Desired
 from fedforge_runtime.telemetry.emitter import Emitter
-from tests.hurried_clock import NO_ANSWER, time_out_once
-from tests.patience import PATIENCE_SECONDS
+from tests.support.hurried_clock import NO_ANSWER, time_out_once
+from tests.support.patience import PATIENCE_SECONDS
 
 FLAWS = {
     "not a number": "the update's classifier.weight has values that are not finite",

@@ -25,7 +25,7 @@ from schemathesis.core.failures import AcceptedNegativeData, Failure
 from schemathesis.openapi.checks import RejectedPositiveData
 
 from monitor.openapi import describe
-from tests.monitor_process import MonitorProcess, of_server, offer, started
+from tests.support.monitor_process import MonitorProcess, of_server, offer, started
 
 DESCRIPTION: dict[str, Any] = json.loads(describe())
 RECORDED: dict[str, Any] = DESCRIPTION["components"]["schemas"]["RecordedEvent"]["properties"]

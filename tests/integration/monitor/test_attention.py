@@ -11,8 +11,8 @@ import pytest
 from monitor.attention import Need, attention
 from monitor.control import Command
 from monitor.offers import Offer, OfferView
-from tests.monitor_in_hand import MonitorInHand, in_hand
-from tests.monitor_process import MonitorProcess, event_of, of_server, offer
+from tests.support.monitor_in_hand import MonitorInHand, in_hand
+from tests.support.monitor_process import MonitorProcess, event_of, of_server, offer
 
 PLENTY = 10**12
 SERVER = {"engine": "inprocess", "rounds_total": 3, "clients": 3}

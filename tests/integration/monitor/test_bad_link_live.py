@@ -14,22 +14,22 @@ import httpx
 import pytest
 
 from fedforge_pipelines import claim
-from fedforge_runtime.claims import Claimant
 from fedforge_runtime.commands.operation import is_live
 from fedforge_runtime.errors import RunStoppedError
-from fedforge_runtime.following import follow
-from fedforge_runtime.home import Home
-from fedforge_runtime.remote_control import RemoteControl
+from fedforge_runtime.runs.claims import Claimant
+from fedforge_runtime.runs.watch_run import follow
+from fedforge_runtime.storage.home import Home
 from fedforge_runtime.telemetry.emitter import Emitter
 from fedforge_runtime.telemetry.monitor_client import MonitorAddress, MonitorClient
 from fedforge_runtime.telemetry.outbox import Outbox, OutboxFiles
 from fedforge_runtime.telemetry.reach import MonitorReach
+from fedforge_runtime.telemetry.remote_control import RemoteControl
 from monitor.schema import NodeHeartbeat, RunStarted
-from tests.bad_link import BadLink
 from tests.e2e.command import wait_until
-from tests.folding import own_event_ids
-from tests.monitor_process import MonitorProcess, of_server, started
-from tests.patience import PATIENCE_SECONDS
+from tests.support.bad_link import BadLink
+from tests.support.folding import own_event_ids
+from tests.support.monitor_process import MonitorProcess, of_server, started
+from tests.support.patience import PATIENCE_SECONDS
 
 PROBLEM = json.dumps({"error": "this monitor needs its token.", "state": None, "allowed": None}).encode()
 NOT_FOUND = json.dumps({"error": "there is no run here.", "state": None, "allowed": None}).encode()
@@ -101,7 +101,7 @@ def answers_may_take_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
     defaults = MonitorClient.__init__.__kwdefaults__
     assert defaults is not None
     monkeypatch.setitem(defaults, "patience", 2 * PATIENCE_SECONDS)
-    monkeypatch.setattr("fedforge_runtime.remote_control._ANSWER_SECONDS", 2 * PATIENCE_SECONDS)
+    monkeypatch.setattr("fedforge_runtime.telemetry.remote_control._ANSWER_SECONDS", 2 * PATIENCE_SECONDS)
 
 
 def struck(link: BadLink, times: int) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import httpx
 
-from tests.monitor_process import event_of, of_server, started
+from tests.support.monitor_process import event_of, of_server, started
 
 SITE = {
     "site": 0,

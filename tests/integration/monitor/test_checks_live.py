@@ -10,8 +10,8 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.monitor_process import MonitorProcess, offer
-from tests.patience import PATIENCE_SECONDS
+from tests.support.monitor_process import MonitorProcess, offer
+from tests.support.patience import PATIENCE_SECONDS
 
 AGENT = "agent"
 VALID = {

@@ -10,8 +10,8 @@ from pathlib import Path
 import httpx
 
 from tests.e2e.command import wait_until
-from tests.monitor_process import MonitorProcess, event_of, of_server, started
-from tests.patience import PATIENCE_SECONDS
+from tests.support.monitor_process import MonitorProcess, event_of, of_server, started
+from tests.support.patience import PATIENCE_SECONDS
 
 
 def send(client: httpx.Client, *events: object) -> None:

@@ -27,8 +27,8 @@ from monitor.schema import (
     RunClaimed,
     RunLost,
 )
-from tests.folding import all_events, assert_snapshot_is_fold
-from tests.monitor_process import MonitorProcess, of_server, started
+from tests.support.folding import all_events, assert_snapshot_is_fold
+from tests.support.monitor_process import MonitorProcess, of_server, started
 
 ALLOWED = {
     "requested": ["stop"],

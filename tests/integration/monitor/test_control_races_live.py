@@ -9,8 +9,8 @@ from typing import Any
 
 import httpx
 
-from tests.monitor_process import MonitorProcess, of_server, started
-from tests.patience import PATIENCE_SECONDS
+from tests.support.monitor_process import MonitorProcess, of_server, started
+from tests.support.patience import PATIENCE_SECONDS
 
 MANY = 8
 ROUNDS = 10

@@ -16,9 +16,9 @@ from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
 import monitor as monitor_package
-from tests.built_dashboard import ICON, INDEX, SCRIPT, served_from, write_dashboard
-from tests.monitor_process import MonitorProcess, plain_client, started
-from tests.patience import PATIENCE_SECONDS
+from tests.support.built_dashboard import ICON, INDEX, SCRIPT, served_from, write_dashboard
+from tests.support.monitor_process import MonitorProcess, plain_client, started
+from tests.support.patience import PATIENCE_SECONDS
 
 APP, STYLE, FONT = "/assets/app-1a2b3c4d.js", "/assets/app-5e6f7a8b.css", "/assets/inter-9c0d1e2f.woff2"
 SECRET = "what is beside the dashboard"

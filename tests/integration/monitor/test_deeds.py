@@ -12,8 +12,8 @@ from monitor.finding import events_after
 from monitor.orders import acknowledge, require_run
 from monitor.rows import run_facts
 from monitor.schema import event_adapter
-from tests.monitor_in_hand import LEASE, MonitorInHand, in_hand
-from tests.monitor_process import event_of
+from tests.support.monitor_in_hand import LEASE, MonitorInHand, in_hand
+from tests.support.monitor_process import event_of
 
 
 @pytest.fixture

@@ -10,8 +10,8 @@ from typing import Any
 import httpx
 from websockets.sync.client import connect
 
-from tests.monitor_process import MonitorProcess, event_of, of_server, started
-from tests.patience import PATIENCE_SECONDS
+from tests.support.monitor_process import MonitorProcess, event_of, of_server, started
+from tests.support.patience import PATIENCE_SECONDS
 
 
 def send(client: httpx.Client, *events: object) -> list[dict[str, object]]:

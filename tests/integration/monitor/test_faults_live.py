@@ -24,9 +24,9 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
 from tests.e2e.command import wait_until
-from tests.folding import own_event_ids
-from tests.monitor_process import MonitorProcess, event_of, started
-from tests.patience import PATIENCE_SECONDS
+from tests.support.folding import own_event_ids
+from tests.support.monitor_process import MonitorProcess, event_of, started
+from tests.support.patience import PATIENCE_SECONDS
 
 _NO_LIMIT = (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
 

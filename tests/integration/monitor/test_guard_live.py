@@ -12,8 +12,8 @@ import pytest
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
-from tests.monitor_process import MonitorProcess, event_of, plain_client
-from tests.patience import PATIENCE_SECONDS
+from tests.support.monitor_process import MonitorProcess, event_of, plain_client
+from tests.support.patience import PATIENCE_SECONDS
 
 
 @pytest.fixture(scope="module")

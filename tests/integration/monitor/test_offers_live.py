@@ -10,7 +10,7 @@ from uuid import uuid4
 import httpx
 import pytest
 
-from tests.monitor_process import MonitorProcess, of_server, offer, started
+from tests.support.monitor_process import MonitorProcess, of_server, offer, started
 
 AGENT, OTHER = "/api/offers/agent%20on%20ulm", "/api/offers/Dagster"
 

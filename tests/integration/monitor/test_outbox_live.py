@@ -9,16 +9,16 @@ from pathlib import Path
 
 import pytest
 
-from fedforge_runtime.federation.superlink.address import free_port
+from fedforge_runtime.engines.address import free_port
 from fedforge_runtime.telemetry.emitter import Emitter
 from fedforge_runtime.telemetry.monitor_client import MonitorAddress, MonitorAwayError, MonitorClient
 from fedforge_runtime.telemetry.outbox import Delivery, Outbox, OutboxFiles
 from fedforge_runtime.telemetry.reach import MonitorReach
 from monitor.schema import NodeHeartbeat, RunCompleted, RunRequested, RunStarted
-from tests.bad_link import BadLink
 from tests.e2e.command import wait_until
-from tests.folding import own_event_ids
-from tests.monitor_process import MonitorProcess
+from tests.support.bad_link import BadLink
+from tests.support.folding import own_event_ids
+from tests.support.monitor_process import MonitorProcess
 
 
 @pytest.fixture

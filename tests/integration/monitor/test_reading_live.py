@@ -16,9 +16,9 @@ from monitor.frames import frame_adapter
 from monitor.reducer import fold
 from monitor.schema import event_adapter
 from monitor.views import view_of_node, view_of_run
-from tests.folding import all_events
-from tests.monitor_process import MonitorProcess, event_of, of_server, started
-from tests.patience import PATIENCE_SECONDS
+from tests.support.folding import all_events
+from tests.support.monitor_process import MonitorProcess, event_of, of_server, started
+from tests.support.patience import PATIENCE_SECONDS
 
 SITES, ROUNDS = 3, 4
 

@@ -12,8 +12,8 @@ from pathlib import Path
 import httpx
 from websockets.sync.client import connect
 
-from tests.monitor_process import MonitorProcess, event_of, of_server, started
-from tests.patience import PATIENCE_SECONDS
+from tests.support.monitor_process import MonitorProcess, event_of, of_server, started
+from tests.support.patience import PATIENCE_SECONDS
 
 TREE = Path(__file__).parents[3]
 _TABLES = ("run", "event", "emitter", "node", "command")

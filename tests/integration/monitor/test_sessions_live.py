@@ -20,8 +20,8 @@ from fedforge_runtime.telemetry.monitor_client import (
     MonitorClient,
     MonitorRefusedError,
 )
-from tests.monitor_process import MonitorProcess, plain_client, started
-from tests.patience import PATIENCE_SECONDS
+from tests.support.monitor_process import MonitorProcess, plain_client, started
+from tests.support.patience import PATIENCE_SECONDS
 
 OPERATORS, EMITTERS = "a secret of operators", "a secret of emitters"
 

@@ -14,8 +14,8 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
 from tests.chaos.monitor_trial import run_trial
-from tests.monitor_process import MonitorProcess, event_of
-from tests.patience import PATIENCE_SECONDS
+from tests.support.monitor_process import MonitorProcess, event_of
+from tests.support.patience import PATIENCE_SECONDS
 
 
 @pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.thorough) for seed in (1, 2))])

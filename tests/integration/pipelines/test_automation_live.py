@@ -22,8 +22,8 @@ from fedforge_pipelines.held_offer import HELD_OFFER
 from fedforge_pipelines.jobs import BASELINE_REGRESSION
 from fedforge_runtime.telemetry.monitor_client import MonitorAddress, MonitorRefusedError
 from tests.e2e.command import wait_until
-from tests.monitor_process import MonitorProcess, event_of, of_server, started
-from tests.patience import PATIENCE_SECONDS
+from tests.support.monitor_process import MonitorProcess, event_of, of_server, started
+from tests.support.patience import PATIENCE_SECONDS
 
 NIGHT = datetime(2026, 11, 24, 3, tzinfo=UTC)
 

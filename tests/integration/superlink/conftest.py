@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from fedforge_runtime.federation.superlink.address import LinkAddress, free_port
-from fedforge_runtime.federation.superlink.link_process import LinkProcess
+from fedforge_runtime.engines.address import LinkAddress, free_port
+from fedforge_runtime.engines.superlink.link.link_process import LinkProcess
 
 
 @pytest.fixture(scope="module")

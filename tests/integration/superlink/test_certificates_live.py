@@ -20,10 +20,10 @@ from flwr.supercore.control import ControlHttpClient
 from flwr.supercore.interceptors import RuntimeVersionHttpInterceptor
 
 from fedforge_runtime.clock import monotonic
-from fedforge_runtime.federation.superlink.address import free_port
-from fedforge_runtime.federation.superlink.certificates import CertificateFolder, make_certificates
-from fedforge_runtime.lifeline import TiedProcess
-from tests.patience import PATIENCE_SECONDS
+from fedforge_runtime.engines.address import free_port
+from fedforge_runtime.engines.superlink.certificates import CertificateFolder, make_certificates
+from fedforge_runtime.processes.lifeline import TiedProcess
+from tests.support.patience import PATIENCE_SECONDS
 
 REGISTERED, UNREGISTERED = 0, 1
 POLL_SECONDS = 0.05

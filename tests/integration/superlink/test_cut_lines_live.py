@@ -14,17 +14,17 @@ import pytest
 from flwr.app import Array, ArrayRecord, Message, RecordDict
 from flwr.serverapp import ServerApp
 
-from fedforge_runtime.control import AlwaysRun
-from fedforge_runtime.federation.engines.base import Federation
+from fedforge_runtime.engines.address import LinkAddress
+from fedforge_runtime.engines.base import Federation
+from fedforge_runtime.engines.superlink.app.driver import driven_run
+from fedforge_runtime.engines.superlink.node.node import Node, NodeSpec
 from fedforge_runtime.federation.grid import RunGrid
-from fedforge_runtime.federation.superlink.address import LinkAddress
-from fedforge_runtime.federation.superlink.driver import driven_run
-from fedforge_runtime.federation.superlink.node import Node, NodeSpec
 from fedforge_runtime.processes import start_template
+from fedforge_runtime.telemetry.control import AlwaysRun
 from fedforge_runtime.telemetry.emitter import Emitter, read_events
 from monitor.schema import NodeError
-from tests.bad_link import BadLink, Way
-from tests.patience import PATIENCE_SECONDS
+from tests.support.bad_link import BadLink, Way
+from tests.support.patience import PATIENCE_SECONDS
 
 SITES = 2
 WEIGHTS = 80_000

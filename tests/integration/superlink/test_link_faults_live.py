@@ -15,19 +15,19 @@ import pytest
 from flwr.serverapp import ServerApp
 
 from fedforge_runtime.clock import utc_now
-from fedforge_runtime.control import Desired, obey
+from fedforge_runtime.engines.address import LinkAddress
+from fedforge_runtime.engines.base import Federation
+from fedforge_runtime.engines.superlink import certificates
+from fedforge_runtime.engines.superlink.app.driver import driven_run, node_states
+from fedforge_runtime.engines.superlink.node.fleet import FleetConnection
+from fedforge_runtime.engines.superlink.node.identity import node_identity
+from fedforge_runtime.engines.superlink.node.link_answers import LinkAwayError
 from fedforge_runtime.errors import RunFailedError, RunStoppedError
-from fedforge_runtime.federation.engines.base import Federation
 from fedforge_runtime.federation.grid import RunGrid
-from fedforge_runtime.federation.superlink import certificates
-from fedforge_runtime.federation.superlink.address import LinkAddress
-from fedforge_runtime.federation.superlink.driver import driven_run, node_states
-from fedforge_runtime.federation.superlink.fleet import FleetConnection
-from fedforge_runtime.federation.superlink.identity import node_identity
-from fedforge_runtime.federation.superlink.link_answers import LinkAwayError
+from fedforge_runtime.telemetry.control import Desired, obey
 from fedforge_runtime.telemetry.emitter import Emitter
-from tests.bad_link import BadLink
-from tests.patience import PATIENCE_SECONDS
+from tests.support.bad_link import BadLink
+from tests.support.patience import PATIENCE_SECONDS
 
 
 class Wish:

@@ -18,19 +18,19 @@ import pytest
 
 from fedforge_runtime import __version__
 from fedforge_runtime.clock import utc_now
+from fedforge_runtime.engines.address import LinkAddress, free_port
+from fedforge_runtime.engines.superlink.app.driver import control_client, node_states
+from fedforge_runtime.engines.superlink.certificates import CertificateFolder, load_node_key, make_certificates
+from fedforge_runtime.engines.superlink.link import link_process
+from fedforge_runtime.engines.superlink.link.link_process import LinkProcess
+from fedforge_runtime.engines.superlink.link.visitors import Visitor, key_fingerprint, read_visitors
+from fedforge_runtime.engines.superlink.node.fleet import FleetConnection, NodeRefusedError
+from fedforge_runtime.engines.superlink.node.identity import node_identity
+from fedforge_runtime.engines.superlink.node.link_answers import LinkAwayError
+from fedforge_runtime.engines.superlink.registration import register_nodes
 from fedforge_runtime.errors import RunFailedError
-from fedforge_runtime.federation.engines.flower import protocol
-from fedforge_runtime.federation.superlink import link_process
-from fedforge_runtime.federation.superlink.address import LinkAddress, free_port
-from fedforge_runtime.federation.superlink.certificates import CertificateFolder, load_node_key, make_certificates
-from fedforge_runtime.federation.superlink.driver import control_client, node_states
-from fedforge_runtime.federation.superlink.fleet import FleetConnection, NodeRefusedError
-from fedforge_runtime.federation.superlink.identity import node_identity
-from fedforge_runtime.federation.superlink.link_answers import LinkAwayError
-from fedforge_runtime.federation.superlink.link_process import LinkProcess
-from fedforge_runtime.federation.superlink.registration import register_nodes
-from fedforge_runtime.federation.superlink.visitors import Visitor, key_fingerprint, read_visitors
-from tests.patience import PATIENCE_SECONDS
+from fedforge_runtime.flower import protocol
+from tests.support.patience import PATIENCE_SECONDS
 
 
 @pytest.fixture(scope="module")
@@ -240,8 +240,8 @@ def test_a_superlink_ends_and_its_folder_goes_when_its_owner_is_killed(tmp_path:
     program = (
         "import sys, time\n"
         "from pathlib import Path\n"
-        "from fedforge_runtime.federation.superlink.address import LinkAddress, free_port\n"
-        "from fedforge_runtime.federation.superlink.link_process import LinkProcess\n"
+        "from fedforge_runtime.engines.address import LinkAddress, free_port\n"
+        "from fedforge_runtime.engines.superlink.link.link_process import LinkProcess\n"
         f"folder = Path({str(folder)!r}); folder.mkdir()\n"
         "link = LinkProcess(LinkAddress('127.0.0.1', free_port()), folder, remove_folder=True)\n"
         "link.start(); link.wait_until_ready(); print(link.process_id, flush=True); time.sleep(600)\n"

@@ -8,12 +8,12 @@ import pytest
 from flwr.app import Message, RecordDict
 from flwr.serverapp import ServerApp
 
-from fedforge_runtime.federation.engines.base import Federation
-from fedforge_runtime.federation.superlink.address import LinkAddress
-from fedforge_runtime.federation.superlink.driver import driven_run, node_states
-from fedforge_runtime.federation.superlink.fleet import FleetConnection
-from fedforge_runtime.federation.superlink.identity import node_identity
-from fedforge_runtime.federation.superlink.link_answers import LinkAwayError
+from fedforge_runtime.engines.address import LinkAddress
+from fedforge_runtime.engines.base import Federation
+from fedforge_runtime.engines.superlink.app.driver import driven_run, node_states
+from fedforge_runtime.engines.superlink.node.fleet import FleetConnection
+from fedforge_runtime.engines.superlink.node.identity import node_identity
+from fedforge_runtime.engines.superlink.node.link_answers import LinkAwayError
 
 
 def process_of_a_node(link: LinkAddress, folder: Path, *, noted: bool = True) -> FleetConnection:

@@ -13,23 +13,24 @@ import pytest
 from flwr.app import ConfigRecord, Message, RecordDict
 from flwr.serverapp import ServerApp
 
-from fedforge_runtime.control import AlwaysRun
+from fedforge_runtime.engines.address import LinkAddress, free_port
+from fedforge_runtime.engines.base import Federation
+from fedforge_runtime.engines.superlink.app.driver import driven_run
+from fedforge_runtime.engines.superlink.certificates import CertificateFolder, load_node_key, make_certificates
+from fedforge_runtime.engines.superlink.link.link_process import LinkProcess
+from fedforge_runtime.engines.superlink.node.fleet import FleetConnection
+from fedforge_runtime.engines.superlink.node.objects import Outgoing
+from fedforge_runtime.engines.superlink.registration import register_nodes
 from fedforge_runtime.federation import grid as grid_module
 from fedforge_runtime.federation import messages
-from fedforge_runtime.federation.engines.base import Federation
 from fedforge_runtime.federation.grid import Answer, RunGrid
-from fedforge_runtime.federation.superlink.address import LinkAddress, free_port
-from fedforge_runtime.federation.superlink.certificates import CertificateFolder, load_node_key, make_certificates
-from fedforge_runtime.federation.superlink.driver import driven_run
-from fedforge_runtime.federation.superlink.fleet import FleetConnection
-from fedforge_runtime.federation.superlink.link_process import LinkProcess
-from fedforge_runtime.federation.superlink.objects import Outgoing
-from fedforge_runtime.federation.superlink.registration import register_nodes
+from fedforge_runtime.sites.settings import PARTITION_ID
 from fedforge_runtime.telemetry.carried import CarriedEvents
+from fedforge_runtime.telemetry.control import AlwaysRun
 from fedforge_runtime.telemetry.emitter import Emitter, read_events
 from monitor.schema import ClientTrainStarted, EventsDropped, SiteSeen
 from tests.e2e.command import wait_until
-from tests.patience import PATIENCE_SECONDS
+from tests.support.patience import PATIENCE_SECONDS
 
 Say = Callable[[], bytes]
 
@@ -85,7 +86,7 @@ class Site:
             message = self._fleet.receive()
             if message is None:
                 continue
-            content = RecordDict({messages.CONFIG: ConfigRecord({messages.PARTITION_ID: self._site})})
+            content = RecordDict({messages.CONFIG: ConfigRecord({PARTITION_ID: self._site})})
             if message.metadata.message_type == "train":
                 self.may_answer.wait()
                 content[messages.EVENTS] = messages.events_record(self._say())

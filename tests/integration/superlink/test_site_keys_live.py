@@ -14,23 +14,24 @@ from flwr.app import ConfigRecord, Message, RecordDict
 from flwr.serverapp import ServerApp
 
 from fedforge_runtime.config import load_run_config
-from fedforge_runtime.control import AlwaysRun
+from fedforge_runtime.engines.address import LinkAddress, free_port
+from fedforge_runtime.engines.base import Federation
+from fedforge_runtime.engines.superlink.app.driver import driven_run, node_states
+from fedforge_runtime.engines.superlink.certificates import CertificateFolder, load_node_key, make_certificates
+from fedforge_runtime.engines.superlink.link.link_process import LinkProcess
+from fedforge_runtime.engines.superlink.node.fleet import FleetConnection, NodeRefusedError
+from fedforge_runtime.engines.superlink.node.objects import Outgoing
+from fedforge_runtime.engines.superlink.registration import number_sites, register_nodes
+from fedforge_runtime.engines.superlink.standing import sites_behind
 from fedforge_runtime.errors import ConfigError, RunFailedError
 from fedforge_runtime.federation import messages
-from fedforge_runtime.federation.engines.base import Federation
 from fedforge_runtime.federation.grid import RunGrid
-from fedforge_runtime.federation.superlink.address import LinkAddress, free_port
-from fedforge_runtime.federation.superlink.certificates import CertificateFolder, load_node_key, make_certificates
-from fedforge_runtime.federation.superlink.driver import driven_run, node_states
-from fedforge_runtime.federation.superlink.fleet import FleetConnection, NodeRefusedError
-from fedforge_runtime.federation.superlink.link_process import LinkProcess
-from fedforge_runtime.federation.superlink.objects import Outgoing
-from fedforge_runtime.federation.superlink.registration import number_sites, register_nodes
-from fedforge_runtime.federation.superlink.standing import sites_behind
-from fedforge_runtime.home import Home
+from fedforge_runtime.sites.settings import PARTITION_ID
+from fedforge_runtime.storage.home import Home
+from fedforge_runtime.telemetry.control import AlwaysRun
 from fedforge_runtime.telemetry.emitter import Emitter, read_events
-from tests.hurried_clock import time_out_once
-from tests.patience import PATIENCE_SECONDS
+from tests.support.hurried_clock import time_out_once
+from tests.support.patience import PATIENCE_SECONDS
 
 
 @pytest.fixture
@@ -82,7 +83,7 @@ class Claimant:
         return self._fleet.node_id
 
     def _answer(self) -> None:
-        identity = ConfigRecord({messages.PARTITION_ID: self._site})
+        identity = ConfigRecord({PARTITION_ID: self._site})
         while not self._ending.wait(0.05):
             message = self._fleet.receive()
             if message is not None:

@@ -15,21 +15,21 @@ from typing import Any
 import psutil
 import pytest
 
-from fedforge_runtime.federation.engines.flower import protocol
-from fedforge_runtime.federation.superlink.address import LinkAddress, free_port
-from fedforge_runtime.federation.superlink.driver import control_client
-from fedforge_runtime.federation.superlink.executor import ServerAppExecutor
-from fedforge_runtime.federation.superlink.link_process import LinkProcess
-from fedforge_runtime.federation.superlink.standing import FederationState, read_federation
-from fedforge_runtime.home import Home
-from tests.patience import PATIENCE_SECONDS
+from fedforge_runtime.engines.address import LinkAddress, free_port
+from fedforge_runtime.engines.superlink.app.driver import control_client
+from fedforge_runtime.engines.superlink.app.executor import ServerAppExecutor
+from fedforge_runtime.engines.superlink.link.link_process import LinkProcess
+from fedforge_runtime.engines.superlink.standing import FederationState, read_federation
+from fedforge_runtime.flower import protocol
+from fedforge_runtime.storage.home import Home
+from tests.support.patience import PATIENCE_SECONDS
 
 OWNER = """
 import signal, sys
 from pathlib import Path
-from fedforge_runtime.federation.superlink import link_process
-from fedforge_runtime.federation.superlink.standing import StandingFederation, StandingSpec
-from fedforge_runtime.home import Home
+from fedforge_runtime.engines.superlink.link import link_process
+from fedforge_runtime.engines.superlink.standing import StandingFederation, StandingSpec
+from fedforge_runtime.storage.home import Home
 
 if __name__ == "__main__":
     # What a start may take in one go, from then on.

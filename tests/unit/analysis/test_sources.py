@@ -11,8 +11,8 @@ import pytest
 from fedforge_runtime.analysis import find_home, newest_run, read_baseline, read_export, read_run
 from fedforge_runtime.config import load_run_config
 from fedforge_runtime.errors import DataError, RunError
-from fedforge_runtime.federation.records import RoundRecord, write_tables
-from fedforge_runtime.home import Home, RunFolder
+from fedforge_runtime.record.records import RoundRecord, write_tables
+from fedforge_runtime.storage.home import Home, RunFolder
 from tests.unit.analysis.conftest import SHA256, Story
 
 

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fedforge_runtime.artifacts import ArtifactStore
-from fedforge_runtime.data.phantom import generate
-from fedforge_runtime.home import Home
+from fedforge_runtime.data.sources.phantom import generate
+from fedforge_runtime.storage.artifacts import ArtifactStore
+from fedforge_runtime.storage.home import Home
 
 
 @pytest.fixture

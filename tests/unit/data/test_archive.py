@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fedforge_runtime.data.archive import read_archive
+from fedforge_runtime.data.sources.archive import read_archive
 from fedforge_runtime.errors import DataError
 
 ArchiveFolder = Callable[..., Path]
@@ -49,7 +49,7 @@ def test_chosen_rows_are_read_block_by_block(
 ) -> None:
     images = blood_arrays["train_images"]
     folder = archive_folder(train_images=np.asarray(images, order=order))
-    monkeypatch.setattr("fedforge_runtime.data.archive._BLOCK_BYTES", 5 * 28 * 28 * 3)
+    monkeypatch.setattr("fedforge_runtime.data.sources.archive._BLOCK_BYTES", 5 * 28 * 28 * 3)
     archive = read_archive(folder / "bloodmnist.npz", size=28, classes=8)
     rows = np.array([0, 4, 5, 17, len(images) - 1])
     assert np.array_equal(np.concatenate(list(archive.image_blocks("train", rows))), images[rows])

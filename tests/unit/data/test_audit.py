@@ -11,15 +11,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fedforge_runtime.artifacts import Artifact, ArtifactStore, read_json
 from fedforge_runtime.config import DatasetConfig
-from fedforge_runtime.data.audit.audit import REPORT_HTML, REPORT_JSON, REPORT_MARKDOWN, prepare_audit
+from fedforge_runtime.data.audit.audit import REPORT_HTML, REPORT_JSON, REPORT_MARKDOWN, Allowance, prepare_audit
 from fedforge_runtime.data.audit.perceptual_hash import search_block
-from fedforge_runtime.data.groups import read_groups
-from fedforge_runtime.data.sources import prepare_dataset
+from fedforge_runtime.data.sources.datasets import prepare_dataset
+from fedforge_runtime.data.sources.groups import read_groups
 from fedforge_runtime.errors import ConfigError, DataError
-from fedforge_runtime.home import Home
-from tests.html_page import HtmlPage
+from fedforge_runtime.reporting.audit_page import audit_page
+from fedforge_runtime.storage.artifacts import Artifact, ArtifactStore, read_json
+from fedforge_runtime.storage.home import Home
+from tests.support.html_page import HtmlPage
 
 Arrays = dict[str, np.ndarray]
 Row = tuple[str, int]
@@ -53,8 +54,14 @@ def audit(home: Home, store: ArtifactStore) -> Callable[..., dict[str, Any]]:
     """Audit a dataset without features and give the document."""
 
     def run(dataset: Artifact, **options: Any) -> dict[str, Any]:
+        named = {name: options.pop(name) for name in ("findings", "reason", "by") if name in options}
         made = prepare_audit(
-            dataset, **{"features": None, "groups": None, **options}, home=home, store=store, notify=lambda _: None
+            dataset,
+            **{"features": None, "groups": None, **options},
+            store=store,
+            notify=lambda _: None,
+            draw_page=audit_page,
+            allowance=Allowance(**named),
         )
         document: dict[str, Any] = read_json(made.path / REPORT_JSON)
         return document
@@ -200,7 +207,7 @@ def test_an_exception_covers_these_data_and_no_more_of_the_same(
     name = "exact-duplicates-across-splits"
     assert audit(dataset)["blocking"] == [name]
 
-    allowed = audit(dataset, allow=[name], reason="a known twin", by="Ada")
+    allowed = audit(dataset, findings=[name], reason="a known twin", by="Ada")
     arrays[TEST][2] = arrays[TRAIN][5]
     arrays["test_labels"][2] = arrays["train_labels"][5]
     other = audit(open_data(arrays))
@@ -218,9 +225,9 @@ def test_an_exception_covers_these_data_and_no_more_of_the_same(
 @pytest.mark.parametrize(
     ("options", "reason"),
     [
-        ({"allow": ["nosuch"], "reason": "r", "by": "b"}, "unknown finding 'nosuch'"),
-        ({"allow": ["blank-images"]}, "needs a reason and a name"),
-        ({"allow": ["blank-images"], "reason": "r", "by": "b"}, "has no finding 'blank-images'"),
+        ({"findings": ["nosuch"], "reason": "r", "by": "b"}, "unknown finding 'nosuch'"),
+        ({"findings": ["blank-images"]}, "needs a reason and a name"),
+        ({"findings": ["blank-images"], "reason": "r", "by": "b"}, "has no finding 'blank-images'"),
     ],
 )
 def test_an_exception_that_makes_no_sense_is_refused(
@@ -238,7 +245,14 @@ def test_the_page_and_the_text_show_what_was_found(
     arrays: Arrays, open_data: Callable[..., Artifact], home: Home, store: ArtifactStore
 ) -> None:
     arrays[TEST][1] = arrays[TRAIN][4]
-    made = prepare_audit(open_data(arrays), features=None, groups=None, home=home, store=store, notify=lambda _: None)
+    made = prepare_audit(
+        open_data(arrays),
+        features=None,
+        groups=None,
+        store=store,
+        notify=lambda _: None,
+        draw_page=audit_page,
+    )
 
     page = HtmlPage((made.path / REPORT_HTML).read_text())
     assert page.problems == []

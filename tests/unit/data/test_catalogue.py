@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from fedforge_runtime.data.catalogue import official_archive
+from fedforge_runtime.data.sources.catalogue import official_archive
 
 FLAGS = ("bloodmnist", "dermamnist", "pathmnist")
 
@@ -35,7 +35,7 @@ def test_an_entry_is_that_of_the_package(flag: str, size: int) -> None:
 
 def test_it_is_read_without_loading_the_package_and_says_the_same() -> None:
     script = (
-        "import sys; from fedforge_runtime.data.catalogue import official_archive\n"
+        "import sys; from fedforge_runtime.data.sources.catalogue import official_archive\n"
         f"for flag in {FLAGS}: print(official_archive(flag, 64))\n"
         "assert not {'medmnist', 'torch'} & set(sys.modules)\n"
     )

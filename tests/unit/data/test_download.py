@@ -16,12 +16,12 @@ from typing import Any
 import medmnist
 import pytest
 
-from fedforge_runtime.data import download
-from fedforge_runtime.data.catalogue import official_archive
-from fedforge_runtime.data.download import UnreachableError, official_file, part_of, refuse_if_altered
+from fedforge_runtime.data.sources import download
+from fedforge_runtime.data.sources.catalogue import official_archive
+from fedforge_runtime.data.sources.download import UnreachableError, official_file, part_of, refuse_if_altered
 from fedforge_runtime.errors import DataError, StorageError
-from fedforge_runtime.home import Home
-from tests.patience import PATIENCE_SECONDS
+from fedforge_runtime.storage.home import Home
+from tests.support.patience import PATIENCE_SECONDS
 
 
 def fetch(home: Home, notices: list[str] | None = None) -> Path:
@@ -178,9 +178,9 @@ def test_a_part_outlives_kill_9(publisher: Any, home: Home) -> None:
 
     publisher.on_transfer = hold_the_second
     code = (
-        "import sys, dataclasses, pathlib; from fedforge_runtime.home import Home\n"
-        "from fedforge_runtime.data.download import official_file\n"
-        "from fedforge_runtime.data.catalogue import official_archive\n"
+        "import sys, dataclasses, pathlib; from fedforge_runtime.storage.home import Home\n"
+        "from fedforge_runtime.data.sources.download import official_file\n"
+        "from fedforge_runtime.data.sources.catalogue import official_archive\n"
         "official = dataclasses.replace(official_archive('bloodmnist', 28), url=sys.argv[2], md5=sys.argv[3])\n"
         "official_file(official, home=Home(pathlib.Path(sys.argv[1])), notify=print)\n"
     )

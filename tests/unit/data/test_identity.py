@@ -6,8 +6,8 @@ import hashlib
 import os
 from pathlib import Path
 
-from fedforge_runtime.data.identity import IdentityMemory, identify
-from fedforge_runtime.home import Home
+from fedforge_runtime.data.sources.identity import IdentityMemory, identify
+from fedforge_runtime.storage.home import Home
 
 
 def test_the_digests_are_those_of_the_bytes(tmp_path: Path) -> None:

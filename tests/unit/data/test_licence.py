@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from fedforge_runtime.data.catalogue import official_archive
-from fedforge_runtime.data.licence import licence_restriction, licence_terms
+from fedforge_runtime.data.sources.catalogue import official_archive
+from fedforge_runtime.data.sources.licence import licence_restriction, licence_terms
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,6 @@ import pytest
 from hypothesis import given, reject, settings
 from hypothesis import strategies as st
 
-from fedforge_runtime.artifacts import ArtifactStore, read_json
 from fedforge_runtime.config import PartitionConfig
 from fedforge_runtime.data.partition import (
     PARTITIONERS,
@@ -25,7 +24,8 @@ from fedforge_runtime.data.partition import (
     spreaders,
 )
 from fedforge_runtime.errors import ConfigError, DataError
-from fedforge_runtime.home import Home
+from fedforge_runtime.storage.artifacts import ArtifactStore, read_json
+from fedforge_runtime.storage.home import Home
 
 CLASS_NAMES = ("basophil", "eosinophil", "erythroblast", "lymphocyte", "monocyte")
 ANY_PARTITION = (
@@ -520,10 +520,10 @@ def test_a_stored_partition_is_used_without_importing_flower(tmp_path: Path) -> 
 import sys
 from pathlib import Path
 import numpy as np
-from fedforge_runtime.artifacts import ArtifactStore
+from fedforge_runtime.storage.artifacts import ArtifactStore
 from fedforge_runtime.config import PartitionConfig
 from fedforge_runtime.data.partition import load_client_rows, prepare_partition
-from fedforge_runtime.home import Home
+from fedforge_runtime.storage.home import Home
 
 artifact = prepare_partition(
     PartitionConfig(clients=4, minimum_rows=2), seed=17, labels=np.arange(300) % 5, dataset_key="0123456789",

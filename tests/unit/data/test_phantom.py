@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from fedforge_runtime.data.catalogue import official_archive
-from fedforge_runtime.data.phantom import CLASS_COUNTS, generate, minimum_rows
+from fedforge_runtime.data.sources.catalogue import official_archive
+from fedforge_runtime.data.sources.phantom import CLASS_COUNTS, generate, minimum_rows
 from fedforge_runtime.errors import DataError
 
 FLAGS = ("bloodmnist", "dermamnist", "pathmnist")

@@ -12,26 +12,24 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fedforge_runtime.artifacts import Artifact, ArtifactStore, read_json
 from fedforge_runtime.config import PartitionConfig, load_run_config, read_run_config
+from fedforge_runtime.config.preset_files import load_preset, preset_names, read_preset_file
+from fedforge_runtime.config.presets import FeatureSkewConfig, PresetConfig
 from fedforge_runtime.data.partition import (
     Partition,
     find_preset,
     load_client_rows,
-    load_preset,
     load_scanner_shift,
     load_skew,
     make_partition,
     parse_partition,
     prepare_partition,
-    preset_names,
-    read_preset_file,
     row_shifts,
 )
-from fedforge_runtime.data.preset import FeatureSkewConfig, PresetConfig
 from fedforge_runtime.data.scanner import ScannerShift, draw_shift
 from fedforge_runtime.errors import ConfigError, DataError
-from fedforge_runtime.home import Home
+from fedforge_runtime.storage.artifacts import Artifact, ArtifactStore, read_json
+from fedforge_runtime.storage.home import Home
 
 CLASS_NAMES = ("basophil", "eosinophil", "erythroblast", "lymphocyte", "monocyte")
 TWO_GROUPS: dict[str, Any] = {

@@ -9,14 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fedforge_runtime.artifacts import ArtifactStore, read_json
 from fedforge_runtime.config import DatasetConfig
-from fedforge_runtime.data.groups import read_groups
-from fedforge_runtime.data.regroup import regroup
-from fedforge_runtime.data.resplit import write_split
-from fedforge_runtime.data.sources import SPLITS, load_labels, prepare_dataset
+from fedforge_runtime.data.sources.datasets import SPLITS, load_labels, prepare_dataset
+from fedforge_runtime.data.sources.groups import read_groups
+from fedforge_runtime.data.sources.regroup import regroup
+from fedforge_runtime.data.sources.resplit import write_split
 from fedforge_runtime.errors import ConfigError, DataError, StorageError
-from fedforge_runtime.home import Home
+from fedforge_runtime.storage.artifacts import ArtifactStore, read_json
+from fedforge_runtime.storage.home import Home
 
 FRACTIONS = (0.7, 0.1, 0.2)
 

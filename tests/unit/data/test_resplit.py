@@ -9,13 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fedforge_runtime.artifacts import Artifact, ArtifactStore
-from fedforge_runtime.data.archive import read_archive
-from fedforge_runtime.data.catalogue import official_archive
-from fedforge_runtime.data.groups import Groups
-from fedforge_runtime.data.resplit import write_split
-from fedforge_runtime.data.sources import SPLITS, DatasetFacts, _write_dataset
-from fedforge_runtime.home import Home
+from fedforge_runtime.data.sources.archive import read_archive
+from fedforge_runtime.data.sources.catalogue import official_archive
+from fedforge_runtime.data.sources.datasets import SPLITS, DatasetFacts, _write_dataset
+from fedforge_runtime.data.sources.groups import Groups
+from fedforge_runtime.data.sources.resplit import write_split
+from fedforge_runtime.storage.artifacts import Artifact, ArtifactStore
+from fedforge_runtime.storage.home import Home
 
 SIZE = 224
 ROWS = {"train": 280, "validation": 60, "test": 60}

@@ -12,13 +12,13 @@ from typing import Any, cast
 import numpy as np
 import pytest
 
-from fedforge_runtime.artifacts import MANIFEST, Artifact, ArtifactStore
-from fedforge_runtime.data import row_pass
-from fedforge_runtime.data.row_pass import Chunk, Pace, PassTools, array_file, prepare_rows
-from fedforge_runtime.data.sources import SPLITS, Split, labels_file
-from fedforge_runtime.home import Home
+from fedforge_runtime.data.features import row_pass
+from fedforge_runtime.data.features.row_pass import Chunk, Pace, PassTools, array_file, prepare_rows
+from fedforge_runtime.data.sources.datasets import SPLITS, Split, labels_file
 from fedforge_runtime.processes import WorkerPool
 from fedforge_runtime.progress import Progress
+from fedforge_runtime.storage.artifacts import MANIFEST, Artifact, ArtifactStore
+from fedforge_runtime.storage.home import Home
 
 ROWS: Mapping[Split, int] = {"train": 5, "validation": 3, "test": 2}
 WHOLE = {"what": "squares"}

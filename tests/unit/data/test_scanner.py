@@ -14,7 +14,7 @@ from hypothesis.extra.numpy import arrays
 from PIL import Image
 from pydantic import ValidationError
 
-from fedforge_runtime.data.preset import FeatureSkewConfig
+from fedforge_runtime.config.presets import FeatureSkewConfig
 from fedforge_runtime.data.scanner import ScannerRanges, ScannerShift, apply_shift, draw_shift, shift_image
 
 images = st.tuples(st.integers(1, 12), st.integers(1, 12)).flatmap(lambda size: arrays(np.uint8, (*size, 3)))

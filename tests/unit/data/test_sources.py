@@ -16,10 +16,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fedforge_runtime.artifacts import Artifact, ArtifactStore, sha256_file
 from fedforge_runtime.config import DatasetConfig
-from fedforge_runtime.data.phantom import generate
-from fedforge_runtime.data.sources import (
+from fedforge_runtime.data.sources.datasets import (
     SPLITS,
     DatasetFacts,
     load_dataset,
@@ -27,8 +25,10 @@ from fedforge_runtime.data.sources import (
     prepare_dataset,
     read_dataset_facts,
 )
+from fedforge_runtime.data.sources.phantom import generate
 from fedforge_runtime.errors import DataError, StorageError
-from fedforge_runtime.home import Home
+from fedforge_runtime.storage.artifacts import Artifact, ArtifactStore, sha256_file
+from fedforge_runtime.storage.home import Home
 
 ARCHIVE_SPLIT = {"train": "train", "validation": "val", "test": "test"}
 ArchiveFolder = Callable[..., Path]
@@ -387,10 +387,10 @@ def test_a_known_dataset_is_found_in_half_a_second_without_heavy_imports(
     script = f"""
 import sys
 from pathlib import Path
-from fedforge_runtime.artifacts import ArtifactStore
+from fedforge_runtime.storage.artifacts import ArtifactStore
 from fedforge_runtime.config import DatasetConfig
-from fedforge_runtime.data.sources import load_labels, prepare_dataset, read_dataset_facts
-from fedforge_runtime.home import Home
+from fedforge_runtime.data.sources.datasets import load_labels, prepare_dataset, read_dataset_facts
+from fedforge_runtime.storage.home import Home
 home = Home(Path({str(home.root)!r}))
 for source in ("official", "auto", {str(folder)!r}, "phantom"):
     config = DatasetConfig(flag="bloodmnist", source=source, limit=100)

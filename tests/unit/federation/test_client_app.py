@@ -14,18 +14,19 @@ import psutil
 import pytest
 from flwr.app import ConfigRecord, Context, Message, MessageType, RecordDict
 
-from fedforge_runtime.data.features import FEATURES
-from fedforge_runtime.data.row_pass import array_file
-from fedforge_runtime.data.sources import labels_file
+from fedforge_runtime.data.features.class_tokens import FEATURES
+from fedforge_runtime.data.features.row_pass import array_file
+from fedforge_runtime.data.sources.datasets import labels_file
+from fedforge_runtime.engines.inprocess import handle_message
+from fedforge_runtime.engines.superlink.node.presence import Presence
 from fedforge_runtime.federation import messages
 from fedforge_runtime.federation.client_app import app
-from fedforge_runtime.federation.engines.flower.messages import TaskIdentity
-from fedforge_runtime.federation.engines.inprocess import handle_message
-from fedforge_runtime.federation.holdings import EVENTS, HOME, INPUTS
-from fedforge_runtime.federation.settings import SETTINGS, RunInputs, RunSettings, SiteSettings
-from fedforge_runtime.federation.superlink.presence import Presence
-from fedforge_runtime.home import RunFolder
+from fedforge_runtime.flower.messages import TaskIdentity
 from fedforge_runtime.learning.parameters import initial_head
+from fedforge_runtime.preparation.inputs import RunInputs
+from fedforge_runtime.sites.node_data import EVENTS, HOME, INPUTS
+from fedforge_runtime.sites.settings import SETTINGS, RunSettings, SiteSettings
+from fedforge_runtime.storage.home import RunFolder
 from fedforge_runtime.telemetry.emitter import read_events
 
 CLIENT_APP = "fedforge_runtime.federation.client_app:app"
@@ -64,7 +65,7 @@ def context_of(node_config: dict[str, Any]) -> Context:
 
 
 def test_a_worker_that_stays_keeps_neither_files_nor_rows_of_past_runs(settings: RunSettings, tmp_path: Path) -> None:
-    from fedforge_runtime.federation.site import Site
+    from fedforge_runtime.sites.site import Site
 
     open_files = []
     for number in range(5):

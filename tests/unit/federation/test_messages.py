@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from fedforge_runtime.federation import messages
-from fedforge_runtime.federation.engines.flower.messages import TaskIdentity
-from fedforge_runtime.federation.settings import RunSettings
+from fedforge_runtime.flower.messages import TaskIdentity
 from fedforge_runtime.learning.ridge import FeatureMoments
 from fedforge_runtime.learning.standardisation import FeatureSums, Standardisation
+from fedforge_runtime.sites.settings import RunSettings
 
 FLOATS = arrays.arrays(np.float32, arrays.array_shapes(max_dims=3, max_side=4), elements=st.floats(width=32))
 

@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hn
 
-from fedforge_runtime.federation.engines.flower import protocol
-from fedforge_runtime.federation.engines.flower.messages import TaskIdentity
-from fedforge_runtime.federation.superlink.packing import is_packed, pack, packing_mod, unpack
+from fedforge_runtime.federation.packing import is_packed, pack, packing_mod, unpack
+from fedforge_runtime.flower import protocol
+from fedforge_runtime.flower.messages import TaskIdentity
 
 VALUES = hn.arrays(st.sampled_from(["<f4", "<f8", "<i8"]), hn.array_shapes(max_dims=3, max_side=4), elements=st.just(3))
 

@@ -10,17 +10,17 @@ from typing import Any
 import pytest
 from flwr.app import ConfigRecord, Error, Message, RecordDict
 
-from fedforge_runtime.control import AlwaysRun, Control, Desired
 from fedforge_runtime.errors import RunFailedError, RunStoppedError
 from fedforge_runtime.federation import grid as grid_module
-from fedforge_runtime.federation.engines.flower.messages import ErrorCode, TaskIdentity, give_id
 from fedforge_runtime.federation.forwarding import OwnGrid
 from fedforge_runtime.federation.grid import RunGrid, node_name
 from fedforge_runtime.federation.roster import Registration
+from fedforge_runtime.flower.messages import ErrorCode, TaskIdentity, give_id
+from fedforge_runtime.telemetry.control import AlwaysRun, Control, Desired
 from fedforge_runtime.telemetry.emitter import Emitter, read_events
 from monitor.schema import SitesAwaited
-from tests.hurried_clock import NO_ANSWER, time_out_once
-from tests.patience import PATIENCE_SECONDS
+from tests.support.hurried_clock import NO_ANSWER, time_out_once
+from tests.support.patience import PATIENCE_SECONDS
 
 PARTITION_OF_NODE = {901: 2, 17: 0, 404: 1}
 

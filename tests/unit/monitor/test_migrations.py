@@ -19,8 +19,8 @@ from monitor.orders import require_run
 from monitor.phases import phase_list
 from monitor.tables import CommandRow, RunRow
 from monitor.views import snapshot
-from tests.monitor_in_hand import in_hand
-from tests.monitor_process import of_server
+from tests.support.monitor_in_hand import in_hand
+from tests.support.monitor_process import of_server
 
 
 @contextmanager

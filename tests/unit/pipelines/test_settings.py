@@ -4,7 +4,7 @@ import pytest
 
 from fedforge_pipelines.settings import PhaseSettings
 from fedforge_runtime.config import PHASES, dotted_items, load_run_config
-from fedforge_runtime.offer import ClaimantDefaults, offer_document
+from fedforge_runtime.runs.offer import ClaimantDefaults, offer_document
 
 
 @pytest.mark.parametrize("phase", PHASES)

@@ -12,8 +12,8 @@ import pytest
 
 from fedforge_pipelines import supervision
 from fedforge_pipelines.supervision import Part, end, start_in_order, supervise
-from fedforge_runtime.stop_signal import StopSignal
-from tests.patience import PATIENCE_SECONDS
+from fedforge_runtime.processes.stop_signal import StopSignal
+from tests.support.patience import PATIENCE_SECONDS
 
 
 def test_a_part_that_is_killed_is_started_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,7 +15,7 @@ import pytest
 from fedforge_pipelines import up
 from fedforge_runtime.errors import FedForgeError
 from fedforge_runtime.processes.ownership import owning
-from tests.patience import PATIENCE_SECONDS
+from tests.support.patience import PATIENCE_SECONDS
 
 WAITING = """
 import sys

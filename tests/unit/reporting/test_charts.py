@@ -13,7 +13,7 @@ import pytest
 from markupsafe import Markup
 
 from fedforge_runtime.reporting.charts import bar_chart, heat_map, histogram, line_chart
-from tests.html_page import HtmlPage
+from tests.support.html_page import HtmlPage
 
 HOSTILE = '<b onclick="x">&\'$\\frac$ \x00\x1b'
 

@@ -12,7 +12,7 @@ from markupsafe import Markup
 from fedforge_runtime.reporting import page
 from fedforge_runtime.reporting.images import data_uri
 from fedforge_runtime.reporting.page import render_page
-from tests.html_page import HtmlPage
+from tests.support.html_page import HtmlPage
 
 HOSTILE = "<script>alert(1)</script>\" onload='x'"
 

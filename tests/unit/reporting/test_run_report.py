@@ -6,12 +6,12 @@ import re
 
 import pytest
 
-from fedforge_runtime.artifacts import read_json, write_json
 from fedforge_runtime.config import change_run_config, read_run_config
 from fedforge_runtime.errors import DataError
 from fedforge_runtime.reporting.run_report import write_report
-from tests.html_page import HtmlPage
-from tests.unit.reporting.conftest import CLASSES, SHA256, MakeRun, bounds
+from fedforge_runtime.storage.artifacts import read_json, write_json
+from tests.support.html_page import HtmlPage
+from tests.support.run_folders import CLASSES, SHA256, MakeRun, bounds
 
 SECTIONS = ["result", "bounds", "test", "rounds", "clients", "partition", "costs", "failures", "provenance"]
 NUMBERED = 5  # of which so many show scores

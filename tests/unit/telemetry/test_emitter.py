@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from fedforge_runtime.telemetry.emitter import Emitter, EventLogReader, Heartbeat, read_events
 from monitor.schema import Event, NodeError, NodeHeartbeat, RunStopped
-from tests.patience import PATIENCE_SECONDS
+from tests.support.patience import PATIENCE_SECONDS
 
 # Emits argv[2] events to argv[1], or events without end, and reports each number once `emit` has returned.
 EMITTING_PROGRAM = """

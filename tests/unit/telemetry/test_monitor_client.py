@@ -24,7 +24,7 @@ from fedforge_runtime.telemetry.monitor_client import (
     MonitorClient,
     MonitorRefusedError,
 )
-from tests.bad_link import BadLink
+from tests.support.bad_link import BadLink
 
 JSON = "application/json"
 

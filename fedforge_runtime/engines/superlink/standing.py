@@ -1,0 +1,334 @@
+"""A federation that outlives runs: a SuperLink that is started again when it dies, nodes, and `flwr run`.
+
+One process owns all of it and writes what is there to `federation/state.json` of its home.
+"""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from fedforge_runtime.clock import monotonic, utc_now
+from fedforge_runtime.engines import TEMPLATE_MODULES
+from fedforge_runtime.engines.address import LinkAddress, own_host
+from fedforge_runtime.engines.base import CLIENT_APP
+from fedforge_runtime.engines.superlink.app.executor import ServerAppExecutor
+from fedforge_runtime.engines.superlink.certificates import CertificateFolder
+from fedforge_runtime.engines.superlink.known_sites import known_nodes, reached_sites
+from fedforge_runtime.engines.superlink.link.link_process import LinkProcess
+from fedforge_runtime.engines.superlink.log import say
+from fedforge_runtime.engines.superlink.node.node import NodeSpec
+from fedforge_runtime.engines.superlink.node.node_supervisor import NodeSupervisor
+from fedforge_runtime.engines.superlink.registration import register_nodes
+from fedforge_runtime.engines.superlink.site_teller import SiteTeller
+from fedforge_runtime.errors import RunError, RunStoppedError
+from fedforge_runtime.processes import ProcessIdentity, start_template
+from fedforge_runtime.processes.ownership import OwnedError, is_owned, owning
+from fedforge_runtime.processes.stop_signal import StopSignal
+from fedforge_runtime.sites.node_data import HOME, SHARDS
+from fedforge_runtime.storage.artifacts import read_json, write_atomically, write_json
+from fedforge_runtime.storage.home import Home
+from fedforge_runtime.telemetry.monitor_client import MonitorAddress
+
+_WATCH_SECONDS = 0.2
+_STEADY_SECONDS = 30.0
+_LONGEST_DELAY_SECONDS = 10.0
+_GRACE_SECONDS = 5.0
+
+
+class NodeState(BaseModel):
+    """One node of a standing federation."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    site: int
+    process_id: int | None
+    restarts: int
+    last_end: str | None
+    """How its process ended the last time that nobody had asked it to."""
+
+
+class FederationState(BaseModel):
+    """What `federation/state.json` says."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    version: Literal[1] = 1
+    process_id: int
+    """Of the process that owns everything else."""
+    process_started: float
+    """See `ProcessIdentity`."""
+    address: str
+    root_certificates: str | None
+    started_at: str
+    ready: bool
+    link_process_id: int | None
+    link_restarts: int
+    nodes: list[NodeState]
+
+    @property
+    def owner(self) -> ProcessIdentity:
+        """The process that owns everything else."""
+        return ProcessIdentity(self.process_id, self.process_started)
+
+    def link_address(self) -> LinkAddress:
+        return LinkAddress.parse(self.address, Path(self.root_certificates) if self.root_certificates else None)
+
+
+@dataclass(frozen=True)
+class StandingSpec:
+    """What a standing federation consists of.
+
+    Args:
+        host, port: where the SuperLink listens; an IPv6 host in brackets.
+        nodes: how many sites have their node on this machine.
+        certificates: TLS and registered node keys; by default plain text, for the loopback interface only.
+        trusted_networks: whose machines may start and drive runs, beside this one.
+        monitor: is told of the sites.
+    """
+
+    host: str
+    port: int
+    nodes: int
+    certificates: CertificateFolder | None = None
+    trusted_networks: tuple[str, ...] = ()
+    monitor: MonitorAddress | None = None
+
+    @property
+    def reach(self) -> LinkAddress:
+        """How this machine reaches the SuperLink."""
+        return LinkAddress(own_host(self.host), self.port, self.certificates.ca if self.certificates else None)
+
+
+@dataclass
+class StandingFederation:
+    """Owns the processes of a federation until it is told to end."""
+
+    spec: StandingSpec
+    home: Home
+    _stop: StopSignal = field(default_factory=StopSignal, init=False)
+    _lock: threading.Lock = field(default_factory=threading.Lock, init=False)
+    _nodes: list[NodeSupervisor] = field(default_factory=list, init=False)
+    _link_restarts: int = field(default=0, init=False)
+    _ready: bool = field(default=False, init=False)
+    _started_at: str = field(default="", init=False)
+    _link: LinkProcess | None = field(default=None, init=False)
+    _owner: ProcessIdentity = field(default_factory=ProcessIdentity.own, init=False)
+    _unwritten: bool = field(default=False, init=False)
+    """The state could not be written as it is; it is tried again."""
+
+    def serve(self, *, when_ready: Callable[[], None] | None = None) -> None:
+        """Run until SIGTERM or SIGINT.
+
+        Args:
+            when_ready: called once the SuperLink answers and the nodes are started.
+
+        Raises:
+            RunError: this home has a federation already.
+            RunFailedError: the SuperLink does not start.
+            RunStoppedError: it was told to end before it was ready.
+        """
+        folder = self.home.federation
+        folder.mkdir(parents=True, exist_ok=True)
+        if self.spec.nodes:  # else it has nothing to fork, and would keep PyTorch in memory for nobody
+            start_template(*TEMPLATE_MODULES["superlink"])
+        with ExitStack() as stack:
+            stack.enter_context(_owned(folder))
+            for number in (signal.SIGINT, signal.SIGTERM):
+                signal.signal(number, self._end)
+            stack.callback((folder / _STATE).unlink, missing_ok=True)
+            self._started_at = utc_now().isoformat()
+            link = self._link = self._new_link()
+            stack.callback(lambda: self._link.end(grace=_GRACE_SECONDS) if self._link else None)
+            link.start()
+            self._write_flower_connection()
+            self._write_state()
+            link.wait_until_ready(self._raise_if_stopped)
+            if self.spec.certificates:
+                register_nodes(self.spec.reach, self.spec.certificates)
+            for site in range(self.spec.nodes):
+                node = NodeSupervisor(self._node_spec(site), changed=lambda _: self._write_state())
+                self._nodes.append(node)
+                stack.callback(node.stop)
+                node.start()
+            for node in self._nodes:
+                stack.callback(node.ask_to_stop)
+            executor = ServerAppExecutor(self.spec.reach, self.home)
+            stack.callback(executor.stop)
+            executor.start()
+            if self.spec.monitor:
+                teller = SiteTeller(self.spec.monitor, self.spec.reach, self.home, self.spec.certificates, say)
+                stack.enter_context(teller)
+            self._ready = True
+            self._write_state()
+            if when_ready:
+                when_ready()
+            self._watch_link()
+
+    def _end(self, number: int, frame: FrameType | None) -> None:
+        self._stop.set()
+
+    def _raise_if_stopped(self) -> None:
+        if self._stop.is_set():
+            raise RunStoppedError("the federation was ended before it was ready.")
+
+    def _new_link(self) -> LinkProcess:
+        address = LinkAddress(self.spec.host, self.spec.port, self.spec.reach.root_certificates)
+        options = ["--database", str(self.home.federation / "superlink.db")]
+        certificates = self.spec.certificates
+        if certificates:
+            options += [
+                *("--ssl-ca-certfile", str(certificates.ca)),
+                *("--ssl-certfile", str(certificates.server_certificate)),
+                *("--ssl-keyfile", str(certificates.server_key)),
+                "--enable-supernode-auth",
+            ]
+        return LinkProcess(address, self.home.federation, options, trusted_networks=self.spec.trusted_networks)
+
+    def _write_flower_connection(self) -> None:
+        """Let Flower's own commands find this SuperLink: `FLWR_HOME=<home>/federation/flwr flwr run flower_app`."""
+        certificates = self.spec.certificates
+        trust = f'root-certificates = "{certificates.ca}"' if certificates else "insecure = true"
+        text = f'[superlink]\ndefault = "fedforge"\n\n[superlink.fedforge]\naddress = "{self.spec.reach}"\n{trust}\n'
+        folder = self.home.flower
+        folder.mkdir(parents=True, exist_ok=True)
+        write_atomically(folder / "config.toml", text.encode())
+
+    def _node_spec(self, site: int) -> NodeSpec:
+        certificates = self.spec.certificates
+        return NodeSpec(
+            link=self.spec.reach,
+            site=site,
+            folder=self.home.federation,
+            client_app=CLIENT_APP,
+            node_config={SHARDS: str(self.home.shards), HOME: str(self.home.root)},
+            key=certificates.node_key(site) if certificates else None,
+        )
+
+    def _watch_link(self) -> None:
+        """Start the SuperLink again whenever it dies, until the end; ready it is once it answers."""
+        delay, started = _WATCH_SECONDS, monotonic()
+        while not self._stop.wait(_WATCH_SECONDS):
+            assert self._link is not None
+            if self._link.ended() is not None:
+                self._ready = False
+                self._link_restarts += 1
+                self._write_state()
+                if monotonic() - started > _STEADY_SECONDS:
+                    delay = _WATCH_SECONDS
+                delay = self._restart_link(delay)
+                started = monotonic()
+            elif not self._ready and self._link.answers():
+                self._ready = True
+                self._write_state()
+            elif self._unwritten:
+                self._write_state()
+
+    def _restart_link(self, delay: float) -> float:
+        """Have a SuperLink again that is starting, at the earliest after `delay` seconds; the delay of the next one."""
+        while not self._stop.wait(delay):
+            delay = min(delay * 2, _LONGEST_DELAY_SECONDS)
+            link = self._new_link()
+            try:
+                link.start()
+            except OSError as error:
+                say(f"the SuperLink cannot be started: {error}")
+                continue
+            self._link = link
+            self._write_state()
+            break
+        return delay
+
+    def _write_state(self) -> None:
+        with self._lock:
+            nodes = [
+                NodeState(
+                    site=node.spec.site,
+                    process_id=node.process_id,
+                    restarts=len(node.ends),
+                    last_end=node.ends[-1] if node.ends else None,
+                )
+                for node in self._nodes
+            ]
+            state = FederationState(
+                process_id=self._owner.process_id,
+                process_started=self._owner.started,
+                address=str(self.spec.reach),
+                root_certificates=str(self.spec.certificates.ca) if self.spec.certificates else None,
+                started_at=self._started_at,
+                ready=self._ready,
+                link_process_id=self._link.process_id if self._link else None,
+                link_restarts=self._link_restarts,
+                nodes=nodes,
+            )
+            try:
+                write_json(self.home.federation / _STATE, state.model_dump(mode="json"))
+                self._unwritten = False
+            except OSError as error:
+                if not self._unwritten:
+                    say(f"the federation's state cannot be written: {error}")
+                self._unwritten = True
+
+
+_STATE = "state.json"
+_LOCK = ".lock"
+
+
+def read_federation(home: Home) -> FederationState | None:
+    """The standing federation of a home; `None` when there is none, also when its owner was killed."""
+    file = home.federation / _STATE
+    if not file.exists() or not is_owned(home.federation / _LOCK):
+        return None
+    try:
+        return FederationState.model_validate(read_json(file))
+    except (OSError, ValueError, ValidationError):  # gone, or being replaced, between the two looks
+        return None
+
+
+def sites_behind(address: LinkAddress, home: Home) -> dict[int, str]:
+    """All sites that a run over a SuperLink can have, by number: their names. Empty where that cannot be known.
+
+    Args:
+        home: whose standing federation it may be.
+
+    Raises:
+        RunFailedError: the SuperLink cannot be reached.
+    """
+    state = read_federation(home)
+    own = state is not None and state.ready and state.address == str(address)
+    started = [node.site for node in state.nodes] if state is not None and own else None
+    return reached_sites(known_nodes(address), started, secured=not address.insecure)
+
+
+def require_federation(home: Home) -> FederationState:
+    """`read_federation`, or `RunError`."""
+    state = read_federation(home)
+    if state is None:
+        raise RunError(f"there is no federation in {home.root}.", remedy="Start one with: fedforge federation up")
+    return state
+
+
+@contextmanager
+def _owned(folder: Path) -> Iterator[None]:
+    try:
+        with owning(folder / _LOCK):
+            (folder / _STATE).unlink(missing_ok=True)  # of an owner that was killed: its process ids are others' now
+            yield
+    except OwnedError as error:
+        raise RunError(
+            f"there is a federation in {folder} already.",
+            remedy="See it with: fedforge federation status; end it with: fedforge federation down",
+        ) from error
+
+
+def online_nodes(infos: Sequence[Any]) -> list[Any]:
+    """Those of Flower's `NodeInfo` that are online."""
+    return [info for info in infos if info.status == "online"]
