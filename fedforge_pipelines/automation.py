@@ -14,12 +14,12 @@ from fedforge_pipelines.held_offer import HELD_OFFER
 from fedforge_pipelines.jobs import BASELINE_REGRESSION, CURRICULUM, JOBS, phase_job
 from fedforge_pipelines.settings import settings_key
 from fedforge_runtime.config import check_phase
-from fedforge_runtime.errors import ConfigError
+from fedforge_runtime.errors import AskError, ConfigError
 from fedforge_runtime.runs.attempts import report_end
 from fedforge_runtime.runs.offer import ClaimantDefaults
 from fedforge_runtime.runs.offering import waiting_for
 from fedforge_runtime.telemetry.answers import Run
-from fedforge_runtime.telemetry.monitor_client import LOST, AskError, MonitorAddress, MonitorClient
+from fedforge_runtime.telemetry.monitor_client import LOST, MonitorAddress, MonitorClient
 from monitor.schema import RunFailed, RunStopped
 
 ACTIVE = [

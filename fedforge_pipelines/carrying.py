@@ -12,10 +12,10 @@ from fedforge_pipelines import claim
 from fedforge_pipelines.fedforge import Fedforge, is_over
 from fedforge_pipelines.settings import PhaseSettings
 from fedforge_runtime.config import read_run_config
-from fedforge_runtime.errors import FedForgeError, sentences
+from fedforge_runtime.errors import FedForgeError, MonitorAwayError, sentences
 from fedforge_runtime.processes.environment import ATTEMPT
 from fedforge_runtime.storage.artifacts import turn
-from fedforge_runtime.telemetry.monitor_client import MonitorAddress, MonitorAwayError
+from fedforge_runtime.telemetry.monitor_client import MonitorAddress
 
 RUN_ID_TAG = "fedforge/run_id"
 ATTEMPT_TAG = "fedforge/attempt"

@@ -12,19 +12,12 @@ from typing import Any, TypeVar
 import httpx
 
 from fedforge_runtime.clock import monotonic
+from fedforge_runtime.errors import AskError, MonitorAwayError, MonitorRefusedError
 from fedforge_runtime.processes.background import Background
 from fedforge_runtime.runs.attempts import report_end
 from fedforge_runtime.telemetry.answers import Given, Lease, Run
 from fedforge_runtime.telemetry.backoff import Backoff
-from fedforge_runtime.telemetry.monitor_client import (
-    ENDED,
-    LOST,
-    AskError,
-    MonitorAddress,
-    MonitorAwayError,
-    MonitorClient,
-    MonitorRefusedError,
-)
+from fedforge_runtime.telemetry.monitor_client import ENDED, LOST, MonitorAddress, MonitorClient
 from monitor.schema import RunStopped
 
 _RENEW_SECONDS = 2.0

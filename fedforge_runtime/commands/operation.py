@@ -89,8 +89,9 @@ def is_live(run_id: str, monitor: str) -> bool:
 
     A monitor that does not answer soon holds no run up: where there is such a process after all, it has the run's lock.
     """
+    from fedforge_runtime.errors import AskError
     from fedforge_runtime.telemetry.answers import Run
-    from fedforge_runtime.telemetry.monitor_client import AskError, MonitorClient
+    from fedforge_runtime.telemetry.monitor_client import MonitorClient
 
     with MonitorClient(_address(monitor), patience=_LOOK_SECONDS) as client:
         try:
@@ -100,7 +101,8 @@ def is_live(run_id: str, monitor: str) -> bool:
 
 
 def _ask(monitor: str | None, method: str, path: str, shape: type[_AnswerT], **request: Any) -> _AnswerT:
-    from fedforge_runtime.telemetry.monitor_client import MonitorClient, MonitorRefusedError
+    from fedforge_runtime.errors import MonitorRefusedError
+    from fedforge_runtime.telemetry.monitor_client import MonitorClient
 
     with MonitorClient(_address(monitor)) as client:
         try:

@@ -15,10 +15,10 @@ from flwr.app import Context, Error, Message, RecordDict
 from flwr.clientapp import ClientApp
 
 from fedforge_runtime.engines.base import Federation
-from fedforge_runtime.errors import FedForgeError
+from fedforge_runtime.errors import FedForgeError, ProcessStartError, WorkerDiedError
 from fedforge_runtime.federation.forwarding import OwnGrid
 from fedforge_runtime.flower.messages import ErrorCode, give_id, identify_as
-from fedforge_runtime.processes import ProcessStartError, WorkerDiedError, WorkerPool
+from fedforge_runtime.processes import WorkerPool
 
 _RUN_ID = 1
 _SERVER_NODE_ID = 1

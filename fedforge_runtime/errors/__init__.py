@@ -1,4 +1,30 @@
-"""Errors that a person can act on: what happened, what it means, what to do."""
+"""Errors that a person can act on: what happened, what it means, what to do. All of them are in this tree, with the
+exit code of a command that ends with one where that is not 1:
+
+    FedForgeError
+    ├── ConfigError                a wrong option, key or value (2)
+    ├── DataError                  data that are missing, broken or not what they should be
+    │   └── DownloadError          what was to be downloaded did not come whole (75)
+    │       └── UnreachableError   its host gave nothing (75)
+    ├── AuditFailedError           an audit found what blocks (3)
+    ├── BackboneError              a pretrained model that cannot be loaded
+    ├── StorageError               a file or folder that cannot be written or reached
+    ├── OutputError                standard output that takes nothing
+    ├── NetworkError               another program that cannot be reached
+    ├── AskError                   a monitor that has not done what was asked
+    │   ├── MonitorAwayError       later it may
+    │   └── MonitorRefusedError    it will not
+    ├── NodeRefusedError           a node that its SuperLink does not take (4)
+    ├── ResourceError              no memory, process or file descriptor left
+    ├── ProcessStartError          no further process can be started
+    ├── WorkerDiedError            a worker that ended before its task did
+    ├── DeviceError                a run that cannot go on on the device it began on
+    ├── DivergedError              a model whose outputs are no numbers any more
+    ├── EventTooLargeError         an event of more bytes than the contract allows
+    ├── RunError                   a run that is not there, or cannot do what was asked
+    │   └── RunFailedError         it ended without a model
+    └── RunStoppedError            it was stopped and can be resumed (130)
+"""
 
 from __future__ import annotations
 
@@ -62,6 +88,10 @@ class DownloadError(DataError):
     """`EX_TEMPFAIL` of sysexits.h."""
 
 
+class UnreachableError(DownloadError):
+    """The archive's host gave nothing: no network, no answer, or a refusal."""
+
+
 class AuditFailedError(FedForgeError):
     """An audit was made and found what blocks the use of the data; told apart from an audit that could not be made."""
 
@@ -84,8 +114,67 @@ class NetworkError(FedForgeError):
     """Another program, here or elsewhere, cannot be reached, or nobody can be served where one should."""
 
 
+class AskError(FedForgeError):
+    """The monitor has not done what was asked.
+
+    Args:
+        cause: why, for the middle of a sentence.
+        status: HTTP's, where there was an answer.
+        retry_after: seconds that the answer asks to wait.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        cause: str,
+        remedy: str = "",
+        status: int | None = None,
+        retry_after: float | None = None,
+    ) -> None:
+        super().__init__(message, remedy=remedy)
+        self.cause = cause
+        self.status = status
+        self.retry_after = retry_after
+
+
+class MonitorAwayError(AskError):
+    """The monitor cannot be reached, cannot do its work, or something else answers in its place; later it may be."""
+
+
+class MonitorRefusedError(AskError):
+    """The monitor itself has answered, and does not do what was asked."""
+
+
+class NodeRefusedError(FedForgeError):
+    """The SuperLink does not take this node, and trying again changes nothing."""
+
+    exit_code = 4
+
+
 class ResourceError(FedForgeError):
     """The machine has no memory, process or file descriptor left to give."""
+
+
+class ProcessStartError(FedForgeError):
+    """The system starts no further process, or the template is gone and no other can be started."""
+
+
+class WorkerDiedError(FedForgeError):
+    """The worker's process ended before its task did.
+
+    Args:
+        death: how, and what that likely means.
+        failure: why no other was started in its place.
+    """
+
+    def __init__(self, death: str, failure: Exception | None = None) -> None:
+        super().__init__(f"a worker process ended before its task did: {death}.{f' {failure}' if failure else ''}")
+        self.death = death
+
+
+class DeviceError(FedForgeError):
+    """A run cannot go on on the device that it began on."""
 
 
 class DivergedError(FedForgeError):

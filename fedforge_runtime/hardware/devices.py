@@ -26,7 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedforge_runtime.config import Device, LearningConfig, RunConfig
-from fedforge_runtime.errors import FedForgeError
+from fedforge_runtime.errors import DeviceError
 from fedforge_runtime.learning.parameters import ProbeResult
 from fedforge_runtime.processes import WorkerPool
 from fedforge_runtime.telemetry.control import await_result, present_control
@@ -37,10 +37,6 @@ MPS_BATCH_SIZES = (4, 8)
 CLOSENESS = 1e-3
 """How far a value on `mps` may be from the CPU's, in parts of the largest of its tensor."""
 _PROBE_LIMIT_SECONDS = 120.0
-
-
-class DeviceError(FedForgeError):
-    """A run cannot go on on the device that it began on."""
 
 
 class DeviceBackend(Protocol):

@@ -2,11 +2,10 @@
 
 from fedforge_runtime.processes.endings import describe_exit, explain_death
 from fedforge_runtime.processes.identity import ProcessIdentity
-from fedforge_runtime.processes.pool import WorkerDiedError, WorkerPool
+from fedforge_runtime.processes.pool import WorkerPool
 from fedforge_runtime.processes.progress import Progress
 from fedforge_runtime.processes.template import (
     LOST_SIGHT,
-    ProcessStartError,
     UntilLoaded,
     die_with_owner,
     share_template,
@@ -17,10 +16,8 @@ from fedforge_runtime.processes.template import (
 __all__ = [
     "LOST_SIGHT",
     "ProcessIdentity",
-    "ProcessStartError",
     "Progress",
     "UntilLoaded",
-    "WorkerDiedError",
     "WorkerPool",
     "describe_exit",
     "die_with_owner",

@@ -17,31 +17,12 @@ from functools import partial
 from types import TracebackType
 from typing import Any, Self
 
-from fedforge_runtime.errors import FedForgeError, RunStoppedError
+from fedforge_runtime.errors import ProcessStartError, RunStoppedError, WorkerDiedError
 from fedforge_runtime.processes.endings import explain_death
 from fedforge_runtime.processes.identity import ProcessIdentity
-from fedforge_runtime.processes.template import (
-    LOST_SIGHT,
-    ProcessStartError,
-    die_with_owner,
-    starting,
-    template_context,
-)
+from fedforge_runtime.processes.template import LOST_SIGHT, die_with_owner, starting, template_context
 
 _TEMPLATE_ENDED = "the process that it was forked from has ended, and with it the sight of it"
-
-
-class WorkerDiedError(FedForgeError):
-    """The worker's process ended before its task did.
-
-    Args:
-        death: how, and what that likely means.
-        failure: why no other was started in its place.
-    """
-
-    def __init__(self, death: str, failure: Exception | None = None) -> None:
-        super().__init__(f"a worker process ended before its task did: {death}.{f' {failure}' if failure else ''}")
-        self.death = death
 
 
 def _initialise_worker(threads: int) -> None:

@@ -17,13 +17,8 @@ from multiprocessing.process import BaseProcess
 from types import TracebackType
 from typing import Any
 
-from fedforge_runtime.errors import FedForgeError, RunStoppedError
+from fedforge_runtime.errors import ProcessStartError, RunStoppedError
 from fedforge_runtime.processes.background import Background
-
-
-class ProcessStartError(FedForgeError):
-    """The system starts no further process, or the template is gone and no other can be started."""
-
 
 _WATCH_SECONDS = 0.05
 

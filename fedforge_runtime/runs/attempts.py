@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
+from fedforge_runtime.errors import AskError
 from fedforge_runtime.telemetry.answers import Outcomes, Snapshot
 from fedforge_runtime.telemetry.emitter import new_event
-from fedforge_runtime.telemetry.monitor_client import ENDED, AskError, MonitorClient
+from fedforge_runtime.telemetry.monitor_client import ENDED, MonitorClient
 from monitor.schema import RunFailed, RunStopped
 
 _SERVER = "server"

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from fedforge_runtime.errors import ConfigError, RunStoppedError
+from fedforge_runtime.errors import AskError, ConfigError, MonitorRefusedError, RunStoppedError
 from fedforge_runtime.processes import describe_exit, explain_death
 from fedforge_runtime.processes.background import Background
 from fedforge_runtime.processes.environment import ATTEMPT
@@ -22,7 +22,7 @@ from fedforge_runtime.runs.offering import Offering, waiting_for
 from fedforge_runtime.storage.home import Home
 from fedforge_runtime.telemetry.answers import Lease
 from fedforge_runtime.telemetry.backoff import Backoff
-from fedforge_runtime.telemetry.monitor_client import AskError, MonitorAddress, MonitorClient, MonitorRefusedError
+from fedforge_runtime.telemetry.monitor_client import MonitorAddress, MonitorClient
 from fedforge_runtime.telemetry.reach import MonitorReach
 from fedforge_runtime.telemetry.remote_control import RemoteControl
 from monitor.schema import RunFailed, RunStopped

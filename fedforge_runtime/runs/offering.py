@@ -19,7 +19,7 @@ import httpx
 
 from fedforge_runtime.clock import monotonic
 from fedforge_runtime.engines.address import LinkAddress
-from fedforge_runtime.errors import ConfigError, FedForgeError
+from fedforge_runtime.errors import AskError, ConfigError, FedForgeError, MonitorRefusedError
 from fedforge_runtime.processes import describe_exit
 from fedforge_runtime.processes.background import Background
 from fedforge_runtime.runs.offer import ClaimantDefaults, offer_document
@@ -27,7 +27,7 @@ from fedforge_runtime.runs.rehearsal import READY
 from fedforge_runtime.storage.home import Home
 from fedforge_runtime.telemetry.answers import Answered, NextCheck, Offered, Run, Runs
 from fedforge_runtime.telemetry.backoff import Backoff
-from fedforge_runtime.telemetry.monitor_client import AskError, MonitorAddress, MonitorClient, MonitorRefusedError
+from fedforge_runtime.telemetry.monitor_client import MonitorAddress, MonitorClient
 from fedforge_runtime.telemetry.reach import MonitorReach
 
 _OFFER_SECONDS = 20.0

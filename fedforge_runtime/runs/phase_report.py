@@ -8,11 +8,11 @@ from typing import Any, Literal
 
 from fedforge_runtime.clock import utc_now
 from fedforge_runtime.config import PHASES
-from fedforge_runtime.errors import FedForgeError
+from fedforge_runtime.errors import AskError, FedForgeError
 from fedforge_runtime.record.summary import stand_ins_of, summarise_run
 from fedforge_runtime.storage.home import RunFolder
 from fedforge_runtime.telemetry.answers import PhaseTold
-from fedforge_runtime.telemetry.monitor_client import AskError, MonitorAddress, MonitorClient
+from fedforge_runtime.telemetry.monitor_client import MonitorAddress, MonitorClient
 
 _PATIENCE_SECONDS = 5.0
 

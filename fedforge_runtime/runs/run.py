@@ -15,6 +15,7 @@ from fedforge_runtime.engines import TEMPLATE_MODULES, check_engine, open_engine
 from fedforge_runtime.engines.address import LinkAddress
 from fedforge_runtime.engines.base import Engine, Federation
 from fedforge_runtime.errors import (
+    AskError,
     ConfigError,
     FedForgeError,
     NetworkError,
@@ -69,7 +70,7 @@ from fedforge_runtime.telemetry.control import (
     obey,
 )
 from fedforge_runtime.telemetry.emitter import Emitter, Heartbeat
-from fedforge_runtime.telemetry.monitor_client import AskError, MonitorAddress, MonitorClient
+from fedforge_runtime.telemetry.monitor_client import MonitorAddress, MonitorClient
 from fedforge_runtime.telemetry.narration import Narrator
 from fedforge_runtime.telemetry.outbox import Outbox, OutboxFiles
 from fedforge_runtime.telemetry.reach import MonitorReach

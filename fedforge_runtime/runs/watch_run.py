@@ -6,16 +6,10 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from fedforge_runtime.errors import RunError
+from fedforge_runtime.errors import AskError, MonitorRefusedError, RunError
 from fedforge_runtime.telemetry.answers import EventPage, Run
 from fedforge_runtime.telemetry.backoff import Backoff
-from fedforge_runtime.telemetry.monitor_client import (
-    ENDED,
-    AskError,
-    MonitorAddress,
-    MonitorClient,
-    MonitorRefusedError,
-)
+from fedforge_runtime.telemetry.monitor_client import ENDED, MonitorAddress, MonitorClient
 from fedforge_runtime.telemetry.reach import MonitorReach
 from monitor.schema import sentence
 

@@ -15,7 +15,7 @@ import httpx
 from pydantic import TypeAdapter
 
 from fedforge_runtime.clock import monotonic, utc_now
-from fedforge_runtime.errors import ConfigError, FedForgeError
+from fedforge_runtime.errors import AskError, ConfigError, MonitorAwayError, MonitorRefusedError
 from fedforge_runtime.processes.environment import secret
 from fedforge_runtime.telemetry.trust import trust_of
 
@@ -34,38 +34,6 @@ _FOR_NOW = (httpx.codes.REQUEST_TIMEOUT, httpx.codes.TOO_EARLY, httpx.codes.TOO_
 """Refusals that are not those of the same request later."""
 
 AnswerT = TypeVar("AnswerT")
-
-
-class AskError(FedForgeError):
-    """The monitor has not done what was asked.
-
-    Args:
-        cause: why, for the middle of a sentence.
-        status: HTTP's, where there was an answer.
-        retry_after: seconds that the answer asks to wait.
-    """
-
-    def __init__(
-        self,
-        message: str,
-        *,
-        cause: str,
-        remedy: str = "",
-        status: int | None = None,
-        retry_after: float | None = None,
-    ) -> None:
-        super().__init__(message, remedy=remedy)
-        self.cause = cause
-        self.status = status
-        self.retry_after = retry_after
-
-
-class MonitorAwayError(AskError):
-    """The monitor cannot be reached, cannot do its work, or something else answers in its place; later it may be."""
-
-
-class MonitorRefusedError(AskError):
-    """The monitor itself has answered, and does not do what was asked."""
 
 
 @dataclass(frozen=True)

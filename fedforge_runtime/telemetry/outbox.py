@@ -19,17 +19,12 @@ import httpx
 from pydantic import TypeAdapter
 
 from fedforge_runtime.clock import monotonic
-from fedforge_runtime.errors import RunStoppedError
+from fedforge_runtime.errors import AskError, MonitorAwayError, MonitorRefusedError, RunStoppedError
 from fedforge_runtime.processes.background import Background
 from fedforge_runtime.storage.artifacts import read_json, write_json
 from fedforge_runtime.telemetry.answers import Held, Outcome, Outcomes
 from fedforge_runtime.telemetry.backoff import Backoff
-from fedforge_runtime.telemetry.monitor_client import (
-    AskError,
-    MonitorAwayError,
-    MonitorClient,
-    MonitorRefusedError,
-)
+from fedforge_runtime.telemetry.monitor_client import MonitorClient
 from fedforge_runtime.telemetry.place import Place, missing_from
 from fedforge_runtime.telemetry.reach import MonitorReach
 

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from datetime import datetime
 
 from fedforge_runtime.clock import utc_now
-from fedforge_runtime.errors import sentences
-from fedforge_runtime.telemetry.monitor_client import AskError, MonitorAddress
+from fedforge_runtime.errors import AskError, sentences
+from fedforge_runtime.telemetry.monitor_client import MonitorAddress
 from fedforge_runtime.wording import rough_duration
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import httpx
 
+from fedforge_runtime.errors import AskError, MonitorRefusedError
 from fedforge_runtime.processes.background import Background
 from fedforge_runtime.telemetry.answers import Wanted
 from fedforge_runtime.telemetry.backoff import Backoff
 from fedforge_runtime.telemetry.control import Desired
-from fedforge_runtime.telemetry.monitor_client import AskError, MonitorClient, MonitorRefusedError
+from fedforge_runtime.telemetry.monitor_client import MonitorClient
 from fedforge_runtime.telemetry.reach import MonitorReach
 
 _WAIT_SECONDS = 10.0

@@ -17,13 +17,7 @@ from numpy.typing import NDArray
 from fedforge_runtime.config import DatasetConfig
 from fedforge_runtime.data.sources.archive import ARCHIVE_SPLITS, read_archive
 from fedforge_runtime.data.sources.catalogue import OfficialArchive, archive_name, official_archive
-from fedforge_runtime.data.sources.download import (
-    Transferred,
-    UnreachableError,
-    official_file,
-    refuse_if_altered,
-    untold,
-)
+from fedforge_runtime.data.sources.download import Transferred, official_file, refuse_if_altered, untold
 from fedforge_runtime.data.sources.identity import FileIdentity, IdentityMemory, identify
 from fedforge_runtime.data.sources.phantom import (
     CLASS_COUNTS,
@@ -33,7 +27,7 @@ from fedforge_runtime.data.sources.phantom import (
     generated_labels,
 )
 from fedforge_runtime.data.stratification import stratified_rows
-from fedforge_runtime.errors import DataError, sentences
+from fedforge_runtime.errors import DataError, UnreachableError, sentences
 from fedforge_runtime.storage.artifacts import MANIFEST, Artifact, ArtifactStore
 from fedforge_runtime.storage.home import Home
 

@@ -15,7 +15,7 @@ from filelock import FileLock
 from fedforge_runtime.data.sources.catalogue import OfficialArchive
 from fedforge_runtime.data.sources.identity import identify
 from fedforge_runtime.data.sources.transfer import Part, RefusedTransferError, open_client
-from fedforge_runtime.errors import DataError, DownloadError
+from fedforge_runtime.errors import DataError, DownloadError, UnreachableError
 from fedforge_runtime.errors.system import explain
 from fedforge_runtime.storage.home import Home
 
@@ -33,10 +33,6 @@ Transferred = Callable[[int, int], None]
 
 def untold(done: int, total: int) -> None:
     """Tell nobody how far a download is."""
-
-
-class UnreachableError(DownloadError):
-    """The archive's host gave nothing: no network, no answer, or a refusal."""
 
 
 def official_file(

@@ -14,11 +14,11 @@ from fedforge_runtime.engines.superlink.certificates import CertificateFolder
 from fedforge_runtime.engines.superlink.key_names import own_name, site_of
 from fedforge_runtime.engines.superlink.known_sites import known_nodes, known_sites
 from fedforge_runtime.engines.superlink.link.visitors import read_visitors
-from fedforge_runtime.errors import FedForgeError
+from fedforge_runtime.errors import AskError, FedForgeError
 from fedforge_runtime.processes.background import Background
 from fedforge_runtime.storage.home import Home
 from fedforge_runtime.telemetry.answers import Told
-from fedforge_runtime.telemetry.monitor_client import AskError, MonitorAddress, MonitorClient
+from fedforge_runtime.telemetry.monitor_client import MonitorAddress, MonitorClient
 from fedforge_runtime.telemetry.reach import MonitorReach
 
 _TELL_SECONDS = 10.0

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from fedforge_runtime.engines.address import free_port
+from fedforge_runtime.errors import MonitorAwayError
 from fedforge_runtime.telemetry.emitter import Emitter
-from fedforge_runtime.telemetry.monitor_client import MonitorAddress, MonitorAwayError, MonitorClient
+from fedforge_runtime.telemetry.monitor_client import MonitorAddress, MonitorClient
 from fedforge_runtime.telemetry.outbox import Delivery, Outbox, OutboxFiles
 from fedforge_runtime.telemetry.reach import MonitorReach
 from monitor.schema import NodeHeartbeat, RunCompleted, RunRequested, RunStarted

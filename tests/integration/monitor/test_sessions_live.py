@@ -12,14 +12,8 @@ import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
-from fedforge_runtime.errors import ConfigError
-from fedforge_runtime.telemetry.monitor_client import (
-    INGEST_TOKEN,
-    TOKEN,
-    MonitorAddress,
-    MonitorClient,
-    MonitorRefusedError,
-)
+from fedforge_runtime.errors import ConfigError, MonitorRefusedError
+from fedforge_runtime.telemetry.monitor_client import INGEST_TOKEN, TOKEN, MonitorAddress, MonitorClient
 from tests.support.monitor_process import MonitorProcess, plain_client, started
 from tests.support.patience import PATIENCE_SECONDS
 

@@ -20,7 +20,8 @@ from fedforge_pipelines.definitions import defs
 from fedforge_pipelines.fedforge import Fedforge
 from fedforge_pipelines.held_offer import HELD_OFFER
 from fedforge_pipelines.jobs import BASELINE_REGRESSION
-from fedforge_runtime.telemetry.monitor_client import MonitorAddress, MonitorRefusedError
+from fedforge_runtime.errors import MonitorRefusedError
+from fedforge_runtime.telemetry.monitor_client import MonitorAddress
 from tests.e2e.command import wait_until
 from tests.support.monitor_process import MonitorProcess, event_of, of_server, started
 from tests.support.patience import PATIENCE_SECONDS

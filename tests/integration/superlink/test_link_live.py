@@ -24,11 +24,11 @@ from fedforge_runtime.engines.superlink.certificates import CertificateFolder, l
 from fedforge_runtime.engines.superlink.link import link_process
 from fedforge_runtime.engines.superlink.link.link_process import LinkProcess
 from fedforge_runtime.engines.superlink.link.visitors import Visitor, key_fingerprint, read_visitors
-from fedforge_runtime.engines.superlink.node.fleet import FleetConnection, NodeRefusedError
+from fedforge_runtime.engines.superlink.node.fleet import FleetConnection
 from fedforge_runtime.engines.superlink.node.identity import node_identity
 from fedforge_runtime.engines.superlink.node.link_answers import LinkAwayError
 from fedforge_runtime.engines.superlink.registration import register_nodes
-from fedforge_runtime.errors import RunFailedError
+from fedforge_runtime.errors import NodeRefusedError, RunFailedError
 from fedforge_runtime.flower import protocol
 from tests.support.patience import PATIENCE_SECONDS
 

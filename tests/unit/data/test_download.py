@@ -18,8 +18,8 @@ import pytest
 
 from fedforge_runtime.data.sources import download
 from fedforge_runtime.data.sources.catalogue import official_archive
-from fedforge_runtime.data.sources.download import UnreachableError, official_file, part_of, refuse_if_altered
-from fedforge_runtime.errors import DataError, StorageError
+from fedforge_runtime.data.sources.download import official_file, part_of, refuse_if_altered
+from fedforge_runtime.errors import DataError, StorageError, UnreachableError
 from fedforge_runtime.storage.home import Home
 from tests.support.patience import PATIENCE_SECONDS
 

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import ast
 import errno
 import os
 import pickle
+import re
+import textwrap
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fedforge_runtime import errors
 from fedforge_runtime.errors import DataError, FedForgeError, sentences
 
 
@@ -61,3 +67,31 @@ def test_no_word_is_lost_and_each_sentence_but_the_last_ends(texts: list[str]) -
     for text in given[:-1]:
         at = joined.index(text, at) + len(text)
         assert joined[at - 1] in ".!?…:;," or joined[at] == "."
+
+
+def test_the_tree_in_the_docstring_is_the_tree_with_its_exit_codes() -> None:
+    def drawn(of: type[FedForgeError], ahead: str) -> Iterator[str]:
+        children = [each for each in of.__subclasses__() if each.__module__ == errors.__name__]
+        for each in children:
+            last = each is children[-1]
+            code = f"({each.exit_code})" if each.exit_code != 1 else ""
+            yield f"{ahead}{'└' if last else '├'}── {each.__name__} {code}".rstrip()
+            yield from drawn(each, f"{ahead}{'    ' if last else '│   '}")
+
+    said = [
+        re.sub(r"(\w) {2,}.*?(?: (\(\d+\)))?$", lambda found: " ".join(filter(None, found.groups())), line.strip("\n"))
+        for line in textwrap.dedent((errors.__doc__ or "").split("\n\n")[1]).splitlines()
+    ]
+    assert said == ["FedForgeError", *drawn(FedForgeError, "")]
+
+
+def test_no_error_for_people_is_defined_elsewhere() -> None:
+    tree = {name for name, each in vars(errors).items() if isinstance(each, type) and issubclass(each, FedForgeError)}
+    elsewhere = [
+        (file, node.name)
+        for file in Path(errors.__file__).parents[1].rglob("*.py")
+        if file != Path(errors.__file__)
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+        if isinstance(node, ast.ClassDef) and tree & {base.id for base in node.bases if isinstance(base, ast.Name)}
+    ]
+    assert elsewhere == []

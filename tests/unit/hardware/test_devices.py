@@ -11,11 +11,10 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
 from fedforge_runtime.config import Device, LearningConfig, RunConfig, load_run_config
-from fedforge_runtime.errors import ConfigError
+from fedforge_runtime.errors import ConfigError, DeviceError, WorkerDiedError
 from fedforge_runtime.hardware.devices import (
     CLOSENESS,
     DeviceDecision,
-    DeviceError,
     DeviceRequest,
     ProbeResult,
     decide_device,
@@ -24,7 +23,6 @@ from fedforge_runtime.hardware.devices import (
     relative_distance,
     stability_checks,
 )
-from fedforge_runtime.processes import WorkerDiedError
 
 REQUEST = DeviceRequest(
     asked="mps", batch_size=8, workers=1, head_first=True, mode="head_only", engine="inprocess", distributed=False

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from fedforge_runtime.processes import ProcessStartError
+from fedforge_runtime.errors import ProcessStartError
 from fedforge_runtime.processes.template import starting
 from tests.support.patience import PATIENCE_SECONDS
 from tests.unit.processes.failing_fork import EXHAUSTED
@@ -24,7 +24,8 @@ from multiprocessing import forkserver
 
 sys.path.insert(0, sys.argv[1])
 import pool_tasks
-from fedforge_runtime.processes import ProcessStartError, WorkerDiedError, WorkerPool, start_template
+from fedforge_runtime.processes import WorkerPool, start_template
+from fedforge_runtime.errors import ProcessStartError, WorkerDiedError
 from fedforge_runtime.processes.template import _preloaded as template_modules
 
 def fails(outcome, kind):

@@ -14,7 +14,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from fedforge_runtime.processes import WorkerDiedError, WorkerPool
+from fedforge_runtime.errors import WorkerDiedError
+from fedforge_runtime.processes import WorkerPool
 from tests.support.patience import PATIENCE_SECONDS
 from tests.unit.processes import pool_tasks
 

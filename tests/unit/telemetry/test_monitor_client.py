@@ -14,16 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fedforge_runtime.clock import utc_now
-from fedforge_runtime.errors import ConfigError
+from fedforge_runtime.errors import AskError, ConfigError, MonitorAwayError, MonitorRefusedError
 from fedforge_runtime.telemetry.answers import Outcomes, Wanted
-from fedforge_runtime.telemetry.monitor_client import (
-    TOKEN,
-    AskError,
-    MonitorAddress,
-    MonitorAwayError,
-    MonitorClient,
-    MonitorRefusedError,
-)
+from fedforge_runtime.telemetry.monitor_client import TOKEN, MonitorAddress, MonitorClient
 from tests.support.bad_link import BadLink
 
 JSON = "application/json"

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from fedforge_runtime.telemetry.monitor_client import MonitorAddress, MonitorAwayError
+from fedforge_runtime.errors import MonitorAwayError
+from fedforge_runtime.telemetry.monitor_client import MonitorAddress
 from fedforge_runtime.telemetry.reach import MonitorReach
 
 

@@ -25,7 +25,7 @@ from fedforge_runtime.engines.superlink.node.link_answers import (
 )
 from fedforge_runtime.engines.superlink.node.objects import ContentGoneError, Incoming, ObjectLine, Outgoing
 from fedforge_runtime.engines.superlink.version_header import VersionHttpInterceptor
-from fedforge_runtime.errors import FedForgeError
+from fedforge_runtime.errors import NodeRefusedError
 from fedforge_runtime.federation.arrivals import Arrival
 from fedforge_runtime.flower import protocol
 
@@ -37,12 +37,6 @@ _STALLED_SECONDS = 5.0
 
 NodeKeys = tuple[EllipticCurvePrivateKey, EllipticCurvePublicKey]
 T = TypeVar("T")
-
-
-class NodeRefusedError(FedForgeError):
-    """The SuperLink does not take this node, and trying again changes nothing."""
-
-    exit_code = 4
 
 
 class BrokenOffError(Exception):

@@ -24,22 +24,16 @@ from fedforge_runtime.clock import monotonic
 from fedforge_runtime.engines.address import LinkAddress
 from fedforge_runtime.engines.inprocess import client_died, handle_message
 from fedforge_runtime.engines.superlink.log import say
-from fedforge_runtime.engines.superlink.node.fleet import BrokenOffError, FleetConnection, NodeRefusedError
+from fedforge_runtime.engines.superlink.node.fleet import BrokenOffError, FleetConnection
 from fedforge_runtime.engines.superlink.node.identity import node_identity
 from fedforge_runtime.engines.superlink.node.link_answers import LinkAwayError, LinkForgotError, RunOverError
 from fedforge_runtime.engines.superlink.node.objects import Outgoing
 from fedforge_runtime.engines.superlink.node.presence import Presence
-from fedforge_runtime.errors import FedForgeError
+from fedforge_runtime.errors import FedForgeError, NodeRefusedError, ProcessStartError, WorkerDiedError
 from fedforge_runtime.federation.arrivals import Arrival
 from fedforge_runtime.federation.packing import packing_mod
 from fedforge_runtime.flower.messages import ErrorCode
-from fedforge_runtime.processes import (
-    ProcessStartError,
-    WorkerDiedError,
-    WorkerPool,
-    die_with_owner,
-    share_template,
-)
+from fedforge_runtime.processes import WorkerPool, die_with_owner, share_template
 from fedforge_runtime.processes.stop_signal import StopSignal
 from fedforge_runtime.sites.settings import PARTITION_ID
 from fedforge_runtime.telemetry.backoff import Backoff

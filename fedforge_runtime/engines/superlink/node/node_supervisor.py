@@ -8,10 +8,9 @@ from collections.abc import Callable
 from multiprocessing.process import BaseProcess
 
 from fedforge_runtime.clock import monotonic
-from fedforge_runtime.engines.superlink.node.fleet import NodeRefusedError
 from fedforge_runtime.engines.superlink.node.node import NodeSpec, run_node
-from fedforge_runtime.errors import RunStoppedError
-from fedforge_runtime.processes import LOST_SIGHT, ProcessIdentity, ProcessStartError, describe_exit, start_process
+from fedforge_runtime.errors import NodeRefusedError, ProcessStartError, RunStoppedError
+from fedforge_runtime.processes import LOST_SIGHT, ProcessIdentity, describe_exit, start_process
 
 _FIRST_DELAY_SECONDS = 0.1
 _LONGEST_DELAY_SECONDS = 10.0

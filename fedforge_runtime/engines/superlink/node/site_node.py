@@ -11,11 +11,10 @@ from fedforge_runtime.engines import TEMPLATE_MODULES
 from fedforge_runtime.engines.address import LinkAddress
 from fedforge_runtime.engines.base import CLIENT_APP
 from fedforge_runtime.engines.superlink.log import LogReader
-from fedforge_runtime.engines.superlink.node.fleet import NodeRefusedError
 from fedforge_runtime.engines.superlink.node.identity import node_identity
 from fedforge_runtime.engines.superlink.node.node import NodeSpec
 from fedforge_runtime.engines.superlink.node.node_supervisor import NodeSupervisor
-from fedforge_runtime.errors import ConfigError
+from fedforge_runtime.errors import ConfigError, NodeRefusedError
 from fedforge_runtime.processes import start_template
 from fedforge_runtime.processes.stop_signal import StopSignal
 from fedforge_runtime.sites.node_data import HOME, SHARDS
