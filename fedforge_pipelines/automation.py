@@ -15,7 +15,7 @@ from fedforge_pipelines.jobs import BASELINE_REGRESSION, CURRICULUM, JOBS, phase
 from fedforge_pipelines.settings import settings_key
 from fedforge_runtime.config import check_phase
 from fedforge_runtime.errors import AskError, ConfigError
-from fedforge_runtime.runs.attempts import report_end
+from fedforge_runtime.runs.attempts import Ending, report_end
 from fedforge_runtime.runs.offer import ClaimantDefaults
 from fedforge_runtime.runs.offering import waiting_for
 from fedforge_runtime.telemetry.answers import Run
@@ -78,7 +78,7 @@ def requested_runs(context: dg.SensorEvaluationContext, fedforge: Fedforge) -> I
         yield dg.SkipReason("nothing is asked for")
     for run in asked:
         if reason := unknown(run, defaults):
-            _report(url, run["run_id"], next_attempt(run), RunFailed, reason, unclaimed=True)
+            _report(url, Ending(run["run_id"], next_attempt(run), RunFailed, reason), unclaimed=True)
             continue
         end_earlier(context.instance, run["run_id"], next_attempt(run))
         launched = launches(context.instance, run)
@@ -90,12 +90,12 @@ def requested_runs(context: dg.SensorEvaluationContext, fedforge: Fedforge) -> I
                 f"{len(died)} attempts died without a word in round {run['round']}; the last is Dagster run "
                 f"{died[0].run_id}. Where memory runs out, resume it with fewer workers."
             )
-            _report(url, run["run_id"], next_attempt(run), RunFailed, reason, unclaimed=True)
+            _report(url, Ending(run["run_id"], next_attempt(run), RunFailed, reason), unclaimed=True)
         elif len(launched) < _MOST_LAUNCHES:
             yield request_for(run, len(launched), former_run(context.instance, run["run_id"]))
         else:
             reason = f"{len(launched)} Dagster runs for it ended before it began; the last is {launched[0].run_id}."
-            _report(url, run["run_id"], next_attempt(run), RunFailed, reason, unclaimed=True)
+            _report(url, Ending(run["run_id"], next_attempt(run), RunFailed, reason), unclaimed=True)
 
 
 def unknown(run: Run, defaults: ClaimantDefaults) -> str | None:
@@ -213,33 +213,16 @@ def _tell(
 ) -> None:
     url = fedforge.monitor_url()
     if url is not None and RUN_ID_TAG in run.tags and ATTEMPT_TAG in run.tags:
-        run_id, attempt = run.tags[RUN_ID_TAG], int(run.tags[ATTEMPT_TAG])
-        _report(url, run_id, attempt, kind, reason, begun=begun, claimant=claimant_name(run.run_id))
+        ending = Ending(run.tags[RUN_ID_TAG], int(run.tags[ATTEMPT_TAG]), kind, reason)
+        _report(url, ending, begun=begun, claimant=claimant_name(run.run_id))
 
 
 def _report(
-    url: str,
-    run_id: str,
-    attempt: int,
-    kind: type[RunFailed] | type[RunStopped],
-    reason: str,
-    *,
-    unclaimed: bool = False,
-    begun: bool = True,
-    claimant: str | None = None,
+    url: str, ending: Ending, *, unclaimed: bool = False, begun: bool = True, claimant: str | None = None
 ) -> None:
+    speaker = emitter_id(ending.attempt)
     with MonitorClient(MonitorAddress.parse(url), emits=True) as client:
-        report_end(
-            client,
-            run_id,
-            attempt,
-            kind,
-            reason,
-            emitter_id=emitter_id(attempt),
-            unclaimed=unclaimed,
-            begun=begun,
-            claimant=claimant,
-        )
+        report_end(client, ending, emitter_id=speaker, unclaimed=unclaimed, begun=begun, claimant=claimant)
 
 
 SENSORS = [requested_runs, tell_of_failures, tell_of_terminations]

@@ -14,7 +14,7 @@ import httpx
 from fedforge_runtime.clock import monotonic
 from fedforge_runtime.errors import AskError, MonitorAwayError, MonitorRefusedError
 from fedforge_runtime.processes.background import Background
-from fedforge_runtime.runs.attempts import report_end
+from fedforge_runtime.runs.attempts import Ending, report_end
 from fedforge_runtime.telemetry.answers import Given, Lease, Run
 from fedforge_runtime.telemetry.backoff import Backoff
 from fedforge_runtime.telemetry.monitor_client import ENDED, LOST, MonitorAddress, MonitorClient
@@ -71,10 +71,8 @@ class Claim(Background):
                 away.reset()
                 pause = _RENEW_SECONDS
                 if lease["desired"] == "stop" and not self.handed_on:
-                    reason = "stopped before it had begun"
-                    report_end(
-                        client, self._run_id, self.attempt, RunStopped, reason, emitter_id=emitter_id(self.attempt)
-                    )
+                    ending = Ending(self._run_id, self.attempt, RunStopped, "stopped before it had begun")
+                    report_end(client, ending, emitter_id=emitter_id(self.attempt))
                     os.kill(os.getpid(), signal.SIGINT)
                     return
 

@@ -117,24 +117,29 @@ def bar_chart(
                     capsize=3,
                 )
             floor = floor + np.nan_to_num(heights)
-        crowded = len(categories) * max(map(len, categories), default=0) > 48
-        steep = 40 if len(categories) < 16 else 90
-        axes.set_xticks(
-            positions,
-            [_label(each, lines=1 if crowded else 2) for each in categories],
-            size=11,
-            rotation=steep if crowded else 0,
-            ha="right" if crowded else "center",
-            va="center" if crowded and steep == 90 else "top",
-            rotation_mode="anchor" if crowded else "default",
-        )
-        if crowded:
-            figure.set_figheight(1.2 * _HEIGHT / 72)
+        _name_bars(figure, axes, categories)
         axes.set_ylabel(_plain(y_label))
         axes.grid(axis="y")
         if len(series) > 1:
             _legend(figure, axes)
         return _svg(figure, title or f"Bar chart: {y_label} of {', '.join(categories)}")
+
+
+def _name_bars(figure: Any, axes: Any, categories: Sequence[str]) -> None:
+    """Write the categories below their bars, slanted or upright where they would not fit beside each other."""
+    crowded = len(categories) * max(map(len, categories), default=0) > 48
+    steep = 40 if len(categories) < 16 else 90
+    axes.set_xticks(
+        np.arange(len(categories)),
+        [_label(each, lines=1 if crowded else 2) for each in categories],
+        size=11,
+        rotation=steep if crowded else 0,
+        ha="right" if crowded else "center",
+        va="center" if crowded and steep == 90 else "top",
+        rotation_mode="anchor" if crowded else "default",
+    )
+    if crowded:
+        figure.set_figheight(1.2 * _HEIGHT / 72)
 
 
 def heat_map(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any
 
 from fedforge_runtime.errors import AskError
@@ -26,12 +27,19 @@ def assignments_of(overrides: Mapping[str, Any]) -> list[str]:
     return [f"{key}={json.dumps(value)}" for key, value in overrides.items()]
 
 
+@dataclass(frozen=True)
+class Ending:
+    """How an attempt ended."""
+
+    run_id: str
+    attempt: int
+    kind: type[RunFailed] | type[RunStopped]
+    reason: str
+
+
 def report_end(
     client: MonitorClient,
-    run_id: str,
-    attempt: int,
-    kind: type[RunFailed] | type[RunStopped],
-    reason: str,
+    ending: Ending,
     *,
     emitter_id: str,
     unclaimed: bool = False,
@@ -48,23 +56,23 @@ def report_end(
         claimant: who would say so; a run that somebody else has is left as it is.
     """
     with suppress(AskError):
-        now = client.ask("GET", f"/api/runs/{run_id}/snapshot", Snapshot)
+        now = client.ask("GET", f"/api/runs/{ending.run_id}/snapshot", Snapshot)
         run = now["run"]
-        if run["attempt"] > attempt or run["state"] in ENDED or (run["claimable"] and not unclaimed):
+        if run["attempt"] > ending.attempt or run["state"] in ENDED or (run["claimable"] and not unclaimed):
             return
-        if not begun and any(node["node_id"] == _SERVER and node["attempt"] >= attempt for node in now["nodes"]):
+        if not begun and any(node["node_id"] == _SERVER and node["attempt"] >= ending.attempt for node in now["nodes"]):
             return
         if claimant is not None and run["claimed_by"] not in (None, claimant):
             return
         event = new_event(
-            kind,
+            ending.kind,
             emitter_id=emitter_id,
             emitter_seq=1,
-            run_id=run_id,
-            attempt=attempt,
+            run_id=ending.run_id,
+            attempt=ending.attempt,
             round=run["round"],
             node_id=_SERVER,
             role="server",
-            reason=reason[:2000],
+            reason=ending.reason[:2000],
         )
         client.ask("POST", "/api/events", Outcomes, json={"events": [event.model_dump(mode="json")]})

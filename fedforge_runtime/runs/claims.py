@@ -16,7 +16,7 @@ from fedforge_runtime.processes import describe_exit, explain_death
 from fedforge_runtime.processes.background import Background
 from fedforge_runtime.processes.environment import ATTEMPT
 from fedforge_runtime.processes.stop_signal import StopSignal, wait_for_any
-from fedforge_runtime.runs.attempts import report_end, request_options
+from fedforge_runtime.runs.attempts import Ending, report_end, request_options
 from fedforge_runtime.runs.offer import ClaimantDefaults
 from fedforge_runtime.runs.offering import Offering, waiting_for
 from fedforge_runtime.storage.home import Home
@@ -153,7 +153,8 @@ class Claimant:
     def _report(self, lease: Lease, kind: type[RunFailed] | type[RunStopped], reason: str) -> None:
         emitter_id = f"agent-{os.getpid()}-{lease['lease_id'][:8]}"
         with MonitorClient(self.address, patience=_REPORT_SECONDS, emits=True) as client:
-            report_end(client, lease["run_id"], lease["attempt"], kind, reason, emitter_id=emitter_id, unclaimed=True)
+            ending = Ending(lease["run_id"], lease["attempt"], kind, reason)
+            report_end(client, ending, emitter_id=emitter_id, unclaimed=True)
 
 
 class _Looking(Background):

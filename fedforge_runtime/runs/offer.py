@@ -6,7 +6,7 @@ import os
 import re
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import UnionType
 from typing import Any, get_args
@@ -174,19 +174,7 @@ def offer_document(defaults: ClaimantDefaults) -> dict[str, Any]:
             {
                 "name": spec.name,
                 "description": spec.description,
-                "parameters": [
-                    {
-                        "name": each.name,
-                        "type": each.type,
-                        "description": each.description,
-                        "default": each.default,
-                        "required": each.required,
-                        "minimum": each.minimum,
-                        "minimum_excluded": each.minimum_excluded,
-                        "maximum": each.maximum,
-                    }
-                    for each in spec.parameters
-                ],
+                "parameters": [asdict(each) for each in spec.parameters],
             }
             for spec in PARTITIONERS.values()
         ],

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -100,49 +100,56 @@ def duplicate_findings(rows: RowIndex, measures: Measures, edges: Edges) -> list
     by_features = {
         int(near_root[first]) for first, features in zip(edges.first, edges.by_features, strict=True) if features
     }
-    findings = []
-    for kind, groups, choose in (("exact", exact, exact_pairs), ("near", near, pairs_of)):
-        word = "the same pixels" if kind == "exact" else "nearly the same picture"
-        across = [group for group in groups if _several(group, rows.split)]
-        within = [group for group in groups if not _several(group, rows.split)]
-        conflicting = [group for group in groups if _several(group, rows.labels)]
-        if across:
-            evaluated = sum(1 for group in across for row in group if rows.split[row] != 0)
-            findings.append(
-                _finding(
-                    f"{kind}-duplicates-across-splits",
-                    rows,
-                    across,
-                    choose(across, rows.split),
-                    f"{counted(len(across), 'group')} of images with {word} in more than one split"
-                    f"{_found_how(across, near_root, by_features) if kind == 'near' else ''}: "
-                    f"{counted(evaluated, 'row')} of validation and test can be seen elsewhere too.",
-                )
-            )
-        if conflicting:
-            findings.append(
-                _finding(
-                    f"{kind}-duplicates-with-other-label",
-                    rows,
-                    conflicting,
-                    choose(conflicting, rows.labels),
-                    f"{counted(len(conflicting), 'group')} of images with {word} and different labels: "
-                    + ("at least one is wrong." if kind == "exact" else "one is wrong, or two things look alike."),
-                )
-            )
-        if within:
-            findings.append(
-                _finding(
-                    f"{kind}-duplicates-within-split",
-                    rows,
-                    within,
-                    choose(within, rows.index),
-                    f"{counted(len(within), 'group')} of images with {word} within one split"
-                    f"{_found_how(within, near_root, by_features) if kind == 'near' else ''}: "
-                    f"{counted(sum(len(group) - 1 for group in within), 'row')} more than there are pictures.",
-                )
-            )
-    return findings
+
+    def how(groups: Sequence[tuple[int, ...]]) -> str:
+        return _found_how(groups, near_root, by_features)
+
+    same = _Likeness("exact", "the same pixels", "at least one is wrong.", exact_pairs, lambda groups: "")
+    alike = _Likeness("near", "nearly the same picture", "one is wrong, or two things look alike.", pairs_of, how)
+    return [*_likeness_findings(rows, exact, same), *_likeness_findings(rows, near, alike)]
+
+
+@dataclass(frozen=True)
+class _Likeness:
+    """In what the images of a group are alike, and how that is said."""
+
+    kind: str
+    word: str
+    verdict: str
+    """Of a group whose labels differ."""
+    pairs: Callable[[Sequence[tuple[int, ...]], NDArray[np.generic]], tuple[Pair, ...]]
+    """Pairs of some groups that differ in a value, where there are any."""
+    found_how: Callable[[Sequence[tuple[int, ...]]], str]
+
+
+def _likeness_findings(rows: RowIndex, groups: Sequence[tuple[int, ...]], likeness: _Likeness) -> Iterator[Finding]:
+    across = [group for group in groups if _several(group, rows.split)]
+    within = [group for group in groups if not _several(group, rows.split)]
+    conflicting = [group for group in groups if _several(group, rows.labels)]
+
+    def finding(name: str, found: Sequence[tuple[int, ...]], different: NDArray[np.generic], rest: str) -> Finding:
+        message = f"{counted(len(found), 'group')} of images with {likeness.word} {rest}"
+        return _finding(f"{likeness.kind}-duplicates-{name}", rows, found, likeness.pairs(found, different), message)
+
+    if across:
+        evaluated = sum(1 for group in across for row in group if rows.split[row] != 0)
+        yield finding(
+            "across-splits",
+            across,
+            rows.split,
+            f"in more than one split{likeness.found_how(across)}: "
+            f"{counted(evaluated, 'row')} of validation and test can be seen elsewhere too.",
+        )
+    if conflicting:
+        yield finding("with-other-label", conflicting, rows.labels, f"and different labels: {likeness.verdict}")
+    if within:
+        spare = sum(len(group) - 1 for group in within)
+        yield finding(
+            "within-split",
+            within,
+            rows.index,
+            f"within one split{likeness.found_how(within)}: {counted(spare, 'row')} more than there are pictures.",
+        )
 
 
 def group_findings(rows: RowIndex, group_of: NDArray[np.int64], names: Sequence[str], word: str) -> list[Finding]:
@@ -213,48 +220,57 @@ def distribution_findings(
     rows: RowIndex, measures: Measures, class_names: Sequence[str], expected_rows: dict[Split, int], *, official: bool
 ) -> list[Finding]:
     """Split sizes, class balance, and colours that differ between splits."""
-    findings = []
     counts = class_counts(rows, len(class_names))
     sizes = {split: int(counts[place].sum()) for place, split in enumerate(SPLITS)}
+    return [
+        *_size_findings(sizes, expected_rows, official=official),
+        *_balance_findings(counts, class_names),
+        *_colour_findings(rows, measures, sizes),
+    ]
+
+
+def _size_findings(
+    sizes: Mapping[Split, int], expected_rows: Mapping[Split, int], *, official: bool
+) -> Iterator[Finding]:
     if sizes != expected_rows:
         severity: Severity = "warning" if official else FINDINGS["split-sizes"]
-        findings.append(
-            Finding(
-                "split-sizes",
-                severity,
-                sum(sizes[split] != expected_rows[split] for split in SPLITS),
-                "The splits are not as large as published: "
-                + ", ".join(f"{split} {sizes[split]:,} (published {expected_rows[split]:,})" for split in SPLITS)
-                + ". Scores must not be compared with published ones.",
-                tuple(split for split in SPLITS if sizes[split] != expected_rows[split]),
-            )
+        yield Finding(
+            "split-sizes",
+            severity,
+            sum(sizes[split] != expected_rows[split] for split in SPLITS),
+            "The splits are not as large as published: "
+            + ", ".join(f"{split} {sizes[split]:,} (published {expected_rows[split]:,})" for split in SPLITS)
+            + ". Scores must not be compared with published ones.",
+            tuple(split for split in SPLITS if sizes[split] != expected_rows[split]),
         )
+
+
+def _balance_findings(counts: NDArray[np.int64], class_names: Sequence[str]) -> Iterator[Finding]:
     missing = [(place, int(code)) for place in range(len(SPLITS)) for code in np.flatnonzero(counts[place] == 0)]
     if missing:
         named = ", ".join(f"{class_names[code]} in {SPLITS[place]}" for place, code in missing[:6])
-        findings.append(
-            Finding(
-                "class-missing",
-                FINDINGS["class-missing"],
-                len(missing),
-                f"A class is missing in a split: {named}{', …' if len(missing) > 6 else ''}.",
-                tuple(SPLITS[place] for place in sorted({place for place, _ in missing})),
-            )
+        yield Finding(
+            "class-missing",
+            FINDINGS["class-missing"],
+            len(missing),
+            f"A class is missing in a split: {named}{', …' if len(missing) > 6 else ''}.",
+            tuple(SPLITS[place] for place in sorted({place for place, _ in missing})),
         )
     ratios = {split: imbalance_ratio(counts[place]) for place, split in enumerate(SPLITS)}
     imbalanced = tuple(split for split in SPLITS if ratios[split] > IMBALANCE_RATIO)
     if imbalanced:
-        findings.append(
-            Finding(
-                "class-imbalance",
-                FINDINGS["class-imbalance"],
-                len(imbalanced),
-                "The largest class has "
-                + ", ".join(f"{ratios[split]:.0f} times the rows of the smallest in {split}" for split in imbalanced)
-                + ": accuracy alone says little, read balanced accuracy.",
-                imbalanced,
-            )
+        yield Finding(
+            "class-imbalance",
+            FINDINGS["class-imbalance"],
+            len(imbalanced),
+            "The largest class has "
+            + ", ".join(f"{ratios[split]:.0f} times the rows of the smallest in {split}" for split in imbalanced)
+            + ": accuracy alone says little, read balanced accuracy.",
+            imbalanced,
         )
+
+
+def _colour_findings(rows: RowIndex, measures: Measures, sizes: Mapping[Split, int]) -> Iterator[Finding]:
     shifts = channel_shifts(rows, measures)
     training = int(np.count_nonzero(rows.split == 0))
     shifted: list[Split] = []
@@ -263,22 +279,19 @@ def distribution_findings(
         if np.abs(shifts[split]).max() > max(CHANNEL_SHIFT, chance):
             shifted.append(split)
     if shifted:
-        findings.append(
-            Finding(
-                "channel-shift",
-                FINDINGS["channel-shift"],
-                len(shifted),
-                "Colours differ from training's: "
-                + "; ".join(
-                    f"{split} by {', '.join(f'{value:+.2f}' for value in shifts[split])} standard deviations "
-                    "(red, green, blue)"
-                    for split in shifted
-                )
-                + ".",
-                tuple(shifted),
+        yield Finding(
+            "channel-shift",
+            FINDINGS["channel-shift"],
+            len(shifted),
+            "Colours differ from training's: "
+            + "; ".join(
+                f"{split} by {', '.join(f'{value:+.2f}' for value in shifts[split])} standard deviations "
+                "(red, green, blue)"
+                for split in shifted
             )
+            + ".",
+            tuple(shifted),
         )
-    return findings
 
 
 def class_counts(rows: RowIndex, classes: int) -> NDArray[np.int64]:

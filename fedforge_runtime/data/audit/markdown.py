@@ -38,8 +38,12 @@ def audit_markdown(document: Mapping[str, Any]) -> str:
             lines += [f"- {pair_text(pair, data['class_names'])}" for pair in finding["pairs"][:_PAIRS_SHOWN]]
             if total > _PAIRS_SHOWN:
                 lines += ["- … more in `pairs.csv`"]
-    lines += ["", "## Splits", ""]
-    lines += _table(
+    lines += [*_splits(document), *_exceptions(document)]
+    return "\n".join(lines) + "\n"
+
+
+def _splits(document: Mapping[str, Any]) -> list[str]:
+    sizes = _table(
         ["split", "rows", "published", "largest class to smallest", "mean R G B", "shift from training R G B"],
         [
             [
@@ -53,24 +57,23 @@ def audit_markdown(document: Mapping[str, Any]) -> str:
             for each in document["splits"]
         ],
     )
-    lines += ["", "### Classes", ""]
-    lines += _table(
+    classes = _table(
         ["class", *(each["split"] for each in document["splits"])],
         [
             [name, *(f"{each['class_rows'][code]:,}" for each in document["splits"])]
-            for code, name in enumerate(data["class_names"])
+            for code, name in enumerate(document["dataset"]["class_names"])
         ],
     )
-    if document["exceptions"]:
-        lines += ["", "## Exceptions", ""]
-        lines += _table(
-            ["finding", "for at most", "reason", "by", "when"],
-            [
-                [each["finding"], f"{each['count']:,}", each["reason"], each["by"], each["at"]]
-                for each in document["exceptions"]
-            ],
-        )
-    return "\n".join(lines) + "\n"
+    return ["", "## Splits", "", *sizes, "", "### Classes", "", *classes]
+
+
+def _exceptions(document: Mapping[str, Any]) -> list[str]:
+    rows = [
+        [each["finding"], f"{each['count']:,}", each["reason"], each["by"], each["at"]]
+        for each in document["exceptions"]
+    ]
+    named = ["finding", "for at most", "reason", "by", "when"]
+    return ["", "## Exceptions", "", *_table(named, rows)] if rows else []
 
 
 def verdict(document: Mapping[str, Any]) -> str:

@@ -20,6 +20,7 @@ from fedforge_runtime.data.features.preprocess import numeric_versions
 from fedforge_runtime.data.features.row_pass import (
     BATCH,
     Chunk,
+    PassImages,
     PassTools,
     array_file,
     prepare_rows,
@@ -67,9 +68,7 @@ def prepare_features(
     return prepare_rows(
         FEATURES,
         unshifted,
-        dataset=dataset,
-        scanners=scanners,
-        splits=splits,
+        PassImages(dataset, scanners, splits),
         row_shape=(backbone.hidden_size,),
         compute=_Features(reader, backbone.path, tokens.path if tokens else None),
         facts={"feature_size": backbone.hidden_size, "backbone": backbone.name, "trained": backbone.trained},

@@ -211,13 +211,26 @@ class RowPass:
         ]
 
 
+@dataclass(frozen=True)
+class PassImages:
+    """The images of a pass.
+
+    Args:
+        scanners: a partition whose sites have scanners of their own. They leave the central splits as they are,
+            which are therefore taken from the pass without them, where there is one.
+        splits: those that are wanted; where they are not all, they too are taken from the pass over all.
+    """
+
+    dataset: Artifact
+    scanners: Artifact | None = None
+    splits: Sequence[Split] = SPLITS
+
+
 def prepare_rows(
     kind: str,
     unshifted: Mapping[str, Any],
+    images: PassImages,
     *,
-    dataset: Artifact,
-    scanners: Artifact | None,
-    splits: Sequence[Split],
     row_shape: tuple[int, ...],
     compute: Compute,
     facts: Mapping[str, Any],
@@ -229,19 +242,16 @@ def prepare_rows(
     Args:
         kind: of the artifact, which is also what it holds: see `RowPass.what`.
         unshifted: everything that the values depend on, but for the scanners.
-        scanners: a partition whose sites have scanners of their own. They leave the central splits as they are,
-            which are therefore taken from the pass without them, where there is one.
-        splits: those that are wanted; where they are not all, they too are taken from the pass over all.
         facts: what the manifest says besides the pass's own.
     """
 
     def build(folder: Path) -> Mapping[str, Any]:
         plain = store.find(kind, store.key(kind, unshifted)) if inputs != unshifted else None
         known: dict[Split, Path] = {"validation": plain.path, "test": plain.path} if plain else {}
-        return {**RowPass(folder, kind, dataset, row_shape, compute, tools, known, splits).run(), **facts}
+        return {**RowPass(folder, kind, images.dataset, row_shape, compute, tools, known, images.splits).run(), **facts}
 
-    part = {"splits": list(splits)} if tuple(splits) != SPLITS else {}
-    inputs = {**unshifted, **({"scanners": scanners.key} if scanners else {}), **part}
+    part = {"splits": list(images.splits)} if tuple(images.splits) != SPLITS else {}
+    inputs = {**unshifted, **({"scanners": images.scanners.key} if images.scanners else {}), **part}
     return store.build(kind, inputs, build, resumable=True, scratch=[_PROGRESS])
 
 

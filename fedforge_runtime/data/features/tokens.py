@@ -20,6 +20,7 @@ from fedforge_runtime.data.features.preprocess import numeric_versions
 from fedforge_runtime.data.features.row_pass import (
     BATCH,
     Chunk,
+    PassImages,
     PassTools,
     array_file,
     prepare_rows,
@@ -65,9 +66,7 @@ def prepare_tokens(
     return prepare_rows(
         TOKENS,
         unshifted,
-        dataset=dataset,
-        scanners=scanners,
-        splits=splits,
+        PassImages(dataset, scanners, splits),
         row_shape=trunk.output_shape,
         compute=_Tokens(ImageReader.of(dataset, preprocessing, scanners), backbone.path),
         facts={},

@@ -83,14 +83,18 @@ def _misfits(task: Task) -> list[str]:
                 f"{clients} clients with {parameters['shards_per_client']} shards each need {shards} shards, "
                 f"but there are {rows} rows"
             )
-    if "sizes" in parameters:
-        sizes = parameters["sizes"]
-        if len(sizes) != clients:
-            problems.append(f"sizes lists {len(sizes)} clients, but partition.clients is {clients}")
-        if sum(sizes) != rows:
-            problems.append(f"sizes add up to {sum(sizes)}, but there are {rows} rows and each must have a client")
-        if min(sizes) < minimum:
-            problems.append(f"sizes go down to {min(sizes)} rows, but partition.minimum_rows is {minimum}")
+    return problems + _misfit_sizes(task) if "sizes" in parameters else problems
+
+
+def _misfit_sizes(task: Task) -> list[str]:
+    sizes, rows = task.parameters["sizes"], len(task.labels)
+    problems = []
+    if len(sizes) != task.clients:
+        problems.append(f"sizes lists {len(sizes)} clients, but partition.clients is {task.clients}")
+    if sum(sizes) != rows:
+        problems.append(f"sizes add up to {sum(sizes)}, but there are {rows} rows and each must have a client")
+    if min(sizes) < task.minimum_rows:
+        problems.append(f"sizes go down to {min(sizes)} rows, but partition.minimum_rows is {task.minimum_rows}")
     return problems
 
 

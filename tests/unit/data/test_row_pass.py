@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from fedforge_runtime.data.features import row_pass
-from fedforge_runtime.data.features.row_pass import Chunk, Pace, PassTools, array_file, prepare_rows
+from fedforge_runtime.data.features.row_pass import Chunk, Pace, PassImages, PassTools, array_file, prepare_rows
 from fedforge_runtime.data.sources.datasets import SPLITS, Split, labels_file
 from fedforge_runtime.processes import WorkerPool
 from fedforge_runtime.progress import Progress
@@ -65,9 +65,7 @@ def prepared(
     artifact = prepare_rows(
         "squares",
         WHOLE,
-        dataset=dataset,
-        scanners=None,
-        splits=splits,
+        PassImages(dataset, splits=splits),
         row_shape=(1,),
         compute=squares,
         facts={},
