@@ -89,8 +89,13 @@ class RunData:
         data, trained = described.data, described.backbone.trained
         if data.official and trained and data.site_data == "partition":
             return ""
-        facts = {"data": {"source": data.source}, "site_data": data.site_data, "backbone": {"trained": trained}}
-        return provenance(facts)
+        return provenance(
+            {
+                "site_data": data.site_data,
+                "data": {"source": data.source, "fingerprint": data.fingerprint, "official": data.official},
+                "backbone": {"name": described.backbone.name, "trained": trained},
+            }
+        )
 
     @property
     def test_scores(self) -> pd.DataFrame:

@@ -10,12 +10,13 @@ from rich.markup import escape
 from rich.table import Column, Table
 
 from fedforge_runtime.commands.tables import print_table
+from fedforge_runtime.data.audit.document import AuditDocument
 from fedforge_runtime.data.audit.markdown import search_note, state, verdict
 
 _STYLES = {"error": "red", "warning": "yellow", "info": ""}
 
 
-def print_audit(document: Mapping[str, Any], files: Mapping[str, str]) -> None:
+def print_audit(document: AuditDocument, files: Mapping[str, str]) -> None:
     """The verdict, the findings and the paths of the report, on standard output."""
     console = Console()
     data = document["dataset"]

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
@@ -18,8 +17,8 @@ from fedforge_runtime.commands.tables import print_table
 from fedforge_runtime.config import read_run_config
 from fedforge_runtime.learning.metric_names import METRIC_NAMES
 from fedforge_runtime.progress import Progress as PassProgress
-from fedforge_runtime.record.comparison import compare_with_bounds
-from fedforge_runtime.record.summary import provenance
+from fedforge_runtime.record.comparison import Bounds, compare_with_bounds
+from fedforge_runtime.record.summary import ClientSummary, RoundSummary, RunSummary, provenance
 from fedforge_runtime.storage.home import RunFolder
 from fedforge_runtime.telemetry.emitter import EventLogReader
 from fedforge_runtime.wording import rough_duration, size, some_of
@@ -91,7 +90,7 @@ class ConsoleNarrator:
         if models_done == models_total:
             self.close()
 
-    def bounded(self, folder: RunFolder, bounds: Mapping[str, Any]) -> None:
+    def bounded(self, folder: RunFolder) -> None:
         """They are shown with the run's own scores."""
 
     @contextmanager
@@ -148,7 +147,7 @@ class ConsoleNarrator:
         )
 
 
-def print_run(summary: dict[str, Any]) -> None:
+def print_run(summary: RunSummary) -> None:
     """Rounds, clients, scores and paths of a run, on standard output."""
     console = Console()
     console.print(_headline(summary), highlight=False, markup=False)
@@ -172,7 +171,7 @@ def print_run(summary: dict[str, Any]) -> None:
     _print_damage(console, summary)
 
 
-def print_runs(rows: list[dict[str, Any]]) -> None:
+def print_runs(rows: list[RunSummary]) -> None:
     """One line a run, oldest first."""
     table = Table(Column("run", no_wrap=True), "phase", "state", "rounds", "accuracy", "data", "seed")
     for row in rows:
@@ -192,12 +191,12 @@ def print_runs(rows: list[dict[str, Any]]) -> None:
         _print_damage(console, row)
 
 
-def _print_damage(console: Console, summary: dict[str, Any]) -> None:
+def _print_damage(console: Console, summary: RunSummary) -> None:
     for sentence in summary["damaged"]:
         console.print(f"[yellow]damaged:[/yellow] {escape(sentence)}", highlight=False, soft_wrap=True)
 
 
-def print_bounds(bounds: dict[str, Any]) -> None:
+def print_bounds(bounds: Bounds) -> None:
     """Scores on the test split of what a run lies between: each site alone, and all rows in one place."""
     metrics = ("accuracy", "balanced_accuracy", "loss")
     table = Table(
@@ -205,9 +204,9 @@ def print_bounds(bounds: dict[str, Any]) -> None:
         title=f"test split; {bounds['budget_epochs']} epochs",
     )  # fmt: skip
     local = bounds["local"]
-    rows_of_all = sum(site["rows"] for site in local)
+    rows_of_all = float(sum(site["rows"] for site in local))
     mean = {name: sum(site["test"][name] for site in local) / len(local) for name in metrics}
-    lines = [(f"client {site['client']} alone", site["rows"], site["test"]) for site in local]
+    lines = [(f"client {site['client']} alone", float(site["rows"]), site["test"]) for site in local]
     lines += [("a client alone, mean", rows_of_all / len(local), mean)]
     lines += [("closed form", rows_of_all, bounds["closed_form"]["test"])]
     lines += [("all rows in one place", rows_of_all, bounds["centralized"]["test"])]
@@ -224,7 +223,7 @@ def print_artifacts(rows: list[tuple[str, str, str]]) -> None:
     print_table(Console(), table)
 
 
-def _headline(summary: dict[str, Any]) -> str:
+def _headline(summary: RunSummary) -> str:
     reason = f" ({summary['reason']})" if summary["reason"] else ""
     return (
         f"run {summary['run_id']}: {summary['state']}{reason}, "
@@ -234,7 +233,7 @@ def _headline(summary: dict[str, Any]) -> str:
     )
 
 
-def _rounds_table(rounds: list[dict[str, Any]]) -> Table:
+def _rounds_table(rounds: list[RoundSummary]) -> Table:
     staged = len({row["mode"] for row in rounds}) > 1
     headings = ["round", *(["mode"] if staged else []), "clients", "accuracy", "balanced accuracy", "loss", "seconds"]
     table = Table(*headings, "bytes", title="validation split")
@@ -252,7 +251,7 @@ def _rounds_table(rounds: list[dict[str, Any]]) -> Table:
     return table
 
 
-def _comparison_table(summary: dict[str, Any]) -> Table:
+def _comparison_table(summary: RunSummary) -> Table:
     metrics = ("accuracy", "balanced_accuracy", "loss")
     table = Table(
         Column("model", no_wrap=True), "rows", *(name.replace("_", " ") for name in metrics),
@@ -264,7 +263,7 @@ def _comparison_table(summary: dict[str, Any]) -> Table:
     return table
 
 
-def _clients_table(clients: list[dict[str, Any]]) -> Table:
+def _clients_table(clients: list[ClientSummary]) -> Table:
     table = Table(
         "client", "rows", "rounds", "own model", "global model", "loss", "seconds", "bytes",
         title="clients, last round: accuracy on own validation rows",

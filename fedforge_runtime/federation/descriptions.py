@@ -13,6 +13,7 @@ from fedforge_runtime.config import RunConfig
 from fedforge_runtime.data.partition import load_client_rows, load_histograms, load_scanner_shift
 from fedforge_runtime.federation.grid import node_name
 from fedforge_runtime.preparation.inputs import RunInputs
+from fedforge_runtime.record.comparison import Bounds
 from fedforge_runtime.record.provenance import RECORDED_PACKAGES, git_commit
 from fedforge_runtime.record.records import ClientRecord, RoundRecord
 from fedforge_runtime.telemetry.emitter import Emitter
@@ -138,12 +139,8 @@ def evaluate_run(emitter: Emitter, evaluation: Mapping[str, Any], *, round_numbe
     emitter.emit(RunEvaluated, round_number=round_number, node_id="server", model_sha256=model_sha256, **evaluation)
 
 
-def bound_run(emitter: Emitter, bounds: Mapping[str, Any], *, round_number: int) -> None:
-    """Say what the run's scores lie between.
-
-    Args:
-        bounds: as `record_bounds` returns them.
-    """
+def bound_run(emitter: Emitter, bounds: Bounds, *, round_number: int) -> None:
+    """Say what the run's scores lie between."""
     for site in bounds["local"]:
         emitter.emit(
             SiteBounded,

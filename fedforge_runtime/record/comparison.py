@@ -4,9 +4,38 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+
+from typing_extensions import TypedDict
 
 Scores = Mapping[str, float]
+
+
+class SplitScores(TypedDict, total=False):
+    """Metrics of a model on the central splits, by name."""
+
+    validation: dict[str, float]
+    test: dict[str, float]
+
+
+class SiteScores(SplitScores):
+    """Those of the model of a site alone."""
+
+    client: int
+    rows: int
+    """For training."""
+
+
+class Bounds(TypedDict, total=False):
+    """What a run's scores lie between: `bounds.json`. A run that has none has an empty one; older ones lack parts."""
+
+    budget_epochs: int
+    """For which each of the models was trained."""
+    centralized: SplitScores
+    """Of all rows in one place."""
+    closed_form: SplitScores
+    local: list[SiteScores]
+    artifact: str
+    """The key."""
 
 
 @dataclass(frozen=True)
@@ -20,7 +49,7 @@ class ComparedModel:
     test: Scores
 
 
-def compare_with_bounds(validation: Scores, test: Scores, bounds: Mapping[str, Any]) -> list[ComparedModel]:
+def compare_with_bounds(validation: Scores, test: Scores, bounds: Bounds) -> list[ComparedModel]:
     """From the worst client alone to all rows in one place; the federated model in between, as `federated`.
 
     The worst and the best client are those of the lowest and the highest accuracy on the test split; the mean is
@@ -28,7 +57,7 @@ def compare_with_bounds(validation: Scores, test: Scores, bounds: Mapping[str, A
 
     Args:
         validation, test: metrics of the federated model, by name; empty where there is none yet.
-        bounds: `bounds.json`, as `runs.bounds.record_bounds` describes it; what it lacks is left out.
+        bounds: what it lacks is left out.
     """
     local = list(bounds.get("local", ()))
     pooled = float(sum(each["rows"] for each in local)) or None
@@ -58,7 +87,7 @@ def compare_with_bounds(validation: Scores, test: Scores, bounds: Mapping[str, A
 FEDERATED = "federated"
 
 
-def _compared(name: str, rows: float | None, scores: Mapping[str, Scores]) -> ComparedModel:
+def _compared(name: str, rows: float | None, scores: SplitScores) -> ComparedModel:
     return ComparedModel(name, rows, scores.get("validation", {}), scores.get("test", {}))
 
 

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, NotRequired, TypeVar
 
-from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+from pydantic import AfterValidator, TypeAdapter, ValidationError
+from typing_extensions import TypedDict
 
 from fedforge_runtime.errors import DataError, sentences
 from fedforge_runtime.preparation.inputs import RunInputs
+from fedforge_runtime.record.comparison import Bounds
 from fedforge_runtime.record.records import RoundRecord, scan_records
 from fedforge_runtime.record.state import RunState, run_state
 from fedforge_runtime.storage.artifacts import read_json
@@ -19,49 +20,47 @@ from fedforge_runtime.storage.home import RunFolder
 from fedforge_runtime.wording import some_of
 
 Scores = dict[str, float]
+T = TypeVar("T")
 
 
-class _Document(BaseModel):
-    model_config = ConfigDict(extra="allow")
+class Metrics(TypedDict):
+    """`metrics.json`: the scores of the final model."""
 
-
-class _Metrics(_Document):
     model_sha256: str
     test: Scores
 
 
-class _Manifest(_Document):
-    completed_at: datetime
+class Manifest(TypedDict):
+    """`manifest.json`: everything that the final model was made from."""
+
+    completed_at: str
     config: dict[str, Any]
+    """`RunConfig`."""
     inputs: dict[str, Any]
+    """`RunInputs`."""
     fedforge: dict[str, Any]
+    """Version and commit."""
+    python: NotRequired[str]
     packages: dict[str, str]
 
 
-class _Model(_Document):
-    validation: Scores
-    test: Scores
+class Data(TypedDict):
+    """Of the data that a model is scored on, what stands beside every score."""
 
-
-class _Site(_Model):
-    client: int
-    rows: int
-
-
-class _Bounds(_Document):
-    budget_epochs: int = 0
-    centralized: _Model
-    closed_form: _Model | None = None
-    local: list[_Site] = []
-
-
-class _Data(_Document):
     source: str
     fingerprint: str
     official: bool
 
 
-_Seconds = TypeAdapter(dict[str, float])
+def _with_centralized(bounds: Bounds) -> Bounds:
+    if "centralized" not in bounds:
+        raise ValueError("the scores of all rows in one place are missing")
+    return bounds
+
+
+_METRICS, _MANIFEST, _DATA = TypeAdapter(Metrics), TypeAdapter(Manifest), TypeAdapter(Data)
+_BOUNDS: TypeAdapter[Bounds] = TypeAdapter(Annotated[Bounds, AfterValidator(_with_centralized)])
+_SECONDS = TypeAdapter(dict[str, float])
 
 
 @dataclass(frozen=True)
@@ -71,10 +70,10 @@ class RunDocuments:
     state: RunState
     records: list[RoundRecord]
     inputs: RunInputs | None
-    metrics: Mapping[str, Any]
-    bounds: Mapping[str, Any]
+    metrics: Metrics | None
+    bounds: Bounds
     seconds: Mapping[str, float]
-    manifest: Mapping[str, Any]
+    manifest: Manifest | None
     damage: list[str]
     """One sentence for each file that was left out, or of which lines were."""
 
@@ -83,12 +82,12 @@ def read_documents(folder: RunFolder) -> RunDocuments:
     """Everything that can be read of a run but its configuration, whose damage is an error of its own."""
     damage: list[str] = []
 
-    def document(file: Path, shape: type[BaseModel]) -> Mapping[str, Any]:
+    def document(file: Path, shape: TypeAdapter[T]) -> T | None:
         try:
-            return _read(file, shape) if file.exists() else {}
+            return _read(file, shape) if file.exists() else None
         except DataError as error:
             damage.append(sentences(error.message, "It is left out."))
-            return {}
+            return None
 
     state = run_state(folder)
     records, lost_records = scan_records(folder)
@@ -100,12 +99,12 @@ def read_documents(folder: RunFolder) -> RunDocuments:
         inputs = read_inputs(folder)
     except DataError as error:
         damage.append(sentences(error.message, "It is left out."))
-    metrics = document(folder.metrics, _Metrics)
-    bounds = document(folder.bounds, _Bounds)
-    manifest = document(folder.manifest, _Manifest)
+    metrics = document(folder.metrics, _METRICS)
+    bounds = document(folder.bounds, _BOUNDS) or Bounds()
+    manifest = document(folder.manifest, _MANIFEST)
     seconds: Mapping[str, float] = {}
     try:
-        seconds = _Seconds.validate_python(read_json(folder.seconds)) if folder.seconds.exists() else {}
+        seconds = _SECONDS.validate_python(read_json(folder.seconds)) if folder.seconds.exists() else {}
     except (ValueError, RecursionError):
         damage.append(f"{folder.seconds} is damaged. It is left out.")
     return RunDocuments(state, records, inputs, metrics, bounds, seconds, manifest, damage)
@@ -121,7 +120,7 @@ def read_inputs(folder: RunFolder) -> RunInputs | None:
         return None
     try:
         inputs = RunInputs.model_validate(read_json(folder.inputs))
-        _Data.model_validate(inputs.data)
+        _DATA.validate_python(inputs.data)
     except (ValueError, RecursionError) as error:
         raise DataError(
             f"{folder.inputs} is damaged: {_first(error)}.",
@@ -130,19 +129,19 @@ def read_inputs(folder: RunFolder) -> RunInputs | None:
     return inputs
 
 
-def read_result(folder: RunFolder) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+def read_result(folder: RunFolder) -> tuple[Metrics, Manifest]:
     """`metrics.json` and `manifest.json` of a completed run.
 
     Raises:
         DataError: one is damaged.
     """
-    return _read(folder.metrics, _Metrics), _read(folder.manifest, _Manifest)
+    return _read(folder.metrics, _METRICS), _read(folder.manifest, _MANIFEST)
 
 
-def _read(file: Path, shape: type[BaseModel]) -> Mapping[str, Any]:
+def _read(file: Path, shape: TypeAdapter[T]) -> T:
     try:
-        value: dict[str, Any] = read_json(file)
-        shape.model_validate(value)
+        value: T = read_json(file)
+        shape.validate_python(value)
     except (ValueError, RecursionError) as error:
         raise DataError(f"{file} is damaged: {_first(error)}.", remedy="Restore it from a copy.") from error
     return value

@@ -2,22 +2,104 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, TypedDict, cast
 
-from fedforge_runtime.config import read_run_config
-from fedforge_runtime.record.documents import RunDocuments, read_documents
+from fedforge_runtime.config import Mode, SiteData, read_run_config
+from fedforge_runtime.record.comparison import Bounds
+from fedforge_runtime.record.documents import Data, RunDocuments, read_documents
 from fedforge_runtime.record.records import RoundRecord
 from fedforge_runtime.record.stages import carried_over
+from fedforge_runtime.record.state import State
 from fedforge_runtime.storage.home import RunFolder
 from fedforge_runtime.telemetry.latest_event import latest_sentence
 from monitor.schema import STAND_INS, StandIn, stand_ins
 
 
-def summarise_run(folder: RunFolder, documents: RunDocuments | None = None) -> dict[str, Any]:
-    """Identity, state, data, metrics on the test split, bounds, clients, rounds, seconds and paths of a run.
+class RoundSummary(TypedDict):
+    """`RoundRecord` without its clients."""
 
-    What an unfinished run does not have yet, or is damaged, is `None` or empty; `damaged` names the latter. Where the
-    sites bring their own data, `data` are those that the model is scored on.
+    round: int
+    mode: Mode
+    model_sha256: str
+    participants: list[int]
+    failures: dict[int, str]
+    seconds: float
+    bytes_sent: int
+    bytes_received: int
+    training_loss: float
+    validation_metrics: dict[str, float]
+
+
+class ClientSummary(TypedDict):
+    """The last `ClientRecord` of a client; its bytes are those of all rounds."""
+
+    client: int
+    rows: int
+    validation_rows: int
+    training_loss: float
+    seconds: float
+    round_trip_seconds: float
+    bytes_sent: int
+    bytes_received: int
+    local_metrics: dict[str, float]
+    global_metrics: dict[str, float]
+    rounds: int
+    """In how many it took part."""
+    last_round: int
+
+
+class BackboneSummary(TypedDict):
+    """What the features are of."""
+
+    name: str
+    trained: bool
+
+
+class Origin(TypedDict):
+    """What stands beside every score, where it is known."""
+
+    site_data: SiteData
+    data: Data | None
+    """Where the sites bring their own data, those that the model is scored on."""
+    backbone: BackboneSummary | None
+
+
+class RunSummary(Origin):
+    """What an unfinished run does not have yet, or is damaged, is `None` or empty; `damaged` names the latter."""
+
+    run_id: str
+    phase: str
+    state: State
+    attempt: int
+    reason: str
+    """Why it stopped or failed."""
+    latest: str | None
+    """The newest event in a sentence."""
+    engine: str
+    strategy: str
+    seed: int
+    mode: Mode
+    head_rounds: int
+    block_from: str | None
+    carried_over: str
+    rounds_completed: int
+    rounds_total: int
+    model_sha256: str | None
+    metrics: dict[str, float]
+    """On the test split."""
+    bounds: Bounds
+    clients: list[ClientSummary]
+    rounds: list[RoundSummary]
+    seconds: dict[str, float]
+    artifacts: dict[str, str]
+    """Paths, of those that are there."""
+    damaged: list[str]
+    """A sentence for each file, or lines of one, that was left out."""
+
+
+def summarise_run(folder: RunFolder, documents: RunDocuments | None = None) -> RunSummary:
+    """What a run is, how far it is, and what it gave.
 
     Args:
         documents: of the folder, where they were read already.
@@ -43,19 +125,23 @@ def summarise_run(folder: RunFolder, documents: RunDocuments | None = None) -> d
         "rounds_total": config.federation.rounds,
         "model_sha256": records[-1].model_sha256 if records else None,
         "site_data": config.federation.site_data,
-        "data": {key: inputs.data[key] for key in ("source", "fingerprint", "official")} if inputs else None,
+        "data": _data(inputs.data) if inputs else None,
         "backbone": {"name": inputs.backbone_name, "trained": inputs.backbone_trained} if inputs else None,
-        "metrics": documents.metrics.get("test", {}),
-        "bounds": dict(documents.bounds),
+        "metrics": documents.metrics["test"] if documents.metrics else {},
+        "bounds": documents.bounds,
         "clients": _clients(records),
-        "rounds": [record.model_dump(mode="json", exclude={"clients"}) for record in records],
+        "rounds": [cast(RoundSummary, record.model_dump(mode="json", exclude={"clients"})) for record in records],
         "seconds": dict(documents.seconds),
         "artifacts": _artifacts(folder),
         "damaged": documents.damage,
     }
 
 
-def stand_ins_of(summary: dict[str, Any]) -> list[StandIn]:
+def _data(facts: Mapping[str, Any]) -> Data:
+    return {"source": facts["source"], "fingerprint": facts["fingerprint"], "official": facts["official"]}
+
+
+def stand_ins_of(summary: Origin) -> list[StandIn]:
     """What of a run is not real, as far as it is known."""
     data, backbone = summary["data"], summary["backbone"]
     return stand_ins(
@@ -63,7 +149,7 @@ def stand_ins_of(summary: dict[str, Any]) -> list[StandIn]:
     )
 
 
-def provenance(summary: dict[str, Any]) -> str:
+def provenance(summary: Origin) -> str:
     """What a score was made from, in a few words: phantom data and untrained weights never go unnamed."""
     words, not_real = [], stand_ins_of(summary)
     if summary["data"]:
@@ -80,17 +166,15 @@ def provenance(summary: dict[str, Any]) -> str:
     return ", ".join(words)
 
 
-def _clients(records: list[RoundRecord]) -> list[dict[str, Any]]:
-    """The last record of every client, with its bytes over all rounds."""
-    last: dict[int, dict[str, Any]] = {}
+def _clients(records: list[RoundRecord]) -> list[ClientSummary]:
+    last: dict[int, ClientSummary] = {}
     for record in records:
         for client in record.clients:
-            before = last.get(client.client, {"bytes_sent": 0, "bytes_received": 0, "rounds": 0})
-            row = client.model_dump(mode="json")
-            row["bytes_sent"] += before["bytes_sent"]
-            row["bytes_received"] += before["bytes_received"]
-            row["rounds"] = before["rounds"] + 1
-            row["last_round"] = record.round
+            row = cast(ClientSummary, {**client.model_dump(mode="json"), "rounds": 1, "last_round": record.round})
+            if before := last.get(client.client):
+                row["bytes_sent"] += before["bytes_sent"]
+                row["bytes_received"] += before["bytes_received"]
+                row["rounds"] += before["rounds"]
             last[client.client] = row
     return [last[client] for client in sorted(last)]
 

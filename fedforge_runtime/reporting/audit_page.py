@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fedforge_runtime.data.audit.audit import Audit
+from fedforge_runtime.data.audit.document import AuditDocument, FindingDocument
 from fedforge_runtime.data.audit.findings import Finding
 from fedforge_runtime.data.audit.markdown import likeness, search_note, state, verdict
 from fedforge_runtime.data.audit.pictures import RowIndex, read_pixels
@@ -40,14 +40,14 @@ class PairPictures:
 class FindingExhibit:
     """A finding as the page shows it."""
 
-    document: Mapping[str, Any]
+    document: FindingDocument
     state: str
     pictures: Sequence[PairPictures]
     not_shown: int
     """How many more pairs or images there are in the tables."""
 
 
-def audit_page(audit: Audit, document: Mapping[str, Any]) -> str:
+def audit_page(audit: Audit, document: AuditDocument) -> str:
     """The HTML of an audit.
 
     Args:
@@ -73,7 +73,7 @@ def audit_page(audit: Audit, document: Mapping[str, Any]) -> str:
     )
 
 
-def _highlights(audit: Audit, document: Mapping[str, Any]) -> list[Highlight]:
+def _highlights(audit: Audit, document: AuditDocument) -> list[Highlight]:
     found = {each.id: each for each in audit.findings}
 
     def number(name: str) -> str:
@@ -102,7 +102,7 @@ def _highlights(audit: Audit, document: Mapping[str, Any]) -> list[Highlight]:
     return highlights
 
 
-def _exhibit(audit: Audit, finding: Finding, document: Mapping[str, Any]) -> FindingExhibit:
+def _exhibit(audit: Audit, finding: Finding, document: FindingDocument) -> FindingExhibit:
     chosen: list[tuple[int, ...]]
     if finding.pairs:
         chosen = [(pair.first, pair.second) for pair in finding.pairs[:_PICTURES_A_FINDING]]
@@ -149,7 +149,7 @@ def _place(rows: RowIndex, row: int, class_names: Sequence[str]) -> str:
     return f"{SPLITS[rows.split[row]]} {rows.index[row]}: {short_name(class_names[rows.labels[row]])}"
 
 
-def _balance(document: Mapping[str, Any]) -> Figure:
+def _balance(document: AuditDocument) -> Figure:
     from fedforge_runtime.reporting.charts import bar_chart
 
     names = [short_name(name) for name in document["dataset"]["class_names"]]
@@ -190,7 +190,7 @@ def _thousand(values: NDArray[np.float64], edges: NDArray[np.float64]) -> list[f
     return [float(value) for value in centres]
 
 
-def _splits_table(document: Mapping[str, Any]) -> Table:
+def _splits_table(document: AuditDocument) -> Table:
     rows = [
         [
             each["split"],
@@ -218,7 +218,7 @@ def _splits_table(document: Mapping[str, Any]) -> Table:
     return Table(headings, rows, numeric=range(1, 8))
 
 
-def _classes_table(document: Mapping[str, Any]) -> Table:
+def _classes_table(document: AuditDocument) -> Table:
     rows = [
         [
             name,
@@ -232,7 +232,7 @@ def _classes_table(document: Mapping[str, Any]) -> Table:
     return Table(["class", *SPLITS], rows, numeric=range(1, 4))
 
 
-def _exceptions_table(document: Mapping[str, Any]) -> Table | None:
+def _exceptions_table(document: AuditDocument) -> Table | None:
     rows = [
         [each["finding"], count(each["count"]), each["reason"], each["by"], each["at"]]
         for each in document["exceptions"]

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from fedforge_runtime.learning.metric_names import METRIC_NAMES
-from fedforge_runtime.record.comparison import FEDERATED, compare_with_bounds
+from fedforge_runtime.record.comparison import FEDERATED, Bounds, compare_with_bounds
 from fedforge_runtime.reporting.charts import bar_chart
 from fedforge_runtime.reporting.exhibits import Figure, Table
 from fedforge_runtime.reporting.numbers import ABSENT, metric, score
@@ -27,12 +26,11 @@ class BoundsSection:
     table: Table
 
 
-def bounds_section(validation: Scores, test: Scores, bounds: Mapping[str, Any]) -> BoundsSection:
+def bounds_section(validation: Scores, test: Scores, bounds: Bounds) -> BoundsSection:
     """The comparison on the test split, or on the validation split as long as the run has no test scores.
 
     Args:
         validation, test: metrics of the federated model after its last round.
-        bounds: `bounds.json`.
     """
     split = "test" if test else "validation"
     compared = compare_with_bounds(validation, test, bounds)

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
+from fedforge_runtime.record.summary import ClientSummary
 from fedforge_runtime.reporting.charts import bar_chart, histogram
 from fedforge_runtime.reporting.exhibits import Figure, Table
 from fedforge_runtime.reporting.numbers import ABSENT, metric, score
 from fedforge_runtime.wording import count, duration, size
 
-Client = Mapping[str, Any]
+Client = ClientSummary
 """One of `summarise_run(...)["clients"]`."""
 
 _MOST_BARS = 25
@@ -103,9 +103,11 @@ def _table(clients: Sequence[Client], worst: Client | None) -> Table:
 def _spread(clients: Sequence[Client]) -> Table:
     """Each client counts once, however many rows it has."""
     rows = []
-    for model, key in (("own model", "local_metrics"), ("federated model", "global_metrics")):
+    own = [(client["local_metrics"], client["client"]) for client in clients]
+    federated = [(client["global_metrics"], client["client"]) for client in clients]
+    for model, scores in (("own model", own), ("federated model", federated)):
         for name in ("accuracy", "balanced_accuracy", "loss"):
-            held = [(client[key][name], client["client"]) for client in clients if name in client[key]]
+            held = [(metrics[name], client) for metrics, client in scores if name in metrics]
             if not held:
                 continue
             values = np.array([value for value, _ in held])

@@ -13,10 +13,10 @@ from fedforge_runtime.learning.confidence import Confidence, bootstrap_seed
 from fedforge_runtime.learning.metric_names import METRIC_NAMES
 from fedforge_runtime.learning.predictions import read_predictions
 from fedforge_runtime.preparation.inputs import RunInputs
-from fedforge_runtime.record.documents import read_documents
+from fedforge_runtime.record.documents import Manifest, read_documents
 from fedforge_runtime.record.failures import read_failures
 from fedforge_runtime.record.records import RoundRecord
-from fedforge_runtime.record.summary import provenance, summarise_run
+from fedforge_runtime.record.summary import ClientSummary, RunSummary, provenance, summarise_run
 from fedforge_runtime.reporting.exhibits import Highlight, Table
 from fedforge_runtime.reporting.numbers import ABSENT, bounds, metric, score
 from fedforge_runtime.reporting.page import render_page
@@ -75,19 +75,19 @@ def render_report(folder: RunFolder) -> str:
         failures=_failures(folder),
         provenance=_provenance(summary, inputs, manifest),
         artifacts=Table(["artifact", "key"], [[*each] for each in inputs.keys.items()]) if inputs else None,
-        packages=manifest.get("packages", {}),
+        packages=manifest["packages"] if manifest else {},
         config_yaml=folder.config.read_text(encoding="utf-8"),
     )
 
 
-def _made_from(summary: Mapping[str, Any]) -> str:
+def _made_from(summary: RunSummary) -> str:
     """What stands beside every number that was not made from official images and trained weights."""
     official = bool(summary["data"] and summary["data"]["official"] and summary["site_data"] == "partition")
     trained = bool(summary["backbone"] and summary["backbone"]["trained"])
-    return "" if official and trained else provenance(dict(summary))
+    return "" if official and trained else provenance(summary)
 
 
-def _banners(summary: Mapping[str, Any], inputs: RunInputs | None) -> list[str]:
+def _banners(summary: RunSummary, inputs: RunInputs | None) -> list[str]:
     banners = [f"DAMAGED: {sentence}" for sentence in summary["damaged"]]
     state, done, total = summary["state"], summary["rounds_completed"], summary["rounds_total"]
     if state in ("requested", "running", "paused"):
@@ -120,9 +120,7 @@ def _banners(summary: Mapping[str, Any], inputs: RunInputs | None) -> list[str]:
     return [*banners, restriction] if restriction else banners
 
 
-def _highlights(
-    summary: Mapping[str, Any], validation: Mapping[str, float], confidence: Confidence | None
-) -> list[Highlight]:
+def _highlights(summary: RunSummary, validation: Mapping[str, float], confidence: Confidence | None) -> list[Highlight]:
     """The test scores; before there are any, those of the last round on the validation split."""
     split, scores = ("test", summary["metrics"]) if summary["metrics"] else ("validation", validation)
     intervals = confidence.metrics if confidence and split == "test" else {}
@@ -137,9 +135,7 @@ def _highlights(
     ]
 
 
-def _about(
-    summary: Mapping[str, Any], config: RunConfig, inputs: RunInputs | None, manifest: Mapping[str, Any]
-) -> Facts:
+def _about(summary: RunSummary, config: RunConfig, inputs: RunInputs | None, manifest: Manifest | None) -> Facts:
     rows = inputs.data["rows"] if inputs else {}
     return {
         "state": summary["state"],
@@ -148,19 +144,19 @@ def _about(
         "strategy": summary["strategy"],
         "trained": f"{summary['mode']}: {summary['carried_over']}",
         "images": _images(summary, rows),
-        "data": provenance(dict(summary)) or ABSENT,
+        "data": provenance(summary) or ABSENT,
         "licence of the data": inputs.data["licence"] if inputs else ABSENT,
         "completed at": _moment(manifest["completed_at"]) if manifest else ABSENT,
     }
 
 
-def _images(summary: Mapping[str, Any], rows: Mapping[str, int]) -> str:
+def _images(summary: RunSummary, rows: Mapping[str, int]) -> str:
     central = [f"{count(number)} {split}" for split, number in rows.items()]
     own = ["each site's own for training"] if summary["site_data"] == "own" else []
     return ", ".join([*own, *central]) or ABSENT
 
 
-def _reported_rows(clients: Sequence[Mapping[str, Any]]) -> Table:
+def _reported_rows(clients: Sequence[ClientSummary]) -> Table:
     """What the sites say of their own data, when each last took part."""
     rows = [[str(each["client"]), count(each["rows"]), count(each["validation_rows"])] for each in clients]
     return Table(["client", "training rows", "validation rows"], rows, range(1, 3))
@@ -170,7 +166,7 @@ def _moment(text: str) -> str:
     return f"{datetime.fromisoformat(text).astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
-def _costs(summary: Mapping[str, Any], records: list[RoundRecord]) -> Facts:
+def _costs(summary: RunSummary, records: list[RoundRecord]) -> Facts:
     sent, received = sum(each.bytes_sent for each in records), sum(each.bytes_received for each in records)
     training = sum(client.seconds for each in records for client in each.clients)
     parts = {
@@ -197,8 +193,9 @@ def _failures(folder: RunFolder) -> Table | None:
     return Table(["round", "node", "task", "attempt", "reason"], rows, [0, 3]) if rows else None
 
 
-def _provenance(summary: Mapping[str, Any], inputs: RunInputs | None, manifest: Mapping[str, Any]) -> Facts:
-    fedforge = manifest.get("fedforge", {})
+def _provenance(summary: RunSummary, inputs: RunInputs | None, manifest: Manifest | None) -> Facts:
+    recorded: Mapping[str, Any] = manifest or {}
+    fedforge = recorded.get("fedforge", {})
     later = "recorded when the run is completed"
     facts = {
         "model SHA-256 (trained tensors)": summary["model_sha256"] or ABSENT,
@@ -218,6 +215,6 @@ def _provenance(summary: Mapping[str, Any], inputs: RunInputs | None, manifest: 
     return facts | {
         "FedForge": fedforge.get("version", later),
         "commit": fedforge.get("commit") or (later if not manifest else "not in a checkout"),
-        "Python": manifest.get("python", later),
-        "platform": manifest.get("platform", later),
+        "Python": recorded.get("python", later),
+        "platform": recorded.get("platform", later),
     }

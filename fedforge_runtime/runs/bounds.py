@@ -24,6 +24,7 @@ from fedforge_runtime.learning.standardisation import Standardisation
 from fedforge_runtime.preparation.inputs import RunInputs
 from fedforge_runtime.preparation.prepare import inputs_exist
 from fedforge_runtime.processes import WorkerPool, start_template
+from fedforge_runtime.record.comparison import Bounds
 from fedforge_runtime.record.documents import read_inputs
 from fedforge_runtime.record.stages import stages_of
 from fedforge_runtime.seeds import derive_seed
@@ -38,12 +39,8 @@ _SPLITS: tuple[Literal["validation", "test"], ...] = ("validation", "test")
 _FILE = "bounds.json"
 
 
-def record_bounds(folder: RunFolder, *, home: Home, narrator: Narrator) -> dict[str, Any]:
+def record_bounds(folder: RunFolder, *, home: Home, narrator: Narrator) -> Bounds:
     """Compute the bounds of a run, or find them, and leave a copy in its folder: `bounds.json`.
-
-    Returns:
-        `budget_epochs`, `centralized` and `closed_form` (metrics of `validation` and `test`), `local` (for each
-        client also `client` and `rows`), and `artifact`, the key.
 
     Raises:
         RunError: the run has not begun, or the data of its sites are not on this machine.
@@ -126,10 +123,10 @@ def compute_bounds(
     return store.build("bounds", key, build, resumable=True, scratch=["local-*.json", "centralized.json"])
 
 
-def read_bounds(artifact: Artifact) -> dict[str, Any]:
+def read_bounds(artifact: Artifact) -> Bounds:
     """What `record_bounds` returns."""
-    bounds: dict[str, Any] = read_json(artifact.path / _FILE)
-    return bounds | {"artifact": artifact.key}
+    bounds: Bounds = read_json(artifact.path / _FILE)
+    return {**bounds, "artifact": artifact.key}
 
 
 @dataclass(frozen=True)

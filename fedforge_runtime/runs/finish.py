@@ -46,7 +46,8 @@ def record_evidence(folder: RunFolder, wanted: Evidence, *, home: Home, narrator
         )
     elif wanted.bounds:
         with _named_where_missing(folder, narrator, "bounds"), narrator.stage("bounds"):
-            narrator.bounded(folder, record_bounds(folder, home=home, narrator=narrator))
+            record_bounds(folder, home=home, narrator=narrator)
+            narrator.bounded(folder)
     if wanted.report:
         with _named_where_missing(folder, narrator, "report"), narrator.stage("report"):
             from fedforge_runtime.reporting.run_report import write_report

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import Any
 
@@ -10,6 +10,7 @@ from fedforge_runtime.clock import monotonic
 from fedforge_runtime.federation.descriptions import bound_run
 from fedforge_runtime.progress import Progress
 from fedforge_runtime.record.records import read_records
+from fedforge_runtime.storage.artifacts import read_json
 from fedforge_runtime.storage.home import RunFolder
 from fedforge_runtime.telemetry.emitter import Emitter
 from fedforge_runtime.telemetry.narration import Narrator
@@ -52,9 +53,9 @@ class TellingNarrator:
         self._narrator.bounds(models_done, models_total)
         self._say("bounds", done=models_done, total=models_total, unit="models")
 
-    def bounded(self, folder: RunFolder, bounds: Mapping[str, Any]) -> None:
-        self._narrator.bounded(folder, bounds)
-        bound_run(self._emitter, bounds, round_number=len(read_records(folder)))
+    def bounded(self, folder: RunFolder) -> None:
+        self._narrator.bounded(folder)
+        bound_run(self._emitter, read_json(folder.bounds), round_number=len(read_records(folder)))
 
     def close(self) -> None:
         self._narrator.close()

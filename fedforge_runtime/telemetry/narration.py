@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from contextlib import AbstractContextManager
-from typing import Any, Protocol
+from typing import Protocol
 
 from fedforge_runtime.progress import Progress
 from fedforge_runtime.storage.home import RunFolder
@@ -32,8 +31,8 @@ class Narrator(Protocol):
     def bounds(self, models_done: int, models_total: int) -> None:
         """How many of the models that a run is compared with are trained."""
 
-    def bounded(self, folder: RunFolder, bounds: Mapping[str, Any]) -> None:
-        """What a run's scores lie between is known; `bounds` as `record_bounds` returns them."""
+    def bounded(self, folder: RunFolder) -> None:
+        """What a run's scores lie between is in its folder."""
 
     def close(self) -> None:
         """End what is still shown of something that has not come to its end."""

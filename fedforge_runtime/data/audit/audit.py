@@ -6,10 +6,19 @@ import csv
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
+from fedforge_runtime.data.audit.document import (
+    AuditDocument,
+    AuditedDataset,
+    FindingDocument,
+    RecordedException,
+    RowPair,
+    RowPlace,
+    SplitDocument,
+)
 from fedforge_runtime.data.audit.exceptions import AuditException, add_exceptions, covering, read_exceptions
 from fedforge_runtime.data.audit.findings import (
     CHANNEL_SHIFT,
@@ -17,6 +26,7 @@ from fedforge_runtime.data.audit.findings import (
     IMBALANCE_RATIO,
     SATURATED_PART,
     Finding,
+    Pair,
     channel_shifts,
     class_counts,
     distribution_findings,
@@ -76,7 +86,7 @@ class Audit:
         return [each for each in self.findings if each.severity == "error" and not self.allowed(each)]
 
 
-DrawPage = Callable[[Audit, Mapping[str, Any]], str]
+DrawPage = Callable[[Audit, AuditDocument], str]
 """Draws an audit, given its document, as HTML."""
 
 
@@ -183,18 +193,18 @@ def find_all(rows: RowIndex, search: SearchResult, groups: Groups | None, facts:
     return in_order(findings)
 
 
-def report_document(audit: Audit) -> dict[str, Any]:
+def report_document(audit: Audit) -> AuditDocument:
     """What `report.json` holds; the lists of a finding are cut, its counts never."""
     facts = audit.facts
     return {
         "version": 1,
-        "dataset": {"key": audit.dataset.key, **facts.to_json()},
+        "dataset": cast(AuditedDataset, {"key": audit.dataset.key, **facts.to_json()}),
         "features": {
             "key": audit.features.key,
             "backbone": audit.features.backbone,
             "trained": audit.features.trained,
-            "candidates": audit.search.feature_candidates,
-            "candidates_aligned": audit.search.feature_candidates_aligned,
+            "candidates": audit.search.feature_candidates or 0,
+            "candidates_aligned": audit.search.feature_candidates_aligned or 0,
         }
         if audit.features
         else None,
@@ -204,7 +214,7 @@ def report_document(audit: Audit) -> dict[str, Any]:
         "thresholds": {**asdict(audit.thresholds), **_limits()},
         "splits": _split_documents(audit),
         "findings": [_finding_document(audit, finding) for finding in audit.findings],
-        "exceptions": [asdict(each) for each in audit.exceptions],
+        "exceptions": [_recorded(each) for each in audit.exceptions],
         "blocking": [each.id for each in audit.blocking],
     }
 
@@ -239,11 +249,15 @@ def _allow(allowance: Allowance, findings: Sequence[Finding], home: Home, finger
         add_exceptions(home, fingerprint, new, reason=allowance.reason, by=allowance.by)
 
 
-def _split_documents(audit: Audit) -> list[dict[str, Any]]:
+def _recorded(exception: AuditException) -> RecordedException:
+    return cast(RecordedException, asdict(exception))
+
+
+def _split_documents(audit: Audit) -> list[SplitDocument]:
     counts = class_counts(audit.rows, len(audit.facts.class_names))
     shifts = channel_shifts(audit.rows, audit.search.measures)
     published = official_archive(audit.facts.flag, audit.facts.size).rows
-    documents = []
+    documents: list[SplitDocument] = []
     for place, split in enumerate(SPLITS):
         some = audit.rows.rows_of(split)
         means = audit.search.measures.channel_means[some].astype(np.float64).mean(axis=0)
@@ -265,7 +279,7 @@ def _split_documents(audit: Audit) -> list[dict[str, Any]]:
     return documents
 
 
-def _finding_document(audit: Audit, finding: Finding) -> dict[str, Any]:
+def _finding_document(audit: Audit, finding: Finding) -> FindingDocument:
     allowed = audit.allowed(finding)
     return {
         "id": finding.id,
@@ -274,19 +288,19 @@ def _finding_document(audit: Audit, finding: Finding) -> dict[str, Any]:
         "rows": sum(len(group) for group in finding.groups),
         "splits": list(finding.splits),
         "message": finding.message,
-        "allowed": asdict(allowed) if allowed else None,
+        "allowed": _recorded(allowed) if allowed else None,
         "blocking": finding.severity == "error" and allowed is None,
         "groups": [[_row_document(audit.rows, row) for row in group] for group in finding.groups[:_MOST_LISTED]],
         "pairs": [_pair_document(audit.rows, pair) for pair in finding.pairs[:_MOST_LISTED]],
     }
 
 
-def _row_document(rows: RowIndex, row: int) -> dict[str, Any]:
+def _row_document(rows: RowIndex, row: int) -> RowPlace:
     return {"split": SPLITS[rows.split[row]], "index": int(rows.index[row]), "label": int(rows.labels[row])}
 
 
-def _pair_document(rows: RowIndex, pair: Any) -> dict[str, Any]:
-    return {
+def _pair_document(rows: RowIndex, pair: Pair) -> RowPair:
+    document = {
         "first": _row_document(rows, pair.first),
         "second": _row_document(rows, pair.second),
         "method": pair.method,
@@ -296,6 +310,7 @@ def _pair_document(rows: RowIndex, pair: Any) -> dict[str, Any]:
             if (value := getattr(pair, name)) is not None
         },
     }
+    return cast(RowPair, document)
 
 
 def _write(folder: Path, audit: Audit, draw_page: DrawPage) -> Mapping[str, Any]:
@@ -339,8 +354,8 @@ def _write_pairs(path: Path, audit: Audit) -> None:
                 writer.writerow(
                     [
                         finding.id,
-                        *(document["first"][end] for end in ends),
-                        *(document["second"][end] for end in ends),
+                        *document["first"].values(),
+                        *document["second"].values(),
                         *(document.get(name, "") for name in names),
                     ]
                 )

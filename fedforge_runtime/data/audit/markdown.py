@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
+from fedforge_runtime.data.audit.document import AuditDocument, FindingDocument, RowPair
 from fedforge_runtime.wording import counted
 
 _PAIRS_SHOWN = 10
 
 
-def audit_markdown(document: Mapping[str, Any]) -> str:
+def audit_markdown(document: AuditDocument) -> str:
     """The text of `report.md`, made from `report.json`."""
     data = document["dataset"]
     lines = [f"# Audit of {data['title']}", ""]
@@ -42,7 +42,7 @@ def audit_markdown(document: Mapping[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _splits(document: Mapping[str, Any]) -> list[str]:
+def _splits(document: AuditDocument) -> list[str]:
     sizes = _table(
         ["split", "rows", "published", "largest class to smallest", "mean R G B", "shift from training R G B"],
         [
@@ -67,7 +67,7 @@ def _splits(document: Mapping[str, Any]) -> list[str]:
     return ["", "## Splits", "", *sizes, "", "### Classes", "", *classes]
 
 
-def _exceptions(document: Mapping[str, Any]) -> list[str]:
+def _exceptions(document: AuditDocument) -> list[str]:
     rows = [
         [each["finding"], f"{each['count']:,}", each["reason"], each["by"], each["at"]]
         for each in document["exceptions"]
@@ -76,7 +76,7 @@ def _exceptions(document: Mapping[str, Any]) -> list[str]:
     return ["", "## Exceptions", "", *_table(named, rows)] if rows else []
 
 
-def verdict(document: Mapping[str, Any]) -> str:
+def verdict(document: AuditDocument) -> str:
     """One sentence: may these data be used?"""
     blocking = document["blocking"]
     if blocking:
@@ -85,12 +85,12 @@ def verdict(document: Mapping[str, Any]) -> str:
     return f"Nothing blocks; allowed by a person: {', '.join(allowed)}." if allowed else "Nothing blocks."
 
 
-def state(finding: Mapping[str, Any]) -> str:
+def state(finding: FindingDocument) -> str:
     """The severity, and whether a person allowed it."""
-    return f"{finding['severity']}, allowed" if finding["allowed"] else str(finding["severity"])
+    return f"{finding['severity']}, allowed" if finding["allowed"] else finding["severity"]
 
 
-def search_note(document: Mapping[str, Any]) -> str:
+def search_note(document: AuditDocument) -> str:
     """What near duplicates were searched by."""
     features = document["features"]
     if features is None:
@@ -108,7 +108,7 @@ def search_note(document: Mapping[str, Any]) -> str:
     return note + "."
 
 
-def pair_text(pair: Mapping[str, Any], class_names: Sequence[str]) -> str:
+def pair_text(pair: RowPair, class_names: Sequence[str]) -> str:
     """A pair in words: where its rows are, their classes, and how alike they are."""
     first, second = pair["first"], pair["second"]
     labels = class_names[first["label"]]
@@ -117,7 +117,7 @@ def pair_text(pair: Mapping[str, Any], class_names: Sequence[str]) -> str:
     return f"{first['split']} {first['index']} and {second['split']} {second['index']}: {labels}; {likeness(pair)}"
 
 
-def likeness(pair: Mapping[str, Any]) -> str:
+def likeness(pair: RowPair) -> str:
     """How alike the images of a pair are, and who found it."""
     if pair["method"] == "pixels":
         return "same pixels"
