@@ -21,7 +21,7 @@ import psutil
 from fedforge_runtime.engines.address import free_port
 from tests.support.patience import PATIENCE_SECONDS
 
-TREE = Path(__file__).parents[1]
+TREE = Path(__file__).parents[2]
 PORTS = ("3000", "8080", "8400", "9092")
 """Those that documents name: a machine that runs the tests may use them."""
 _FENCE = re.compile(r"^( *)(`{3,})([^`]*)$")
