@@ -124,9 +124,7 @@ def _open_dataset(
     if groups and not groups.is_file():
         raise ConfigError(f"there is no groups file {groups}.", remedy="Give a CSV file with split,index,group.")
     store, narrator = ArtifactStore(opened), ConsoleNarrator()
-    dataset = prepare_dataset(
-        config.dataset, home=opened, store=store, notify=narrator.notice, transferred=narrator.download
-    )
+    dataset = prepare_dataset(config.dataset, store=store, notify=narrator.notice, transferred=narrator.download)
     facts = read_dataset_facts(dataset)
     if facts.source == "phantom":
         narrator.banner("PHANTOM DATA: these images are generated; what is found says nothing of real ones.")

@@ -70,9 +70,7 @@ def _show(
     check_partition(config.partition)
     home.require_writable()
     store, narrator = ArtifactStore(home), ConsoleNarrator()
-    dataset = prepare_dataset(
-        config.dataset, home=home, store=store, notify=narrator.notice, transferred=narrator.download
-    )
+    dataset = prepare_dataset(config.dataset, store=store, notify=narrator.notice, transferred=narrator.download)
     facts = read_dataset_facts(dataset)
     if facts.source == "phantom":
         narrator.banner("PHANTOM DATA: these images are generated; only classes and their balance are as in real ones.")

@@ -115,9 +115,7 @@ def _prepare_data(
     config: RunConfig, *, home: Home, store: ArtifactStore, narrator: Narrator
 ) -> tuple[Artifact, DatasetFacts]:
     with narrator.stage("dataset"):
-        dataset = prepare_dataset(
-            config.dataset, home=home, store=store, notify=narrator.notice, transferred=narrator.download
-        )
+        dataset = prepare_dataset(config.dataset, store=store, notify=narrator.notice, transferred=narrator.download)
     facts = read_dataset_facts(dataset)
     if facts.source == "phantom":
         narrator.banner(
@@ -147,7 +145,7 @@ def _prepare_model(
     return backbone, prepare_preprocessing(backbone, class_names=class_names, store=store, pool=pool)
 
 
-def prepare_caches(config: RunConfig, prepared: Prepared, *, store: ArtifactStore, tools: PassTools) -> Caches:
+def prepare_caches(config: RunConfig, prepared: Prepared, tools: PassTools) -> Caches:
     """What the run's models read in place of images; nothing on the un-cached path.
 
     The features are needed in every mode: for the standardisation, rounds of the head alone and bounds. Of images
@@ -161,8 +159,8 @@ def prepare_caches(config: RunConfig, prepared: Prepared, *, store: ArtifactStor
     splits: Sequence[Split] = SPLITS if partition else _CENTRAL
     tokens = None
     if config.learning.mode == "last_block":
-        tokens = prepare_tokens(*sources, scanners=scanners, splits=splits, store=store, tools=tools)
-    features = prepare_features(*sources, scanners=scanners, tokens=tokens, splits=splits, store=store, tools=tools)
+        tokens = prepare_tokens(*sources, scanners=scanners, splits=splits, tools=tools)
+    features = prepare_features(*sources, scanners=scanners, tokens=tokens, splits=splits, tools=tools)
     return Caches(features, tokens)
 
 
@@ -223,6 +221,6 @@ def prepare_everything(
             return [dataset, _prepare_model(config, names, home=home, store=store, pool=pool, narrator=narrator)[1]]
         prepared = prepare(config, home=home, store=store, pool=pool, narrator=narrator)
         with SignalControl().installed() as control:
-            tools = PassTools(pool, workers, narrator.row_pass, control.raise_if_stopped)
-            caches = prepare_caches(config, prepared, store=store, tools=tools)
+            tools = PassTools(store, pool, narrator.row_pass, control.raise_if_stopped)
+            caches = prepare_caches(config, prepared, tools)
     return prepared.artifacts(caches)

@@ -45,16 +45,14 @@ def prepare_own_shard(
     home.require_writable()
     start_template()
     store = ArtifactStore(home, hear_stop)
-    dataset = prepare_dataset(
-        own.dataset, home=home, store=store, notify=narrator.notice, transferred=narrator.download
-    )
+    dataset = prepare_dataset(own.dataset, store=store, notify=narrator.notice, transferred=narrator.download)
     _audit(dataset, own, store=store, narrator=narrator, allow_findings=allow_findings)
     workers = own.runtime.worker_count(usable_cores())
     with WorkerPool(workers, threads=own.runtime.threads_per_worker) as pool:
         prepared = prepare(own, home=home, store=store, pool=pool, narrator=narrator)
         with SignalControl().installed() as control:
-            tools = PassTools(pool, workers, narrator.row_pass, control.raise_if_stopped)
-            caches = prepare_caches(own, prepared, store=store, tools=tools)
+            tools = PassTools(store, pool, narrator.row_pass, control.raise_if_stopped)
+            caches = prepare_caches(own, prepared, tools)
     return prepare_reference_shard(own, run_inputs(own, prepared, caches), site=site, store=store)
 
 

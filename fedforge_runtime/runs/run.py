@@ -338,9 +338,9 @@ class _Attempt:
         if prepared is None:
             assert recorded is not None
             return recorded
-        tools = PassTools(session.pool, session.workers, session.narrator.row_pass, control.raise_if_stopped)
+        tools = PassTools(session.store, session.pool, session.narrator.row_pass, control.raise_if_stopped)
         with session.narrator.stage("features"):
-            caches = prepare_caches(session.config, prepared, store=session.store, tools=tools)
+            caches = prepare_caches(session.config, prepared, tools)
         inputs = run_inputs(session.config, prepared, caches).model_copy(update={"device": device})
         if recorded and recorded.keys != inputs.keys:
             changed = sorted(kind for kind in inputs.keys if recorded.keys.get(kind) != inputs.keys[kind])

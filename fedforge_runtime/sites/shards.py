@@ -336,8 +336,8 @@ def make_shards(config: RunConfig, *, home: Home, narrator: Narrator) -> Artifac
     with WorkerPool(workers, threads=config.runtime.threads_per_worker) as pool:
         prepared = prepare(config, home=home, store=store, pool=pool, narrator=narrator)
         with SignalControl().installed() as control:
-            tools = PassTools(pool, workers, narrator.row_pass, control.raise_if_stopped)
-            caches = prepare_caches(config, prepared, store=store, tools=tools)
+            tools = PassTools(store, pool, narrator.row_pass, control.raise_if_stopped)
+            caches = prepare_caches(config, prepared, tools)
     return prepare_shards(config, run_inputs(config, prepared, caches), store=store)
 
 

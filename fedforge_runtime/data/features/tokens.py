@@ -26,7 +26,7 @@ from fedforge_runtime.data.features.row_pass import (
     refuse_unless_finite,
 )
 from fedforge_runtime.data.sources.datasets import SPLITS, Split
-from fedforge_runtime.storage.artifacts import Artifact, ArtifactStore
+from fedforge_runtime.storage.artifacts import Artifact
 from fedforge_runtime.telemetry.control import await_result, present_control
 
 TOKENS = "tokens"
@@ -39,7 +39,6 @@ def prepare_tokens(
     *,
     scanners: Artifact | None,
     splits: Sequence[Split] = SPLITS,
-    store: ArtifactStore,
     tools: PassTools,
 ) -> Artifact:
     """The artifact `tokens`: `tokens_<split>.npy` float32 (rows, tokens, hidden_size), `labels_<split>.npy` int64.
@@ -71,7 +70,6 @@ def prepare_tokens(
         row_shape=trunk.output_shape,
         compute=_Tokens(ImageReader.of(dataset, preprocessing, scanners), backbone.path),
         facts={},
-        store=store,
         tools=tools,
     )
 

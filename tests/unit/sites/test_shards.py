@@ -136,8 +136,8 @@ def make(tmp_path_factory: pytest.TempPathFactory, checkpoint: Path, pool: Worke
         )
         store, listener = ArtifactStore(home), Listener()
         made = prepare(config, home=home, store=store, pool=pool, narrator=listener)
-        tools = PassTools(pool, 1, listener.row_pass, lambda: None)
-        inputs = run_inputs(config, made, prepare_caches(config, made, store=store, tools=tools))
+        tools = PassTools(store, pool, listener.row_pass, lambda: None)
+        inputs = run_inputs(config, made, prepare_caches(config, made, tools))
         return Made(config, home, inputs, prepare_shards(config, inputs, store=store))
 
     return prepared
