@@ -85,8 +85,7 @@ def up(
     debug: DebugOption = False,
 ) -> None:
     """Serve monitor and Dagster until Ctrl-C."""
-    chosen = Home.resolve(home)
-    chosen.require_writable()
+    chosen = Home.resolve(home).require_writable()
     folder = _folder(chosen)
     folder.mkdir(parents=True, exist_ok=True)
     monitor_options = ["--behind-proxy"] if behind_proxy else []

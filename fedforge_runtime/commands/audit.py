@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -20,8 +19,11 @@ from fedforge_runtime.commands.options import (
 from fedforge_runtime.commands.output import command
 from fedforge_runtime.config import RunConfig
 from fedforge_runtime.errors import AuditFailedError, ConfigError
-from fedforge_runtime.storage.artifacts import Artifact, ArtifactStore, read_json
+from fedforge_runtime.storage.artifacts import Artifact, read_json
 from fedforge_runtime.storage.home import Home
+
+if TYPE_CHECKING:
+    from fedforge_runtime.preparation.workshop import Workshop
 
 FeaturesOption = Annotated[
     Path | None,
@@ -78,19 +80,19 @@ def audit(
 
         allowance = Allowance(allow or [], reason, by)
         allowance.check()
-        opened, store, dataset, notify = _open_dataset(run_config, home, groups)
+        workshop, dataset = _open_dataset(run_config, home, groups)
         rows = _split_rows(dataset)
         source = None
         if features:
             source = open_features(features, dataset)
         elif not no_features:
-            source = find_features(dataset, opened, Path(run_config.backbone.name).name)
+            source = find_features(dataset, workshop.home, Path(run_config.backbone.name).name)
         artifact = prepare_audit(
             dataset,
             features=source,
             groups=read_groups(groups, rows) if groups else None,
-            store=store,
-            notify=notify,
+            store=workshop.store,
+            notify=workshop.narrator.notice,
             draw_page=audit_page,
             allowance=allowance,
         )
@@ -112,30 +114,24 @@ def audit(
         )
 
 
-def _open_dataset(
-    config: RunConfig, home: Path | None, groups: Path | None
-) -> tuple[Home, ArtifactStore, Artifact, Callable[[str], None]]:
-    """Home, store, the dataset of a configuration, and who is told of progress."""
+def _open_dataset(config: RunConfig, home: Path | None, groups: Path | None) -> tuple[Workshop, Artifact]:
+    """The workshop and the dataset of a configuration."""
     from fedforge_runtime.commands.console import ConsoleNarrator
-    from fedforge_runtime.data.sources.datasets import prepare_dataset, read_dataset_facts
+    from fedforge_runtime.data.sources.datasets import read_dataset_facts
+    from fedforge_runtime.preparation.workshop import Workshop
 
-    opened = Home.resolve(home)
-    opened.require_writable()
+    workshop = Workshop(config, Home.resolve(home), ConsoleNarrator())
     if groups and not groups.is_file():
         raise ConfigError(f"there is no groups file {groups}.", remedy="Give a CSV file with split,index,group.")
-    store, narrator = ArtifactStore(opened), ConsoleNarrator()
-    dataset = prepare_dataset(
-        config.dataset, home=opened, store=store, notify=narrator.notice, transferred=narrator.download
-    )
-    facts = read_dataset_facts(dataset)
-    if facts.source == "phantom":
-        narrator.banner("PHANTOM DATA: these images are generated; what is found says nothing of real ones.")
+    dataset = workshop.prepare_dataset()
+    if read_dataset_facts(dataset).source == "phantom":
+        workshop.narrator.banner("PHANTOM DATA: these images are generated; what is found says nothing of real ones.")
     elif groups and config.dataset.limit:
         raise ConfigError(
             f"dataset.limit is {config.dataset.limit}: rows have other numbers then than in {groups}.",
             remedy="Leave dataset.limit out where groups are given.",
         )
-    return opened, store, dataset, narrator.notice
+    return workshop, dataset
 
 
 def _split_rows(dataset: Artifact) -> dict[Any, int]:
@@ -167,7 +163,7 @@ def split(
         wanted = _fractions(fractions)
         check_fractions(wanted)
         check_folder(output)
-        _, _, dataset, _ = _open_dataset(run_config, home, groups)
+        _, dataset = _open_dataset(run_config, home, groups)
         read = read_groups(groups, _split_rows(dataset))
         new = write_split(dataset, read, output.absolute(), fractions=wanted, seed=run_config.seed)
         result = {

@@ -76,8 +76,7 @@ def up(
             )
         for key in [certificates.node_key(site) for site in range(nodes)] if certificates else []:
             load_node_key(key)
-        chosen = Home.resolve(home)
-        chosen.require_writable()
+        chosen = Home.resolve(home).require_writable()
         parse_networks(trust or [])
         told = MonitorAddress.parse(monitor) if monitor else None
         spec = StandingSpec(host, require_place(host, port), nodes, certificates, tuple(trust or ()), told)

@@ -53,8 +53,7 @@ def node(
 
         told = [*(["--phase"] if phase else []), *options.given(), *(["--allow-findings"] if allow_findings else [])]
         _check_data_options(options.data, shards, [name for name in told if name != "--data"])
-        chosen = Home.resolve(home)
-        chosen.require_writable()
+        chosen = Home.resolve(home).require_writable()
         link = LinkAddress.parse(superlink, root_certificates.absolute() if root_certificates else None)
         check_node(shards=shards, key=key, home=chosen)
         if options.data:

@@ -177,8 +177,7 @@ def agent(
         from fedforge_runtime.runs.claims import Claimant
         from fedforge_runtime.runs.offer import ClaimantDefaults, named_folders
 
-        chosen = Home.resolve(home)
-        chosen.require_writable()
+        chosen = Home.resolve(home).require_writable()
         address = _address(place.monitor)
         there = ClaimantDefaults.of_environment()
         defaults = replace(

@@ -18,7 +18,7 @@ from fedforge_runtime.commands.output import command
 from fedforge_runtime.config import RunConfig
 from fedforge_runtime.errors import ConfigError
 from fedforge_runtime.errors.system import explain
-from fedforge_runtime.storage.artifacts import ArtifactStore, write_atomically
+from fedforge_runtime.storage.artifacts import write_atomically
 from fedforge_runtime.storage.home import Home
 
 OptionalPhase = Annotated[str | None, typer.Argument(metavar="PHASE", help="blood, derma or path", show_default=False)]
@@ -65,17 +65,17 @@ def _show(
     from fedforge_runtime.commands.partition_tables import data_line, print_preview
     from fedforge_runtime.data.partition import check_partition, prepare_partition
     from fedforge_runtime.data.partition.preview import preview_partition
-    from fedforge_runtime.data.sources.datasets import load_labels, prepare_dataset, read_dataset_facts
+    from fedforge_runtime.data.sources.datasets import load_labels, read_dataset_facts
+    from fedforge_runtime.preparation.workshop import Workshop
 
     check_partition(config.partition)
-    home.require_writable()
-    store, narrator = ArtifactStore(home), ConsoleNarrator()
-    dataset = prepare_dataset(
-        config.dataset, home=home, store=store, notify=narrator.notice, transferred=narrator.download
-    )
+    workshop = Workshop(config, home, ConsoleNarrator())
+    dataset = workshop.prepare_dataset()
     facts = read_dataset_facts(dataset)
     if facts.source == "phantom":
-        narrator.banner("PHANTOM DATA: these images are generated; only classes and their balance are as in real ones.")
+        workshop.narrator.banner(
+            "PHANTOM DATA: these images are generated; only classes and their balance are as in real ones."
+        )
     labels = load_labels(dataset, "train")
     preview, partition = preview_partition(labels, config.partition, seed=config.seed, class_names=facts.class_names)
     artifact = None
@@ -86,7 +86,7 @@ def _show(
             labels=labels,
             dataset_key=dataset.key,
             class_names=facts.class_names,
-            store=store,
+            store=workshop.store,
         )
     if html:
         from fedforge_runtime.reporting.partition_page import partition_page

@@ -126,14 +126,14 @@ def check_hardware(*, home: Home, backbone_name: str | None, narrator: Narrator)
     ):
         torch: TorchFacts = pool.submit(_torch_facts).result()
         mps = decide_device(_servable_request(), WorkerBackend(pool))
-        temporary = Home(Path(folder))
+        store = ArtifactStore(Home(Path(folder)))
         backbone = resolve_backbone(
-            backbone_name or UNTRAINED, home=home, store=ArtifactStore(temporary), pool=pool, notify=narrator.notice
+            backbone_name or UNTRAINED, home=home, store=store, pool=pool, notify=narrator.notice
         )
         narrator.notice("Timing Trainer on drawn features.")
-        head = measure_head(backbone.hidden_size, learning=LearningConfig(), pool=pool, workers=workers)
+        head = measure_head(backbone.hidden_size, learning=LearningConfig(), pool=pool)
         narrator.notice("Timing the backbone on generated images.")
-        features = measure_features(backbone, home=temporary, pool=pool, workers=workers)
+        features = measure_features(backbone, store=store, pool=pool)
         tokens = _tokens(backbone)
     estimates = tuple(
         estimate_phase(

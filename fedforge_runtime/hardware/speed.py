@@ -18,7 +18,6 @@ from fedforge_runtime.data.sources.datasets import prepare_dataset, read_dataset
 from fedforge_runtime.processes import WorkerPool
 from fedforge_runtime.progress import Progress
 from fedforge_runtime.storage.artifacts import ArtifactStore
-from fedforge_runtime.storage.home import Home
 
 _CHUNKS_PER_WORKER = 4
 """The first of each worker opens the data and the model and is not counted."""
@@ -66,16 +65,15 @@ class HeadSpeed:
     workers: int
 
 
-def measure_features(backbone: Backbone, *, home: Home, pool: WorkerPool, workers: int) -> FeatureSpeed:
+def measure_features(backbone: Backbone, *, store: ArtifactStore, pool: WorkerPool) -> FeatureSpeed:
     """Time a feature pass over some generated images; their content does not matter.
 
     Args:
-        home: a temporary one; what is computed stays there.
+        store: a temporary one; what is computed stays there.
     """
-    store = ArtifactStore(home)
-    images = min(max(workers, 2) * _CHUNKS_PER_WORKER * CHUNK_ROWS, _MOST_IMAGES)
+    images = min(max(pool.workers, 2) * _CHUNKS_PER_WORKER * CHUNK_ROWS, _MOST_IMAGES)
     config = DatasetConfig(flag="bloodmnist", source="phantom", limit=images)
-    dataset = prepare_dataset(config, home=home, store=store, notify=lambda _: None)
+    dataset = prepare_dataset(config, store=store, notify=lambda _: None)
     class_names = read_dataset_facts(dataset).class_names
     preprocessing = prepare_preprocessing(backbone, class_names=class_names, store=store, pool=pool)
     moments: list[tuple[float, int]] = []
@@ -83,9 +81,9 @@ def measure_features(backbone: Backbone, *, home: Home, pool: WorkerPool, worker
     def note(progress: Progress) -> None:
         moments.append((monotonic(), progress.rows_done))
 
-    tools = PassTools(pool, workers, note, check_stop=lambda: None)
-    prepare_features(dataset, preprocessing, backbone, scanners=None, tokens=None, store=store, tools=tools)
-    return speed_of(moments, workers)
+    tools = PassTools(store, pool, note, check_stop=lambda: None)
+    prepare_features(dataset, preprocessing, backbone, scanners=None, tokens=None, tools=tools)
+    return speed_of(moments, pool.workers)
 
 
 def speed_of(moments: list[tuple[float, int]], workers: int) -> FeatureSpeed:
@@ -99,26 +97,26 @@ def speed_of(moments: list[tuple[float, int]], workers: int) -> FeatureSpeed:
     return FeatureSpeed(images_per_second=rows / (ended[0] - begun[0]), images=rows, workers=workers)
 
 
-def measure_head(feature_size: int, *, learning: LearningConfig, pool: WorkerPool, workers: int) -> HeadSpeed:
+def measure_head(feature_size: int, *, learning: LearningConfig, pool: WorkerPool) -> HeadSpeed:
     """Time `Trainer` on drawn features in all workers at once, for few rows and for many."""
-    _time_together(pool, workers, 1, _FEW_ROWS, feature_size, learning)  # the first call in a process takes longer
-    few = _time_together(pool, workers, _REPEATS, _FEW_ROWS, feature_size, learning)
-    many = _time_together(pool, workers, _REPEATS, _MANY_ROWS, feature_size, learning)
+    _time_together(pool, 1, _FEW_ROWS, feature_size, learning)  # the first call in a process takes longer
+    few = _time_together(pool, _REPEATS, _FEW_ROWS, feature_size, learning)
+    many = _time_together(pool, _REPEATS, _MANY_ROWS, feature_size, learning)
     return HeadSpeed(
         training=Cost.through((_FEW_ROWS, few[0]), (_MANY_ROWS, many[0])),
         evaluation=Cost.through((_FEW_ROWS, few[1]), (_MANY_ROWS, many[1])),
-        workers=workers,
+        workers=pool.workers,
     )
 
 
 def _time_together(
-    pool: WorkerPool, workers: int, repeats: int, rows: int, feature_size: int, learning: LearningConfig
+    pool: WorkerPool, repeats: int, rows: int, feature_size: int, learning: LearningConfig
 ) -> tuple[float, float]:
     """The median seconds of a training and of an evaluation."""
     times: list[tuple[float, float]] = []
     for _ in range(repeats):
         running: list[Future[tuple[float, float]]] = [
-            pool.submit(_time_head, rows, feature_size, learning) for _ in range(workers)
+            pool.submit(_time_head, rows, feature_size, learning) for _ in range(pool.workers)
         ]
         times += [each.result() for each in running]
     return median(training for training, _ in times), median(evaluation for _, evaluation in times)

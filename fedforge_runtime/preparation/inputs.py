@@ -10,6 +10,8 @@ from pydantic import BaseModel, ConfigDict
 from fedforge_runtime.errors import RunError
 from fedforge_runtime.hardware.devices import DeviceDecision
 
+_FOLDERS = ("dataset", "partition", "preprocess", "features", "tokens", "backbone")
+
 
 class RunInputs(BaseModel):
     """The artifacts that a run is made of, by key and by path."""
@@ -39,6 +41,11 @@ class RunInputs(BaseModel):
     class_names: list[str]
     data: dict[str, Any]
     """`DatasetFacts` of the images; without a partition, `rows` are those of the central splits."""
+
+    @property
+    def folders(self) -> dict[str, str]:
+        """Of the artifacts and the backbone, what there is, by its field, which names the folder in a shard too."""
+        return {name: path for name in _FOLDERS if (path := getattr(self, name)) is not None}
 
     @property
     def partition_folder(self) -> Path:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -12,7 +12,6 @@ from fedforge_runtime.data.features.backbone import Backbone, check_backbone, re
 from fedforge_runtime.data.features.carry import carry_block
 from fedforge_runtime.data.features.class_tokens import prepare_features
 from fedforge_runtime.data.features.preprocess import prepare_preprocessing
-from fedforge_runtime.data.features.row_pass import PassTools
 from fedforge_runtime.data.features.tokens import prepare_tokens
 from fedforge_runtime.data.partition import check_partition, prepare_partition, row_shifts
 from fedforge_runtime.data.sources.datasets import (
@@ -20,42 +19,39 @@ from fedforge_runtime.data.sources.datasets import (
     DatasetFacts,
     Split,
     load_labels,
-    prepare_dataset,
     read_dataset_facts,
 )
 from fedforge_runtime.errors import RunError
 from fedforge_runtime.preparation.inputs import RunInputs
-from fedforge_runtime.processes import WorkerPool, start_template
-from fedforge_runtime.storage.artifacts import Artifact, ArtifactStore
+from fedforge_runtime.preparation.workshop import Workshop
+from fedforge_runtime.storage.artifacts import Artifact
 from fedforge_runtime.storage.home import Home
 from fedforge_runtime.storage.run_ids import find_run
-from fedforge_runtime.telemetry.control import SignalControl, hear_stop
+from fedforge_runtime.telemetry.control import SignalControl
 from fedforge_runtime.telemetry.narration import Narrator
 
 _CENTRAL: tuple[Split, ...] = ("validation", "test")
 
 
 @dataclass(frozen=True)
-class Caches:
-    """What is computed of every image once, as far as the mode keeps it frozen; `None` where it is not needed."""
-
-    features: Artifact | None = None
-    tokens: Artifact | None = None
-
-
-@dataclass(frozen=True)
 class Prepared:
-    """Everything but the caches, which take long."""
+    """Everything that a run is made of."""
 
     dataset: Artifact
     partition: Artifact | None
     """`None` where the sites bring their own data."""
     preprocessing: Artifact
     backbone: Backbone
+    tokens: Artifact | None = None
+    """What takes long is computed of every image once, as far as the mode keeps it frozen; `None` before, and where
+    it is not needed."""
+    features: Artifact | None = None
+    """As `tokens`."""
 
-    def artifacts(self, caches: Caches) -> list[Artifact]:
-        """Everything that was made, in order."""
-        made = (self.dataset, self.partition, self.preprocessing, caches.tokens, caches.features)
+    @property
+    def artifacts(self) -> list[Artifact]:
+        """All that were made, in order."""
+        made = (self.dataset, self.partition, self.preprocessing, self.tokens, self.features)
         return [artifact for artifact in made if artifact]
 
 
@@ -87,12 +83,13 @@ def _model_with_block(run_id: str, home: Home) -> Path:
     return folder.model
 
 
-def prepare(config: RunConfig, *, home: Home, store: ArtifactStore, pool: WorkerPool, narrator: Narrator) -> Prepared:
+def prepare(workshop: Workshop) -> Prepared:
     """Validate and build dataset, partition and preprocessing; what exists already is found by its key.
 
     Where the sites bring their own data there is no partition, and the dataset is for the central splits.
     """
-    dataset, facts = _prepare_data(config, home=home, store=store, narrator=narrator)
+    config, narrator = workshop.config, workshop.narrator
+    dataset, facts = _prepare_data(workshop)
     partition = None
     if config.federation.site_data == "partition":
         with narrator.stage("partition"):
@@ -102,71 +99,72 @@ def prepare(config: RunConfig, *, home: Home, store: ArtifactStore, pool: Worker
                 labels=load_labels(dataset, "train"),
                 dataset_key=dataset.key,
                 class_names=facts.class_names,
-                store=store,
+                store=workshop.store,
             )
     with narrator.stage("backbone"):
-        backbone, preprocessing = _prepare_model(
-            config, facts.class_names, home=home, store=store, pool=pool, narrator=narrator
-        )
+        backbone, preprocessing = _prepare_model(workshop, facts.class_names)
     return Prepared(dataset, partition, preprocessing, backbone)
 
 
-def _prepare_data(
-    config: RunConfig, *, home: Home, store: ArtifactStore, narrator: Narrator
-) -> tuple[Artifact, DatasetFacts]:
-    with narrator.stage("dataset"):
-        dataset = prepare_dataset(
-            config.dataset, home=home, store=store, notify=narrator.notice, transferred=narrator.download
-        )
+def _prepare_data(workshop: Workshop) -> tuple[Artifact, DatasetFacts]:
+    with workshop.narrator.stage("dataset"):
+        dataset = workshop.prepare_dataset()
     facts = read_dataset_facts(dataset)
     if facts.source == "phantom":
-        narrator.banner(
+        workshop.narrator.banner(
             "PHANTOM DATA: these images are generated. Every number that follows shows that the system works "
             "and says nothing about medical images."
         )
     return dataset, facts
 
 
-def _prepare_model(
-    config: RunConfig,
-    class_names: Sequence[str],
-    *,
-    home: Home,
-    store: ArtifactStore,
-    pool: WorkerPool,
-    narrator: Narrator,
-) -> tuple[Backbone, Artifact]:
+def _prepare_model(workshop: Workshop, class_names: Sequence[str]) -> tuple[Backbone, Artifact]:
     """The backbone, and how images become its input."""
-    backbone = resolve_backbone(config.backbone.name, home=home, store=store, pool=pool, notify=narrator.notice)
+    wanted, home, narrator = workshop.config.backbone, workshop.home, workshop.narrator
+    store, pool = workshop.store, workshop.pool
+    backbone = resolve_backbone(wanted.name, home=home, store=store, pool=pool, notify=narrator.notice)
     if not backbone.trained:
         narrator.banner("UNTRAINED BACKBONE: its weights are random. Scores are far below those of a trained one.")
-    block_from = config.backbone.block_from
-    if block_from:
-        backbone = carry_block(backbone, _model_with_block(block_from, home), store=store, pool=pool)
-        narrator.notice(f"Starting from the last block of the run {block_from}.")
+    if wanted.block_from:
+        backbone = carry_block(backbone, _model_with_block(wanted.block_from, home), store=store, pool=pool)
+        narrator.notice(f"Starting from the last block of the run {wanted.block_from}.")
     return backbone, prepare_preprocessing(backbone, class_names=class_names, store=store, pool=pool)
 
 
-def prepare_caches(config: RunConfig, prepared: Prepared, *, store: ArtifactStore, tools: PassTools) -> Caches:
-    """What the run's models read in place of images; nothing on the un-cached path.
+def prepare_caches(prepared: Prepared, workshop: Workshop, check_stop: Callable[[], None]) -> Prepared:
+    """With what the run's models read in place of images; as it was on the un-cached path.
 
     The features are needed in every mode: for the standardisation, rounds of the head alone and bounds. Of images
     that nobody trains on, as where the sites bring their own data, nothing is computed.
+
+    Args:
+        check_stop: called often; whatever it raises ends the work, which can be gone on with later.
     """
-    if not config.learning.cache_features:
-        return Caches()
+    learning, partition = workshop.config.learning, prepared.partition
+    if not learning.cache_features:
+        return prepared
     sources = (prepared.dataset, prepared.preprocessing, prepared.backbone)
-    partition = prepared.partition
     scanners = partition if partition and row_shifts(partition.path) else None
     splits: Sequence[Split] = SPLITS if partition else _CENTRAL
-    tokens = None
-    if config.learning.mode == "last_block":
-        tokens = prepare_tokens(*sources, scanners=scanners, splits=splits, store=store, tools=tools)
-    features = prepare_features(*sources, scanners=scanners, tokens=tokens, splits=splits, store=store, tools=tools)
-    return Caches(features, tokens)
+    tools, tokens = workshop.pass_tools(check_stop), None
+    if learning.mode == "last_block":
+        tokens = prepare_tokens(*sources, scanners=scanners, splits=splits, tools=tools)
+    features = prepare_features(*sources, scanners=scanners, tokens=tokens, splits=splits, tools=tools)
+    return replace(prepared, tokens=tokens, features=features)
 
 
-def run_inputs(config: RunConfig, prepared: Prepared, caches: Caches) -> RunInputs:
+def prepare_all(workshop: Workshop) -> Prepared:
+    """Everything that a run is made of, the caches too.
+
+    Raises:
+        RunStoppedError: a signal came while the caches were computed; what there is of them is kept.
+    """
+    prepared = prepare(workshop)
+    with SignalControl().installed() as control:
+        return prepare_caches(prepared, workshop, control.raise_if_stopped)
+
+
+def run_inputs(config: RunConfig, prepared: Prepared) -> RunInputs:
     """The artifacts as the ServerApp and the clients know them."""
     facts = read_dataset_facts(prepared.dataset)
     data = facts.to_json()
@@ -176,9 +174,9 @@ def run_inputs(config: RunConfig, prepared: Prepared, caches: Caches) -> RunInpu
         dataset=str(prepared.dataset.path),
         partition=str(prepared.partition.path) if prepared.partition else None,
         preprocess=str(prepared.preprocessing.path),
-        features=str(caches.features.path) if caches.features else None,
-        tokens=str(caches.tokens.path) if caches.tokens else None,
-        keys={artifact.kind: artifact.key for artifact in prepared.artifacts(caches)},
+        features=str(prepared.features.path) if prepared.features else None,
+        tokens=str(prepared.tokens.path) if prepared.tokens else None,
+        keys={artifact.kind: artifact.key for artifact in prepared.artifacts},
         backbone=str(prepared.backbone.path),
         backbone_name=prepared.backbone.name,
         backbone_sha256=prepared.backbone.sha256,
@@ -192,8 +190,7 @@ def run_inputs(config: RunConfig, prepared: Prepared, caches: Caches) -> RunInpu
 
 def inputs_exist(inputs: RunInputs) -> bool:
     """Whether everything that a run was started on is still there."""
-    paths = (inputs.dataset, inputs.partition, inputs.preprocess, inputs.backbone, inputs.features, inputs.tokens)
-    return all(Path(path).is_dir() for path in paths if path)
+    return all(Path(folder).is_dir() for folder in inputs.folders.values())
 
 
 Until = Literal["dataset", "preprocess", "features"]
@@ -210,19 +207,11 @@ def prepare_everything(
         RunStoppedError: interrupted; the features computed so far are kept.
     """
     check_preparation(config, home)
-    home.require_writable()
-    store = ArtifactStore(home, hear_stop)
+    workshop = Workshop(config, home, narrator)
     if until == "dataset":
-        return [_prepare_data(config, home=home, store=store, narrator=narrator)[0]]
-    start_template()
-    workers = config.runtime.worker_count(config.partition.clients)
-    with WorkerPool(workers, threads=config.runtime.threads_per_worker) as pool:
+        return [_prepare_data(workshop)[0]]
+    with workshop:
         if until == "preprocess":
-            dataset, facts = _prepare_data(config, home=home, store=store, narrator=narrator)
-            names = facts.class_names
-            return [dataset, _prepare_model(config, names, home=home, store=store, pool=pool, narrator=narrator)[1]]
-        prepared = prepare(config, home=home, store=store, pool=pool, narrator=narrator)
-        with SignalControl().installed() as control:
-            tools = PassTools(pool, workers, narrator.row_pass, control.raise_if_stopped)
-            caches = prepare_caches(config, prepared, store=store, tools=tools)
-    return prepared.artifacts(caches)
+            dataset, facts = _prepare_data(workshop)
+            return [dataset, _prepare_model(workshop, facts.class_names)[1]]
+        return prepare_all(workshop).artifacts

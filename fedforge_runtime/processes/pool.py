@@ -105,7 +105,7 @@ class WorkerPool:
     """
 
     def __init__(self, workers: int, *, threads: int = 1) -> None:
-        self._worker_count = workers
+        self.workers = workers
         self._threads = threads
         self._lock = threading.RLock()
         self._waiting: deque[_Task] = deque()
@@ -151,7 +151,7 @@ class WorkerPool:
 
     def _fill(self) -> ProcessStartError | RunStoppedError | None:
         """Start the workers that are missing; why one could not be started."""
-        while len(self._slots) < self._worker_count:
+        while len(self._slots) < self.workers:
             try:
                 self._slots.append(_Slot(self._threads))
             except (ProcessStartError, RunStoppedError) as error:

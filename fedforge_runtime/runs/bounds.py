@@ -23,14 +23,14 @@ from fedforge_runtime.learning.parameters import Parameters, initial_head
 from fedforge_runtime.learning.standardisation import Standardisation
 from fedforge_runtime.preparation.inputs import RunInputs
 from fedforge_runtime.preparation.prepare import inputs_exist
-from fedforge_runtime.processes import WorkerPool, start_template
+from fedforge_runtime.preparation.workshop import Workshop
 from fedforge_runtime.record.comparison import Bounds
 from fedforge_runtime.record.documents import read_inputs
 from fedforge_runtime.record.stages import stages_of
 from fedforge_runtime.seeds import derive_seed
-from fedforge_runtime.storage.artifacts import Artifact, ArtifactStore, read_json, write_json
+from fedforge_runtime.storage.artifacts import Artifact, read_json, write_json
 from fedforge_runtime.storage.home import Home, RunFolder
-from fedforge_runtime.telemetry.control import SignalControl, hear_stop
+from fedforge_runtime.telemetry.control import SignalControl
 from fedforge_runtime.telemetry.narration import Narrator
 
 Scores = dict[str, dict[str, float]]
@@ -65,22 +65,12 @@ def record_bounds(folder: RunFolder, *, home: Home, narrator: Narrator) -> Bound
         )
     # Several models at once: never on the device that the clients may have had to themselves.
     config = config.model_copy(update={"learning": config.learning.model_copy(update={"device": "cpu"})})
-    home.require_writable()
-    start_template()
-    workers = config.runtime.worker_count(len(config.sites) + 1)
     with (
-        WorkerPool(workers, threads=config.runtime.threads_per_worker) as pool,
+        Workshop(config, home, narrator, tasks=len(config.sites) + 1) as workshop,
         SignalControl().installed() as control,
     ):
         try:
-            artifact = compute_bounds(
-                config,
-                inputs,
-                store=ArtifactStore(home, hear_stop),
-                pool=pool,
-                report=narrator.bounds,
-                check_stop=control.raise_if_stopped,
-            )
+            artifact = compute_bounds(inputs, workshop, control.raise_if_stopped)
         except RunStoppedError as stop:
             stop.remedy = f"Go on with: fedforge bounds {folder.run_id}"
             raise
@@ -89,24 +79,17 @@ def record_bounds(folder: RunFolder, *, home: Home, narrator: Narrator) -> Bound
     return bounds
 
 
-def compute_bounds(
-    config: RunConfig,
-    inputs: RunInputs,
-    *,
-    store: ArtifactStore,
-    pool: WorkerPool,
-    report: Callable[[int, int], None],
-    check_stop: Callable[[], None],
-) -> Artifact:
+def compute_bounds(inputs: RunInputs, workshop: Workshop, check_stop: Callable[[], None]) -> Artifact:
     """The artifact `bounds`, from artifacts on this machine alone.
 
     It pools the rows of all sites, which is possible in a simulation and never in a federation of real sites,
     whose rows are not here.
 
     Args:
-        report: called with the number of models that are done and of all.
+        inputs: of a run with the workshop's configuration.
         check_stop: called often; whatever it raises ends the work, which can be gone on with later.
     """
+    config = workshop.config
     key = {
         "inputs": dict(inputs.keys),
         "backbone_sha256": inputs.backbone_sha256,
@@ -118,9 +101,9 @@ def compute_bounds(
     } | ({"sites": list(config.sites)} if config.federation.sites else {})
 
     def build(folder: Path) -> Mapping[str, Any]:
-        return _Computation(config, inputs, folder, pool, report, check_stop).run()
+        return _Computation(inputs, workshop, folder, check_stop).run()
 
-    return store.build("bounds", key, build, resumable=True, scratch=["local-*.json", "centralized.json"])
+    return workshop.store.build("bounds", key, build, resumable=True, scratch=["local-*.json", "centralized.json"])
 
 
 def read_bounds(artifact: Artifact) -> Bounds:
@@ -133,28 +116,26 @@ def read_bounds(artifact: Artifact) -> Bounds:
 class _Computation:
     """One build of the artifact; each finished model leaves a file that a later build finds."""
 
-    config: RunConfig
     inputs: RunInputs
+    workshop: Workshop
     folder: Path
-    pool: WorkerPool
-    report: Callable[[int, int], None]
     check_stop: Callable[[], None]
 
     def run(self) -> Mapping[str, Any]:
-        clients = self.config.sites
+        config, pool, clients = self.workshop.config, self.workshop.pool, self.workshop.config.sites
         rows = {client: len(load_client_rows(self.inputs.partition_folder, client).train) for client in clients}
         trained: dict[str, Sequence[int]] = {"centralized": clients}
         trained |= {f"local-{client:05d}": [client] for client in sorted(clients, key=lambda each: -rows[each])}
         total = len(trained) + 1
-        self.report(0, total)
-        closed_form, standardisation = self._await(self.pool.submit(_closed_form, self.config, self.inputs))
+        self.workshop.narrator.bounds(0, total)
+        closed_form, standardisation = self._await(pool.submit(_closed_form, config, self.inputs))
         self._train(trained, standardisation, total)
         local = [
             {"client": client, "rows": rows[client], **read_json(self._file(f"local-{client:05d}"))}
             for client in clients
         ]
         bounds = {
-            "budget_epochs": self.config.federation.rounds * self.config.learning.epochs,
+            "budget_epochs": config.federation.rounds * config.learning.epochs,
             "centralized": read_json(self._file("centralized")),
             "local": local,
             "closed_form": closed_form,
@@ -164,32 +145,32 @@ class _Computation:
 
     def _train(self, models: Mapping[str, Sequence[int]], standardisation: Standardisation | None, total: int) -> None:
         """Train those that have no file yet, in their order: the biggest first, so that no core waits at the end."""
-        running: dict[Future[Any], str] = {}
+        pool, running = self.workshop.pool, dict[Future[Any], str]()
         try:
             for name, clients in models.items():
                 if not self._file(name).exists():
-                    submitted = self.pool.submit(
-                        _train_alone, self.config, self.inputs, standardisation, tuple(clients)
+                    submitted = pool.submit(
+                        _train_alone, self.workshop.config, self.inputs, standardisation, tuple(clients)
                     )
                     running[submitted] = name
-            self.report(total - len(running), total)
+            self.workshop.narrator.bounds(total - len(running), total)
             while running:
                 self.check_stop()
                 finished, _ = wait(running, timeout=0.1, return_when=FIRST_COMPLETED)
                 for future in finished:
                     name = running.pop(future)
                     write_json(self._file(name), _scores_of(future, models[name]))
-                    self.report(total - len(running), total)
+                    self.workshop.narrator.bounds(total - len(running), total)
         finally:
             for future in running:
-                self.pool.abandon(future)
+                pool.abandon(future)
 
     def _await(self, future: Future[Any]) -> Any:
         try:
             while not wait([future], timeout=0.1).done:
                 self.check_stop()
         finally:
-            self.pool.abandon(future)
+            self.workshop.pool.abandon(future)
         return future.result()
 
     def _file(self, name: str) -> Path:

@@ -5,16 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 from fedforge_runtime.config import PartitionConfig, RunConfig
-from fedforge_runtime.data.features.row_pass import PassTools
-from fedforge_runtime.data.sources.datasets import prepare_dataset, read_dataset_facts
+from fedforge_runtime.data.sources.datasets import read_dataset_facts
 from fedforge_runtime.errors import AuditFailedError, ConfigError
-from fedforge_runtime.preparation.prepare import check_preparation, prepare, prepare_caches, run_inputs
-from fedforge_runtime.processes import WorkerPool, start_template
+from fedforge_runtime.preparation.prepare import check_preparation, prepare_all, run_inputs
+from fedforge_runtime.preparation.workshop import Workshop
 from fedforge_runtime.processes.limits import usable_cores
 from fedforge_runtime.sites.shards import Shard, prepare_reference_shard
-from fedforge_runtime.storage.artifacts import Artifact, ArtifactStore, read_json
+from fedforge_runtime.storage.artifacts import read_json
 from fedforge_runtime.storage.home import Home
-from fedforge_runtime.telemetry.control import SignalControl, hear_stop
 from fedforge_runtime.telemetry.narration import Narrator
 
 
@@ -42,20 +40,10 @@ def prepare_own_shard(
     """
     own = _one_site(config)
     check_preparation(own, home)
-    home.require_writable()
-    start_template()
-    store = ArtifactStore(home, hear_stop)
-    dataset = prepare_dataset(
-        own.dataset, home=home, store=store, notify=narrator.notice, transferred=narrator.download
-    )
-    _audit(dataset, own, store=store, narrator=narrator, allow_findings=allow_findings)
-    workers = own.runtime.worker_count(usable_cores())
-    with WorkerPool(workers, threads=own.runtime.threads_per_worker) as pool:
-        prepared = prepare(own, home=home, store=store, pool=pool, narrator=narrator)
-        with SignalControl().installed() as control:
-            tools = PassTools(pool, workers, narrator.row_pass, control.raise_if_stopped)
-            caches = prepare_caches(own, prepared, store=store, tools=tools)
-    return prepare_reference_shard(own, run_inputs(own, prepared, caches), site=site, store=store)
+    with Workshop(own, home, narrator, tasks=usable_cores()) as workshop:
+        _audit(workshop, allow_findings=allow_findings)
+        prepared = prepare_all(workshop)
+    return prepare_reference_shard(own, run_inputs(own, prepared), site=site, store=workshop.store)
 
 
 def _one_site(config: RunConfig) -> RunConfig:
@@ -75,9 +63,7 @@ def _one_site(config: RunConfig) -> RunConfig:
     return config.model_copy(update={"partition": partition, "federation": federation})
 
 
-def _audit(
-    dataset: Artifact, config: RunConfig, *, store: ArtifactStore, narrator: Narrator, allow_findings: bool
-) -> None:
+def _audit(workshop: Workshop, *, allow_findings: bool) -> None:
     """Audit the images and refuse them where something blocks.
 
     Without features, as `fedforge audit --no-features`: the verdict is the same before and after they are there.
@@ -85,8 +71,9 @@ def _audit(
     from fedforge_runtime.data.audit.audit import REPORT_HTML, REPORT_JSON, prepare_audit
     from fedforge_runtime.reporting.audit_page import audit_page
 
+    config, narrator, dataset = workshop.config, workshop.narrator, workshop.prepare_dataset()
     audit = prepare_audit(
-        dataset, features=None, groups=None, store=store, notify=narrator.notice, draw_page=audit_page
+        dataset, features=None, groups=None, store=workshop.store, notify=narrator.notice, draw_page=audit_page
     )
     report = audit.path / REPORT_HTML
     blocking: list[str] = read_json(audit.path / REPORT_JSON)["blocking"]

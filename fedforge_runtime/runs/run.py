@@ -5,12 +5,11 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from fedforge_runtime.clock import monotonic
 from fedforge_runtime.config import RunConfig, RuntimeConfig, read_run_config
-from fedforge_runtime.data.features.row_pass import PassTools
 from fedforge_runtime.engines import TEMPLATE_MODULES, check_engine, open_engine
 from fedforge_runtime.engines.address import LinkAddress
 from fedforge_runtime.engines.base import Engine, Federation
@@ -39,7 +38,8 @@ from fedforge_runtime.preparation.prepare import (
     prepare_caches,
     run_inputs,
 )
-from fedforge_runtime.processes import UntilLoaded, WorkerPool, start_template
+from fedforge_runtime.preparation.workshop import Workshop
+from fedforge_runtime.processes import UntilLoaded
 from fedforge_runtime.processes.environment import allow_mps_fallback, given_attempt
 from fedforge_runtime.processes.ownership import OwnedError, owning
 from fedforge_runtime.record.documents import read_inputs
@@ -52,11 +52,7 @@ from fedforge_runtime.sites.node_data import EVENTS, HOME, INPUTS, SHARDS
 from fedforge_runtime.sites.settings import RunSettings
 from fedforge_runtime.sites.shard_handover import hand_over
 from fedforge_runtime.sites.shards import prepare_shards, site_folder
-from fedforge_runtime.storage.artifacts import (
-    ArtifactStore,
-    write_atomically,
-    write_json,
-)
+from fedforge_runtime.storage.artifacts import write_atomically, write_json
 from fedforge_runtime.storage.home import Home, RunFolder
 from fedforge_runtime.storage.run_ids import find_run
 from fedforge_runtime.telemetry.control import (
@@ -133,16 +129,16 @@ def start_run(
     config = _number_sites(config)
     check_request(config, participants_file, engine)
     check_preparation(config, home)
-    home.require_writable()
+    workshop = _workshop(config, home, narrator)
     if folder.path.exists():
         raise RunError(
             f"the run {run_id!r} exists already.",
             remedy=f"Choose another --run-id, or: fedforge resume {run_id}",
         )
-    _start_template(config)
-    with _session(home, narrator, config, engine) as session:
+    with workshop:
+        engine = engine or open_engine(config.runtime.engine)
+        attempt = _Attempt(workshop, engine, folder, given_attempt(), evidence, begins=True)
         _create_folder(folder, config, participants_file)
-        attempt = _Attempt(session, folder, given_attempt(), evidence, begins=True)
         with _locked(folder):
             try:
                 attempt.run(
@@ -184,39 +180,13 @@ def resume_run(
         if runtime:
             config = config.model_copy(update={"runtime": runtime})
         check_request(config, _replay(folder))
-        _start_template(config)
-        with _session(home, narrator, config) as session:
-            attempt = _Attempt(session, folder, max(state.attempt + 1, given_attempt()), evidence)
+        with _workshop(config, home, narrator) as workshop:
+            engine, number = open_engine(config.runtime.engine), max(state.attempt + 1, given_attempt())
+            attempt = _Attempt(workshop, engine, folder, number, evidence)
             attempt.run(
                 lambda emitter: emitter.emit(RunResumed, round_number=len(read_records(folder)), node_id="server")
             )
     return folder
-
-
-@dataclass(frozen=True)
-class _Session:
-    """What one command works with from its start to its end."""
-
-    config: RunConfig
-    home: Home
-    store: ArtifactStore
-    pool: WorkerPool
-    """For preparation and features; the engine has workers of its own."""
-    workers: int
-    narrator: Narrator
-    engine: Engine
-    started: float
-
-    def prepare(self) -> Prepared:
-        return prepare(self.config, home=self.home, store=self.store, pool=self.pool, narrator=self.narrator)
-
-
-@contextmanager
-def _session(home: Home, narrator: Narrator, config: RunConfig, engine: Engine | None = None) -> Iterator[_Session]:
-    engine = engine or open_engine(config.runtime.engine)
-    workers = config.runtime.worker_count(len(config.sites))
-    with WorkerPool(workers, threads=config.runtime.threads_per_worker) as pool:
-        yield _Session(config, home, ArtifactStore(home, hear_stop), pool, workers, narrator, engine, monotonic())
 
 
 @dataclass
@@ -224,16 +194,19 @@ class _Attempt:
     """One attempt at one run, whose folder and lock it holds.
 
     Args:
-        begins: it is the first, whose folder was just made.
+        workshop: for preparation and features; the engine has workers of its own.
+        begins: it is the first, whose folder is made for it.
     """
 
-    session: _Session
+    workshop: Workshop
+    engine: Engine
     folder: RunFolder
     number: int
     evidence: Evidence
     begins: bool = False
     leaves_nothing: bool = field(default=False, init=False)
     """Nothing could be prepared for it, and whoever is to know why was told."""
+    started: float = field(default_factory=monotonic, init=False)
 
     def run(self, announce: Callable[[Emitter], object]) -> None:
         """Everything from the first event to the last."""
@@ -242,7 +215,7 @@ class _Attempt:
             Emitter(folder.events, run_id=folder.run_id, role="server", attempt=self.number) as emitter,
             self._operator() as operator,
         ):
-            session = replace(self.session, narrator=TellingNarrator(self.session.narrator, emitter))
+            self.workshop.narrator = narrator = TellingNarrator(self.workshop.narrator, emitter)
             with (
                 SignalControl().installed() as signals,
                 obey(control := BothControls(signals, operator)),
@@ -252,12 +225,12 @@ class _Attempt:
                     announce(emitter)
                     with Heartbeat(emitter, node_id="server"):
                         with signals.interrupting(), StopBySignal(operator):
-                            prepared = self._prepared(session)
+                            prepared = self._prepared()
                         prepared_at = monotonic()
-                        inputs = self._inputs(session, prepared, control)
-                    session.pool.close()
+                        inputs = self._inputs(prepared, control)
+                    self.workshop.pool.close()
                     featured_at = monotonic()
-                    self._federate(session, inputs, emitter)
+                    self._federate(inputs, emitter)
                 except BaseException as error:
                     failure = explained(error, folder.path) or error
                     if isinstance(error, KeyboardInterrupt):
@@ -272,27 +245,27 @@ class _Attempt:
             self._record_seconds(prepared_at, featured_at)
             number = len(read_records(folder))
             with Heartbeat(emitter, node_id="server", round_number=number), StopBySignal(operator):
-                record_evidence(folder, self.evidence, home=session.home, narrator=session.narrator)
+                record_evidence(folder, self.evidence, home=self.workshop.home, narrator=narrator)
                 self._send_report()
 
     def _send_report(self) -> None:
         """Where the monitor stands elsewhere, it has the page from here; it can be sent again with the events."""
-        address = _monitor_address(self.session.config.runtime)
+        address = _monitor_address(self.workshop.config.runtime)
         if address is None or not self.evidence.report or not self.folder.report.exists():
             return
         try:
             with MonitorClient(address, patience=_REPORT_SECONDS, emits=True) as client:
                 client.send_page(f"/api/runs/{self.folder.run_id}/report", self.folder.report.read_bytes())
         except (AskError, OSError) as error:
-            self.session.narrator.notice(f"The report has not reached the monitor: {error}")
+            self.workshop.narrator.notice(f"The report has not reached the monitor: {error}")
 
-    def _prepared(self, session: _Session) -> Prepared | None:
+    def _prepared(self) -> Prepared | None:
         """What is to be made of the configuration; `None` where the run's inputs are known."""
         known = None if self.begins else read_inputs(self.folder)
         if known and inputs_exist(known):
             return None
         try:
-            return session.prepare()
+            return prepare(self.workshop)
         except FedForgeError as error:
             self.leaves_nothing = self.begins and not isinstance(error, RunStoppedError)
             raise
@@ -313,19 +286,19 @@ class _Attempt:
                 f"stopped, but the run {self.folder.run_id!r} is completed.",
                 remedy=f"See it with: fedforge show {self.folder.run_id}",
             ) from failure
-        self.session.narrator.notice(f"The run is completed, but did not end well: {failure_reason(failure)}")
+        self.workshop.narrator.notice(f"The run is completed, but did not end well: {failure_reason(failure)}")
 
     @contextmanager
     def _operator(self) -> Iterator[Control]:
         """What the operator at the monitor wants, whose monitor is sent the events meanwhile."""
-        address = _monitor_address(self.session.config.runtime)
+        address = _monitor_address(self.workshop.config.runtime)
         if address is None:
             yield AlwaysRun()
             return
         folder = self.folder
         files = OutboxFiles(folder.events, folder.outbox, folder.refused_events)
         meanwhile = "The run goes on; its events wait in its log."
-        reach = MonitorReach(address, self.session.narrator.notice, meanwhile=meanwhile)
+        reach = MonitorReach(address, self.workshop.narrator.notice, meanwhile=meanwhile)
         outbox = Outbox(files, reach, run_id=folder.run_id)
         try:
             with outbox, RemoteControl(reach, run_id=folder.run_id, attempt=self.number) as control:
@@ -333,16 +306,15 @@ class _Attempt:
         finally:
             self.leaves_nothing = self.leaves_nothing and outbox.is_empty
 
-    def _inputs(self, session: _Session, prepared: Prepared | None, control: BothControls) -> RunInputs:
+    def _inputs(self, prepared: Prepared | None, control: BothControls) -> RunInputs:
         recorded = read_inputs(self.folder)
         device = self._device(recorded)
         if prepared is None:
             assert recorded is not None
             return recorded
-        tools = PassTools(session.pool, session.workers, session.narrator.row_pass, control.raise_if_stopped)
-        with session.narrator.stage("features"):
-            caches = prepare_caches(session.config, prepared, store=session.store, tools=tools)
-        inputs = run_inputs(session.config, prepared, caches).model_copy(update={"device": device})
+        with self.workshop.narrator.stage("features"):
+            prepared = prepare_caches(prepared, self.workshop, control.raise_if_stopped)
+        inputs = run_inputs(self.workshop.config, prepared).model_copy(update={"device": device})
         if recorded and recorded.keys != inputs.keys:
             changed = sorted(kind for kind in inputs.keys if recorded.keys.get(kind) != inputs.keys[kind])
             raise RunError(
@@ -354,25 +326,25 @@ class _Attempt:
 
     def _device(self, recorded: RunInputs | None) -> DeviceDecision:
         """Where the clients train: decided once for a run, and kept by its later attempts."""
-        request, backend = DeviceRequest.of(self.session.config), WorkerBackend(self.session.pool)
+        request, backend = DeviceRequest.of(self.workshop.config), WorkerBackend(self.workshop.pool)
         if recorded:
             keep_device(recorded.device, request, backend)
             return recorded.device
         decision = decide_device(request, backend)
         for text in decision.notices:
-            self.session.narrator.notice(text)
+            self.workshop.narrator.notice(text)
         return decision
 
-    def _federate(self, session: _Session, inputs: RunInputs, emitter: Emitter) -> None:
+    def _federate(self, inputs: RunInputs, emitter: Emitter) -> None:
         from fedforge_runtime.federation.server_app import app
 
-        config = session.config
-        config = config.model_copy(update={"learning": inputs.device.applied_to(config.learning)})
-        engine = session.engine
+        workshop, engine = self.workshop, self.engine
+        learning = inputs.device.applied_to(workshop.config.learning)
+        config = workshop.config.model_copy(update={"learning": learning})
         shards = None
         if engine.holds_shards and config.federation.site_data == "partition":
-            with Heartbeat(emitter, node_id="server"), session.narrator.stage("shards"):
-                shards = prepare_shards(config, inputs, store=session.store)
+            with Heartbeat(emitter, node_id="server"), workshop.narrator.stage("shards"):
+                shards = prepare_shards(config, inputs, store=workshop.store)
                 if config.runtime.handover:
                     hand_over(shards, Path(config.runtime.handover), config.sites, hear_stop)
         describe_run(emitter, config, inputs)
@@ -381,12 +353,12 @@ class _Attempt:
         )
 
         def site_config(site: int) -> dict[str, str]:
-            here = {HOME: str(session.home.root), EVENTS: str(self.folder.events)}
+            here = {HOME: str(workshop.home.root), EVENTS: str(self.folder.events)}
             if engine.holds_shards:
                 return here | ({SHARDS: str(shards.path / site_folder(site))} if shards else {})
             return here | {INPUTS: inputs.model_dump_json()}
 
-        with session.narrator.rounds(self.folder):
+        with workshop.narrator.rounds(self.folder):
             engine.run(
                 Federation(
                     server_app=app,
@@ -394,7 +366,7 @@ class _Attempt:
                     server_config=settings.to_run_config(),
                     clients=config.partition.clients,
                     sites=config.sites,
-                    workers=session.workers,
+                    workers=workshop.pool.workers,
                     threads=config.runtime.threads_per_worker,
                     site_config=site_config,
                     link=_link_address(config.runtime),
@@ -426,15 +398,15 @@ class _Attempt:
     def _record_seconds(self, prepared_at: float, featured_at: float) -> None:
         ended = monotonic()
         seconds = {
-            "prepare": round(prepared_at - self.session.started, 3),
+            "prepare": round(prepared_at - self.started, 3),
             "features": round(featured_at - prepared_at, 3),
             "rounds": round(ended - featured_at, 3),
-            "total": round(ended - self.session.started, 3),
+            "total": round(ended - self.started, 3),
         }
         try:
             write_json(self.folder.seconds, seconds)
         except OSError as error:
-            self.session.narrator.notice(f"The run is completed, but not how long it took: {explain(error)}")
+            self.workshop.narrator.notice(f"The run is completed, but not how long it took: {explain(error)}")
 
 
 def _link_address(runtime: RuntimeConfig) -> LinkAddress | None:
@@ -459,11 +431,12 @@ def _monitor_address(runtime: RuntimeConfig) -> MonitorAddress | None:
     return None if runtime.monitor is None else MonitorAddress.parse(runtime.monitor)
 
 
-def _start_template(config: RunConfig) -> None:
-    """Begin to load the template, with what torch must be told before it is imported."""
+def _workshop(config: RunConfig, home: Home, narrator: Narrator) -> Workshop:
+    """For a run, whose engine forks its processes from the same template, with what torch must be told before that."""
     if config.learning.device == "mps":
         allow_mps_fallback()
-    start_template(*TEMPLATE_MODULES.get(config.runtime.engine, ()))
+    modules = TEMPLATE_MODULES.get(config.runtime.engine, ())
+    return Workshop(config, home, narrator, tasks=len(config.sites), modules=modules)
 
 
 @contextmanager

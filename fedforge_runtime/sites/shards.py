@@ -24,7 +24,7 @@ from fedforge_runtime.config import Mode, RunConfig
 from fedforge_runtime.data.features.backbone import read_backbone
 from fedforge_runtime.data.features.class_tokens import FEATURES
 from fedforge_runtime.data.features.preprocess import PROCESSOR_FOLDER
-from fedforge_runtime.data.features.row_pass import PassTools, array_file
+from fedforge_runtime.data.features.row_pass import array_file
 from fedforge_runtime.data.features.tokens import TOKENS
 from fedforge_runtime.data.partition import ClientRows, load_client_rows, load_scanner_shift
 from fedforge_runtime.data.scanner import ScannerShift
@@ -33,8 +33,8 @@ from fedforge_runtime.errors import BackboneError, DataError, StorageError
 from fedforge_runtime.errors.system import explain
 from fedforge_runtime.hardware.devices import DeviceDecision
 from fedforge_runtime.preparation.inputs import RunInputs
-from fedforge_runtime.preparation.prepare import check_preparation, prepare, prepare_caches, run_inputs
-from fedforge_runtime.processes import WorkerPool, start_template
+from fedforge_runtime.preparation.prepare import check_preparation, prepare_all, run_inputs
+from fedforge_runtime.preparation.workshop import Workshop
 from fedforge_runtime.sites.settings import DataFit
 from fedforge_runtime.storage.artifacts import (
     Artifact,
@@ -46,7 +46,6 @@ from fedforge_runtime.storage.artifacts import (
     write_json,
 )
 from fedforge_runtime.storage.home import Home
-from fedforge_runtime.telemetry.control import SignalControl, hear_stop
 from fedforge_runtime.telemetry.narration import Narrator
 from fedforge_runtime.wording import explain_problems, size, some_of
 
@@ -61,8 +60,6 @@ _CODE_VERSION = 1
 """Part of every shard's key: raised by any change to what is written."""
 _BLOCK_BYTES = 1 << 22
 _BACKBONE_FILES = ("config.json", "preprocessor_config.json", "model.safetensors")
-_PATHS = ("dataset", "partition", "preprocess", "features", "tokens", "backbone")
-"""The fields of `RunInputs` that are paths, which are also the names of a shard's folders."""
 _MAKE_AGAIN = "Have it made with `fedforge shards PHASE DIR` and the run's options, and handed over again."
 
 
@@ -175,9 +172,8 @@ def prepare_reference_shard(config: RunConfig, inputs: RunInputs, *, site: int, 
         shard.mkdir()
         if needs.backbone:
             _copy_backbone(inputs, shard / "backbone")
-        lying = {name: path for name in _PATHS if name != "backbone" and (path := getattr(inputs, name))}
         # From the store's folder for work in progress the way is the same as from the final one.
-        beside = {name: os.path.relpath(path, shard) for name, path in lying.items()}
+        beside = {name: os.path.relpath(path, shard) for name, path in inputs.folders.items() if name != "backbone"}
         _write_document(shard, key, site, config.phase, rows, _portable(inputs, beside), own=True)
         return {"sites": 1, "rows": [len(rows.train) + len(rows.validation)]}
 
@@ -195,9 +191,7 @@ def open_shard(folder: Path) -> Shard:
     _check_sizes(folder, document)
     # Not of its parents, but where it lies: a relative path may leave the folder of a site's own shard.
     root = folder.resolve()
-    absolute = {
-        name: os.path.normpath(root / path) for name in _PATHS if (path := getattr(document.inputs, name)) is not None
-    }
+    absolute = {name: os.path.normpath(root / path) for name, path in document.inputs.folders.items()}
     if document.own:
         present = ("partition", "preprocess", "features", "tokens")
         lost = [absolute[name] for name in present if name in absolute and not Path(absolute[name]).is_dir()]
@@ -329,16 +323,9 @@ def make_shards(config: RunConfig, *, home: Home, narrator: Narrator) -> Artifac
         RunStoppedError: interrupted; the features computed so far are kept.
     """
     check_preparation(config, home)
-    home.require_writable()
-    start_template()
-    store = ArtifactStore(home, hear_stop)
-    workers = config.runtime.worker_count(config.partition.clients)
-    with WorkerPool(workers, threads=config.runtime.threads_per_worker) as pool:
-        prepared = prepare(config, home=home, store=store, pool=pool, narrator=narrator)
-        with SignalControl().installed() as control:
-            tools = PassTools(pool, workers, narrator.row_pass, control.raise_if_stopped)
-            caches = prepare_caches(config, prepared, store=store, tools=tools)
-    return prepare_shards(config, run_inputs(config, prepared, caches), store=store)
+    with Workshop(config, home, narrator) as workshop:
+        prepared = prepare_all(workshop)
+    return prepare_shards(config, run_inputs(config, prepared), store=workshop.store)
 
 
 def check_export_folder(folder: Path) -> None:
@@ -400,7 +387,7 @@ def _described(config: RunConfig, inputs: RunInputs, needs: _Needs) -> dict[str,
 
 def _portable(inputs: RunInputs, paths: Mapping[str, str] | None = None) -> RunInputs:
     """The inputs as they are at any site, with these paths, else those within the shard."""
-    relative = {name: name for name in _PATHS if getattr(inputs, name) is not None}
+    relative = {name: name for name in inputs.folders}
     name = inputs.backbone_name
     is_path = name.count("/") > 1 or Path(name).is_absolute() or Path(name).exists()
     changes = {"backbone_name": Path(name).name if is_path else name, "device": DeviceDecision()}
@@ -509,8 +496,8 @@ def _read_document(folder: Path) -> _Document:
     except ValidationError as error:
         problems = explain_problems(error, _Document, root=SHARD_FILE)
         raise DataError(f"{file} is broken: {problems}", remedy=_MAKE_AGAIN) from error
-    paths = [path for name in _PATHS if (path := getattr(document.inputs, name)) is not None]
-    foreign = [path for path in [*document.files, *([] if document.own else paths)] if not _is_within(path)]
+    paths = [*document.files, *([] if document.own else document.inputs.folders.values())]
+    foreign = [path for path in paths if not _is_within(path)]
     if foreign:
         raise DataError(f"{file} is broken: {foreign[0]} is not in the shard's folder.", remedy=_MAKE_AGAIN)
     return document

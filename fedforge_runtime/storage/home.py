@@ -6,6 +6,7 @@ import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 from fedforge_runtime.errors import ConfigError, StorageError
 
@@ -172,8 +173,8 @@ class Home:
     def run(self, run_id: str) -> RunFolder:
         return RunFolder(self.runs / check_run_id(run_id))
 
-    def require_writable(self) -> None:
-        """Raise `StorageError` unless files can be made here; an unused home is left as it was."""
+    def require_writable(self) -> Self:
+        """Itself; raises `StorageError` unless files can be made here. An unused home is left as it was."""
         existing = self.root
         while not existing.exists() and existing != existing.parent:
             existing = existing.parent
@@ -189,3 +190,4 @@ class Home:
                 f"the home folder {self.root} cannot be written ({existing} is not a writable folder).",
                 remedy="Choose another with --home DIR or FEDFORGE_HOME.",
             )
+        return self

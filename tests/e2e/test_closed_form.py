@@ -12,13 +12,14 @@ from safetensors.numpy import load_file
 from fedforge_runtime.config import read_run_config
 from fedforge_runtime.errors import RunStoppedError
 from fedforge_runtime.preparation.inputs import RunInputs
-from fedforge_runtime.processes import WorkerPool
+from fedforge_runtime.preparation.workshop import Workshop
 from fedforge_runtime.runs.bounds import compute_bounds, read_bounds
-from fedforge_runtime.storage.artifacts import Artifact, ArtifactStore, read_json
+from fedforge_runtime.storage.artifacts import read_json
 from fedforge_runtime.storage.home import Home
 from tests.e2e.command import BARE, Outcome, hold_training, refusal
 from tests.e2e.forked import forked, forked_running, forked_together
 from tests.support.engines import IN_ONE_WORKER_AND_IN_RAY
+from tests.support.listener import Listener
 
 WARM = ["--warm-start", "closed_form"]
 CLOSED_FORM = ["--strategy", "closed_form"]
@@ -168,20 +169,16 @@ def test_bounds_that_are_interrupted_go_on_with_the_models_that_are_missing(
     config, inputs = read_run_config(folder.config), RunInputs.model_validate(read_json(folder.inputs))
     reports: list[int] = []
 
-    def compute(*, until: int) -> Artifact:
-        def report(done: int, total: int) -> None:
-            reports.append(done)
-            if done == until:
+    class Reports(Listener):
+        def bounds(self, models_done: int, models_total: int) -> None:
+            reports.append(models_done)
+            if reports == [0, 1, 2, 3]:
                 raise RunStoppedError("stopped.")
 
-        store = ArtifactStore(Home(tmp_path))
-        return compute_bounds(config, inputs, store=store, pool=pool, report=report, check_stop=lambda: None)
-
-    with WorkerPool(2) as pool:
+    with Workshop(config, Home(tmp_path), Reports()) as workshop:
         with pytest.raises(RunStoppedError):
-            compute(until=3)
-        made = compute(until=-1)
-        found = compute(until=-1)
+            compute_bounds(inputs, workshop, lambda: None)
+        made, found = (compute_bounds(inputs, workshop, lambda: None) for _ in range(2))
 
     assert reports == [0, 1, 2, 3, 0, 3, 4, 5]
     assert {path.name for path in made.path.iterdir()} == {"bounds.json", "manifest.json"}

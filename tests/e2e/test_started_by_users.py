@@ -82,7 +82,7 @@ def test_data_are_prepared_shown_audited_split_and_handed_over(
     assert answer("audit", "blood", "--no-fail", *data)["phase"] == "blood"
 
     config = read_run_config(RunFolder(home / "runs" / "undisturbed").config)
-    dataset = prepare_dataset(config.dataset, home=Home(home), store=ArtifactStore(Home(home)), notify=print)
+    dataset = prepare_dataset(config.dataset, store=ArtifactStore(Home(home)), notify=print)
     groups = tmp_path / "groups.csv"
     with groups.open("w", newline="") as stream:
         rows = [(split, row, f"{split}-{row}") for split in SPLITS for row in range(len(load_labels(dataset, split)))]

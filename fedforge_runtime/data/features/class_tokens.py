@@ -28,7 +28,7 @@ from fedforge_runtime.data.features.row_pass import (
 )
 from fedforge_runtime.data.features.tokens import TOKENS
 from fedforge_runtime.data.sources.datasets import SPLITS, Split, labels_file
-from fedforge_runtime.storage.artifacts import Artifact, ArtifactStore
+from fedforge_runtime.storage.artifacts import Artifact
 
 FEATURES = "features"
 
@@ -41,7 +41,6 @@ def prepare_features(
     scanners: Artifact | None,
     tokens: Artifact | None,
     splits: Sequence[Split] = SPLITS,
-    store: ArtifactStore,
     tools: PassTools,
 ) -> Artifact:
     """The artifact `features`: `features_<split>.npy` float32 (rows, hidden_size), `labels_<split>.npy` int64.
@@ -72,7 +71,6 @@ def prepare_features(
         row_shape=(backbone.hidden_size,),
         compute=_Features(reader, backbone.path, tokens.path if tokens else None),
         facts={"feature_size": backbone.hidden_size, "backbone": backbone.name, "trained": backbone.trained},
-        store=store,
         tools=tools,
     )
 

@@ -78,13 +78,14 @@ class PassTools:
     """What a pass works with, the same for every kind of it.
 
     Args:
-        workers: how many chunks are computed at the same time.
+        store: where the arrays are kept.
+        pool: computes as many chunks at the same time as it has workers.
         report: called at the start and after each chunk.
         check_stop: called often; whatever it raises ends the pass, which can be gone on with later.
     """
 
+    store: ArtifactStore
     pool: WorkerPool
-    workers: int
     report: Callable[[Progress], None]
     check_stop: Callable[[], None]
 
@@ -146,7 +147,7 @@ class RowPass:
                     for chunk in waiting:
                         file = array_file(self.folder, self.what, chunk.split)
                         running[tools.pool.submit(self.compute, chunk, file)] = chunk
-                        if len(running) > tools.workers:
+                        if len(running) > tools.pool.workers:
                             break
                     if not running:
                         break
@@ -234,7 +235,6 @@ def prepare_rows(
     row_shape: tuple[int, ...],
     compute: Compute,
     facts: Mapping[str, Any],
-    store: ArtifactStore,
     tools: PassTools,
 ) -> Artifact:
     """The artifact of a pass over a dataset's images, made when absent; an interrupted one goes on.
@@ -246,13 +246,13 @@ def prepare_rows(
     """
 
     def build(folder: Path) -> Mapping[str, Any]:
-        plain = store.find(kind, store.key(kind, unshifted)) if inputs != unshifted else None
+        plain = tools.store.find(kind, tools.store.key(kind, unshifted)) if inputs != unshifted else None
         known: dict[Split, Path] = {"validation": plain.path, "test": plain.path} if plain else {}
         return {**RowPass(folder, kind, images.dataset, row_shape, compute, tools, known, images.splits).run(), **facts}
 
     part = {"splits": list(images.splits)} if tuple(images.splits) != SPLITS else {}
     inputs = {**unshifted, **({"scanners": images.scanners.key} if images.scanners else {}), **part}
-    return store.build(kind, inputs, build, resumable=True, scratch=[_PROGRESS])
+    return tools.store.build(kind, inputs, build, resumable=True, scratch=[_PROGRESS])
 
 
 def refuse_unless_finite(values: NDArray[Any], backbone: Path, split: Split, rows: range) -> None:

@@ -27,7 +27,7 @@ from fedforge_runtime.data.features.row_pass import (
     refuse_unless_finite,
 )
 from fedforge_runtime.data.sources.datasets import SPLITS, Split
-from fedforge_runtime.storage.artifacts import Artifact, ArtifactStore
+from fedforge_runtime.storage.artifacts import Artifact
 from fedforge_runtime.telemetry.control import await_result, present_control
 
 TOKENS = "tokens"
@@ -40,7 +40,6 @@ def prepare_tokens(
     *,
     scanners: Artifact | None,
     splits: Sequence[Split] = SPLITS,
-    store: ArtifactStore,
     tools: PassTools,
 ) -> Artifact:
     """The artifact `tokens`: `tokens_<split>.npy` float32 (rows, tokens, hidden_size), `labels_<split>.npy` int64.
@@ -70,7 +69,6 @@ def prepare_tokens(
         row_shape=trunk.output_shape,
         compute=_Tokens(ImageReader.of(dataset, preprocessing, scanners), backbone.path),
         facts={},
-        store=store,
         tools=tools,
     )
 

@@ -77,7 +77,6 @@ class DatasetFacts:
 def prepare_dataset(
     config: DatasetConfig,
     *,
-    home: Home,
     store: ArtifactStore,
     notify: Callable[[str], None],
     transferred: Transferred = untold,
@@ -99,16 +98,15 @@ def prepare_dataset(
     if config.source == "phantom":
         return _prepare_phantom(config, official, store)
     if config.source not in ("official", "auto"):
-        path = _local_file(config)
-        return _prepare_archive(config, official, path, IdentityMemory(home), store)
+        return _prepare_archive(config, official, _local_file(config), store)
     try:
-        path = official_file(official, home=home, notify=notify, transferred=transferred)
+        path = official_file(official, home=store.home, notify=notify, transferred=transferred)
     except UnreachableError as error:
         if config.source == "official":
             raise
         notify(sentences(error.message, "Phantom images stand in for it."))
         return _prepare_phantom(config, official, store)
-    return _prepare_archive(config, official, path, IdentityMemory(home), store)
+    return _prepare_archive(config, official, path, store)
 
 
 def foreseen_labels(config: DatasetConfig, *, home: Home) -> NDArray[np.int64] | None:
@@ -228,9 +226,9 @@ def _prepare_phantom(config: DatasetConfig, official: OfficialArchive, store: Ar
     return store.build("dataset", inputs, build)
 
 
-def _prepare_archive(
-    config: DatasetConfig, official: OfficialArchive, path: Path, memory: IdentityMemory, store: ArtifactStore
-) -> Artifact:
+def _prepare_archive(config: DatasetConfig, official: OfficialArchive, path: Path, store: ArtifactStore) -> Artifact:
+    memory = IdentityMemory(store.home)
+
     def inputs(identity: FileIdentity) -> dict[str, Any]:
         return {
             "version": _BUILDER_VERSION,

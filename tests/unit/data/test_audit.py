@@ -41,10 +41,10 @@ def arrays(blood_arrays: Arrays) -> Arrays:
 
 
 @pytest.fixture
-def open_data(archive_folder: Callable[..., Path], home: Home, store: ArtifactStore) -> Callable[[Arrays], Artifact]:
+def open_data(archive_folder: Callable[..., Path], store: ArtifactStore) -> Callable[[Arrays], Artifact]:
     def open_(arrays: Arrays) -> Artifact:
         config = DatasetConfig(flag="bloodmnist", source=str(archive_folder(**arrays)))
-        return prepare_dataset(config, home=home, store=store, notify=lambda _: None)
+        return prepare_dataset(config, store=store, notify=lambda _: None)
 
     return open_
 

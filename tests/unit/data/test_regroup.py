@@ -16,7 +16,6 @@ from fedforge_runtime.data.sources.regroup import regroup
 from fedforge_runtime.data.sources.resplit import write_split
 from fedforge_runtime.errors import ConfigError, DataError, StorageError
 from fedforge_runtime.storage.artifacts import ArtifactStore, read_json
-from fedforge_runtime.storage.home import Home
 
 FRACTIONS = (0.7, 0.1, 0.2)
 
@@ -59,9 +58,9 @@ def test_fewer_groups_than_splits_are_refused() -> None:
         regroup(np.arange(8) % 2, np.zeros(8, dtype=np.int64), FRACTIONS, classes=1, seed=0)
 
 
-def test_the_new_split_is_read_as_data_and_keeps_its_groups(home: Home, store: ArtifactStore, tmp_path: Path) -> None:
+def test_the_new_split_is_read_as_data_and_keeps_its_groups(store: ArtifactStore, tmp_path: Path) -> None:
     source = DatasetConfig(flag="bloodmnist", source="phantom", limit=240)
-    dataset = prepare_dataset(source, home=home, store=store, notify=lambda _: None)
+    dataset = prepare_dataset(source, store=store, notify=lambda _: None)
     sizes = {split: len(load_labels(dataset, split)) for split in SPLITS}
     lines = [
         f"{split},{index},{(place + index) % 60}" for place, split in enumerate(SPLITS) for index in range(sizes[split])
@@ -72,7 +71,7 @@ def test_the_new_split_is_read_as_data_and_keeps_its_groups(home: Home, store: A
     new = write_split(dataset, read_groups(file, sizes), tmp_path / "new", fractions=FRACTIONS, seed=3)
 
     config = DatasetConfig(flag="bloodmnist", source=str(new.folder))
-    read = prepare_dataset(config, home=home, store=store, notify=lambda _: None)
+    read = prepare_dataset(config, store=store, notify=lambda _: None)
     new_sizes = {split: len(load_labels(read, split)) for split in SPLITS}
     groups = read_groups(new.groups, new_sizes)
     held = [set(groups.of_split[split].tolist()) for split in SPLITS]

@@ -27,6 +27,8 @@ WHOLE = {"what": "squares"}
 class HerePool:
     """Computes at once, and counts the chunks."""
 
+    workers = 1
+
     def __init__(self) -> None:
         self.chunks: list[Chunk] = []
 
@@ -61,7 +63,7 @@ def prepared(
     dataset: Artifact, home: Path, splits: Sequence[Split], report: Callable[[Progress], None] = ignored
 ) -> tuple[Artifact, HerePool]:
     pool = HerePool()
-    tools = PassTools(cast(WorkerPool, pool), 1, report, lambda: None)
+    tools = PassTools(ArtifactStore(Home(home)), cast(WorkerPool, pool), report, lambda: None)
     artifact = prepare_rows(
         "squares",
         WHOLE,
@@ -69,7 +71,6 @@ def prepared(
         row_shape=(1,),
         compute=squares,
         facts={},
-        store=ArtifactStore(Home(home)),
         tools=tools,
     )
     return artifact, pool

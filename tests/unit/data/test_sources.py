@@ -40,10 +40,10 @@ def notices() -> list[str]:
 
 
 @pytest.fixture
-def prepare(home: Home, store: ArtifactStore, notices: list[str]) -> Callable[..., Artifact]:
+def prepare(store: ArtifactStore, notices: list[str]) -> Callable[..., Artifact]:
     def run(source: Path | str, **config: Any) -> Artifact:
         chosen = DatasetConfig(**{"flag": "bloodmnist", "source": str(source), **config})
-        return prepare_dataset(chosen, home=home, store=store, notify=notices.append)
+        return prepare_dataset(chosen, store=store, notify=notices.append)
 
     return run
 
@@ -394,7 +394,7 @@ from fedforge_runtime.storage.home import Home
 home = Home(Path({str(home.root)!r}))
 for source in ("official", "auto", {str(folder)!r}, "phantom"):
     config = DatasetConfig(flag="bloodmnist", source=source, limit=100)
-    artifact = prepare_dataset(config, home=home, store=ArtifactStore(home), notify=print)
+    artifact = prepare_dataset(config, store=ArtifactStore(home), notify=print)
     assert not artifact.created, source
     assert len(load_labels(artifact, "train")) == read_dataset_facts(artifact).rows["train"]
 assert not {{"medmnist", "torch", "datasets", "transformers", "pandas", "sklearn"}} & set(sys.modules)

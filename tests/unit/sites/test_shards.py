@@ -14,7 +14,6 @@ import pytest
 import torch
 
 from fedforge_runtime.config import Mode, RunConfig, load_run_config
-from fedforge_runtime.data.features.row_pass import PassTools
 from fedforge_runtime.data.partition import load_client_rows
 from fedforge_runtime.data.sources.datasets import load_dataset
 from fedforge_runtime.data.sources.phantom import generate
@@ -30,6 +29,7 @@ from fedforge_runtime.errors import (
 from fedforge_runtime.learning.parameters import initial_head
 from fedforge_runtime.preparation.inputs import RunInputs
 from fedforge_runtime.preparation.prepare import prepare, prepare_caches, run_inputs
+from fedforge_runtime.preparation.workshop import Workshop
 from fedforge_runtime.processes import WorkerPool, start_template
 from fedforge_runtime.runs.own_data import prepare_own_shard
 from fedforge_runtime.sites import shards
@@ -134,11 +134,10 @@ def make(tmp_path_factory: pytest.TempPathFactory, checkpoint: Path, pool: Worke
             },
             assignments=[f"partition.feature_skew.strength={skew}"] if skew else [],
         )
-        store, listener = ArtifactStore(home), Listener()
-        made = prepare(config, home=home, store=store, pool=pool, narrator=listener)
-        tools = PassTools(pool, 1, listener.row_pass, lambda: None)
-        inputs = run_inputs(config, made, prepare_caches(config, made, store=store, tools=tools))
-        return Made(config, home, inputs, prepare_shards(config, inputs, store=store))
+        workshop = Workshop(config, home, Listener())
+        workshop.pool = pool
+        inputs = run_inputs(config, prepare_caches(prepare(workshop), workshop, lambda: None))
+        return Made(config, home, inputs, prepare_shards(config, inputs, store=workshop.store))
 
     return prepared
 
