@@ -65,15 +65,7 @@ def audit(
     blocking: list[str] = []
     with command(as_json=as_json) as emit:
         from fedforge_runtime.commands.audit_tables import print_audit
-        from fedforge_runtime.data.audit.audit import (
-            PAIRS_TABLE,
-            REPORT_HTML,
-            REPORT_JSON,
-            REPORT_MARKDOWN,
-            ROWS_TABLE,
-            Allowance,
-            prepare_audit,
-        )
+        from fedforge_runtime.data.audit.audit import Allowance, prepare_audit
         from fedforge_runtime.data.audit.search import find_features, open_features
         from fedforge_runtime.data.sources.groups import read_groups
         from fedforge_runtime.reporting.audit_page import audit_page
@@ -96,22 +88,27 @@ def audit(
             draw_page=audit_page,
             allowance=allowance,
         )
-        document = read_json(artifact.path / REPORT_JSON)
-        names = (REPORT_HTML, REPORT_MARKDOWN, REPORT_JSON, ROWS_TABLE, PAIRS_TABLE)
-        files = {name: str(artifact.path / name) for name in names}
-        blocking = document["blocking"]
-        result = {
-            "phase": phase,
-            **document,
-            "artifact": {"key": artifact.key, "path": str(artifact.path), "created": artifact.created},
-            "files": files,
-        }
-        emit(result, lambda _: print_audit(document, files))
+        result = _result(phase, artifact)
+        blocking = result["blocking"]
+        emit(result, lambda value: print_audit(value, value["files"]))
     if blocking and not no_fail:
         raise AuditFailedError(
             f"the audit of {phase} found what blocks: {', '.join(blocking)}.",
             remedy="Mend the data, make another split (fedforge split), or decide with --allow FINDING --reason --by.",
         )
+
+
+def _result(phase: str, artifact: Artifact) -> dict[str, Any]:
+    """The report, and where it and the artifact are."""
+    from fedforge_runtime.data.audit.audit import PAIRS_TABLE, REPORT_HTML, REPORT_JSON, REPORT_MARKDOWN, ROWS_TABLE
+
+    names = (REPORT_HTML, REPORT_MARKDOWN, REPORT_JSON, ROWS_TABLE, PAIRS_TABLE)
+    return {
+        "phase": phase,
+        **read_json(artifact.path / REPORT_JSON),
+        "artifact": {"key": artifact.key, "path": str(artifact.path), "created": artifact.created},
+        "files": {name: str(artifact.path / name) for name in names},
+    }
 
 
 def _open_dataset(config: RunConfig, home: Path | None, groups: Path | None) -> tuple[Workshop, Artifact]:
