@@ -26,6 +26,7 @@ from fedforge_runtime.commands.options import DebugOption, HomeOption
 from fedforge_runtime.commands.output import run_guarded
 from fedforge_runtime.engines.address import free_port
 from fedforge_runtime.errors import FedForgeError
+from fedforge_runtime.processes.child import Child
 from fedforge_runtime.processes.ownership import OwnedError, is_owned, owning
 from fedforge_runtime.processes.stop_signal import StopSignal
 from fedforge_runtime.storage.artifacts import read_json, write_json
@@ -214,14 +215,8 @@ def _detach(home: Home, options: Sequence[str]) -> None:
     if _read_state(home) is not None:
         raise UpError(f"{home.root} is up already.", remedy="End it with: fedforge down")
     log = _folder(home) / "up.log"
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "fedforge_pipelines.up", "up", "--home", str(home.root), *options],
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
+    log.unlink(missing_ok=True)
+    process = Child([sys.executable, "-m", "fedforge_pipelines.up", "up", "--home", str(home.root), *options], log=log)
     while (state := _read_state(home)) is None:
         if process.poll() is not None:
             raise UpError(log.read_text(errors="replace").strip().removeprefix("error: "))

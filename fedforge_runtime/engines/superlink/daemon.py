@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import signal
 import socket
-import subprocess
 import sys
 import time
 from contextlib import suppress
@@ -24,6 +23,7 @@ from fedforge_runtime.engines.superlink.standing import (
 )
 from fedforge_runtime.errors import ConfigError, RunError, RunFailedError
 from fedforge_runtime.processes import ProcessIdentity, Progress
+from fedforge_runtime.processes.child import Child
 from fedforge_runtime.storage.home import Home
 
 _STALLED_SECONDS = 90.0
@@ -68,22 +68,18 @@ def serve_in_background(spec: StandingSpec, home: Home, certificates: Path | Non
     home.federation.mkdir(parents=True, exist_ok=True)
     log = home.federation / "federation.log"
     security = ["--certs", str(certificates.absolute())] if certificates else []
-    with log.open("ab") as output:
-        begin = output.tell()
-        process = subprocess.Popen(
-            [
-                *(sys.executable, "-m", "fedforge_runtime.cli", "federation", "up", "--foreground"),
-                *("--home", str(home.root), "--host", spec.host, "--port", str(spec.port)),
-                *("--nodes", str(spec.nodes)),
-                *(part for network in spec.trusted_networks for part in ("--trust", network)),
-                *(("--monitor", spec.monitor.url) if spec.monitor else ()),
-                *security,
-            ],
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
+    begin = log.stat().st_size if log.exists() else 0
+    process = Child(
+        [
+            *(sys.executable, "-m", "fedforge_runtime.cli", "federation", "up", "--foreground"),
+            *("--home", str(home.root), "--host", spec.host, "--port", str(spec.port)),
+            *("--nodes", str(spec.nodes)),
+            *(part for network in spec.trusted_networks for part in ("--trust", network)),
+            *(("--monitor", spec.monitor.url) if spec.monitor else ()),
+            *security,
+        ],
+        log=log,
+    )
     owner = ProcessIdentity.of(process.pid)  # a child that nobody has waited for
     progress, reached, since = Progress(process.pid, _STALLED_SECONDS), -1, monotonic()
     while monotonic() - since < _STALLED_SECONDS or (reached < 0 and not progress.has_stopped()):
