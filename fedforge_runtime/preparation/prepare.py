@@ -25,7 +25,7 @@ from fedforge_runtime.data.sources.datasets import (
 )
 from fedforge_runtime.errors import RunError
 from fedforge_runtime.preparation.inputs import RunInputs
-from fedforge_runtime.processes import WorkerPool, start_template
+from fedforge_runtime.processes import TEMPLATE, WorkerPool
 from fedforge_runtime.storage.artifacts import Artifact, ArtifactStore
 from fedforge_runtime.storage.home import Home
 from fedforge_runtime.storage.run_ids import find_run
@@ -214,7 +214,7 @@ def prepare_everything(
     store = ArtifactStore(home, hear_stop)
     if until == "dataset":
         return [_prepare_data(config, home=home, store=store, narrator=narrator)[0]]
-    start_template()
+    TEMPLATE.start()
     workers = config.runtime.worker_count(config.partition.clients)
     with WorkerPool(workers, threads=config.runtime.threads_per_worker) as pool:
         if until == "preprocess":

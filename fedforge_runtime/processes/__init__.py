@@ -6,16 +6,16 @@ from fedforge_runtime.processes.pool import WorkerDiedError, WorkerPool
 from fedforge_runtime.processes.progress import Progress
 from fedforge_runtime.processes.template import (
     LOST_SIGHT,
+    TEMPLATE,
     ProcessStartError,
     UntilLoaded,
     die_with_owner,
     share_template,
-    start_process,
-    start_template,
 )
 
 __all__ = [
     "LOST_SIGHT",
+    "TEMPLATE",
     "ProcessIdentity",
     "ProcessStartError",
     "Progress",
@@ -26,6 +26,4 @@ __all__ = [
     "die_with_owner",
     "explain_death",
     "share_template",
-    "start_process",
-    "start_template",
 ]

@@ -22,10 +22,9 @@ from fedforge_runtime.processes.endings import explain_death
 from fedforge_runtime.processes.identity import ProcessIdentity
 from fedforge_runtime.processes.template import (
     LOST_SIGHT,
+    TEMPLATE,
     ProcessStartError,
     die_with_owner,
-    starting,
-    template_context,
 )
 
 _TEMPLATE_ENDED = "the process that it was forked from has ended, and with it the sight of it"
@@ -83,9 +82,9 @@ class _Slot:
     """
 
     def __init__(self, threads: int) -> None:
-        with starting():
+        with TEMPLATE.starting():
             self.executor = ProcessPoolExecutor(
-                1, mp_context=template_context(), initializer=_initialise_worker, initargs=(threads,)
+                1, mp_context=TEMPLATE.context(), initializer=_initialise_worker, initargs=(threads,)
             )
             self.executor.submit(_nothing)
         (self._handle,) = self.executor._processes.values()

@@ -23,7 +23,7 @@ from fedforge_runtime.learning.parameters import Parameters, initial_head
 from fedforge_runtime.learning.standardisation import Standardisation
 from fedforge_runtime.preparation.inputs import RunInputs
 from fedforge_runtime.preparation.prepare import inputs_exist
-from fedforge_runtime.processes import WorkerPool, start_template
+from fedforge_runtime.processes import TEMPLATE, WorkerPool
 from fedforge_runtime.record.documents import read_inputs
 from fedforge_runtime.record.stages import stages_of
 from fedforge_runtime.seeds import derive_seed
@@ -69,7 +69,7 @@ def record_bounds(folder: RunFolder, *, home: Home, narrator: Narrator) -> dict[
     # Several models at once: never on the device that the clients may have had to themselves.
     config = config.model_copy(update={"learning": config.learning.model_copy(update={"device": "cpu"})})
     home.require_writable()
-    start_template()
+    TEMPLATE.start()
     workers = config.runtime.worker_count(len(config.sites) + 1)
     with (
         WorkerPool(workers, threads=config.runtime.threads_per_worker) as pool,

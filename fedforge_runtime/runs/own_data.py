@@ -9,7 +9,7 @@ from fedforge_runtime.data.features.row_pass import PassTools
 from fedforge_runtime.data.sources.datasets import prepare_dataset, read_dataset_facts
 from fedforge_runtime.errors import AuditFailedError, ConfigError
 from fedforge_runtime.preparation.prepare import check_preparation, prepare, prepare_caches, run_inputs
-from fedforge_runtime.processes import WorkerPool, start_template
+from fedforge_runtime.processes import TEMPLATE, WorkerPool
 from fedforge_runtime.processes.limits import usable_cores
 from fedforge_runtime.sites.shards import Shard, prepare_reference_shard
 from fedforge_runtime.storage.artifacts import Artifact, ArtifactStore, read_json
@@ -43,7 +43,7 @@ def prepare_own_shard(
     own = _one_site(config)
     check_preparation(own, home)
     home.require_writable()
-    start_template()
+    TEMPLATE.start()
     store = ArtifactStore(home, hear_stop)
     dataset = prepare_dataset(
         own.dataset, home=home, store=store, notify=narrator.notice, transferred=narrator.download

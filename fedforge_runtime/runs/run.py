@@ -38,7 +38,7 @@ from fedforge_runtime.preparation.prepare import (
     prepare_caches,
     run_inputs,
 )
-from fedforge_runtime.processes import UntilLoaded, WorkerPool, start_template
+from fedforge_runtime.processes import TEMPLATE, UntilLoaded, WorkerPool
 from fedforge_runtime.processes.environment import allow_mps_fallback, given_attempt
 from fedforge_runtime.processes.ownership import OwnedError, owning
 from fedforge_runtime.record.documents import read_inputs
@@ -462,7 +462,7 @@ def _start_template(config: RunConfig) -> None:
     """Begin to load the template, with what torch must be told before it is imported."""
     if config.learning.device == "mps":
         allow_mps_fallback()
-    start_template(*TEMPLATE_MODULES.get(config.runtime.engine, ()))
+    TEMPLATE.start(*TEMPLATE_MODULES.get(config.runtime.engine, ()))
 
 
 @contextmanager

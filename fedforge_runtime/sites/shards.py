@@ -34,7 +34,7 @@ from fedforge_runtime.errors.system import explain
 from fedforge_runtime.hardware.devices import DeviceDecision
 from fedforge_runtime.preparation.inputs import RunInputs
 from fedforge_runtime.preparation.prepare import check_preparation, prepare, prepare_caches, run_inputs
-from fedforge_runtime.processes import WorkerPool, start_template
+from fedforge_runtime.processes import TEMPLATE, WorkerPool
 from fedforge_runtime.sites.settings import DataFit
 from fedforge_runtime.storage.artifacts import (
     Artifact,
@@ -330,7 +330,7 @@ def make_shards(config: RunConfig, *, home: Home, narrator: Narrator) -> Artifac
     """
     check_preparation(config, home)
     home.require_writable()
-    start_template()
+    TEMPLATE.start()
     store = ArtifactStore(home, hear_stop)
     workers = config.runtime.worker_count(config.partition.clients)
     with WorkerPool(workers, threads=config.runtime.threads_per_worker) as pool:

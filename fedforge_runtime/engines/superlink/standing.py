@@ -30,7 +30,7 @@ from fedforge_runtime.engines.superlink.node.node_supervisor import NodeSupervis
 from fedforge_runtime.engines.superlink.registration import register_nodes
 from fedforge_runtime.engines.superlink.site_teller import SiteTeller
 from fedforge_runtime.errors import RunError, RunStoppedError
-from fedforge_runtime.processes import ProcessIdentity, start_template
+from fedforge_runtime.processes import TEMPLATE, ProcessIdentity
 from fedforge_runtime.processes.ownership import OwnedError, is_owned, owning
 from fedforge_runtime.processes.stop_signal import StopSignal
 from fedforge_runtime.sites.node_data import HOME, SHARDS
@@ -139,7 +139,7 @@ class StandingFederation:
         folder = self.home.federation
         folder.mkdir(parents=True, exist_ok=True)
         if self.spec.nodes:  # else it has nothing to fork, and would keep PyTorch in memory for nobody
-            start_template(*TEMPLATE_MODULES["superlink"])
+            TEMPLATE.start(*TEMPLATE_MODULES["superlink"])
         with ExitStack() as stack:
             stack.enter_context(_owned(folder))
             for number in (signal.SIGINT, signal.SIGTERM):

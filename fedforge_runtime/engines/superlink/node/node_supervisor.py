@@ -11,7 +11,7 @@ from fedforge_runtime.clock import monotonic
 from fedforge_runtime.engines.superlink.node.fleet import NodeRefusedError
 from fedforge_runtime.engines.superlink.node.node import NodeSpec, run_node
 from fedforge_runtime.errors import RunStoppedError
-from fedforge_runtime.processes import LOST_SIGHT, ProcessIdentity, ProcessStartError, describe_exit, start_process
+from fedforge_runtime.processes import LOST_SIGHT, TEMPLATE, ProcessIdentity, ProcessStartError, describe_exit
 
 _FIRST_DELAY_SECONDS = 0.1
 _LONGEST_DELAY_SECONDS = 10.0
@@ -108,7 +108,7 @@ class NodeSupervisor:
     def _start(self) -> BaseProcess | None:
         """The node's process; `None` where the system starts none now, which counts as an end of it."""
         try:
-            process = start_process(run_node, self.spec, name=f"site-{self.spec.site}")
+            process = TEMPLATE.start_process(run_node, self.spec, name=f"site-{self.spec.site}")
         except ProcessStartError as error:
             self._process = self._identity = None
             self.ends.append(error.message)

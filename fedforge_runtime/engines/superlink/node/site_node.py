@@ -16,7 +16,7 @@ from fedforge_runtime.engines.superlink.node.identity import node_identity
 from fedforge_runtime.engines.superlink.node.node import NodeSpec
 from fedforge_runtime.engines.superlink.node.node_supervisor import NodeSupervisor
 from fedforge_runtime.errors import ConfigError
-from fedforge_runtime.processes import start_template
+from fedforge_runtime.processes import TEMPLATE
 from fedforge_runtime.processes.stop_signal import StopSignal
 from fedforge_runtime.sites.node_data import HOME, SHARDS
 from fedforge_runtime.storage.home import Home
@@ -65,7 +65,7 @@ def serve_node(
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, end)
-    start_template(*TEMPLATE_MODULES["superlink"])
+    TEMPLATE.start(*TEMPLATE_MODULES["superlink"])
 
     def report(node: NodeSupervisor) -> None:
         if node.process_id is not None:
