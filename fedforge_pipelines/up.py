@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import signal
 import socket
 import subprocess
 import sys
@@ -126,8 +125,7 @@ def down(home: HomeOption = None, debug: DebugOption = False) -> None:
 
 def _serve(home: Home, monitor_port: int, dagster_port: int, monitor_options: Sequence[str]) -> None:
     stop = StopSignal()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stop.set())
+    stop.hear_signals()
     state = State(os.getpid(), f"http://{_HOST}:{monitor_port}", f"http://{_HOST}:{dagster_port}")
     parts = _parts(home, state, monitor_options)
     try:

@@ -56,15 +56,6 @@ def _nothing() -> None:
     """What has an executor start its process."""
 
 
-def _process_of(executor: ProcessPoolExecutor) -> ProcessIdentity | None:
-    """The one process of an executor; `None` where it has ended already."""
-    (process_id,) = executor._processes
-    try:
-        return ProcessIdentity.of(process_id)
-    except ProcessLookupError:
-        return None
-
-
 @dataclass
 class _Task:
     function: Callable[..., Any]
@@ -88,7 +79,7 @@ class _Slot:
             )
             self.executor.submit(_nothing)
         (self._handle,) = self.executor._processes.values()
-        self.process = _process_of(self.executor)
+        self.process = ProcessIdentity.find(self._handle.pid)  # none where it has ended already
         self.task: _Task | None = None
 
     def death(self) -> str:

@@ -117,12 +117,8 @@ def end_federation(home: Home) -> FederationState:
 
 def _end(owner: ProcessIdentity) -> None:
     """Have the process that owns a federation ended when this returns, and everything else with it."""
-    try:
-        process = psutil.Process(owner.process_id)
-    except psutil.NoSuchProcess:
-        return
     for number in (signal.SIGTERM, signal.SIGKILL):
-        if not owner.send(number) or _ends(process):
+        if not owner.send(number) or _ends(owner):
             return
     raise RunError(
         f"process {owner.process_id} has not ended within {_END_SECONDS:.0f} s of being killed.",
@@ -130,12 +126,12 @@ def _end(owner: ProcessIdentity) -> None:
     )
 
 
-def _ends(process: psutil.Process) -> bool:
+def _ends(owner: ProcessIdentity) -> bool:
     """Whether a process ends in time; one that its parent has not waited for yet has ended too."""
     deadline = monotonic() + _END_SECONDS
     while monotonic() < deadline:
         try:
-            if process.status() == psutil.STATUS_ZOMBIE:
+            if psutil.Process(owner.process_id).status() == psutil.STATUS_ZOMBIE:
                 return True
         except psutil.NoSuchProcess:
             return True

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Callable
 from pathlib import Path
-from types import FrameType
 
 from fedforge_runtime.engines import TEMPLATE_MODULES
 from fedforge_runtime.engines.address import LinkAddress
@@ -59,12 +57,7 @@ def serve_node(
     folder = home.federation
     folder.mkdir(parents=True, exist_ok=True)
     stop = StopSignal()
-
-    def end(number: int, frame: FrameType | None) -> None:
-        stop.set()
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, end)
+    stop.hear_signals()
     TEMPLATE.start(*TEMPLATE_MODULES["superlink"])
 
     def report(node: NodeSupervisor) -> None:
