@@ -25,7 +25,7 @@ from fedforge_runtime.engines.inprocess import InprocessEngine
 from fedforge_runtime.federation.grid import RunGrid
 from fedforge_runtime.federation.rounds import RoundLoop, RoundRules
 from fedforge_runtime.learning.parameters import Parameters, initial_head
-from fedforge_runtime.processes import start_template
+from fedforge_runtime.processes import TEMPLATE
 from fedforge_runtime.processes.environment import configure_third_parties
 from fedforge_runtime.record.checkpoint import Checkpoint, CheckpointStore
 from fedforge_runtime.record.participants import SeededSelection
@@ -103,7 +103,7 @@ def _evaluate_nothing(parameters: Parameters) -> Future[dict[str, float]]:
 
 def _time_rounds(clients: int, rounds: int, evaluate: bool) -> Results:
     configure_third_parties()
-    start_template()
+    TEMPLATE.start()
     with fresh_home() as home:
         folder = home.run("overhead")
         folder.path.mkdir(parents=True)

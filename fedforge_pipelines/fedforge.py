@@ -5,9 +5,7 @@ import json
 import os
 import signal
 import subprocess
-import sys
-import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -18,6 +16,8 @@ from pydantic import Field
 from fedforge_runtime.errors import ConfigError, DownloadError, RunStoppedError
 from fedforge_runtime.processes import explain_death
 from fedforge_runtime.processes.background import Background
+from fedforge_runtime.processes.child import LastWords
+from fedforge_runtime.processes.lifeline import TiedProcess
 from fedforge_runtime.runs.offer import ClaimantDefaults
 from fedforge_runtime.storage.home import Home
 
@@ -97,98 +97,40 @@ class Fedforge(dg.ConfigurableResource):
         """
         home = ("--home", str(self.opened().root))
         context.log.info(f"fedforge {' '.join(arguments)}")
-        read_end, write_end = os.pipe()  # once it is closed, which the kernel does for a process that dies, all ends
+        process = TiedProcess(
+            ["fedforge", *arguments, *home, "--json"],
+            environment={"COLUMNS": "200", **(environment or {})},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+        words = LastWords(process, context.log.info)
         try:
-            process = self._start(
-                [*arguments, *home, "--json"], {**os.environ, "COLUMNS": "200", **(environment or {})}, read_end
-            )
-        finally:
-            os.close(read_end)
-        command, words = _Command(process), _Words(process, context)
-        try:
-            with _Watch(context, command):
+            with _Watch(context, process):
                 assert process.stdout is not None
                 output = process.stdout.read()
                 process.wait()
         finally:
-            command.end()
-            os.close(write_end)
+            process.end(by=signal.SIGINT, grace=_GRACE_SECONDS)
             words.join()
         if process.returncode != 0:
-            raise _failure(arguments[0], process.returncode, words.last_error)
+            raise _failure(arguments[0], process.returncode, words.error)
         answer: dict[str, Any] = json.loads(output)
         return answer
-
-    def _start(
-        self, arguments: Sequence[str], environment: Mapping[str, str], lifeline: int
-    ) -> "subprocess.Popen[str]":
-        return subprocess.Popen(
-            [sys.executable, "-m", "fedforge_runtime.processes.lifeline", str(lifeline), "fedforge", *arguments],
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            pass_fds=(lifeline,),
-            text=True,
-            start_new_session=True,  # Dagster's interrupt is for the step, which then ends this in order
-        )
-
-
-class _Command:
-    """A command that runs, and is asked once to end: asked again, it would not do so in order."""
-
-    def __init__(self, process: "subprocess.Popen[str]") -> None:
-        self._process = process
-        self._lock = threading.Lock()
-        self._asked = False
-
-    def end(self) -> None:
-        """Have it ended when this returns: asked to, then killed."""
-        with self._lock:
-            asked, self._asked = self._asked, True
-        if self._process.poll() is not None:
-            return
-        if not asked:
-            self._process.send_signal(signal.SIGINT)
-        with suppress(subprocess.TimeoutExpired):
-            self._process.wait(_GRACE_SECONDS)
-        self._process.kill()
-        self._process.wait()
 
 
 class _Watch(Background):
     """Ends a command once Dagster has its run as terminated, where nobody has interrupted the step."""
 
-    def __init__(self, context: dg.AssetExecutionContext, command: _Command) -> None:
+    def __init__(self, context: dg.AssetExecutionContext, process: TiedProcess) -> None:
         super().__init__("watch-termination")
         self._context = context
-        self._command = command
+        self._process = process
 
     def _work(self) -> None:
         while not self._ending.wait(_LOOK_SECONDS):
             if is_over(self._context):
-                self._command.end()
+                self._process.end(by=signal.SIGINT, grace=_GRACE_SECONDS)
                 return
-
-
-class _Words(threading.Thread):
-    """Carries what a command tells people to the step's log."""
-
-    def __init__(self, process: "subprocess.Popen[str]", context: dg.AssetExecutionContext) -> None:
-        super().__init__(name="words", daemon=True)
-        self.last_error = ""
-        self._process = process
-        self._context = context
-        self.start()
-
-    def run(self) -> None:
-        assert self._process.stderr is not None
-        for line in self._process.stderr:
-            text = line.strip()
-            if text.startswith("error: "):
-                self.last_error = text.removeprefix("error: ")
-            elif text:
-                self._context.log.info(text)
 
 
 def _failure(command: str, code: int, error: str) -> dg.Failure:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -14,6 +12,7 @@ import psutil
 from fedforge_runtime.clock import monotonic
 from fedforge_runtime.errors import FedForgeError
 from fedforge_runtime.processes import Progress
+from fedforge_runtime.processes.child import Child
 from fedforge_runtime.processes.stop_signal import StopSignal
 
 _STALLED_SECONDS = 120.0
@@ -45,20 +44,12 @@ class Part:
     environment: Mapping[str, str]
     log: Path
     ready: Callable[[], bool]
-    _process: subprocess.Popen[bytes] | None = field(default=None, init=False)
+    _process: Child | None = field(default=None, init=False)
     _started: float = field(default=0.0, init=False)
 
     def start(self) -> None:
         self._started = monotonic()
-        with self.log.open("ab") as output:
-            self._process = subprocess.Popen(
-                self.command,
-                env={**os.environ, **self.environment},
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,  # Ctrl-C is for us, who end the others in order
-            )
+        self._process = Child(self.command, environment=self.environment, log=self.log)
 
     @property
     def process_id(self) -> int:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import signal
 import socket
 import subprocess
 import sys
@@ -26,6 +25,7 @@ from fedforge_runtime.commands.options import DebugOption, HomeOption
 from fedforge_runtime.commands.output import run_guarded
 from fedforge_runtime.engines.address import free_port
 from fedforge_runtime.errors import FedForgeError
+from fedforge_runtime.processes.child import Child
 from fedforge_runtime.processes.ownership import OwnedError, is_owned, owning
 from fedforge_runtime.processes.stop_signal import StopSignal
 from fedforge_runtime.storage.artifacts import read_json, write_json
@@ -124,8 +124,7 @@ def down(home: HomeOption = None, debug: DebugOption = False) -> None:
 
 def _serve(home: Home, monitor_port: int, dagster_port: int, monitor_options: Sequence[str]) -> None:
     stop = StopSignal()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stop.set())
+    stop.hear_signals()
     state = State(os.getpid(), f"http://{_HOST}:{monitor_port}", f"http://{_HOST}:{dagster_port}")
     parts = _parts(home, state, monitor_options)
     try:
@@ -213,14 +212,8 @@ def _detach(home: Home, options: Sequence[str]) -> None:
     if _read_state(home) is not None:
         raise UpError(f"{home.root} is up already.", remedy="End it with: fedforge down")
     log = _folder(home) / "up.log"
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "fedforge_pipelines.up", "up", "--home", str(home.root), *options],
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
+    log.unlink(missing_ok=True)
+    process = Child([sys.executable, "-m", "fedforge_pipelines.up", "up", "--home", str(home.root), *options], log=log)
     while (state := _read_state(home)) is None:
         if process.poll() is not None:
             raise UpError(log.read_text(errors="replace").strip().removeprefix("error: "))

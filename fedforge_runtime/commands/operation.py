@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import getpass
 import os
-import signal
 import socket
 import sys
 from dataclasses import replace
@@ -192,8 +191,7 @@ def agent(
         )
         name = f"agent on {socket.gethostname()}, process {os.getpid()}"
         claimant = Claimant(address, chosen, name=name, say=typer.echo, defaults=defaults)
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, lambda *_: claimant.stop.set())
+        claimant.stop.hear_signals()
         typer.echo(f"waiting for requests of {address.url}")
         claimant.serve(once=once)
 

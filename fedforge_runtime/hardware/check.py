@@ -27,7 +27,7 @@ from fedforge_runtime.hardware.devices import (
 from fedforge_runtime.hardware.estimates import PhaseEstimate, PhaseWork, estimate_phase
 from fedforge_runtime.hardware.machine import Machine, describe_machine
 from fedforge_runtime.hardware.speed import FeatureSpeed, HeadSpeed, measure_features, measure_head
-from fedforge_runtime.processes import WorkerPool, start_template
+from fedforge_runtime.processes import TEMPLATE, WorkerPool
 from fedforge_runtime.processes.environment import MPS_FALLBACK, allow_mps_fallback
 from fedforge_runtime.storage.artifacts import ArtifactStore
 from fedforge_runtime.storage.home import Home
@@ -115,7 +115,7 @@ def check_hardware(*, home: Home, backbone_name: str | None, narrator: Narrator)
         check_backbone(backbone_name)
     machine = describe_machine(home.root)
     allow_mps_fallback()
-    start_template()
+    TEMPLATE.start()
     configs = [load_run_config(phase) for phase in PHASES]
     workers = max(config.runtime.worker_count(config.partition.clients) for config in configs)
     narrator.notice("Training small heads in one worker and in two.")

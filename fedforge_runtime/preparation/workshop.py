@@ -8,7 +8,7 @@ from typing import Self
 from fedforge_runtime.config import RunConfig
 from fedforge_runtime.data.features.row_pass import PassTools
 from fedforge_runtime.data.sources.datasets import prepare_dataset
-from fedforge_runtime.processes import WorkerPool, start_template
+from fedforge_runtime.processes import TEMPLATE, WorkerPool
 from fedforge_runtime.storage.artifacts import Artifact, ArtifactStore
 from fedforge_runtime.storage.home import Home
 from fedforge_runtime.telemetry.control import hear_stop
@@ -58,7 +58,7 @@ class Workshop:
         return PassTools(self.store, self.pool, self.narrator.row_pass, check_stop)
 
     def __enter__(self) -> Self:
-        start_template(*self._modules)
+        TEMPLATE.start(*self._modules)
         return self
 
     def __exit__(self, *_: object) -> None:

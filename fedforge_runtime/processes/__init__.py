@@ -6,15 +6,15 @@ from fedforge_runtime.processes.pool import WorkerPool
 from fedforge_runtime.processes.progress import Progress
 from fedforge_runtime.processes.template import (
     LOST_SIGHT,
+    TEMPLATE,
     UntilLoaded,
     die_with_owner,
     share_template,
-    start_process,
-    start_template,
 )
 
 __all__ = [
     "LOST_SIGHT",
+    "TEMPLATE",
     "ProcessIdentity",
     "Progress",
     "UntilLoaded",
@@ -23,6 +23,4 @@ __all__ = [
     "die_with_owner",
     "explain_death",
     "share_template",
-    "start_process",
-    "start_template",
 ]

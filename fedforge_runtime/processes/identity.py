@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,6 +28,13 @@ class ProcessIdentity:
             ProcessLookupError: there is none.
         """
         return cls(process_id, _start_of(process_id))
+
+    @classmethod
+    def find(cls, process_id: int | None) -> ProcessIdentity | None:
+        """As `of`; `None` where there is no such process."""
+        with suppress(ProcessLookupError):
+            return cls.of(process_id) if process_id is not None else None
+        return None
 
     @classmethod
     def own(cls) -> ProcessIdentity:

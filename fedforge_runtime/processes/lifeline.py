@@ -10,77 +10,42 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import shutil
-import subprocess
+import signal
 import sys
 import threading
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from fedforge_runtime.processes.child import Child
 
-class TiedProcess:
+
+class TiedProcess(Child):
     """A console script as a child process, tied to this one by a pipe.
 
     Args:
         command: the name of the script and its arguments.
-        environment: what its environment has beside ours.
-        log: where its output goes, appended.
         remove: a folder that goes when this process dies before it could remove it.
+        options: as `Child`.
     """
 
-    def __init__(
-        self,
-        command: Sequence[str],
-        *,
-        environment: Mapping[str, str],
-        log: Path,
-        remove: Path | None = None,
-    ) -> None:
-        self.name = command[0]
-        read_end, self._lifeline = os.pipe()
-        os.set_inheritable(read_end, True)
+    def __init__(self, command: Sequence[str], *, remove: Path | None = None, **options: Any) -> None:
+        read_end, write_end = os.pipe()
+        self._lifeline = os.fdopen(write_end, "wb")
         removal = ["--remove", str(remove)] if remove else []
+        module = [sys.executable, "-m", "fedforge_runtime.processes.lifeline", str(read_end)]
         try:
-            with log.open("ab") as output:
-                self._process = subprocess.Popen(
-                    [sys.executable, "-m", "fedforge_runtime.processes.lifeline", str(read_end), *removal, *command],
-                    env=dict(os.environ) | dict(environment),
-                    stdin=subprocess.DEVNULL,
-                    stdout=output,
-                    stderr=subprocess.STDOUT,
-                    pass_fds=(read_end,),
-                    start_new_session=True,  # Ctrl-C reaches the whole group: the parent decides what ends
-                )
+            super().__init__([*module, *removal, *command], pass_fds=(read_end,), **options)
         except BaseException:
-            os.close(self._lifeline)
+            self._lifeline.close()
             raise
         finally:
             os.close(read_end)
 
-    @property
-    def process_id(self) -> int:
-        return self._process.pid
-
-    def poll(self) -> int | None:
-        """The exit code, negative for a signal; `None` while it runs."""
-        return self._process.poll()
-
-    def wait(self, timeout: float | None = None) -> int:
-        """The exit code, once it has ended; `subprocess.TimeoutExpired` when that takes longer."""
-        return self._process.wait(timeout)
-
-    def end(self, *, grace: float = 0.0) -> None:
-        """Have it ended when this returns: asked for `grace` seconds, then killed."""
-        if grace and self.poll() is None:
-            self._process.terminate()
-            with suppress(subprocess.TimeoutExpired):
-                self._process.wait(grace)
-        if self._lifeline >= 0:
-            self._process.kill()
-            self._process.wait()
-            os.close(self._lifeline)
-            self._lifeline = -1
+    def end(self, *, by: signal.Signals = signal.SIGTERM, grace: float = 0.0) -> None:
+        """As `Child`; the pipe is closed thereafter."""
+        super().end(by=by, grace=grace)
+        self._lifeline.close()
 
 
 def _watch(descriptor: int, folder: Path | None) -> None:

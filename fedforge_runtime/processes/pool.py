@@ -20,7 +20,7 @@ from typing import Any, Self
 from fedforge_runtime.errors import ProcessStartError, RunStoppedError, WorkerDiedError
 from fedforge_runtime.processes.endings import explain_death
 from fedforge_runtime.processes.identity import ProcessIdentity
-from fedforge_runtime.processes.template import LOST_SIGHT, die_with_owner, starting, template_context
+from fedforge_runtime.processes.template import LOST_SIGHT, TEMPLATE, die_with_owner
 
 _TEMPLATE_ENDED = "the process that it was forked from has ended, and with it the sight of it"
 
@@ -36,15 +36,6 @@ def _initialise_worker(threads: int) -> None:
 
 def _nothing() -> None:
     """What has an executor start its process."""
-
-
-def _process_of(executor: ProcessPoolExecutor) -> ProcessIdentity | None:
-    """The one process of an executor; `None` where it has ended already."""
-    (process_id,) = executor._processes
-    try:
-        return ProcessIdentity.of(process_id)
-    except ProcessLookupError:
-        return None
 
 
 @dataclass
@@ -64,13 +55,13 @@ class _Slot:
     """
 
     def __init__(self, threads: int) -> None:
-        with starting():
+        with TEMPLATE.starting():
             self.executor = ProcessPoolExecutor(
-                1, mp_context=template_context(), initializer=_initialise_worker, initargs=(threads,)
+                1, mp_context=TEMPLATE.context(), initializer=_initialise_worker, initargs=(threads,)
             )
             self.executor.submit(_nothing)
         (self._handle,) = self.executor._processes.values()
-        self.process = _process_of(self.executor)
+        self.process = ProcessIdentity.find(self._handle.pid)  # none where it has ended already
         self.task: _Task | None = None
 
     def death(self) -> str:

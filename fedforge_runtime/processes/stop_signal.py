@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from contextlib import suppress
 from multiprocessing.connection import wait
 
@@ -24,6 +25,11 @@ class StopSignal:
         self._is_set = True
         with suppress(BlockingIOError):  # full of earlier ones
             os.write(self._write_end, b"!")
+
+    def hear_signals(self) -> None:
+        """Have SIGINT and SIGTERM set it from now on."""
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda *_: self.set())
 
     def is_set(self) -> bool:
         return self._is_set

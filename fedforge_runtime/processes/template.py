@@ -22,34 +22,93 @@ from fedforge_runtime.processes.background import Background
 
 _WATCH_SECONDS = 0.05
 
-_preloaded = ["fedforge_runtime.engines.preload"]
-"""What the template imports."""
-_has_forked = False
-"""Whether a process was forked from the template, which then is loaded."""
-_given_up: RunStoppedError | None = None
-"""Why the template was ended before that."""
+LOST_SIGHT = 255
+"""What multiprocessing says of a process whose template has died, whether it lives or not."""
 
 
-def start_template(*modules: str) -> None:
-    """Begin to load the template in the background, so that the first worker waits less.
+class Template:
+    """The template of this process: what it loads, and what has come of it."""
 
-    Args:
-        modules: what it imports beside `fedforge_runtime.engines.preload`, for processes that all need them.
-    """
-    # Before `preload`, which has the collector pass over what is there by then.
-    _preloaded[:0] = [module for module in modules if module not in _preloaded]
-    context = template_context()
-    if context.get_start_method() == "forkserver":
-        from multiprocessing import forkserver, resource_tracker
+    def __init__(self) -> None:
+        self.modules = ["fedforge_runtime.engines.preload"]
+        """What it imports."""
+        self.has_forked = False
+        """Whether a process was forked from it, which then is loaded."""
+        self.given_up: RunStoppedError | None = None
+        """Why it was ended before that."""
 
-        # Ctrl-C reaches the whole group, and the template ignores it only after its imports: it is born deaf to it.
-        resource_tracker.ensure_running()
-        blocked_before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    def start(self, *modules: str) -> None:
+        """Begin to load it in the background, so that the first worker waits less.
+
+        Args:
+            modules: what it imports beside `fedforge_runtime.engines.preload`, for processes that all need them.
+        """
+        # Before `preload`, which has the collector pass over what is there by then.
+        self.modules[:0] = [module for module in modules if module not in self.modules]
+        context = self.context()
+        if context.get_start_method() == "forkserver":
+            from multiprocessing import forkserver, resource_tracker
+
+            # Ctrl-C reaches the whole group, and the template ignores it only after its imports: it is born deaf to it.
+            resource_tracker.ensure_running()
+            blocked_before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+            try:
+                forkserver.ensure_running()
+            finally:
+                signal.pthread_sigmask(signal.SIG_SETMASK, blocked_before)
+            atexit.register(self.end)
+
+    def context(self) -> BaseContext:
+        """How processes are started from it."""
+        # Forking a process that has loaded torch is unsafe on macOS: there every worker imports for itself.
+        context = multiprocessing.get_context("forkserver" if sys.platform == "linux" else "spawn")
+        if context.get_start_method() == "forkserver":
+            context.set_forkserver_preload(self.modules)
+        return context
+
+    @contextmanager
+    def starting(self) -> Iterator[None]:
+        """Around whatever starts a process from it.
+
+        Raises:
+            ProcessStartError: there is none, for the reason given.
+            RunStoppedError: it was given up, since the run is to stop.
+        """
         try:
-            forkserver.ensure_running()
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, blocked_before)
-        atexit.register(end_template)
+            yield
+        except (EOFError, OSError, RuntimeError) as error:
+            if self.given_up:
+                raise self.given_up from None
+            # Its own words for it are lost on the way; it may hang up before or after it was told what to start.
+            if isinstance(error, (EOFError, BrokenPipeError, ConnectionResetError)):
+                reason = "the system started none, as when memory or the number of processes is exhausted"
+            else:  # a RuntimeError: the system starts no thread
+                reason = getattr(error, "strerror", None) or str(error)
+            raise ProcessStartError(f"no worker process can be started: {reason}.") from error
+        self.has_forked = True
+
+    def start_process(self, function: Callable[..., None], *arguments: Any, name: str) -> BaseProcess:
+        """Run `function(*arguments)` of an importable module in a process forked from it.
+
+        Raises:
+            ProcessStartError, RunStoppedError: as `starting`.
+        """
+        process: BaseProcess = self.context().Process(target=function, args=arguments, name=name)  # type: ignore[attr-defined]
+        with self.starting():
+            process.start()
+        return process
+
+    def end(self) -> None:
+        """Kill it: it would notice the end of this process only after its imports, seconds later."""
+        from multiprocessing import forkserver
+
+        process_id = forkserver._forkserver._forkserver_pid  # type: ignore[attr-defined]
+        if process_id is not None:  # a child that nobody has waited for: its number is still its own
+            with suppress(ProcessLookupError):
+                os.kill(process_id, signal.SIGKILL)
+
+
+TEMPLATE = Template()
 
 
 class UntilLoaded(Background):
@@ -66,57 +125,18 @@ class UntilLoaded(Background):
         self._check = check
 
     def _work(self) -> None:
-        global _given_up
-        while not _has_forked and not self._ending.wait(_WATCH_SECONDS):
+        while not TEMPLATE.has_forked and not self._ending.wait(_WATCH_SECONDS):
             try:
                 self._check()
             except RunStoppedError as error:
-                _given_up = error
-                end_template()  # and again, where whoever wants a process has it started anew
+                TEMPLATE.given_up = error
+                TEMPLATE.end()  # and again, where whoever wants a process has it started anew
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        global _given_up
         super().__exit__(kind, error, trace)
-        _given_up = None
-
-
-@contextmanager
-def starting() -> Iterator[None]:
-    """Around whatever starts a process from the template.
-
-    Raises:
-        ProcessStartError: there is none, for the reason given.
-        RunStoppedError: the template was given up, since the run is to stop.
-    """
-    global _has_forked
-    try:
-        yield
-    except (EOFError, OSError, RuntimeError) as error:
-        if _given_up:
-            raise _given_up from None
-        # The template's own words for it are lost on the way; it may hang up before or after it was told what to start.
-        if isinstance(error, (EOFError, BrokenPipeError, ConnectionResetError)):
-            reason = "the system started none, as when memory or the number of processes is exhausted"
-        else:  # a RuntimeError: the system starts no thread
-            reason = getattr(error, "strerror", None) or str(error)
-        raise ProcessStartError(f"no worker process can be started: {reason}.") from error
-    _has_forked = True
-
-
-LOST_SIGHT = 255
-"""What multiprocessing says of a process whose template has died, whether it lives or not."""
-
-
-def end_template() -> None:
-    """Kill the template: it would notice the end of this process only after its imports, seconds later."""
-    from multiprocessing import forkserver
-
-    process_id = forkserver._forkserver._forkserver_pid  # type: ignore[attr-defined]
-    if process_id is not None:  # a child that nobody has waited for: its number is still its own
-        with suppress(ProcessLookupError):
-            os.kill(process_id, signal.SIGKILL)
+        TEMPLATE.given_up = None
 
 
 def survive_failed_forks() -> None:
@@ -147,14 +167,6 @@ def survive_failed_forks() -> None:
     reduction.recvfds = receive_and_note  # type: ignore[assignment]
 
 
-def template_context() -> BaseContext:
-    # Forking a process that has loaded torch is unsafe on macOS: there every worker imports for itself.
-    context = multiprocessing.get_context("forkserver" if sys.platform == "linux" else "spawn")
-    if context.get_start_method() == "forkserver":
-        context.set_forkserver_preload(_preloaded)
-    return context
-
-
 def die_with_owner() -> None:
     """Have this process end when the process that asked for it ends, however that ends.
 
@@ -180,15 +192,3 @@ def share_template() -> None:
     server: Any = forkserver._forkserver
     if server._forkserver_address and server._forkserver_pid is None:
         server.ensure_running = resource_tracker.ensure_running
-
-
-def start_process(function: Callable[..., None], *arguments: Any, name: str) -> BaseProcess:
-    """Run `function(*arguments)` of an importable module in a process forked from the template.
-
-    Raises:
-        ProcessStartError, RunStoppedError: as `starting`.
-    """
-    process: BaseProcess = template_context().Process(target=function, args=arguments, name=name)  # type: ignore[attr-defined]
-    with starting():
-        process.start()
-    return process

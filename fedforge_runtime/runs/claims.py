@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -14,6 +13,7 @@ from dataclasses import dataclass, field
 from fedforge_runtime.errors import AskError, ConfigError, MonitorRefusedError, RunStoppedError
 from fedforge_runtime.processes import describe_exit, explain_death
 from fedforge_runtime.processes.background import Background
+from fedforge_runtime.processes.child import Child, LastWords
 from fedforge_runtime.processes.environment import ATTEMPT
 from fedforge_runtime.processes.stop_signal import StopSignal, wait_for_any
 from fedforge_runtime.runs.attempts import Ending, report_end, request_options
@@ -33,7 +33,6 @@ _REPORT_SECONDS = 5.0
 _RENEW_SECONDS = 5.0
 _STOP_SECONDS = 0.2
 _GRACE_SECONDS = 30.0
-_LAST_WORDS = 4000
 _REQUESTS, _LEASE = "requests", "lease"
 
 
@@ -93,19 +92,16 @@ class Claimant:
             self.say(f"{run_id}: {error}")
             self._report(lease, RunFailed, str(error))
             return
-        process = subprocess.Popen(
+        process = Child(
             [sys.executable, "-m", "fedforge_runtime.cli", *arguments],
-            env={**os.environ, ATTEMPT: str(attempt)},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
+            environment={ATTEMPT: str(attempt)},
             stderr=subprocess.PIPE,
-            start_new_session=True,
         )
-        words = _LastWords(process)
+        words = LastWords(process)
         try:
             stopped = self._follow(lease, process)
         finally:
-            _end(process)
+            process.end()
             words.join()
         self.say(f"{run_id}: ended, {describe_exit(process.returncode)}")
         if stopped:
@@ -115,7 +111,7 @@ class Claimant:
         else:
             code = process.returncode
             kind = RunStopped if code == RunStoppedError.exit_code else RunFailed
-            said = words.text if code >= 0 else ""  # one that was killed had no last word
+            said = words.error or words.line if code >= 0 else ""  # one that was killed had no last word
             self._report(lease, kind, said or f"its process ended: {explain_death(code)}")
 
     def _arguments(self, lease: Lease) -> list[str]:
@@ -128,7 +124,7 @@ class Claimant:
         defaults = self.defaults.options(request["overrides"])
         return ["run", request["phase"], "--run-id", run_id, *defaults, *options, *common]
 
-    def _follow(self, lease: Lease, process: subprocess.Popen[bytes]) -> bool:
+    def _follow(self, lease: Lease, process: Child) -> bool:
         """Renew the lease until the process ends; where a stop is wanted, have it end, in the end by force.
 
         Returns:
@@ -145,9 +141,7 @@ class Claimant:
                     return False
                 # The run hears of it too, unless it is not that far yet.
                 if self.stop.is_set() or control.desired() == "stop":
-                    process.send_signal(signal.SIGINT)
-                    with suppress(subprocess.TimeoutExpired):
-                        process.wait(_GRACE_SECONDS)
+                    process.end(by=signal.SIGINT, grace=_GRACE_SECONDS)
                     return True
 
     def _report(self, lease: Lease, kind: type[RunFailed] | type[RunStopped], reason: str) -> None:
@@ -229,30 +223,3 @@ class _Renewal(Background):
                 except AskError as error:
                     self._reach.failed(_LEASE, error)
         self._reach.ended(_LEASE)
-
-
-class _LastWords(threading.Thread):
-    """Reads what a process writes to standard error and keeps its last error."""
-
-    def __init__(self, process: subprocess.Popen[bytes]) -> None:
-        super().__init__(name="last-words", daemon=True)
-        self._process = process
-        self._tail = b""
-        self.start()
-
-    def run(self) -> None:
-        assert self._process.stderr is not None
-        while part := os.read(self._process.stderr.fileno(), 65536):
-            self._tail = (self._tail + part)[-_LAST_WORDS:]
-
-    @property
-    def text(self) -> str:
-        lines = [line for line in self._tail.decode(errors="replace").splitlines() if line.strip()]
-        errors = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
-        return (errors or lines or [""])[-1]
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    if process.poll() is None:
-        process.kill()
-        process.wait()

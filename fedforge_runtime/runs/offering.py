@@ -22,6 +22,7 @@ from fedforge_runtime.engines.address import LinkAddress
 from fedforge_runtime.errors import AskError, ConfigError, FedForgeError, MonitorRefusedError
 from fedforge_runtime.processes import describe_exit
 from fedforge_runtime.processes.background import Background
+from fedforge_runtime.processes.child import Child
 from fedforge_runtime.runs.offer import ClaimantDefaults, offer_document
 from fedforge_runtime.runs.rehearsal import READY
 from fedforge_runtime.storage.home import Home
@@ -177,7 +178,7 @@ class RehearsalProcess:
     def __init__(self, home: Home, say: Callable[[str], None]) -> None:
         self._home = home
         self._say = say
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: Child | None = None
         self._ready = False
 
     def start(self) -> None:
@@ -185,13 +186,10 @@ class RehearsalProcess:
         if self._process is not None and self._process.poll() is None:
             return
         self.end()
-        self._process = subprocess.Popen(
+        self._process = Child(
             [sys.executable, "-m", "fedforge_runtime.runs.rehearsal", str(self._home.root)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-            bufsize=0,
         )
 
     def is_ready(self) -> bool:
@@ -207,7 +205,7 @@ class RehearsalProcess:
         assert process.stdin is not None
         line = b""
         with suppress(OSError):  # it has died
-            process.stdin.write(f"{json.dumps(request)}\n".encode())
+            process.stdin.write(f"{json.dumps(request)}\n")
             line = _line_of(process, monotonic() + seconds)
         if line:
             answer: dict[str, Any] = json.loads(line)
@@ -225,16 +223,11 @@ class RehearsalProcess:
         process, self._process, self._ready = self._process, None, False
         if process is None:
             return
-        with suppress(ProcessLookupError):
+        with suppress(OSError), process:  # it is gone, or its pipe is broken: waited for all the same
             os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-        for pipe in (process.stdin, process.stdout):
-            if pipe is not None:
-                with suppress(OSError):
-                    pipe.close()
 
 
-def _line_of(process: subprocess.Popen[bytes], until: float) -> bytes:
+def _line_of(process: Child, until: float) -> bytes:
     """The next line of what a process writes; nothing where it does not come in time."""
     assert process.stdout is not None
     line = b""

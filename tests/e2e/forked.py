@@ -18,7 +18,7 @@ from pathlib import Path
 import psutil
 
 from fedforge_runtime.engines import TEMPLATE_MODULES
-from fedforge_runtime.processes import die_with_owner, share_template, start_process
+from fedforge_runtime.processes import TEMPLATE, die_with_owner, share_template
 from fedforge_runtime.processes.environment import configure_third_parties
 from tests.e2e.command import Outcome
 from tests.support.forked_process import ForkedProcess, Output, become
@@ -99,7 +99,9 @@ def forked_process(arguments: Sequence[str], environment: Mapping[str, str]) -> 
     """A `fedforge` that runs; what it says is read from its pipes."""
     _ensure_template()
     return ForkedProcess(
-        lambda output, errors: start_process(_run, list(arguments), dict(environment), output, errors, name="fedforge"),
+        lambda output, errors: TEMPLATE.start_process(
+            _run, list(arguments), dict(environment), output, errors, name="fedforge"
+        ),
         own_errors=True,
     )
 
@@ -112,7 +114,7 @@ def forked_running(*arguments: object) -> Iterator[ForkedCommand]:
         output, errors = Path(folder, "output"), Path(folder, "errors")
         environment = {**os.environ, "COLUMNS": "200"}
         others = set(_children_of_the_template())
-        process = start_process(_run, list(map(str, arguments)), environment, output, errors, name="fedforge")
+        process = TEMPLATE.start_process(_run, list(map(str, arguments)), environment, output, errors, name="fedforge")
         command = ForkedCommand(process, output, errors, others)
         try:
             yield command

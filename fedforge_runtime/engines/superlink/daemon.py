@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import signal
 import socket
-import subprocess
 import sys
 import time
 from contextlib import suppress
@@ -24,6 +23,7 @@ from fedforge_runtime.engines.superlink.standing import (
 )
 from fedforge_runtime.errors import ConfigError, RunError, RunFailedError
 from fedforge_runtime.processes import ProcessIdentity, Progress
+from fedforge_runtime.processes.child import Child
 from fedforge_runtime.storage.home import Home
 
 _STALLED_SECONDS = 90.0
@@ -68,22 +68,18 @@ def serve_in_background(spec: StandingSpec, home: Home, certificates: Path | Non
     home.federation.mkdir(parents=True, exist_ok=True)
     log = home.federation / "federation.log"
     security = ["--certs", str(certificates.absolute())] if certificates else []
-    with log.open("ab") as output:
-        begin = output.tell()
-        process = subprocess.Popen(
-            [
-                *(sys.executable, "-m", "fedforge_runtime.cli", "federation", "up", "--foreground"),
-                *("--home", str(home.root), "--host", spec.host, "--port", str(spec.port)),
-                *("--nodes", str(spec.nodes)),
-                *(part for network in spec.trusted_networks for part in ("--trust", network)),
-                *(("--monitor", spec.monitor.url) if spec.monitor else ()),
-                *security,
-            ],
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
+    begin = log.stat().st_size if log.exists() else 0
+    process = Child(
+        [
+            *(sys.executable, "-m", "fedforge_runtime.cli", "federation", "up", "--foreground"),
+            *("--home", str(home.root), "--host", spec.host, "--port", str(spec.port)),
+            *("--nodes", str(spec.nodes)),
+            *(part for network in spec.trusted_networks for part in ("--trust", network)),
+            *(("--monitor", spec.monitor.url) if spec.monitor else ()),
+            *security,
+        ],
+        log=log,
+    )
     owner = ProcessIdentity.of(process.pid)  # a child that nobody has waited for
     progress, reached, since = Progress(process.pid, _STALLED_SECONDS), -1, monotonic()
     while monotonic() - since < _STALLED_SECONDS or (reached < 0 and not progress.has_stopped()):
@@ -121,12 +117,8 @@ def end_federation(home: Home) -> FederationState:
 
 def _end(owner: ProcessIdentity) -> None:
     """Have the process that owns a federation ended when this returns, and everything else with it."""
-    try:
-        process = psutil.Process(owner.process_id)
-    except psutil.NoSuchProcess:
-        return
     for number in (signal.SIGTERM, signal.SIGKILL):
-        if not owner.send(number) or _ends(process):
+        if not owner.send(number) or _ends(owner):
             return
     raise RunError(
         f"process {owner.process_id} has not ended within {_END_SECONDS:.0f} s of being killed.",
@@ -134,12 +126,12 @@ def _end(owner: ProcessIdentity) -> None:
     )
 
 
-def _ends(process: psutil.Process) -> bool:
+def _ends(owner: ProcessIdentity) -> bool:
     """Whether a process ends in time; one that its parent has not waited for yet has ended too."""
     deadline = monotonic() + _END_SECONDS
     while monotonic() < deadline:
         try:
-            if process.status() == psutil.STATUS_ZOMBIE:
+            if psutil.Process(owner.process_id).status() == psutil.STATUS_ZOMBIE:
                 return True
         except psutil.NoSuchProcess:
             return True

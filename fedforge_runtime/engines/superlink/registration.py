@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Any
 
 import httpx
@@ -79,9 +78,7 @@ def _call(address: LinkAddress, what: str, method: Callable[[Any], object], requ
     try:
         method(request)
     except httpx.HTTPStatusError as error:
-        described = None
-        with suppress(ValueError):
-            described = protocol.FlowerError.from_json(error.response.text)
+        described = protocol.FlowerError.from_json(error.response.text)
         reason = described.message if described else f"HTTP {error.response.status_code}"
         in_use = described is not None and described.code == protocol.ApiErrorCode.PUBLIC_KEY_ALREADY_IN_USE
         raise RunFailedError(

@@ -5,16 +5,14 @@ One process owns all of it and writes what is there to `federation/state.json` o
 
 from __future__ import annotations
 
-import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import FrameType
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
 from fedforge_runtime.clock import monotonic, utc_now
 from fedforge_runtime.engines import TEMPLATE_MODULES
@@ -30,12 +28,13 @@ from fedforge_runtime.engines.superlink.node.node_supervisor import NodeSupervis
 from fedforge_runtime.engines.superlink.registration import register_nodes
 from fedforge_runtime.engines.superlink.site_teller import SiteTeller
 from fedforge_runtime.errors import RunError, RunStoppedError
-from fedforge_runtime.processes import ProcessIdentity, start_template
+from fedforge_runtime.processes import TEMPLATE, ProcessIdentity
 from fedforge_runtime.processes.ownership import OwnedError, is_owned, owning
 from fedforge_runtime.processes.stop_signal import StopSignal
 from fedforge_runtime.sites.node_data import HOME, SHARDS
 from fedforge_runtime.storage.artifacts import read_json, write_atomically, write_json
 from fedforge_runtime.storage.home import Home
+from fedforge_runtime.telemetry.backoff import Backoff
 from fedforge_runtime.telemetry.monitor_client import MonitorAddress
 
 _WATCH_SECONDS = 0.2
@@ -139,11 +138,10 @@ class StandingFederation:
         folder = self.home.federation
         folder.mkdir(parents=True, exist_ok=True)
         if self.spec.nodes:  # else it has nothing to fork, and would keep PyTorch in memory for nobody
-            start_template(*TEMPLATE_MODULES["superlink"])
+            TEMPLATE.start(*TEMPLATE_MODULES["superlink"])
         with ExitStack() as stack:
             stack.enter_context(_owned(folder))
-            for number in (signal.SIGINT, signal.SIGTERM):
-                signal.signal(number, self._end)
+            self._stop.hear_signals()
             stack.callback((folder / _STATE).unlink, missing_ok=True)
             self._started_at = utc_now().isoformat()
             link = self._link = self._new_link()
@@ -161,9 +159,7 @@ class StandingFederation:
                 node.start()
             for node in self._nodes:
                 stack.callback(node.ask_to_stop)
-            executor = ServerAppExecutor(self.spec.reach, self.home)
-            stack.callback(executor.stop)
-            executor.start()
+            stack.enter_context(ServerAppExecutor(self.spec.reach, self.home))
             if self.spec.monitor:
                 teller = SiteTeller(self.spec.monitor, self.spec.reach, self.home, self.spec.certificates, say)
                 stack.enter_context(teller)
@@ -172,9 +168,6 @@ class StandingFederation:
             if when_ready:
                 when_ready()
             self._watch_link()
-
-    def _end(self, number: int, frame: FrameType | None) -> None:
-        self._stop.set()
 
     def _raise_if_stopped(self) -> None:
         if self._stop.is_set():
@@ -215,7 +208,7 @@ class StandingFederation:
 
     def _watch_link(self) -> None:
         """Start the SuperLink again whenever it dies, until the end; ready it is once it answers."""
-        delay, started = _WATCH_SECONDS, monotonic()
+        away, started = Backoff(_WATCH_SECONDS, _LONGEST_DELAY_SECONDS), monotonic()
         while not self._stop.wait(_WATCH_SECONDS):
             assert self._link is not None
             if self._link.ended() is not None:
@@ -223,8 +216,8 @@ class StandingFederation:
                 self._link_restarts += 1
                 self._write_state()
                 if monotonic() - started > _STEADY_SECONDS:
-                    delay = _WATCH_SECONDS
-                delay = self._restart_link(delay)
+                    away.reset()
+                self._restart_link(away)
                 started = monotonic()
             elif not self._ready and self._link.answers():
                 self._ready = True
@@ -232,10 +225,9 @@ class StandingFederation:
             elif self._unwritten:
                 self._write_state()
 
-    def _restart_link(self, delay: float) -> float:
-        """Have a SuperLink again that is starting, at the earliest after `delay` seconds; the delay of the next one."""
-        while not self._stop.wait(delay):
-            delay = min(delay * 2, _LONGEST_DELAY_SECONDS)
+    def _restart_link(self, away: Backoff) -> None:
+        """Have a SuperLink again that is starting, unless it is all to end meanwhile."""
+        while not self._stop.wait(away.after_failure()):
             link = self._new_link()
             try:
                 link.start()
@@ -244,8 +236,7 @@ class StandingFederation:
                 continue
             self._link = link
             self._write_state()
-            break
-        return delay
+            return
 
     def _write_state(self) -> None:
         with self._lock:
@@ -285,12 +276,10 @@ _LOCK = ".lock"
 def read_federation(home: Home) -> FederationState | None:
     """The standing federation of a home; `None` when there is none, also when its owner was killed."""
     file = home.federation / _STATE
-    if not file.exists() or not is_owned(home.federation / _LOCK):
-        return None
-    try:
-        return FederationState.model_validate(read_json(file))
-    except (OSError, ValueError, ValidationError):  # gone, or being replaced, between the two looks
-        return None
+    if file.exists() and is_owned(home.federation / _LOCK):
+        with suppress(OSError, ValueError):  # gone, or being replaced, between the two looks
+            return FederationState.model_validate(read_json(file))
+    return None
 
 
 def sites_behind(address: LinkAddress, home: Home) -> dict[int, str]:

@@ -19,7 +19,7 @@ from fedforge_runtime.engines import open_engine
 from fedforge_runtime.engines.base import Federation
 from fedforge_runtime.federation.forwarding import ForwardingGrid
 from fedforge_runtime.federation.grid import Answer, RunGrid
-from fedforge_runtime.processes import start_template
+from fedforge_runtime.processes import TEMPLATE
 from fedforge_runtime.telemetry.control import Desired
 from fedforge_runtime.telemetry.emitter import Emitter
 from tests.support.hurried_clock import time_out_once
@@ -100,7 +100,7 @@ class RunningEngine:
         self.grid: RunGrid
         self.arrivals: ArrivalGrid
         self._requests: SimpleQueue[tuple[Callable[[], Any], Future[Any] | None]] = SimpleQueue()
-        start_template()  # kept by this process for every pool that it opens
+        TEMPLATE.start()  # kept by this process for every pool that it opens
         self._before = set(psutil.Process().children(recursive=True))
         self._ending: Future[Ending] = Future()
         self._thread = threading.Thread(target=self._run, args=(name, workers), name=f"engine-{name}", daemon=True)

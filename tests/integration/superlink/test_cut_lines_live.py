@@ -19,7 +19,7 @@ from fedforge_runtime.engines.base import Federation
 from fedforge_runtime.engines.superlink.app.driver import driven_run
 from fedforge_runtime.engines.superlink.node.node import Node, NodeSpec
 from fedforge_runtime.federation.grid import RunGrid
-from fedforge_runtime.processes import start_template
+from fedforge_runtime.processes import TEMPLATE
 from fedforge_runtime.telemetry.control import AlwaysRun
 from fedforge_runtime.telemetry.emitter import Emitter, read_events
 from monitor.schema import NodeError
@@ -95,7 +95,7 @@ def more(seed: int, rounds: int) -> object:
 def test_a_run_whose_lines_are_cut_at_any_byte_ends_with_the_undisturbed_hash(
     seed: int, rounds: int, link: LinkAddress, tmp_path: Path
 ) -> None:
-    start_template()
+    TEMPLATE.start()
     log = tmp_path / "events.jsonl"
     with ExitStack() as stack:
         lines = [stack.enter_context(BadLink(link.port)) for _ in range(SITES + 1)]

@@ -111,9 +111,7 @@ def test_a_serverapp_that_cannot_be_started_ends_its_run_with_the_reason_and_the
     home = Home(tmp_path / "home")
     home.root.mkdir()
     home.federation.write_text("where the folder for tokens and logs should be")
-    executor = ServerAppExecutor(link.address, home)
-    executor.start()
-    try:
+    with ServerAppExecutor(link.address, home):
         first = submit(link.address)
         status = wait_until(lambda: status_where(link.address, first, lambda status: status.status == "finished"))
         assert status.sub_status == protocol.SubStatus.FAILED
@@ -123,8 +121,6 @@ def test_a_serverapp_that_cannot_be_started_ends_its_run_with_the_reason_and_the
         home.federation.mkdir()
         second = submit(link.address)
         wait_until((home.federation / f"serverapp-{second}.log").exists)
-    finally:
-        executor.stop()
 
 
 def submit(address: LinkAddress) -> int:

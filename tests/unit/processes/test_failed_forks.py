@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from fedforge_runtime.errors import ProcessStartError
-from fedforge_runtime.processes.template import starting
+from fedforge_runtime.processes import TEMPLATE
 from tests.support.patience import PATIENCE_SECONDS
 from tests.unit.processes.failing_fork import EXHAUSTED
 
@@ -24,9 +24,8 @@ from multiprocessing import forkserver
 
 sys.path.insert(0, sys.argv[1])
 import pool_tasks
-from fedforge_runtime.processes import WorkerPool, start_template
 from fedforge_runtime.errors import ProcessStartError, WorkerDiedError
-from fedforge_runtime.processes.template import _preloaded as template_modules
+from fedforge_runtime.processes import TEMPLATE, WorkerPool
 
 def fails(outcome, kind):
     try:
@@ -38,8 +37,8 @@ def fails(outcome, kind):
 if __name__ == "__main__":
     exhausted, folder = Path(sys.argv[2]), Path(sys.argv[3])
     # Before the template's other imports, which have it survive such a fork.
-    template_modules.insert(0, "tests.unit.processes.failing_fork")
-    start_template()
+    TEMPLATE.modules.insert(0, "tests.unit.processes.failing_fork")
+    TEMPLATE.start()
     with WorkerPool(2) as pool:
         busy = pool.submit(pool_tasks.wait, folder / "started", folder / "release")
         while not (folder / "started").exists():
@@ -91,7 +90,7 @@ def test_a_fork_that_fails_ends_the_task_of_the_dead_worker_and_the_others_go_on
     ids=lambda sight: type(sight).__name__,
 )
 def test_whenever_a_template_hangs_up_that_cannot_fork_the_reason_is_the_same(sight: Exception) -> None:
-    with pytest.raises(ProcessStartError, match="the system started none, as when memory"), starting():
+    with pytest.raises(ProcessStartError, match="the system started none, as when memory"), TEMPLATE.starting():
         raise sight
 
 

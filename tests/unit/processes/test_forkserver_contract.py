@@ -1,7 +1,7 @@
 """What `processes` takes from the inside of Python's multiprocessing, held against the Python that is installed.
 
 There is no public way to learn the process id of the fork server. When this fails on a new Python, find the name
-it has there and change `processes._end_template`; otherwise a template outlives its command by seconds.
+it has there and change `Template.end`; otherwise a template outlives its command by seconds.
 """
 
 from __future__ import annotations
@@ -38,9 +38,9 @@ def test_the_fork_server_keeps_its_process_id_under_the_private_name_that_is_use
 def test_the_template_is_gone_as_soon_as_the_command_is() -> None:
     code = (
         "import psutil\n"
-        "from fedforge_runtime.processes import start_template\n"
+        "from fedforge_runtime.processes import TEMPLATE\n"
         "if __name__ == '__main__':\n"
-        "    start_template()\n"
+        "    TEMPLATE.start()\n"
         "    print(*[child.pid for child in psutil.Process().children()], flush=True)\n"
     )
 

@@ -30,7 +30,7 @@ from fedforge_runtime.learning.parameters import initial_head
 from fedforge_runtime.preparation.inputs import RunInputs
 from fedforge_runtime.preparation.prepare import prepare, prepare_caches, run_inputs
 from fedforge_runtime.preparation.workshop import Workshop
-from fedforge_runtime.processes import WorkerPool, start_template
+from fedforge_runtime.processes import TEMPLATE, WorkerPool
 from fedforge_runtime.runs.own_data import prepare_own_shard
 from fedforge_runtime.sites import shards
 from fedforge_runtime.sites.settings import DataFit
@@ -108,7 +108,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def pool() -> Iterator[WorkerPool]:
-    start_template()
+    TEMPLATE.start()
     with WorkerPool(1) as workers:
         yield workers
 

@@ -11,7 +11,6 @@ import threading
 import time
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass
 from typing import Any
 
 import httpx
@@ -126,14 +125,6 @@ def driven_bundle(run_config: Mapping[str, Any]) -> bytes:
     return protocol.build_bundle({"pyproject.toml": tomli_w.dumps(project).encode()})
 
 
-@dataclass(frozen=True)
-class _Task:
-    """The ServerApp's task of our run."""
-
-    run_id: int
-    token: str
-
-
 @contextmanager
 def driven_run(
     address: LinkAddress, federation: Federation, *, link: LinkProcess | None = None
@@ -152,8 +143,8 @@ def driven_run(
     """
     control = present_control()
     with _translated(address, link):
-        task = await_call(lambda: _submit(address, federation.run_config), control)
-    runtime = runtime_client(address, task.token, _patience(link))
+        token = await_call(lambda: _submit(address, federation.run_config), control)
+    runtime = runtime_client(address, token, _patience(link))
     done = threading.Event()
     outcome, details = protocol.SubStatus.FAILED, ""
     try:
@@ -162,7 +153,7 @@ def driven_run(
         identify_as(task_id=inputs.task_id, run_id=inputs.run.run_id, node_id=inputs.context.node_id)
         context = protocol.context_from_proto(inputs.context)
         context.run_config = federation.whole_config
-        threading.Thread(target=_beat, args=(address, task, done), name="task-heartbeat", daemon=True).start()
+        threading.Thread(target=_beat, args=(address, token, done), name="task-heartbeat", daemon=True).start()
         with closing(LinkGrid(runtime, address, link)) as grid:
             grid.set_run(protocol.run_from_proto(inputs.run))
             yield PackingGrid(grid, lambda: node_registrations(address, _patience(link))), context
@@ -176,7 +167,7 @@ def driven_run(
         done.set()
         if link is None or link.ended() is None:
             with suppress(TimeoutError):  # one that does not answer finds out by the missing heartbeat
-                await_call(lambda: _report_end(address, task, outcome, details), AlwaysRun(), timeout=_END_SECONDS)
+                await_call(lambda: _report_end(address, token, outcome, details), AlwaysRun(), timeout=_END_SECONDS)
         with suppress(httpx.HTTPError):
             runtime.close()
 
@@ -255,8 +246,8 @@ def _explained(reply: Message) -> Message:
     return reply
 
 
-def _submit(address: LinkAddress, run_config: Mapping[str, Any]) -> _Task:
-    """Start a run and take its ServerApp's task; again, when another process took it by mistake."""
+def _submit(address: LinkAddress, run_config: Mapping[str, Any]) -> str:
+    """Start a run and take its ServerApp's task, whose token is returned; again, when another took it by mistake."""
     bundle = driven_bundle(run_config)
     fab = protocol.fab_to_proto(protocol.Fab(hashlib.sha256(bundle).hexdigest(), bundle, {}))
     request = protocol.StartRunRequest(fab=fab, override_config=protocol.user_config_to_proto(dict(run_config)))
@@ -265,9 +256,8 @@ def _submit(address: LinkAddress, run_config: Mapping[str, Any]) -> _Task:
             run_id = control.StartRun(request).run_id
             if not run_id:
                 raise RunFailedError(f"the SuperLink at {address} did not take the run.", remedy="See its log.")
-            task = _take(control, runtime, run_id, address)
-            if task:
-                return task
+            if token := _take(control, runtime, run_id, address):
+                return token
 
 
 def _take(
@@ -275,14 +265,14 @@ def _take(
     runtime: protocol.RuntimeHttpClient,
     run_id: int,
     address: LinkAddress,
-) -> _Task | None:
-    """The task of our run; `None` where another process had it and gave it back."""
+) -> str | None:
+    """The token of our run's task; `None` where another process had it and gave it back."""
     looks = 0
     while True:
         looks += 1
         offered = runtime.AcquireTask(protocol.AcquireTaskRequest(supported_task_types=[protocol.TaskType.SERVER_APP]))
         if offered.token and offered.task.run_id == run_id:
-            return _Task(run_id, offered.token)
+            return str(offered.token)
         if offered.token:
             give_back(address, offered.token, MISTAKEN)
             continue
@@ -308,14 +298,14 @@ def give_back(address: LinkAddress, token: str, reason: str) -> None:
         client.PushTaskOutput(protocol.PushTaskOutputRequest(sub_status=protocol.SubStatus.FAILED, details=reason))
 
 
-def _report_end(address: LinkAddress, task: _Task, outcome: str, details: str) -> None:
-    with suppress(httpx.HTTPError), runtime_client(address, task.token) as client:
+def _report_end(address: LinkAddress, token: str, outcome: str, details: str) -> None:
+    with suppress(httpx.HTTPError), runtime_client(address, token) as client:
         client.PushTaskOutput(protocol.PushTaskOutputRequest(sub_status=outcome, details=details))
 
 
-def _beat(address: LinkAddress, task: _Task, done: threading.Event) -> None:
+def _beat(address: LinkAddress, token: str, done: threading.Event) -> None:
     """Say that the ServerApp is alive; a SuperLink that is away is met by the grid's next request."""
-    with runtime_client(address, task.token) as client:
+    with runtime_client(address, token) as client:
         while not done.wait(_HEARTBEAT_SECONDS):
             with suppress(httpx.HTTPError):
                 client.SendTaskHeartbeat(protocol.SendTaskHeartbeatRequest())

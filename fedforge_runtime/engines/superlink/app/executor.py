@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import os
-import threading
 from contextlib import ExitStack
+from types import TracebackType
 
 import httpx
 
@@ -19,7 +18,9 @@ from fedforge_runtime.engines.superlink.app.driver import (
 from fedforge_runtime.engines.superlink.link.link_process import flower_environment
 from fedforge_runtime.engines.superlink.log import say
 from fedforge_runtime.flower import protocol
+from fedforge_runtime.processes.background import Background
 from fedforge_runtime.processes.lifeline import TiedProcess
+from fedforge_runtime.storage.artifacts import write_atomically
 from fedforge_runtime.storage.home import Home
 
 _POLL_SECONDS = 2.0
@@ -27,26 +28,23 @@ _LATEST_RUNS = 20
 _GRACE_SECONDS = 5.0
 
 
-class ServerAppExecutor:
-    """Looks for runs that wait and starts Flower's own ServerApp process for each.
+class ServerAppExecutor(Background):
+    """Looks for runs that wait and starts Flower's own ServerApp process for each, which ends with the block.
 
     A run that is driven by the process that submitted it is left to that process.
     """
 
     def __init__(self, address: LinkAddress, home: Home) -> None:
+        # At the end it may be in a request that nobody answers.
+        super().__init__("serverapp-executor", patience=_GRACE_SECONDS)
         self._address = address
         self._home = home
-        self._stop = threading.Event()
         self._processes: list[TiedProcess] = []
-        self._thread = threading.Thread(target=self._work, name="serverapp-executor", daemon=True)
 
-    def start(self) -> None:
-        self._thread.start()
-
-    def stop(self) -> None:
-        """End it and every ServerApp that it has started."""
-        self._stop.set()
-        self._thread.join(_GRACE_SECONDS)  # it may be in a request that nobody answers, and ends with this process
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        super().__exit__(kind, error, trace)
         for process in self._processes:
             process.end(grace=_GRACE_SECONDS)
 
@@ -55,7 +53,7 @@ class ServerAppExecutor:
         with ExitStack() as stack:
             control = stack.enter_context(control_client(self._address))
             runtime = stack.enter_context(runtime_client(self._address))
-            while not self._stop.wait(_POLL_SECONDS):
+            while not self._ending.wait(_POLL_SECONDS):
                 try:
                     self._forget_ended()
                     if self._someone_waits(control):
@@ -102,9 +100,7 @@ class ServerAppExecutor:
         folder = self._home.federation
         file = folder / f"serverapp-{run_id}.token"
         try:
-            descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-            with os.fdopen(descriptor, "w") as stream:
-                stream.write(token)
+            write_atomically(file, token.encode(), private=True)
             return TiedProcess(
                 [
                     *("flwr-serverapp", "--runtime-api-address", str(self._address)),

@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import Any
 
-from fedforge_runtime.engines.superlink.link.asgi import AsgiApp, Receive, Scope, Send
+from fedforge_runtime.engines.superlink.link.asgi import AsgiApp, Exchange, Receive, Scope, Send, answer_json
 from fedforge_runtime.flower import protocol
 
 FETCHES_PATH = "/v1/fedforge/fetched"
@@ -38,22 +37,10 @@ class Fetches:
             await self._app(scope, receive, send)
 
     async def _hear(self, scope: Scope, receive: Receive, send: Send) -> None:
-        parts: list[bytes] = []
-        status = 0
-
-        async def hear() -> Any:
-            message = await receive()
-            parts.append(message.get("body", b""))
-            return message
-
-        async def say(message: Any) -> None:
-            nonlocal status
-            status = message.get("status", status)
-            await send(message)
-
-        await self._app(scope, hear, say)
-        if status == 200:
-            self._remember(protocol.ConfirmMessageReceivedRequest.FromString(b"".join(parts)).message_object_id)
+        exchange = await Exchange.of(self._app, scope, receive)
+        if exchange.succeeded:
+            self._remember(protocol.ConfirmMessageReceivedRequest.FromString(exchange.request).message_object_id)
+        await exchange.give(send)
 
     def _remember(self, message_id: str) -> None:
         self._fetched[message_id] = None
@@ -67,11 +54,7 @@ class Fetches:
             body += message.get("body", b"")
             more = message.get("more_body", False)
         asked = _names(body)
-        status = 400 if asked is None else 200
-        answer = json.dumps([name for name in asked or () if name in self._fetched]).encode()
-        headers = [(b"content-type", b"application/json"), (b"content-length", str(len(answer)).encode())]
-        await send({"type": "http.response.start", "status": status, "headers": headers})
-        await send({"type": "http.response.body", "body": answer})
+        await answer_json(send, 400 if asked is None else 200, [each for each in asked or () if each in self._fetched])
 
 
 def _names(body: bytes) -> Sequence[str] | None:

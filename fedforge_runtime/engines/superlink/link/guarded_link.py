@@ -8,14 +8,13 @@ get what nodes need, and nothing else.
 from __future__ import annotations
 
 import ipaddress
-import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
 
 from starlette.middleware import Middleware
 
-from fedforge_runtime.engines.superlink.link.asgi import AsgiApp, Receive, Scope, Send
+from fedforge_runtime.engines.superlink.link.asgi import AsgiApp, Receive, Scope, Send, answer_json
 from fedforge_runtime.errors import ConfigError
 
 TRUSTED_NETWORKS = "FEDFORGE_TRUSTED_NETWORKS"
@@ -72,10 +71,7 @@ class Guard:
         if scope["type"] != "http" or may_pass(scope["path"], client, self._networks):
             await self._app(scope, receive, send)
             return
-        body = json.dumps({"detail": REFUSAL}).encode()
-        headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
-        await send({"type": "http.response.start", "status": 403, "headers": headers})
-        await send({"type": "http.response.body", "body": body})
+        await answer_json(send, 403, {"detail": REFUSAL})
 
 
 def _is_forwarded(scope: Scope) -> bool:

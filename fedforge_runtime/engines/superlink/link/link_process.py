@@ -55,7 +55,7 @@ class LinkProcess:
 
     @property
     def process_id(self) -> int | None:
-        return self._process.process_id if self._process else None
+        return self._process.pid if self._process else None
 
     def start(self) -> None:
         """Begin to start it; `wait_until_ready` says when it is there."""
@@ -92,7 +92,7 @@ class LinkProcess:
             RunFailedError: it ended instead, or hangs.
         """
         assert self._process is not None
-        progress = Progress(self._process.process_id, _STALLED_SECONDS)
+        progress = Progress(self._process.pid, _STALLED_SECONDS)
         while True:
             self.raise_if_ended()
             if self.answers():
@@ -130,9 +130,8 @@ class LinkProcess:
     def raise_if_ended(self) -> None:
         """Raise `RunFailedError` when it is there no longer."""
         ended = self.ended()
-        if ended is not None:
-            killed = self._process is not None and (self._process.poll() or 0) < 0
-            last_words = "" if killed else self._last_words()
+        if self._process and ended is not None:
+            last_words = "" if self._process.returncode < 0 else self._last_words()
             raise RunFailedError(f"the SuperLink at {self.address} ended: {ended}.{last_words}")
 
     def _last_words(self) -> str:

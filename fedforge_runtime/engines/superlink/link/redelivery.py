@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fedforge_runtime.clock import monotonic
-from fedforge_runtime.engines.superlink.link.asgi import AsgiApp, Receive, Scope, Send, header_of
+from fedforge_runtime.engines.superlink.link.asgi import AsgiApp, Exchange, Receive, Scope, Send, header_of
 from fedforge_runtime.flower import protocol
 
 _KEPT_SECONDS = 3600.0
@@ -56,7 +56,7 @@ class Redelivery:
         if act is None:
             await self._app(scope, receive, send)
             return
-        exchange = await _Exchange.of(self._app, scope, receive)
+        exchange = await Exchange.of(self._app, scope, receive)
         if exchange.succeeded:
             caller = header_of(scope, protocol.NODE_KEY_HEADER) or header_of(scope, protocol.TASK_TOKEN_HEADER)
             exchange.answer = act(caller, exchange.request, exchange.answer)
@@ -122,40 +122,3 @@ class Redelivery:
         kept.pop(message_id, None)
         if not kept:
             self._kept.pop(caller, None)
-
-
-@dataclass
-class _Exchange:
-    """A small request, and the application's answer to it, both whole."""
-
-    request: bytes
-    start: dict[str, Any]
-    answer: bytes
-
-    @classmethod
-    async def of(cls, app: AsgiApp, scope: Scope, receive: Receive) -> _Exchange:
-        parts, start, answer = [], {}, []
-
-        async def hear() -> Any:
-            message = await receive()
-            parts.append(message.get("body", b""))
-            return message
-
-        async def say(message: Any) -> None:
-            if message["type"] == "http.response.start":
-                start.update(message)
-            else:
-                answer.append(message.get("body", b""))
-
-        await app(scope, hear, say)
-        return cls(b"".join(parts), start, b"".join(answer))
-
-    @property
-    def succeeded(self) -> bool:
-        return self.start.get("status") == 200
-
-    async def give(self, send: Send) -> None:
-        headers = [(name, value) for name, value in self.start.get("headers", ()) if name.lower() != b"content-length"]
-        headers.append((b"content-length", str(len(self.answer)).encode()))
-        await send({**self.start, "headers": headers})
-        await send({"type": "http.response.body", "body": self.answer})

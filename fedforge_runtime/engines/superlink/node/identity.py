@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from cryptography.hazmat.primitives import serialization
@@ -10,6 +9,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from fedforge_runtime.engines.superlink.certificates import load_node_key
 from fedforge_runtime.engines.superlink.node.fleet import NodeKeys
+from fedforge_runtime.storage.artifacts import write_atomically
 
 
 def node_identity(registered: Path | None, own: Path) -> NodeKeys:
@@ -23,7 +23,5 @@ def node_identity(registered: Path | None, own: Path) -> NodeKeys:
         content = key.private_bytes(
             serialization.Encoding.PEM, serialization.PrivateFormat.OpenSSH, serialization.NoEncryption()
         )
-        descriptor = os.open(own, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(descriptor, "wb") as stream:
-            stream.write(content)
+        write_atomically(own, content, private=True)
     return load_node_key(registered or own)

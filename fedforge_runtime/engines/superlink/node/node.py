@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from concurrent.futures import CancelledError, Future, wait
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -206,9 +207,6 @@ class Node:
                 self._say_of_link(f"the SuperLink at {self._spec.link} cannot be reached: {error}")
                 self._stop.wait(self._away.after_failure())
 
-    def _say_sent(self, sent: Arrival) -> None:
-        self._say_of_transfer("sending an answer", sent)
-
     def _say_of_transfer(self, what: str, arrival: Arrival | None) -> None:
         """Say how far a message is that takes long."""
         now = monotonic()
@@ -304,7 +302,8 @@ class Node:
         if work.outcome.done():
             work.reply = work.reply or Outgoing([self._reply(work)])  # goes on where it broke off
             with suppress(RunOverError):
-                self._fleet.send(work.reply, work.message.metadata.run_id, self._say_sent)
+                say_sent = partial(self._say_of_transfer, "sending an answer")
+                self._fleet.send(work.reply, work.message.metadata.run_id, say_sent)
             self._work = None
             if self._workerless:
                 raise self._workerless

@@ -10,7 +10,8 @@ from multiprocessing.process import BaseProcess
 from fedforge_runtime.clock import monotonic
 from fedforge_runtime.engines.superlink.node.node import NodeSpec, run_node
 from fedforge_runtime.errors import NodeRefusedError, ProcessStartError, RunStoppedError
-from fedforge_runtime.processes import LOST_SIGHT, ProcessIdentity, describe_exit, start_process
+from fedforge_runtime.processes import LOST_SIGHT, TEMPLATE, ProcessIdentity, describe_exit
+from fedforge_runtime.telemetry.backoff import Backoff
 
 _FIRST_DELAY_SECONDS = 0.1
 _LONGEST_DELAY_SECONDS = 10.0
@@ -69,12 +70,8 @@ class NodeSupervisor:
         if self._thread.is_alive():
             self._thread.join()
 
-    def join(self) -> None:
-        """Wait until there is nothing to watch any more."""
-        self._thread.join()
-
     def _watch(self) -> None:
-        delay = _FIRST_DELAY_SECONDS
+        away = Backoff(_FIRST_DELAY_SECONDS, _LONGEST_DELAY_SECONDS)
         while True:
             with self._lock:
                 if self._stopping.is_set():
@@ -100,24 +97,18 @@ class NodeSupervisor:
             if self.refusal is not None:
                 return
             if monotonic() - started > _STEADY_SECONDS:
-                delay = _FIRST_DELAY_SECONDS
-            self._stopping.wait(delay)
-            delay = min(delay * 2, _LONGEST_DELAY_SECONDS)
+                away.reset()
+            self._stopping.wait(away.after_failure())
 
     def _start(self) -> BaseProcess | None:
         """The node's process; `None` where the system starts none now, which counts as an end of it."""
         try:
-            process = start_process(run_node, self.spec, name=f"site-{self.spec.site}")
+            process = TEMPLATE.start_process(run_node, self.spec, name=f"site-{self.spec.site}")
         except ProcessStartError as error:
             self._process = self._identity = None
             self.ends.append(error.message)
             return None
-        assert process.pid is not None
-        try:
-            self._identity = ProcessIdentity.of(process.pid)
-        except ProcessLookupError:  # it has ended already
-            self._identity = None
-        self._process = process
+        self._process, self._identity = process, ProcessIdentity.find(process.pid)
         return process
 
     def _last_error(self) -> str:

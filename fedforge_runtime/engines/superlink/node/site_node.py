@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Callable
 from pathlib import Path
-from types import FrameType
 
 from fedforge_runtime.engines import TEMPLATE_MODULES
 from fedforge_runtime.engines.address import LinkAddress
@@ -15,7 +13,7 @@ from fedforge_runtime.engines.superlink.node.identity import node_identity
 from fedforge_runtime.engines.superlink.node.node import NodeSpec
 from fedforge_runtime.engines.superlink.node.node_supervisor import NodeSupervisor
 from fedforge_runtime.errors import ConfigError, NodeRefusedError
-from fedforge_runtime.processes import start_template
+from fedforge_runtime.processes import TEMPLATE
 from fedforge_runtime.processes.stop_signal import StopSignal
 from fedforge_runtime.sites.node_data import HOME, SHARDS
 from fedforge_runtime.storage.home import Home
@@ -58,13 +56,8 @@ def serve_node(
     folder = home.federation
     folder.mkdir(parents=True, exist_ok=True)
     stop = StopSignal()
-
-    def end(number: int, frame: FrameType | None) -> None:
-        stop.set()
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, end)
-    start_template(*TEMPLATE_MODULES["superlink"])
+    stop.hear_signals()
+    TEMPLATE.start(*TEMPLATE_MODULES["superlink"])
 
     def report(node: NodeSupervisor) -> None:
         if node.process_id is not None:
