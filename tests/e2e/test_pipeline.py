@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,6 @@ import numpy as np
 import pytest
 
 from fedforge_pipelines.definitions import defs
-from fedforge_pipelines.fedforge import Fedforge
 from fedforge_runtime.storage.artifacts import read_json, write_json
 from tests.e2e.conftest import ROWS
 from tests.e2e.forked import forked, forked_process
@@ -26,7 +26,10 @@ ASSETS = (
 def forked_commands() -> Iterator[None]:
     """The steps' commands have loaded everything when they start; `test_up` has them as an operator does."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Fedforge, "_start", lambda _, arguments, environment, __: forked_process(arguments, environment))
+        patch.setattr(
+            "fedforge_pipelines.fedforge.TiedProcess",
+            lambda command, *, environment, **_: forked_process(command[1:], {**os.environ, **environment}),
+        )
         yield
 
 

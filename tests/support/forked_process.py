@@ -21,6 +21,8 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from types import ModuleType
 
+from fedforge_runtime.processes.child import Child
+
 Output = Path | Connection
 
 
@@ -32,7 +34,7 @@ class ForkedProcess:
     """
 
     def __init__(self, start: Callable[[Output, Output], BaseProcess], *, own_errors: bool) -> None:
-        self._lock = threading.Lock()
+        self._lock, self._unasked = threading.Lock(), threading.Lock()
         output, output_end = multiprocessing.Pipe(duplex=False)
         if own_errors:
             errors, errors_end = multiprocessing.Pipe(duplex=False)
@@ -71,6 +73,8 @@ class ForkedProcess:
 
     def kill(self) -> None:
         self.send_signal(signal.SIGKILL)
+
+    end = Child.end
 
 
 @contextmanager
