@@ -68,7 +68,7 @@ test-python: install  ## the part in Python
 	$(PYTEST)
 
 test-docs: install  ## the documents: links, anchors, what they name, and the commands that are marked `run`
-	$(BIN)/python -m pytest tests/unit/test_documents.py tests/e2e/test_shell_blocks.py
+	$(BIN)/python -m pytest -m "" tests/unit/test_documents.py tests/e2e/test_shell_blocks.py
 
 test-dashboard:  ## the dashboard's types, style, tests and build; without Node only CI fails
 	@$(if $(NO_NODE),echo "the dashboard's tests are skipped: $(NO_NODE)"; exit $(if $(CI),1,0),$(MAKE) --no-print-directory run-dashboard-tests)

@@ -32,6 +32,7 @@ def test_the_same_seed_gives_the_same_model_in_processes_that_share_nothing_with
 
 
 @needs_ray
+@pytest.mark.thorough
 def test_the_same_seed_gives_the_same_model_in_ray(small: list[str], undisturbed: dict[str, Any]) -> None:
     outcome = forked("run", "blood", *small, "--engine", "ray", "--json")
     _assert_equal(outcome, undisturbed)

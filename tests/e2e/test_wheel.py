@@ -151,6 +151,7 @@ def committed(checkout: Path) -> str:
     return done.stdout.strip()
 
 
+@pytest.mark.thorough
 def test_a_wheel_says_which_commit_it_is_of_and_whether_it_was_changed(checkout: Path, tmp_path: Path) -> None:
     def commit_of(place: str) -> str:
         installed = install(wheel_of(checkout), tmp_path / place)
