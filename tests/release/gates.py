@@ -158,9 +158,14 @@ def _stack() -> str:
 
 
 def _documents() -> str:
-    return found(r"\d+ passed.*", run("test-docs", "make", "test-docs"))
+    return found(r"\d+ passed.* in .*s(?= |\b)[^=\n]*", run("test-docs", "make", "test-docs")).strip()
 
 
 def _notebook() -> str:
-    run("notebook", "make", "notebook")
-    return "executed and rendered"
+    with _home() as home:
+        options = ("--clients", "3", "--rounds", "3", "--run-id", "told-in-a-notebook")
+        fedforge("notebook", "run", "blood", *SMALL, *options, home=home)
+        run("notebook", "make", "notebook", environment={"FEDFORGE_HOME": str(home)})
+        page = ROOT / "notebooks" / "rendered" / "convergence.html"
+        require("told-in-a-notebook" in page.read_text(encoding="utf-8"), "the page is of another run")
+        return "executed and rendered, of a run of its own"
