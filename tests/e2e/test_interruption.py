@@ -182,10 +182,12 @@ def test_chunks_of_features_that_are_done_are_not_done_again_after_kill_9(
 
 def test_a_worker_that_dies_over_features_ends_the_run_with_a_reason(fresh: list[str], tmp_path: Path) -> None:
     with forked_running("run", "blood", *fresh, "--run-id", "lost") as command:
-        _feature_progress(tmp_path)
-        worker = command.workers()[0]
-        worker.suspend()
-        worker.kill()
+        _feature_pass(tmp_path)
+        workers = command.workers()
+        for each in workers:
+            each.suspend()
+        for each in workers:  # one of them may be idle
+            each.kill()
         outcome = command.wait()
     reason = refusal(outcome)
     assert "a worker process ended before its task did" in reason
@@ -232,10 +234,16 @@ def test_ctrl_c_while_it_starts_ends_the_whole_group_at_once(fresh: list[str], t
         assert [event.type for event in read_events(folder / "events.jsonl")][::-1][0] == "run_stopped"
 
 
-def _feature_progress(home: Path) -> Path:
-    """The file that names the chunks which are done, once there is one."""
+def _feature_pass(home: Path) -> Path:
+    """The file that names the chunks which are done, once the pass begins."""
     partial = home / "assets" / "features"
     file: Path = wait_until(lambda: next(partial.glob(".*.partial/progress.jsonl"), None), "the feature pass")
+    return file
+
+
+def _feature_progress(home: Path) -> Path:
+    """The same, once there is a chunk in it."""
+    file = _feature_pass(home)
     wait_until(lambda: _chunks(file), "a finished chunk")
     return file
 
