@@ -13,7 +13,7 @@ from fedforge_runtime.config import DatasetConfig, LearningConfig
 from fedforge_runtime.data.features.backbone import Backbone
 from fedforge_runtime.data.features.class_tokens import prepare_features
 from fedforge_runtime.data.features.preprocess import prepare_preprocessing
-from fedforge_runtime.data.features.row_pass import CHUNK_ROWS, PassTools
+from fedforge_runtime.data.features.row_pass import CHUNK_ROWS, PassImages, PassTools
 from fedforge_runtime.data.sources.datasets import prepare_dataset, read_dataset_facts
 from fedforge_runtime.processes import WorkerPool
 from fedforge_runtime.progress import Progress
@@ -82,7 +82,7 @@ def measure_features(backbone: Backbone, *, store: ArtifactStore, pool: WorkerPo
         moments.append((monotonic(), progress.rows_done))
 
     tools = PassTools(store, pool, note, check_stop=lambda: None)
-    prepare_features(dataset, preprocessing, backbone, scanners=None, tokens=None, tools=tools)
+    prepare_features(PassImages(dataset), preprocessing, backbone, tokens=None, tools=tools)
     return speed_of(moments, pool.workers)
 
 

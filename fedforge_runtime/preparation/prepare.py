@@ -12,6 +12,7 @@ from fedforge_runtime.data.features.backbone import Backbone, check_backbone, re
 from fedforge_runtime.data.features.carry import carry_block
 from fedforge_runtime.data.features.class_tokens import prepare_features
 from fedforge_runtime.data.features.preprocess import prepare_preprocessing
+from fedforge_runtime.data.features.row_pass import PassImages
 from fedforge_runtime.data.features.tokens import prepare_tokens
 from fedforge_runtime.data.partition import check_partition, prepare_partition, row_shifts
 from fedforge_runtime.data.sources.datasets import (
@@ -143,13 +144,13 @@ def prepare_caches(prepared: Prepared, workshop: Workshop, check_stop: Callable[
     learning, partition = workshop.config.learning, prepared.partition
     if not learning.cache_features:
         return prepared
-    sources = (prepared.dataset, prepared.preprocessing, prepared.backbone)
     scanners = partition if partition and row_shifts(partition.path) else None
-    splits: Sequence[Split] = SPLITS if partition else _CENTRAL
+    images = PassImages(prepared.dataset, scanners, SPLITS if partition else _CENTRAL)
+    sources = (images, prepared.preprocessing, prepared.backbone)
     tools, tokens = workshop.pass_tools(check_stop), None
     if learning.mode == "last_block":
-        tokens = prepare_tokens(*sources, scanners=scanners, splits=splits, tools=tools)
-    features = prepare_features(*sources, scanners=scanners, tokens=tokens, splits=splits, tools=tools)
+        tokens = prepare_tokens(*sources, tools=tools)
+    features = prepare_features(*sources, tokens=tokens, tools=tools)
     return replace(prepared, tokens=tokens, features=features)
 
 

@@ -10,7 +10,7 @@ from typing_extensions import TypedDict
 Scores = Mapping[str, float]
 
 
-class SplitScores(TypedDict, total=False):
+class SplitScores(TypedDict):
     """Metrics of a model on the central splits, by name."""
 
     validation: dict[str, float]

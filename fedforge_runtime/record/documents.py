@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, NotRequired, TypeVar
 
@@ -23,6 +24,11 @@ Scores = dict[str, float]
 T = TypeVar("T")
 
 
+def _moment(text: str) -> str:
+    datetime.fromisoformat(text)
+    return text
+
+
 class Metrics(TypedDict):
     """`metrics.json`: the scores of the final model."""
 
@@ -33,7 +39,7 @@ class Metrics(TypedDict):
 class Manifest(TypedDict):
     """`manifest.json`: everything that the final model was made from."""
 
-    completed_at: str
+    completed_at: Annotated[str, AfterValidator(_moment)]
     config: dict[str, Any]
     """`RunConfig`."""
     inputs: dict[str, Any]

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -30,7 +29,6 @@ from fedforge_runtime.data.partition import ClientRows, load_client_rows, load_s
 from fedforge_runtime.data.scanner import ScannerShift
 from fedforge_runtime.data.sources.datasets import labels_file, load_dataset
 from fedforge_runtime.errors import BackboneError, DataError, StorageError
-from fedforge_runtime.errors.system import explain
 from fedforge_runtime.hardware.devices import DeviceDecision
 from fedforge_runtime.preparation.inputs import RunInputs
 from fedforge_runtime.preparation.prepare import check_preparation, prepare_all, run_inputs
@@ -39,7 +37,7 @@ from fedforge_runtime.sites.settings import DataFit
 from fedforge_runtime.storage.artifacts import (
     Artifact,
     ArtifactStore,
-    publish_folder,
+    new_folder,
     read_json,
     require_unused_folder,
     sha256_file,
@@ -340,19 +338,10 @@ def export_shards(artifact: Artifact, folder: Path) -> list[Shard]:
         StorageError: the folder is not empty, has no room, or cannot be written.
     """
     check_export_folder(folder)
-    temporary = folder.with_name(f".{folder.name}.{uuid.uuid4().hex}.tmp")
-    try:
-        temporary.mkdir(parents=True)
+    with new_folder(folder) as temporary:
         require_room(temporary, folder_bytes(artifact.path))
         for shard in sorted(artifact.path.glob("site-*")):
             shutil.copytree(shard, temporary / shard.name, copy_function=shutil.copyfile)
-        if folder.exists():
-            folder.rmdir()
-        publish_folder(temporary, folder)
-    except OSError as error:
-        raise explain(error, folder.parent) from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
     return [open_shard(shard) for shard in sorted(folder.iterdir())]
 
 

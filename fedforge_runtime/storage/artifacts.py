@@ -23,7 +23,7 @@ from filelock import FileLock, Timeout
 from fedforge_runtime import __version__
 from fedforge_runtime.clock import utc_now
 from fedforge_runtime.errors import DataError, StorageError
-from fedforge_runtime.errors.system import explained
+from fedforge_runtime.errors.system import explain, explained
 from fedforge_runtime.storage.home import Home
 
 MANIFEST = "manifest.json"
@@ -133,6 +133,26 @@ def publish_folder(temporary: Path, final: Path, *, private: bool = False) -> No
     _sync_tree(temporary)
     temporary.rename(final)
     _sync_folder(final.parent)
+
+
+@contextmanager
+def new_folder(folder: Path) -> Iterator[Path]:
+    """Where a block writes what is at `folder`, absent or empty before, once the block has ended well.
+
+    Raises:
+        StorageError: it cannot be written, or has no room.
+    """
+    temporary = folder.with_name(f".{folder.name}.{uuid.uuid4().hex}.tmp")
+    try:
+        temporary.mkdir(parents=True)
+        yield temporary
+        if folder.exists():
+            folder.rmdir()
+        publish_folder(temporary, folder)
+    except OSError as error:
+        raise explain(error, folder.parent) from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def _follow_umask(folder: Path) -> None:

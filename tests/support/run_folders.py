@@ -18,6 +18,7 @@ from fedforge_runtime.storage.artifacts import write_json
 from fedforge_runtime.storage.home import RunFolder
 from fedforge_runtime.telemetry.emitter import Emitter
 from monitor.schema import NodeError, RunCompleted, RunFailed, RunRequest, RunRequested, RunStarted
+from tests.support.run_settings import run_inputs
 
 HOSTILE = "<script>alert('x')</script> & \"$\\alpha$\" _\x01"
 CLASSES = ["basophil", HOSTILE, "platelet"]
@@ -91,17 +92,10 @@ def _inputs(partition: Path, data: dict[str, Any]) -> RunInputs:
         "title": "BloodMNIST",
         "rows": {"train": 45, "validation": 9, "test": 60},
     }
-    return RunInputs(
-        dataset="/assets/dataset/1",
+    return run_inputs(
         partition=str(partition),
-        preprocess="/assets/preprocess/3",
-        features=None,
         keys={"dataset": "0123", "partition": "4567", "preprocess": "89ab"},
-        backbone="/models/backbone",
-        backbone_name="untrained",
         backbone_sha256="ef" * 32,
-        backbone_trained=False,
-        feature_size=192,
         class_names=CLASSES,
         data=facts | data,
     )

@@ -7,7 +7,6 @@ operation as the backbone does it, which gives the same bits.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,35 +26,31 @@ from fedforge_runtime.data.features.row_pass import (
     refuse_unless_finite,
 )
 from fedforge_runtime.data.features.tokens import TOKENS
-from fedforge_runtime.data.sources.datasets import SPLITS, Split, labels_file
+from fedforge_runtime.data.sources.datasets import Split, labels_file
 from fedforge_runtime.storage.artifacts import Artifact
 
 FEATURES = "features"
 
 
 def prepare_features(
-    dataset: Artifact,
+    images: PassImages,
     preprocessing: Artifact,
     backbone: Backbone,
     *,
-    scanners: Artifact | None,
     tokens: Artifact | None,
-    splits: Sequence[Split] = SPLITS,
     tools: PassTools,
 ) -> Artifact:
     """The artifact `features`: `features_<split>.npy` float32 (rows, hidden_size), `labels_<split>.npy` int64.
 
     Args:
-        scanners: a partition whose sites have scanners of their own.
         tokens: of the same images and backbone, to compute the features from.
-        splits: those that are wanted.
 
     Raises:
         StorageError: not enough room on the disk.
         DataError: the backbone gave a value that is not finite.
     """
     unshifted = {
-        "dataset": dataset.key,
+        "dataset": images.dataset.key,
         "preprocess": preprocessing.key,
         "backbone_sha256": backbone.sha256,
         "depth": "class_token_after_final_norm",
@@ -63,11 +58,11 @@ def prepare_features(
         "versions": numeric_versions(),
         "code": 1,
     }
-    reader = ImageReader.of(dataset, preprocessing, scanners)
+    reader = ImageReader.of(images.dataset, preprocessing, images.scanners)
     return prepare_rows(
         FEATURES,
         unshifted,
-        PassImages(dataset, scanners, splits),
+        images,
         row_shape=(backbone.hidden_size,),
         compute=_Features(reader, backbone.path, tokens.path if tokens else None),
         facts={"feature_size": backbone.hidden_size, "backbone": backbone.name, "trained": backbone.trained},

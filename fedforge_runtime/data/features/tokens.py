@@ -7,7 +7,6 @@ the block of another one uses the same tokens.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,7 +25,7 @@ from fedforge_runtime.data.features.row_pass import (
     prepare_rows,
     refuse_unless_finite,
 )
-from fedforge_runtime.data.sources.datasets import SPLITS, Split
+from fedforge_runtime.data.sources.datasets import Split
 from fedforge_runtime.storage.artifacts import Artifact
 from fedforge_runtime.telemetry.control import await_result, present_control
 
@@ -34,19 +33,13 @@ TOKENS = "tokens"
 
 
 def prepare_tokens(
-    dataset: Artifact,
+    images: PassImages,
     preprocessing: Artifact,
     backbone: Backbone,
     *,
-    scanners: Artifact | None,
-    splits: Sequence[Split] = SPLITS,
     tools: PassTools,
 ) -> Artifact:
     """The artifact `tokens`: `tokens_<split>.npy` float32 (rows, tokens, hidden_size), `labels_<split>.npy` int64.
-
-    Args:
-        scanners: a partition whose sites have scanners of their own.
-        splits: those that are wanted.
 
     Raises:
         StorageError: not enough room on the disk.
@@ -54,7 +47,7 @@ def prepare_tokens(
     """
     trunk: Trunk = await_result(tools.pool.submit(describe_trunk, backbone.path), present_control())
     unshifted = {
-        "dataset": dataset.key,
+        "dataset": images.dataset.key,
         "preprocess": preprocessing.key,
         "trunk_sha256": trunk.sha256,
         "depth": f"tokens_entering_block_{trunk.last_block}",
@@ -65,9 +58,9 @@ def prepare_tokens(
     return prepare_rows(
         TOKENS,
         unshifted,
-        PassImages(dataset, scanners, splits),
+        images,
         row_shape=trunk.output_shape,
-        compute=_Tokens(ImageReader.of(dataset, preprocessing, scanners), backbone.path),
+        compute=_Tokens(ImageReader.of(images.dataset, preprocessing, images.scanners), backbone.path),
         facts={},
         tools=tools,
     )

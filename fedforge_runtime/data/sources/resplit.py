@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import shutil
-import uuid
 import zipfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -30,10 +28,9 @@ from fedforge_runtime.data.sources.datasets import (
 )
 from fedforge_runtime.data.sources.groups import GROUP_COLUMNS, Groups
 from fedforge_runtime.data.sources.regroup import Regrouping, regroup
-from fedforge_runtime.errors.system import explain
 from fedforge_runtime.storage.artifacts import (
     Artifact,
-    publish_folder,
+    new_folder,
     require_unused_folder,
     sha256_file,
     write_json,
@@ -81,21 +78,12 @@ def write_split(dataset: Artifact, groups: Groups, folder: Path, *, fractions: S
     of_rows = groups.of_rows
     regrouped = regroup(of_rows, labels, fractions, classes=len(facts.class_names), seed=seed)
     rows = [np.flatnonzero(regrouped.split_of_rows == place) for place in range(len(SPLITS))]
-    temporary = folder.with_name(f".{folder.name}.{uuid.uuid4().hex}.tmp")
-    try:
-        temporary.mkdir(parents=True)
+    with new_folder(folder) as temporary:
         archive = temporary / archive_name(facts.flag, facts.size)
         _write_archive(archive, dataset, rows, labels)
         (temporary / GROUPS_FILE).write_text(_groups_table(groups, of_rows, rows), encoding="utf-8")
         provenance = _provenance(facts, groups, regrouped, archive, fractions, seed)
         write_json(temporary / PROVENANCE_FILE, provenance)
-        if folder.exists():
-            folder.rmdir()
-        publish_folder(temporary, folder)
-    except OSError as error:
-        raise explain(error, folder.parent) from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
     return NewSplit(folder, folder / archive.name, folder / GROUPS_FILE, provenance)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner, Result
@@ -76,6 +77,27 @@ def test_a_damaged_document_is_named_and_the_rest_is_shown(document: str, kind: 
     assert shown.count(f"{file} is damaged") == 1
     assert listed.count(f"{file} is damaged") == 1
     assert "2 of 2 rounds" in shown
+
+
+@pytest.mark.parametrize(
+    ("document", "lacking"),
+    [
+        ("bounds", lambda content: content["centralized"].pop("test")),
+        ("bounds", lambda content: content["local"][0].pop("rows")),
+        ("bounds", lambda content: content["local"][0].pop("validation")),
+        ("metrics", lambda content: content.pop("test")),
+        ("manifest", lambda content: content.update(completed_at="yesterday")),
+    ],
+)
+def test_a_document_that_lacks_a_part_is_damaged(
+    document: str, lacking: Callable[[dict[str, Any]], object], run: RunFolder
+) -> None:
+    file: Path = getattr(run, document)
+    content = json.loads(file.read_bytes())
+    lacking(content)
+    write_json(file, content)
+
+    assert asked(run, "show", "a-run").count(f"{file} is damaged") == 1
 
 
 @pytest.mark.parametrize("document", DOCUMENTS)

@@ -406,7 +406,7 @@ def test_an_interrupted_export_leaves_nothing(make: Make, tmp_path: Path, monkey
         copied.extend(sorted(path.name for path in temporary.iterdir()))
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(shards, "publish_folder", interrupted)
+    monkeypatch.setattr("fedforge_runtime.storage.artifacts.publish_folder", interrupted)
     with pytest.raises(KeyboardInterrupt):
         export_shards(make().artifact, tmp_path / "out")
     assert copied == ["site-00000", "site-00001", "site-00002"]
