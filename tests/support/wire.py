@@ -154,7 +154,8 @@ def decode(exchanges: Iterable[Exchange]) -> Conversation:
                 received[proto.metadata.message_id] = proto
         elif kind == "pull-object":
             asked = PullObjectRequest.FromString(exchange.request)
-            received_objects[asked.object_id] = PullObjectResponse.FromString(exchange.response).object_content
+            if content := PullObjectResponse.FromString(exchange.response).object_content:  # none: not there just then
+                received_objects[asked.object_id] = content
         else:
             assert kind in _WITHOUT_CONTENT, f"a node asked for {exchange.path}"
     talk = Conversation()
