@@ -11,7 +11,6 @@ import sys
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from types import TracebackType
 from typing import Any
 from urllib.parse import quote
 
@@ -80,10 +79,8 @@ class Offering(Background):
         self._client = MonitorClient(reach.address, patience=_OFFER_SECONDS + _ANSWER_SECONDS, emits=True)
         self._rehearsals = RehearsalProcess(home, reach.say) if checks else None
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        super().__exit__(kind, error, trace)
+    def __exit__(self, *exception: object) -> None:
+        super().__exit__(*exception)
         withdraw(self._reach.address, self._claimant)
 
     def _work(self) -> None:

@@ -11,12 +11,14 @@ from __future__ import annotations
 import json
 import math
 import time
+from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 
 import httpx
 from pydantic import TypeAdapter
+from typing_extensions import TypedDict
 
 from fedforge_runtime.clock import monotonic
 from fedforge_runtime.errors import AskError, MonitorAwayError, MonitorRefusedError, RunStoppedError
@@ -25,10 +27,8 @@ from fedforge_runtime.storage.artifacts import read_json, write_json
 from fedforge_runtime.telemetry.answers import Held, Outcome, Outcomes
 from fedforge_runtime.telemetry.backoff import Backoff
 from fedforge_runtime.telemetry.monitor_client import MonitorClient
-from fedforge_runtime.telemetry.place import Place, missing_from
 from fedforge_runtime.telemetry.reach import MonitorReach
 
-_CURSOR = TypeAdapter(dict[str, Place])
 _LOOK_SECONDS = 0.1
 _LONGEST_BACKOFF_SECONDS = 5.0
 _FLUSH_SECONDS = 5.0
@@ -40,6 +40,16 @@ _TOO_BIG = httpx.codes.REQUEST_ENTITY_TOO_LARGE
 _WRONG_BATCH = (httpx.codes.BAD_REQUEST, httpx.codes.UNPROCESSABLE_ENTITY, _TOO_BIG)
 _PURPOSE = "events"
 _JSON = {"Content-Type": "application/json"}
+
+
+class Place(TypedDict):
+    """Bytes of the log that a monitor has taken, and what it said then that it holds."""
+
+    offset: int
+    held: Held | None
+
+
+_CURSOR = TypeAdapter(dict[str, Place])
 
 
 @dataclass(frozen=True)
@@ -141,7 +151,7 @@ class Delivery:
     def _ask(self, lines: list[bytes]) -> Outcomes:
         held = self._place["held"]
         expected = b"" if held is None else b',"expected":' + json.dumps(held).encode()
-        body = b'{"events":[' + b",".join(_item(line) for line in lines) + b"]" + expected + b"}"
+        body = b'{"events":[' + b",".join(map(_item, lines)) + b"]" + expected + b"}"
         return self._client.ask("POST", "/api/events", Outcomes, content=body, headers=_JSON)
 
     def _go_back(self, held: Held) -> int:
@@ -161,19 +171,15 @@ class Delivery:
     def _next_lines(self) -> tuple[list[bytes], int]:
         lines: list[bytes] = []
         size = 0
-        try:
-            with self._files.log.open("rb") as stream:
-                stream.seek(self._place["offset"])
-                for line in stream:
-                    if not line.endswith(b"\n") or len(lines) == self._largest:
-                        break
-                    if lines and size + len(line) > _LARGEST_BYTES:
-                        break
-                    size += len(line)
-                    if line.strip():
-                        lines.append(line)
-        except FileNotFoundError:
-            pass
+        with suppress(FileNotFoundError), self._files.log.open("rb") as stream:
+            stream.seek(self._place["offset"])
+            for line in stream:
+                is_full = len(lines) == self._largest or (lines and size + len(line) > _LARGEST_BYTES)
+                if is_full or not line.endswith(b"\n"):
+                    break
+                size += len(line)
+                if line.strip():
+                    lines.append(line)
         return lines, size
 
     def _keep_refused(self, lines: list[bytes], results: list[Outcome]) -> None:
@@ -196,6 +202,28 @@ class Delivery:
     def _remember(self, place: Place) -> None:
         self._place = place
         write_json(self._files.cursor, self._remembered() | {self._client.address.url: place})
+
+
+def missing_from(log: Iterable[bytes], held: Held) -> int:
+    """Bytes of the log before its first event that is not held; lines that are no events are no reason to go back.
+
+    Args:
+        log: line by line; one without its end is still being written.
+        held: of all emitters of the run.
+    """
+    reached = {(each["run_id"], each["emitter_id"]): each["emitter_seq"] for each in held["positions"]}
+    offset = 0
+    for line in log:
+        if not line.endswith(b"\n"):
+            break
+        try:
+            event = json.loads(line)
+            if event["emitter_seq"] > reached.get((event["run_id"], event["emitter_id"]), 0):
+                break
+        except (ValueError, RecursionError, KeyError, TypeError):
+            pass
+        offset += len(line)
+    return offset
 
 
 def _item(line: bytes) -> bytes:
@@ -235,14 +263,13 @@ class Outbox(Background):
             while not self._send() and monotonic() + self._pause < self._give_up_at:
                 time.sleep(min(self._pause, _FLUSH_PAUSE_SECONDS))
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *exception: object) -> None:
+        _, error, _ = exception
         stopped = isinstance(error, (RunStoppedError, KeyboardInterrupt))
-        seconds = _FLUSH_OF_A_STOP_SECONDS if stopped else _FLUSH_SECONDS
-        self._give_up_at = monotonic() + seconds
-        self._ending.set()
-        self._thread.join(seconds)  # it may be in a request that nobody answers, which is of no use any more
+        # It may be in a request that nobody answers, which is of no use any more.
+        self._patience = _FLUSH_OF_A_STOP_SECONDS if stopped else _FLUSH_SECONDS
+        self._give_up_at = monotonic() + self._patience
+        super().__exit__(*exception)
         self._report()
 
     @property

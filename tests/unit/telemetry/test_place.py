@@ -14,8 +14,7 @@ from hypothesis import strategies as st
 from fedforge_runtime.errors import MonitorAwayError
 from fedforge_runtime.telemetry.answers import Held
 from fedforge_runtime.telemetry.monitor_client import MonitorAddress, MonitorClient
-from fedforge_runtime.telemetry.outbox import Delivery, OutboxFiles
-from fedforge_runtime.telemetry.place import missing_from
+from fedforge_runtime.telemetry.outbox import Delivery, OutboxFiles, missing_from
 from monitor.schema import Holding
 
 RUN = "the-run"

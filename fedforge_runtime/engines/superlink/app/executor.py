@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
-from types import TracebackType
 
 import httpx
 
@@ -41,10 +40,8 @@ class ServerAppExecutor(Background):
         self._home = home
         self._processes: list[TiedProcess] = []
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        super().__exit__(kind, error, trace)
+    def __exit__(self, *exception: object) -> None:
+        super().__exit__(*exception)
         for process in self._processes:
             process.end(grace=_GRACE_SECONDS)
 
