@@ -44,8 +44,7 @@ _SCHEDULES_ZONE = "UTC"
 )
 def nightly_baseline_regression(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
     """Once a night, unless the last one still runs."""
-    active = context.instance.get_runs_count(dg.RunsFilter(job_name=BASELINE_REGRESSION, statuses=ACTIVE))
-    if active:
+    if context.instance.get_runs_count(dg.RunsFilter(job_name=BASELINE_REGRESSION, statuses=ACTIVE)):
         return dg.SkipReason("the last comparison still runs")
     return dg.RunRequest(run_key=f"{context.scheduled_execution_time:%Y-%m-%d}")
 

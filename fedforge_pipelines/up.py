@@ -40,13 +40,6 @@ _INSTANCE = "dagster.yaml"
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, no_args_is_help=True)
 
-MonitorPort = Annotated[int, typer.Option(min=0, max=65535, help="of the monitor; 0 takes a free one")]
-DagsterPort = Annotated[int, typer.Option(min=0, max=65535, help="of Dagster's pages; 0 takes a free one")]
-BehindProxy = Annotated[
-    bool, typer.Option("--behind-proxy", help="of the monitor: a proxy on this machine passes requests on")
-]
-Detach = Annotated[bool, typer.Option("--detach", help="return once everything answers; fedforge down ends it")]
-
 
 class UpError(FedForgeError):
     """It cannot be started, or not be ended."""
@@ -78,10 +71,14 @@ def _root(debug: DebugOption = False) -> None:
 @app.command()
 def up(
     home: HomeOption = None,
-    monitor_port: MonitorPort = 8400,
-    dagster_port: DagsterPort = 3000,
-    behind_proxy: BehindProxy = False,
-    detach: Detach = False,
+    monitor_port: Annotated[int, typer.Option(min=0, max=65535, help="of the monitor; 0 takes a free one")] = 8400,
+    dagster_port: Annotated[int, typer.Option(min=0, max=65535, help="of Dagster's pages; 0 takes a free one")] = 3000,
+    behind_proxy: Annotated[
+        bool, typer.Option("--behind-proxy", help="of the monitor: a proxy on this machine passes requests on")
+    ] = False,
+    detach: Annotated[
+        bool, typer.Option("--detach", help="return once everything answers; fedforge down ends it")
+    ] = False,
     debug: DebugOption = False,
 ) -> None:
     """Serve monitor and Dagster until Ctrl-C."""

@@ -137,8 +137,7 @@ def _finding(each: dict[str, Any]) -> dict[str, Any]:
 
 def _verdict_on_data(report: dict[str, Any]) -> list[dg.AssetCheckResult]:
     blocking = report["blocking"]
-    training = next(split for split in report["splits"] if split["split"] == "train")
-    ratio = training["imbalance_ratio"]
+    ratio = next(split for split in report["splits"] if split["split"] == "train")["imbalance_ratio"]
     return [
         dg.AssetCheckResult(
             check_name="no_split_leakage",

@@ -10,16 +10,13 @@ from fedforge_runtime import __version__
 from fedforge_runtime.commands import (
     audit,
     baseline,
-    bounds,
     data,
     federation,
     hardware,
     node,
     operation,
     partition,
-    report,
     runs,
-    shards,
 )
 from fedforge_runtime.commands.options import DebugOption, with_options
 
@@ -34,7 +31,7 @@ for _command in (
     audit.audit,
     audit.split,
     partition.partition,
-    shards.shards,
+    data.shards,
     runs.run,
     runs.resume,
     operation.start,
@@ -45,8 +42,8 @@ for _command in (
     runs.runs,
     runs.show,
     runs.export,
-    report.report,
-    bounds.bounds,
+    runs.report,
+    runs.bounds,
     runs.demo,
     node.node,
     hardware.hardware_check,

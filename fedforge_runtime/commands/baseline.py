@@ -12,6 +12,7 @@ from fedforge_runtime.commands.options import DebugOption, HomeOption, JsonOptio
 from fedforge_runtime.commands.output import command
 from fedforge_runtime.errors import RunError
 from fedforge_runtime.storage.home import Home
+from fedforge_runtime.storage.run_ids import find_run
 
 app = typer.Typer(help="Results that later runs are held against.", no_args_is_help=True)
 
@@ -40,7 +41,6 @@ def accept(
         from fedforge_runtime.runs.baseline import accept as accept_run
         from fedforge_runtime.runs.baseline import accepted_scores, baselines_folder
         from fedforge_runtime.runs.phase_report import accepted_report, tell_phase
-        from fedforge_runtime.storage.run_ids import find_run
 
         folder, chosen = find_run(run_id, Home.resolve(home)), baselines_folder(baselines)
         former = accepted_scores(folder, chosen)
@@ -62,7 +62,6 @@ def compare(
     with command(as_json=as_json) as emit:
         from fedforge_runtime.runs.baseline import baselines_folder
         from fedforge_runtime.runs.baseline import compare as compare_run
-        from fedforge_runtime.storage.run_ids import find_run
 
         verdict = compare_run(find_run(run_id, Home.resolve(home)), baselines_folder(baselines))
         document = {

@@ -1,9 +1,11 @@
-"""`fedforge prepare`: the data that runs are made of."""
+"""`fedforge prepare` and `fedforge shards`: the data that runs are made of, and a folder of them for each site."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import StrEnum
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -17,6 +19,9 @@ from fedforge_runtime.commands.options import (
 from fedforge_runtime.commands.output import command
 from fedforge_runtime.storage.home import Home
 
+if TYPE_CHECKING:
+    from fedforge_runtime.sites.shards import Shard
+
 
 class Until(StrEnum):
     """How far to prepare."""
@@ -26,14 +31,11 @@ class Until(StrEnum):
     FEATURES = "features"
 
 
-UntilOption = Annotated[Until, typer.Option("--until", help="the last thing that is made")]
-
-
 def prepare(
     phase: Phase,
     options: ConfigurationOptions,
     home: HomeOption = None,
-    until: UntilOption = Until.FEATURES,
+    until: Annotated[Until, typer.Option("--until", help="the last thing that is made")] = Until.FEATURES,
     as_json: JsonOption = False,
     debug: DebugOption = False,
 ) -> None:
@@ -51,3 +53,65 @@ def prepare(
                 [(each.kind, "made" if each.created else "unchanged", str(each.path)) for each in artifacts]
             ),
         )
+
+
+def shards(
+    phase: Phase,
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="a new folder; each site is given its own part of it")],
+    options: ConfigurationOptions,
+    into: Annotated[
+        bool, typer.Option("--into", help="DIR has a folder for each site already: put each shard there, by its key")
+    ] = False,
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Prepare the data and write one folder a site, with that site's rows only, for nodes on other machines.
+
+    Give the options of the run: shards fit runs with the same data, partition, seed, backbone and mode.
+    """
+    run_config = options.run_config(phase)
+    with command(as_json=as_json) as emit:
+        from fedforge_runtime.commands.console import ConsoleNarrator
+        from fedforge_runtime.sites.shard_handover import hand_over
+        from fedforge_runtime.sites.shards import check_export_folder, export_shards, folder_bytes, make_shards
+        from fedforge_runtime.telemetry.control import hear_stop
+
+        target = folder.absolute()
+        if not into:
+            check_export_folder(target)
+        artifact = make_shards(run_config, home=Home.resolve(home), narrator=ConsoleNarrator())
+        written = hand_over(artifact, target, run_config.sites, hear_stop) if into else export_shards(artifact, target)
+        sizes = [folder_bytes(shard.path) for shard in written]
+        result = {
+            "phase": phase,
+            "key": artifact.key,
+            "folder": str(target),
+            "artifact": {"key": artifact.key, "path": str(artifact.path), "created": artifact.created},
+            "sites": [
+                {
+                    "site": shard.site,
+                    "rows": {"train": shard.train_rows, "validation": shard.validation_rows},
+                    "bytes": size,
+                    "folder": str(shard.path),
+                }
+                for shard, size in zip(written, sizes, strict=True)
+            ],
+        }
+        emit(result, lambda _: _print_shards(written, sizes, target))
+
+
+def _print_shards(written: Sequence[Shard], sizes: Sequence[int], folder: Path) -> None:
+    from rich.console import Console
+    from rich.table import Column, Table
+
+    from fedforge_runtime.commands.tables import print_table
+
+    names = ("site", "training rows", "validation rows", "bytes")
+    table = Table(*(Column(name, justify="right") for name in names), "folder")
+    for shard, size in zip(written, sizes, strict=True):
+        rows = (f"{shard.train_rows:,}", f"{shard.validation_rows:,}", f"{size:,}")
+        table.add_row(str(shard.site), *rows, str(shard.path.relative_to(folder)))
+    console = Console()
+    print_table(console, table)
+    console.print(f"in  {folder}\nkey {written[0].key}", highlight=False, markup=False, soft_wrap=True)

@@ -57,8 +57,7 @@ def node(
         link = LinkAddress.parse(superlink, root_certificates.absolute() if root_certificates else None)
         check_node(shards=shards, key=key, home=chosen)
         if options.data:
-            own = {"dataset.source": str(Path(options.data).absolute())}
-            run_config = options.run_config(str(phase), own)
+            run_config = options.run_config(str(phase), {"dataset.source": str(Path(options.data).absolute())})
             shards = _own_shard(run_config, site, chosen, allow_findings)
         serve_node(
             link,

@@ -27,6 +27,7 @@ from fedforge_runtime.commands.options import (
 from fedforge_runtime.commands.output import command, tracebacks_are_shown
 from fedforge_runtime.errors import RunError
 from fedforge_runtime.storage.home import Home
+from fedforge_runtime.storage.run_ids import find_run, new_run_id
 
 if TYPE_CHECKING:
     from fedforge_runtime.telemetry.monitor_client import MonitorAddress
@@ -133,7 +134,6 @@ def start(
     """Ask a monitor for a run; an agent, or Dagster, starts it."""
     with command(as_json=as_json) as emit:
         from fedforge_runtime.commands.request import request_overrides
-        from fedforge_runtime.storage.run_ids import new_run_id
         from fedforge_runtime.telemetry.answers import Run
 
         training.refuse_both(options.partition)
@@ -214,7 +214,6 @@ def import_events(
 ) -> None:
     """Send the log of a run to a monitor; what it has already is sent again and does no harm."""
     with command(as_json=as_json) as emit:
-        from fedforge_runtime.storage.run_ids import find_run
         from fedforge_runtime.telemetry.monitor_client import MonitorClient
         from fedforge_runtime.telemetry.outbox import Delivered, Delivery, OutboxFiles
 

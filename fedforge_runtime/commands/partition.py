@@ -21,20 +21,18 @@ from fedforge_runtime.errors.system import explain
 from fedforge_runtime.storage.artifacts import write_atomically
 from fedforge_runtime.storage.home import Home
 
-OptionalPhase = Annotated[str | None, typer.Argument(metavar="PHASE", help="blood, derma or path", show_default=False)]
-PreviewOption = Annotated[bool, typer.Option("--preview", help="show the partition and store nothing of it")]
-ListOption = Annotated[bool, typer.Option("--list", help="list partitioners and presets with their stories")]
-HtmlOption = Annotated[
-    Path | None, typer.Option("--html", metavar="FILE", help="write the same as a page, with pictures", dir_okay=False)
-]
-
 
 def partition(
     options: ConfigurationOptions,
-    phase: OptionalPhase = None,
-    preview: PreviewOption = False,
-    listing: ListOption = False,
-    html: HtmlOption = None,
+    phase: Annotated[
+        str | None, typer.Argument(metavar="PHASE", help="blood, derma or path", show_default=False)
+    ] = None,
+    preview: Annotated[bool, typer.Option("--preview", help="show the partition and store nothing of it")] = False,
+    listing: Annotated[bool, typer.Option("--list", help="list partitioners and presets with their stories")] = False,
+    html: Annotated[
+        Path | None,
+        typer.Option("--html", metavar="FILE", help="write the same as a page, with pictures", dir_okay=False),
+    ] = None,
     home: HomeOption = None,
     as_json: JsonOption = False,
     debug: DebugOption = False,

@@ -1,4 +1,4 @@
-"""`fedforge run`, `demo`, `resume`, `runs`, `show`, `export`."""
+"""`fedforge run`, `demo`, `resume`, `runs`, `show`, `report`, `bounds`, `export`."""
 
 from __future__ import annotations
 
@@ -30,6 +30,7 @@ from fedforge_runtime.errors import ConfigError, RunError
 from fedforge_runtime.errors.system import explain
 from fedforge_runtime.storage.artifacts import require_unused_folder
 from fedforge_runtime.storage.home import Home
+from fedforge_runtime.storage.run_ids import find_run, list_runs, new_run_id
 
 
 def run(
@@ -87,15 +88,13 @@ def resume(
         from fedforge_runtime.record.summary import summarise_run
         from fedforge_runtime.runs.finish import Evidence
         from fedforge_runtime.runs.run import resume_run
-        from fedforge_runtime.storage.run_ids import find_run
 
         chosen = Home.resolve(home)
         if place.monitor and (is_live(run_id, place.monitor) or not chosen.run(run_id).exists()):
             given = give(run_id, "resume", place.monitor)
             emit(given, lambda value: typer.echo(f"resume asked for, {value['command_id']}"))
             return
-        before = read_run_config(find_run(run_id, chosen).config)
-        runtime = _resumed_runtime(before, place.keys(), assignments)
+        runtime = _resumed_runtime(read_run_config(find_run(run_id, chosen).config), place.keys(), assignments)
         narrator = ConsoleNarrator()
         evidence = Evidence(bounds=bounds, report=report)
         folder = resume_run(run_id, home=chosen, narrator=narrator, runtime=runtime, evidence=evidence)
@@ -107,7 +106,6 @@ def runs(home: HomeOption = None, as_json: JsonOption = False, debug: DebugOptio
     with command(as_json=as_json) as emit:
         from fedforge_runtime.commands.console import ConsoleNarrator, print_runs
         from fedforge_runtime.record.summary import summarise_run
-        from fedforge_runtime.storage.run_ids import list_runs
 
         summaries, narrator = [], ConsoleNarrator()
         for folder in list_runs(Home.resolve(home)):
@@ -123,9 +121,30 @@ def show(run_id: RunId, home: HomeOption = None, as_json: JsonOption = False, de
     with command(as_json=as_json) as emit:
         from fedforge_runtime.commands.console import print_run
         from fedforge_runtime.record.summary import summarise_run
-        from fedforge_runtime.storage.run_ids import find_run
 
         emit(summarise_run(find_run(run_id, Home.resolve(home))), print_run)
+
+
+def report(run_id: RunId, home: HomeOption = None, as_json: JsonOption = False, debug: DebugOption = False) -> None:
+    """Write a run's report.html anew, one page complete in itself, and print its path; also of an unfinished run."""
+    with command(as_json=as_json) as emit:
+        from fedforge_runtime.reporting.run_report import write_report
+
+        path = write_report(find_run(run_id, Home.resolve(home)))
+        emit({"run_id": run_id, "report": str(path)}, lambda value: typer.echo(value["report"]))
+
+
+def bounds(run_id: RunId, home: HomeOption = None, as_json: JsonOption = False, debug: DebugOption = False) -> None:
+    """Train each site alone and all rows in one place, on the run's budget, to compare the run with.
+
+    This pools the rows of all sites: it is for simulations, where they are on this machine.
+    """
+    with command(as_json=as_json) as emit:
+        from fedforge_runtime.commands.console import ConsoleNarrator, print_bounds
+        from fedforge_runtime.runs.bounds import record_bounds
+
+        chosen = Home.resolve(home)
+        emit(record_bounds(find_run(run_id, chosen), home=chosen, narrator=ConsoleNarrator()), print_bounds)
 
 
 def export(
@@ -137,8 +156,6 @@ def export(
 ) -> None:
     """Copy a completed run's model to DIR, in Hugging Face's format."""
     with command(as_json=as_json) as emit:
-        from fedforge_runtime.storage.run_ids import find_run
-
         source = find_run(run_id, Home.resolve(home))
         if not source.metrics.exists():
             raise RunError(f"the run {run_id!r} has no model yet.", remedy=f"Finish it with: fedforge resume {run_id}")
@@ -166,7 +183,6 @@ def _start(
         from fedforge_runtime.record.summary import summarise_run
         from fedforge_runtime.runs.finish import Evidence
         from fedforge_runtime.runs.run import start_run
-        from fedforge_runtime.storage.run_ids import new_run_id
 
         chosen, narrator = Home.resolve(home), ConsoleNarrator()
         folder = start_run(
@@ -192,5 +208,4 @@ def _resumed_runtime(before: RunConfig, where: dict[str, str | None], assignment
     document = before.model_dump(mode="json")
     if where["runtime.engine"]:  # with another engine, or another federation, the former's address goes
         document["runtime"] |= {"superlink": None, "root_certificates": None, "handover": None}
-    changed = change_run_config(document, where, assignments or [])
-    return changed.runtime
+    return change_run_config(document, where, assignments or []).runtime

@@ -152,18 +152,17 @@ class _Work:
             latency_ms=seconds * 1000,
             metrics={"training_loss": training_loss, **local_metrics},
         )
-        metrics = MetricRecord(
-            {
-                messages.ROWS: rows,
-                messages.VALIDATION_ROWS: len(self.site.validation),
-                messages.TRAINING_LOSS: training_loss,
-                messages.SECONDS: seconds,
-            }
-        )
         content = RecordDict(
             {
                 messages.ARRAYS: arrays,
-                messages.METRICS: metrics,
+                messages.METRICS: MetricRecord(
+                    {
+                        messages.ROWS: rows,
+                        messages.VALIDATION_ROWS: len(self.site.validation),
+                        messages.TRAINING_LOSS: training_loss,
+                        messages.SECONDS: seconds,
+                    }
+                ),
                 messages.EVALUATION: messages.evaluation_record(local_metrics),
             }
         )

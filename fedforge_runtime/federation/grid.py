@@ -220,11 +220,10 @@ class RunGrid(ForwardingGrid):
     def _who_is_missing(self, clients: Sequence[int]) -> str:
         missing = [site for site in self._roster.sites if site not in clients]
         strangers = sorted(set(self._strangers.values()))
-        reasons = sorted({each.reason.rstrip(".") for each in self._unfit.values()})
         parts = [
             f"missing: {name_sites(missing)}" if missing else "",
             f"connected and not of this run: {name_sites(strangers)}" if strangers else "",
-            *reasons,
+            *sorted({each.reason.rstrip(".") for each in self._unfit.values()}),
         ]
         return "".join(f"; {part}" for part in parts if part)
 

@@ -121,11 +121,10 @@ class ClaimantDefaults:
         """
         given: dict[str, str | None] = {}
         if overrides.get(_ENGINE) in (None, self.chosen_engine):
-            certificates = str(self.root_certificates.absolute()) if self.root_certificates else None
             given |= {
                 "--engine": self.chosen_engine,
                 "--superlink": self.superlink,
-                "--root-certificates": certificates,
+                "--root-certificates": str(self.root_certificates.absolute()) if self.root_certificates else None,
                 "--handover": str(self.handover.absolute()) if self.handover and self.superlink else None,
             }
         if overrides.get(_SITES) is None:

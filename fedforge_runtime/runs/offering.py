@@ -148,8 +148,7 @@ class ReachedSites:
     """
 
     def __init__(self, defaults: ClaimantDefaults, home: Home) -> None:
-        certificates = defaults.root_certificates
-        self._link = LinkAddress.parse(defaults.superlink, certificates) if defaults.superlink else None
+        self._link = LinkAddress.parse(defaults.superlink, defaults.root_certificates) if defaults.superlink else None
         self._home = home
         self._known: list[dict[str, Any]] = []
 

@@ -182,8 +182,7 @@ def resume_run(
         check_request(config, _replay(folder))
         with _workshop(config, home, narrator) as workshop:
             engine, number = open_engine(config.runtime.engine), max(state.attempt + 1, given_attempt())
-            attempt = _Attempt(workshop, engine, folder, number, evidence)
-            attempt.run(
+            _Attempt(workshop, engine, folder, number, evidence).run(
                 lambda emitter: emitter.emit(RunResumed, round_number=len(read_records(folder)), node_id="server")
             )
     return folder
@@ -243,8 +242,7 @@ class _Attempt:
                             raise
                         raise failure from error
             self._record_seconds(prepared_at, featured_at)
-            number = len(read_records(folder))
-            with Heartbeat(emitter, node_id="server", round_number=number), StopBySignal(operator):
+            with Heartbeat(emitter, node_id="server", round_number=len(read_records(folder))), StopBySignal(operator):
                 record_evidence(folder, self.evidence, home=self.workshop.home, narrator=narrator)
                 self._send_report()
 
@@ -339,8 +337,7 @@ class _Attempt:
         from fedforge_runtime.federation.server_app import app
 
         workshop, engine = self.workshop, self.engine
-        learning = inputs.device.applied_to(workshop.config.learning)
-        config = workshop.config.model_copy(update={"learning": learning})
+        config = workshop.config.model_copy(update={"learning": inputs.device.applied_to(workshop.config.learning)})
         shards = None
         if engine.holds_shards and config.federation.site_data == "partition":
             with Heartbeat(emitter, node_id="server"), workshop.narrator.stage("shards"):

@@ -240,15 +240,6 @@ class StandingFederation:
 
     def _write_state(self) -> None:
         with self._lock:
-            nodes = [
-                NodeState(
-                    site=node.spec.site,
-                    process_id=node.process_id,
-                    restarts=len(node.ends),
-                    last_end=node.ends[-1] if node.ends else None,
-                )
-                for node in self._nodes
-            ]
             state = FederationState(
                 process_id=self._owner.process_id,
                 process_started=self._owner.started,
@@ -258,7 +249,15 @@ class StandingFederation:
                 ready=self._ready,
                 link_process_id=self._link.process_id if self._link else None,
                 link_restarts=self._link_restarts,
-                nodes=nodes,
+                nodes=[
+                    NodeState(
+                        site=node.spec.site,
+                        process_id=node.process_id,
+                        restarts=len(node.ends),
+                        last_end=node.ends[-1] if node.ends else None,
+                    )
+                    for node in self._nodes
+                ],
             )
             try:
                 write_json(self.home.federation / _STATE, state.model_dump(mode="json"))

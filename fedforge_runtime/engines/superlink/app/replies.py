@@ -77,8 +77,7 @@ class ReplyCollector:
         return {each.coming.announced.metadata.src_node_id: each.received for each in self._coming.values()}
 
     def _learn(self, message_ids: Sequence[str]) -> None:
-        request = protocol.PullAppMessagesRequest(message_ids=message_ids)
-        response = self._runtime.PullMessages(request)
+        response = self._runtime.PullMessages(protocol.PullAppMessagesRequest(message_ids=message_ids))
         for proto, tree in zip(response.messages_list, response.message_object_trees, strict=True):
             announced = protocol.message_from_proto(proto)
             asked = announced.metadata.reply_to_message_id

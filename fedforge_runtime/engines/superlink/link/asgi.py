@@ -26,8 +26,7 @@ async def answer_json(send: Send, status: int, document: Any) -> None:
 
 
 async def _answer(send: Send, start: Mapping[str, Any], body: bytes) -> None:
-    length = (b"content-length", str(len(body)).encode())
-    await send({**start, "headers": [*start["headers"], length]})
+    await send({**start, "headers": [*start["headers"], (b"content-length", str(len(body)).encode())]})
     await send({"type": "http.response.body", "body": body})
 
 

@@ -19,8 +19,7 @@ def node_identity(registered: Path | None, own: Path) -> NodeKeys:
         ConfigError: the file holds no such key, or others may read it.
     """
     if registered is None and not own.exists():
-        key = ec.generate_private_key(ec.SECP384R1())
-        content = key.private_bytes(
+        content = ec.generate_private_key(ec.SECP384R1()).private_bytes(
             serialization.Encoding.PEM, serialization.PrivateFormat.OpenSSH, serialization.NoEncryption()
         )
         write_atomically(own, content, private=True)

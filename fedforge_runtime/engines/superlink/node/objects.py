@@ -54,8 +54,7 @@ class ObjectLine:
         Raises:
             ContentGoneError: the SuperLink does not know it.
         """
-        request = protocol.PullObjectRequest(node=self.node, run_id=self.run_id, object_id=object_id)
-        response = self.pull(request)
+        response = self.pull(protocol.PullObjectRequest(node=self.node, run_id=self.run_id, object_id=object_id))
         if not response.object_found:
             raise ContentGoneError
         return bytes(response.object_content) if response.object_available else None
