@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from fedforge_runtime.errors import ConfigError
 from fedforge_runtime.wording import explain_problems
@@ -25,10 +25,8 @@ def default_name(site: int) -> str:
     return f"site-{site}"
 
 
-class SiteKey(BaseModel):
+class SiteKey(BaseModel, extra="forbid", frozen=True):
     """One site."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     site: int = Field(ge=0)
     """Its number, which runs know it by."""
@@ -52,10 +50,8 @@ class SiteKey(BaseModel):
         return self
 
 
-class Sites(BaseModel):
+class Sites(BaseModel, extra="forbid", frozen=True):
     """The whole file."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     version: Literal[1] = 1
     sites: tuple[SiteKey, ...]

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel
 
 from fedforge_runtime.clock import monotonic, utc_now
 from fedforge_runtime.engines import TEMPLATE_MODULES
@@ -43,10 +43,8 @@ _LONGEST_DELAY_SECONDS = 10.0
 _GRACE_SECONDS = 5.0
 
 
-class NodeState(BaseModel):
+class NodeState(BaseModel, extra="forbid", frozen=True):
     """One node of a standing federation."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     site: int
     process_id: int | None
@@ -55,10 +53,8 @@ class NodeState(BaseModel):
     """How its process ended the last time that nobody had asked it to."""
 
 
-class FederationState(BaseModel):
+class FederationState(BaseModel, extra="forbid", frozen=True):
     """What `federation/state.json` says."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     version: Literal[1] = 1
     process_id: int

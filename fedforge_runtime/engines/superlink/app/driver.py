@@ -22,7 +22,7 @@ from fedforge_runtime.engines.address import LinkAddress
 from fedforge_runtime.engines.base import Federation
 from fedforge_runtime.engines.superlink.app.replies import ReplyCollector, object_line
 from fedforge_runtime.engines.superlink.key_names import registrations
-from fedforge_runtime.engines.superlink.link.fetches import FETCHES_PATH
+from fedforge_runtime.engines.superlink.link.deliveries import FETCHES_PATH
 from fedforge_runtime.engines.superlink.link.guarded_link import REFUSAL
 from fedforge_runtime.engines.superlink.link.link_process import LinkProcess
 from fedforge_runtime.engines.superlink.node.objects import ContentGoneError, Outgoing
