@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from contextlib import closing, suppress
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
@@ -23,7 +23,7 @@ from pydantic import TypeAdapter
 from fedforge_pipelines.supervision import Part, end, start_in_order, supervise
 from fedforge_runtime.commands.options import DebugOption, HomeOption
 from fedforge_runtime.commands.output import run_guarded
-from fedforge_runtime.engines.address import free_port
+from fedforge_runtime.engines.address import free_port, usable_port
 from fedforge_runtime.errors import FedForgeError
 from fedforge_runtime.processes.child import Child
 from fedforge_runtime.processes.ownership import OwnedError, is_owned, owning
@@ -246,7 +246,7 @@ def _answers(url: str) -> bool:
 
 
 def _listens(port: int) -> bool:
-    with closing(socket.socket()) as attempt:
+    with socket.socket() as attempt:
         attempt.settimeout(1)
         return attempt.connect_ex((_HOST, port)) == 0
 
@@ -257,19 +257,14 @@ def _port(url: str) -> str:
 
 def _taken(port: int, option: str) -> int:
     """A port that is free now."""
-    if port == 0:
-        return free_port()
-    with closing(socket.socket()) as attempt:
-        attempt.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            attempt.bind((_HOST, port))
-        except OSError as error:
-            raise UpError(
-                f"cannot listen on port {port}",
-                cause=error,
-                remedy=f"Choose another with {option}; 0 takes a free one.",
-            ) from error
-    return port
+    try:
+        return usable_port(_HOST, port)
+    except OSError as error:
+        raise UpError(
+            f"cannot listen on port {port}",
+            cause=error,
+            remedy=f"Choose another with {option}; 0 takes a free one.",
+        ) from error
 
 
 def main() -> None:

@@ -13,7 +13,7 @@ from fedforge_runtime.config import RunConfig, load_run_config
 from fedforge_runtime.data.partition import parse_partition
 from fedforge_runtime.engines.base import Federation
 from fedforge_runtime.engines.superlink.app.driver import control_client_at
-from fedforge_runtime.engines.superlink.key_names import registrations
+from fedforge_runtime.engines.superlink.site_keys import registrations
 from fedforge_runtime.federation.packing import PackingGrid
 from fedforge_runtime.federation.roster import Registration
 from fedforge_runtime.flower import protocol

@@ -419,7 +419,7 @@ def _number_sites(config: RunConfig) -> RunConfig:
     if address is None:
         return config
     # Flower's database and web framework come with it, which a run on this machine does not wait a second for.
-    from fedforge_runtime.engines.superlink.registration import number_sites
+    from fedforge_runtime.engines.superlink.known_sites import number_sites
 
     return number_sites(config, address)
 

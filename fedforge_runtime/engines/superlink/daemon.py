@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import socket
 import sys
 import time
 from contextlib import suppress
@@ -12,7 +11,7 @@ from pathlib import Path
 import psutil
 
 from fedforge_runtime.clock import monotonic
-from fedforge_runtime.engines.address import free_port
+from fedforge_runtime.engines.address import usable_port
 from fedforge_runtime.engines.superlink.app.driver import node_states
 from fedforge_runtime.engines.superlink.standing import (
     FederationState,
@@ -38,18 +37,13 @@ def require_place(host: str, port: int) -> int:
     Raises:
         ConfigError: somebody listens there already, or the host is not this machine's.
     """
-    if port == 0:
-        return free_port()
-    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host.strip("[]"), port))
-        except OSError as error:
-            raise ConfigError(
-                f"a SuperLink cannot listen at {host}:{port}: {error.strerror}.",
-                remedy="Choose another --port (0 takes any free one) or --host.",
-            ) from error
-    return port
+    try:
+        return usable_port(host, port)
+    except OSError as error:
+        raise ConfigError(
+            f"a SuperLink cannot listen at {host}:{port}: {error.strerror}.",
+            remedy="Choose another --port (0 takes any free one) or --host.",
+        ) from error
 
 
 def serve_in_background(spec: StandingSpec, home: Home, certificates: Path | None) -> FederationState:

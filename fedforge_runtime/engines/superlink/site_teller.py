@@ -11,9 +11,9 @@ import httpx
 
 from fedforge_runtime.engines.address import LinkAddress
 from fedforge_runtime.engines.superlink.certificates import CertificateFolder
-from fedforge_runtime.engines.superlink.key_names import own_name, site_of
 from fedforge_runtime.engines.superlink.known_sites import known_nodes, known_sites
 from fedforge_runtime.engines.superlink.link.visitors import read_visitors
+from fedforge_runtime.engines.superlink.site_keys import own_name, site_of
 from fedforge_runtime.errors import AskError, FedForgeError
 from fedforge_runtime.processes.background import Background
 from fedforge_runtime.storage.home import Home

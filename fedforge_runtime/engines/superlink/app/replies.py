@@ -80,9 +80,9 @@ class ReplyCollector:
         response = self._runtime.PullMessages(protocol.PullAppMessagesRequest(message_ids=message_ids))
         for proto, tree in zip(response.messages_list, response.message_object_trees, strict=True):
             announced = protocol.message_from_proto(proto)
-            asked = announced.metadata.reply_to_message_id
             coming = Incoming(announced, tree)
-            self._coming[asked] = _Reply(coming, coming.arrival, monotonic() + _LOOK_SECONDS)
+            reply = _Reply(coming, coming.arrival, monotonic() + _LOOK_SECONDS)
+            self._coming[announced.metadata.reply_to_message_id] = reply
 
     def _advance(self, reply: _Reply) -> Message | None:
         """Take what is there of a reply; the message once that is everything."""

@@ -22,8 +22,8 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from fedforge_runtime.clock import monotonic, utc_now
+from fedforge_runtime.engines.superlink.node.fleet import VERSION_HEADER
 from fedforge_runtime.engines.superlink.node.link_answers import refusal_in_words
-from fedforge_runtime.engines.superlink.version_header import VERSION_HEADER
 from fedforge_runtime.flower import protocol
 from fedforge_runtime.storage.artifacts import write_atomically
 

@@ -24,9 +24,9 @@ from flwr.app import Context, Error, Message, RecordDict
 from fedforge_runtime.clock import monotonic
 from fedforge_runtime.engines.address import LinkAddress
 from fedforge_runtime.engines.inprocess import client_died, handle_message
+from fedforge_runtime.engines.superlink.certificates import node_identity
 from fedforge_runtime.engines.superlink.log import say
 from fedforge_runtime.engines.superlink.node.fleet import BrokenOffError, FleetConnection
-from fedforge_runtime.engines.superlink.node.identity import node_identity
 from fedforge_runtime.engines.superlink.node.link_answers import LinkAwayError, LinkForgotError, RunOverError
 from fedforge_runtime.engines.superlink.node.objects import Outgoing
 from fedforge_runtime.engines.superlink.node.presence import Presence

@@ -8,8 +8,8 @@ from pathlib import Path
 from fedforge_runtime.engines import TEMPLATE_MODULES
 from fedforge_runtime.engines.address import LinkAddress
 from fedforge_runtime.engines.base import CLIENT_APP
+from fedforge_runtime.engines.superlink.certificates import node_identity
 from fedforge_runtime.engines.superlink.log import LogReader
-from fedforge_runtime.engines.superlink.node.identity import node_identity
 from fedforge_runtime.engines.superlink.node.node import NodeSpec
 from fedforge_runtime.engines.superlink.node.node_supervisor import NodeSupervisor
 from fedforge_runtime.errors import ConfigError, NodeRefusedError
