@@ -67,14 +67,14 @@ class Claim(Background):
                         return  # it has ended, or was given to somebody else: the run itself is told
                     # It waits a while after its own downtime before it declares anything lost.
                     pause = away.after_failure(error.retry_after)
-                    continue
-                away.reset()
-                pause = _RENEW_SECONDS
-                if lease["desired"] == "stop" and not self.handed_on:
-                    ending = Ending(self._run_id, self.attempt, RunStopped, "stopped before it had begun")
-                    report_end(client, ending, emitter_id=emitter_id(self.attempt))
-                    os.kill(os.getpid(), signal.SIGINT)
-                    return
+                else:
+                    away.reset()
+                    pause = _RENEW_SECONDS
+                    if lease["desired"] == "stop" and not self.handed_on:
+                        ending = Ending(self._run_id, self.attempt, RunStopped, "stopped before it had begun")
+                        report_end(client, ending, emitter_id=emitter_id(self.attempt))
+                        os.kill(os.getpid(), signal.SIGINT)
+                        return
 
 
 def claimant_name(dagster_run_id: str) -> str:
@@ -115,9 +115,7 @@ def hold(
                 if again is not None:
                     _ask_for_another(client, run_id, str(claimant["claimant"]), again)
                 lease = _ask_patiently(lambda: client.ask("POST", f"/api/runs/{run_id}/claim", Lease, json=claimant))
-            claim = Claim(address, run_id, lease["lease_id"], lease["attempt"])
-            claim.__enter__()
-            _HELD[run_id] = claim
+            _HELD[run_id] = Claim(address, run_id, lease["lease_id"], lease["attempt"]).__enter__()
         return _HELD[run_id]
 
 

@@ -95,10 +95,9 @@ class Fedforge(dg.ConfigurableResource):
         Raises:
             dg.Failure: it failed, with its last error.
         """
-        home = ("--home", str(self.opened().root))
         context.log.info(f"fedforge {' '.join(arguments)}")
         process = TiedProcess(
-            ["fedforge", *arguments, *home, "--json"],
+            ["fedforge", *arguments, "--home", str(self.opened().root), "--json"],
             environment={"COLUMNS": "200", **(environment or {})},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -112,8 +111,13 @@ class Fedforge(dg.ConfigurableResource):
         finally:
             process.end(by=signal.SIGINT, grace=_GRACE_SECONDS)
             words.join()
-        if process.returncode != 0:
-            raise _failure(arguments[0], process.returncode, words.error)
+        code = process.returncode
+        if code != 0:
+            raise dg.Failure(
+                words.error or f"fedforge {arguments[0]} ended: {explain_death(code)}.",
+                metadata={"command": arguments[0], "exit_code": code, "stopped": code == RunStoppedError.exit_code},
+                allow_retries=code == DownloadError.exit_code,
+            )
         answer: dict[str, Any] = json.loads(output)
         return answer
 
@@ -131,11 +135,3 @@ class _Watch(Background):
             if is_over(self._context):
                 self._process.end(by=signal.SIGINT, grace=_GRACE_SECONDS)
                 return
-
-
-def _failure(command: str, code: int, error: str) -> dg.Failure:
-    return dg.Failure(
-        error or f"fedforge {command} ended: {explain_death(code)}.",
-        metadata={"command": command, "exit_code": code, "stopped": code == RunStoppedError.exit_code},
-        allow_retries=code == DownloadError.exit_code,
-    )

@@ -104,9 +104,9 @@ def down(home: HomeOption = None, debug: DebugOption = False) -> None:
     """End what `fedforge up` has started."""
     chosen = Home.resolve(home)
     state = _read_state(chosen)
-    if state is None and is_owned(_lock_file(chosen)):
-        raise UpError(f"{chosen.root} is being started, or is ending.", remedy="Try again in a moment.")
     if state is None:
+        if is_owned(_lock_file(chosen)):
+            raise UpError(f"{chosen.root} is being started, or is ending.", remedy="Try again in a moment.")
         raise UpError(f"nothing of {chosen.root} is up.", remedy="Start it with: fedforge up")
     with suppress(psutil.NoSuchProcess):  # it has ended meanwhile
         process = psutil.Process(state.process_id)
