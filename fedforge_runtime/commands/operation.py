@@ -223,12 +223,13 @@ def import_events(
             delivery, total = Delivery(files, client, from_start=True), Delivered()
             while (sent := delivery.send_next()) is not None:
                 total += sent
-        emit({"run_id": run_id, **vars(total)}, _print_delivered)
+        emit(
+            {"run_id": run_id, **vars(total)},
+            lambda value: typer.echo(
+                f"{value['accepted']} events are new to the monitor, {value['duplicates']} were there already."
+            ),
+        )
         if total.refused:
             raise RunError(
                 f"{total.refused} lines were refused by the monitor.", remedy=f"They are in {folder.refused_events}."
             )
-
-
-def _print_delivered(value: dict[str, Any]) -> None:
-    typer.echo(f"{value['accepted']} events are new to the monitor, {value['duplicates']} were there already.")

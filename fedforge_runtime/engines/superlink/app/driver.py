@@ -27,8 +27,7 @@ from fedforge_runtime.engines.superlink.link.link_process import LinkProcess
 from fedforge_runtime.engines.superlink.node.objects import ContentGoneError, Outgoing
 from fedforge_runtime.engines.superlink.site_keys import registrations
 from fedforge_runtime.errors import RunFailedError, RunStoppedError
-from fedforge_runtime.federation.arrivals import Arrival
-from fedforge_runtime.federation.forwarding import OwnGrid
+from fedforge_runtime.federation.forwarding import Arrival, OwnGrid
 from fedforge_runtime.federation.packing import PackingGrid
 from fedforge_runtime.federation.roster import Registration
 from fedforge_runtime.flower import protocol

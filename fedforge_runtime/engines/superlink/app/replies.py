@@ -13,7 +13,7 @@ from flwr.app import Error, Message
 
 from fedforge_runtime.clock import monotonic
 from fedforge_runtime.engines.superlink.node.objects import ContentGoneError, Incoming, ObjectLine
-from fedforge_runtime.federation.arrivals import Arrival
+from fedforge_runtime.federation.forwarding import Arrival
 from fedforge_runtime.federation.packing import unreadable
 from fedforge_runtime.flower import protocol
 from fedforge_runtime.flower.messages import ErrorCode, make_message

@@ -26,7 +26,7 @@ from fedforge_runtime.engines.superlink.node.link_answers import (
 )
 from fedforge_runtime.engines.superlink.node.objects import ContentGoneError, Incoming, ObjectLine, Outgoing
 from fedforge_runtime.errors import NodeRefusedError
-from fedforge_runtime.federation.arrivals import Arrival
+from fedforge_runtime.federation.forwarding import Arrival
 from fedforge_runtime.flower import protocol
 
 VERSION_HEADER = "X-FedForge-Version"

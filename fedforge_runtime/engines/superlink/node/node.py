@@ -31,7 +31,7 @@ from fedforge_runtime.engines.superlink.node.link_answers import LinkAwayError, 
 from fedforge_runtime.engines.superlink.node.objects import Outgoing
 from fedforge_runtime.engines.superlink.node.presence import Presence
 from fedforge_runtime.errors import FedForgeError, NodeRefusedError, ProcessStartError, WorkerDiedError
-from fedforge_runtime.federation.arrivals import Arrival
+from fedforge_runtime.federation.forwarding import Arrival
 from fedforge_runtime.federation.packing import packing_mod
 from fedforge_runtime.flower.messages import ErrorCode
 from fedforge_runtime.processes import WorkerPool, die_with_owner, share_template

@@ -13,7 +13,7 @@ from typing import TypeVar, cast
 
 from flwr.app import Message
 
-from fedforge_runtime.federation.arrivals import Arrival
+from fedforge_runtime.federation.forwarding import Arrival
 from fedforge_runtime.flower import protocol
 from fedforge_runtime.flower.messages import give_id, remove_content_from_message
 
