@@ -73,7 +73,6 @@ def audit(
         allowance = Allowance(allow or [], reason, by)
         allowance.check()
         workshop, dataset = _open_dataset(run_config, home, groups)
-        rows = _split_rows(dataset)
         source = None
         if features:
             source = open_features(features, dataset)
@@ -82,7 +81,7 @@ def audit(
         artifact = prepare_audit(
             dataset,
             features=source,
-            groups=read_groups(groups, rows) if groups else None,
+            groups=read_groups(groups, _split_rows(dataset)) if groups else None,
             store=workshop.store,
             notify=workshop.narrator.notice,
             draw_page=audit_page,

@@ -145,8 +145,10 @@ def start(
             "requested_by": getpass.getuser(),
         }
         asked = {"run_id": run_id or new_run_id(phase), "request": request}
-        view = _ask(place.monitor, "POST", "/api/runs", Run, json=asked)
-        emit(view, lambda value: typer.echo(f"{value['run_id']} is asked for"))
+        emit(
+            _ask(place.monitor, "POST", "/api/runs", Run, json=asked),
+            lambda value: typer.echo(f"{value['run_id']} is asked for"),
+        )
 
 
 def agent(
@@ -215,12 +217,11 @@ def import_events(
     """Send the log of a run to a monitor; what it has already is sent again and does no harm."""
     with command(as_json=as_json) as emit:
         from fedforge_runtime.telemetry.monitor_client import MonitorClient
-        from fedforge_runtime.telemetry.outbox import Delivered, Delivery, OutboxFiles
+        from fedforge_runtime.telemetry.outbox import Delivered, Delivery
 
         folder = find_run(run_id, Home.resolve(home))
         with MonitorClient(_address(monitor), emits=True) as client:
-            files = OutboxFiles(folder.events, folder.outbox, folder.refused_events)
-            delivery, total = Delivery(files, client, from_start=True), Delivered()
+            delivery, total = Delivery(folder, client, from_start=True), Delivered()
             while (sent := delivery.send_next()) is not None:
                 total += sent
         emit(

@@ -33,14 +33,16 @@ class InprocessEngine:
     def run(self, federation: Federation) -> None:
         identify_as(task_id=_RUN_ID, run_id=_RUN_ID, node_id=_SERVER_NODE_ID)
         with WorkerPool(federation.workers, threads=federation.threads) as pool:
-            context = Context(
-                run_id=_RUN_ID,
-                node_id=_SERVER_NODE_ID,
-                node_config={},
-                state=RecordDict(),
-                run_config=federation.whole_config,
+            federation.server_app(
+                grid=PoolGrid(federation, pool),
+                context=Context(
+                    run_id=_RUN_ID,
+                    node_id=_SERVER_NODE_ID,
+                    node_config={},
+                    state=RecordDict(),
+                    run_config=federation.whole_config,
+                ),
             )
-            federation.server_app(grid=PoolGrid(federation, pool), context=context)
 
 
 class PoolGrid(OwnGrid):

@@ -68,7 +68,7 @@ from fedforge_runtime.telemetry.control import (
 from fedforge_runtime.telemetry.emitter import Emitter, Heartbeat
 from fedforge_runtime.telemetry.monitor_client import MonitorAddress, MonitorClient
 from fedforge_runtime.telemetry.narration import Narrator
-from fedforge_runtime.telemetry.outbox import Outbox, OutboxFiles
+from fedforge_runtime.telemetry.outbox import Outbox
 from fedforge_runtime.telemetry.reach import MonitorReach
 from fedforge_runtime.telemetry.remote_control import RemoteControl
 from monitor.schema import RunFailed, RunRequest, RunRequested, RunResumed, RunStopped
@@ -294,10 +294,9 @@ class _Attempt:
             yield AlwaysRun()
             return
         folder = self.folder
-        files = OutboxFiles(folder.events, folder.outbox, folder.refused_events)
         meanwhile = "The run goes on; its events wait in its log."
         reach = MonitorReach(address, self.workshop.narrator.notice, meanwhile=meanwhile)
-        outbox = Outbox(files, reach, run_id=folder.run_id)
+        outbox = Outbox(folder, reach, run_id=folder.run_id)
         try:
             with outbox, RemoteControl(reach, run_id=folder.run_id, attempt=self.number) as control:
                 yield control

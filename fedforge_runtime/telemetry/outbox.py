@@ -14,7 +14,6 @@ import time
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 
 import httpx
 from pydantic import TypeAdapter
@@ -24,6 +23,7 @@ from fedforge_runtime.clock import monotonic
 from fedforge_runtime.errors import AskError, MonitorAwayError, MonitorRefusedError, RunStoppedError
 from fedforge_runtime.processes.background import Background
 from fedforge_runtime.storage.artifacts import read_json, write_json
+from fedforge_runtime.storage.home import RunFolder
 from fedforge_runtime.telemetry.answers import Held, Outcome, Outcomes
 from fedforge_runtime.telemetry.backoff import Backoff
 from fedforge_runtime.telemetry.monitor_client import MonitorClient
@@ -53,21 +53,6 @@ _CURSOR = TypeAdapter(dict[str, Place])
 
 
 @dataclass(frozen=True)
-class OutboxFiles:
-    """A run's log and what is remembered of its way to monitors.
-
-    Args:
-        log: one event a line.
-        cursor: how far each monitor has taken it.
-        refused: lines that a monitor did not take, and why.
-    """
-
-    log: Path
-    cursor: Path
-    refused: Path
-
-
-@dataclass(frozen=True)
 class Delivered:
     """How far a delivery has come."""
 
@@ -90,13 +75,13 @@ class Delivered:
 class Delivery:
     """Sends a log to one monitor, batch by batch; remembers its place after each."""
 
-    def __init__(self, files: OutboxFiles, client: MonitorClient, *, from_start: bool = False) -> None:
+    def __init__(self, folder: RunFolder, client: MonitorClient, *, from_start: bool = False) -> None:
         """Args:
         from_start: send everything, whatever was sent before.
         """
         self.first_refusal = ""
         """Why the first event that was refused was."""
-        self._files = files
+        self._folder = folder
         self._client = client
         nowhere: Place = {"offset": 0, "held": None}
         self._place = nowhere if from_start else self._remembered().get(client.address.url, nowhere)
@@ -106,7 +91,7 @@ class Delivery:
     def waiting(self) -> int:
         """Bytes of the log that were not taken yet."""
         try:
-            return max(0, self._files.log.stat().st_size - self._place["offset"])
+            return max(0, self._folder.events.stat().st_size - self._place["offset"])
         except FileNotFoundError:
             return 0
 
@@ -157,7 +142,7 @@ class Delivery:
     def _go_back(self, held: Held) -> int:
         """To the first event that is not held; bytes from there on that had been taken."""
         before = self._place["offset"]
-        with self._files.log.open("rb") as stream:
+        with self._folder.events.open("rb") as stream:
             offset = min(before, missing_from(stream, held))
         self._remember({"offset": offset, "held": held})
         if self._went_back:
@@ -171,7 +156,7 @@ class Delivery:
     def _next_lines(self) -> tuple[list[bytes], int]:
         lines: list[bytes] = []
         size = 0
-        with suppress(FileNotFoundError), self._files.log.open("rb") as stream:
+        with suppress(FileNotFoundError), self._folder.events.open("rb") as stream:
             stream.seek(self._place["offset"])
             for line in stream:
                 is_full = len(lines) == self._largest or (lines and size + len(line) > _LARGEST_BYTES)
@@ -190,18 +175,18 @@ class Delivery:
         ]
         if refused:
             self.first_refusal = self.first_refusal or refused[0]["error"]
-            with self._files.refused.open("a") as stream:
+            with self._folder.refused_events.open("a") as stream:
                 stream.write("".join(f"{json.dumps(each)}\n" for each in refused))
 
     def _remembered(self) -> dict[str, Place]:
         try:
-            return _CURSOR.validate_python(read_json(self._files.cursor))
+            return _CURSOR.validate_python(read_json(self._folder.outbox))
         except (OSError, ValueError, RecursionError):  # none yet, or damaged: all is sent again, and dropped there
             return {}
 
     def _remember(self, place: Place) -> None:
         self._place = place
-        write_json(self._files.cursor, self._remembered() | {self._client.address.url: place})
+        write_json(self._folder.outbox, self._remembered() | {self._client.address.url: place})
 
 
 def missing_from(log: Iterable[bytes], held: Held) -> int:
@@ -242,13 +227,13 @@ class Outbox(Background):
             end of what was refused or not delivered.
     """
 
-    def __init__(self, files: OutboxFiles, reach: MonitorReach, *, run_id: str) -> None:
+    def __init__(self, folder: RunFolder, reach: MonitorReach, *, run_id: str) -> None:
         super().__init__("outbox")
-        self._files = files
+        self._folder = folder
         self._reach = reach
         self._run_id = run_id
         self._client = MonitorClient(reach.address, emits=True)
-        self._delivery = Delivery(files, self._client)
+        self._delivery = Delivery(folder, self._client)
         self._backoff = Backoff(2 * _LOOK_SECONDS, _LONGEST_BACKOFF_SECONDS)
         self._pause = _LOOK_SECONDS
         self._give_up_at = math.inf
@@ -315,7 +300,7 @@ class Outbox(Background):
     def _report(self) -> None:
         if self._refused:
             self._reach.say(
-                f"{self._refused} events were refused by the monitor and are kept in {self._files.refused}; "
+                f"{self._refused} events were refused by the monitor and are kept in {self._folder.refused_events}; "
                 f"the first because of {self._delivery.first_refusal}"
             )
         if not self.is_empty:

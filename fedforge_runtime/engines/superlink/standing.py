@@ -286,8 +286,8 @@ def sites_behind(address: LinkAddress, home: Home) -> dict[int, str]:
         RunFailedError: the SuperLink cannot be reached.
     """
     state = read_federation(home)
-    own = state is not None and state.ready and state.address == str(address)
-    started = [node.site for node in state.nodes] if state is not None and own else None
+    is_own = state and state.ready and state.address == str(address)
+    started = [node.site for node in state.nodes] if state and is_own else None
     return reached_sites(known_nodes(address), started, secured=not address.insecure)
 
 

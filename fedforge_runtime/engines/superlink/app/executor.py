@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
-
 import httpx
 
 from fedforge_runtime.engines.address import LinkAddress
@@ -47,9 +45,7 @@ class ServerAppExecutor(Background):
 
     def _work(self) -> None:
         said = ""
-        with ExitStack() as stack:
-            control = stack.enter_context(control_client(self._address))
-            runtime = stack.enter_context(runtime_client(self._address))
+        with control_client(self._address) as control, runtime_client(self._address) as runtime:
             while not self._ending.wait(_POLL_SECONDS):
                 try:
                     self._forget_ended()

@@ -107,12 +107,10 @@ def run_node(spec: NodeSpec) -> None:
         signal.signal(signal.SIGTERM, node.stop)
         try:
             node.run()
-        except NodeRefusedError as error:
+        except (FedForgeError, OSError) as error:
             say(f"error: {error}")
-            os._exit(error.exit_code)
-        except (FedForgeError, OSError) as error:  # what a fresh process may not meet again: it is started anew
-            say(f"error: {error}")
-            os._exit(1)
+            # What else it is a fresh process may not meet again: it is started anew.
+            os._exit(error.exit_code if isinstance(error, NodeRefusedError) else 1)
 
 
 def answer(client_app: str, message: Message, context: Context) -> tuple[Message, Context]:
