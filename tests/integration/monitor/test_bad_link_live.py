@@ -233,8 +233,6 @@ def test_a_line_that_alone_is_too_big_is_kept_aside_and_said_and_the_rest_arrive
     assert "the monitor refuses an event of this run" in said[0]
     kept = f"3 events were refused by the monitor and are kept in {files.refused_events}; the first"
     assert said[-1].startswith(kept)
-        f"3 events were refused by the monitor and are kept in {files.refused_events}; the first"
-    )
 
 
 @pytest.mark.usefixtures("answers_may_take_for_ever")
