@@ -30,7 +30,11 @@ def picture(svg: str, title: str) -> dg.MarkdownMetadataValue:
 def table(rows: Sequence[Mapping[str, Any]]) -> dg.TableMetadataValue:
     """Rows of the same columns; numbers are rounded for people."""
     records = [dg.TableRecord({name: _cell(value) for name, value in row.items()}) for row in rows]
-    columns = [dg.TableColumn(name, _type(value)) for name, value in records[0].data.items()] if records else []
+    columns = [
+        dg.TableColumn(name, {bool: "bool", int: "int", float: "float"}.get(type(value), "string"))
+        for record in records[:1]
+        for name, value in record.data.items()
+    ]
     return dg.MetadataValue.table(records, schema=dg.TableSchema(columns))
 
 
@@ -74,10 +78,6 @@ def _cell(value: Any) -> Any:
     if isinstance(value, float):
         return round(value, 4)
     return value if isinstance(value, (str, int, bool)) or value is None else str(value)
-
-
-def _type(value: Any) -> str:
-    return {bool: "bool", int: "int", float: "float"}.get(type(value), "string")
 
 
 def curves(rounds: Sequence[Mapping[str, Any]]) -> dg.MarkdownMetadataValue:

@@ -7,8 +7,7 @@ from typing import Any
 import dagster as dg
 
 from fedforge_pipelines import display
-from fedforge_pipelines.assets.declaration import Check, declare
-from fedforge_pipelines.assets.step import MADE_IN, Handed, Step, facts_of
+from fedforge_pipelines.assets.step import MADE_IN, Check, Handed, Step, declare, facts_of
 from fedforge_pipelines.phases import Phase
 
 _LEAKS = ("exact-duplicates-across-splits", "near-duplicates-across-splits", "groups-across-splits")

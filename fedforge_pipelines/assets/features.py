@@ -7,8 +7,7 @@ from typing import Any
 import dagster as dg
 
 from fedforge_pipelines import display
-from fedforge_pipelines.assets.declaration import Check, declare
-from fedforge_pipelines.assets.step import Step, facts_of
+from fedforge_pipelines.assets.step import Check, Step, declare, facts_of
 from fedforge_pipelines.phases import Phase
 from fedforge_runtime.storage.artifacts import read_json
 

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from fedforge_pipelines import display
-from fedforge_pipelines.assets.declaration import POOL, Check, declare
-from fedforge_pipelines.assets.step import MADE_IN, Step
+from fedforge_pipelines.assets.step import MADE_IN, POOL, Check, Step, declare
 from fedforge_pipelines.carrying import carry_out
 from fedforge_pipelines.phases import Phase
 from fedforge_runtime.errors import FedForgeError

@@ -49,7 +49,7 @@ def node(
     """
     with command(as_json=False):
         from fedforge_runtime.engines.address import LinkAddress
-        from fedforge_runtime.engines.superlink.node.site_node import check_node, serve_node
+        from fedforge_runtime.engines.superlink.node.node_supervisor import check_node, serve_node
 
         told = [*(["--phase"] if phase else []), *options.given(), *(["--allow-findings"] if allow_findings else [])]
         _check_data_options(options.data, shards, [name for name in told if name != "--data"])

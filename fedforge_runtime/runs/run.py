@@ -145,7 +145,8 @@ def start_run(
                     lambda emitter: emitter.emit(RunRequested, round_number=0, node_id="server", request=request)
                 )
             except BaseException:
-                if attempt.leaves_nothing or not _has_said_anything(folder):
+                has_said_anything = folder.events.exists() and folder.events.stat().st_size
+                if attempt.leaves_nothing or not has_said_anything:
                     _remove(folder, home.root if made_home else folder.path.parent)
                 raise
     return folder
@@ -463,10 +464,6 @@ def _create_folder(folder: RunFolder, config: RunConfig, participants_file: Path
         if isinstance(error, OSError):
             raise explain(error, folder.path) from error
         raise
-
-
-def _has_said_anything(folder: RunFolder) -> bool:
-    return folder.events.exists() and folder.events.stat().st_size > 0
 
 
 def _remove(folder: RunFolder, upto: Path) -> None:
