@@ -4,8 +4,7 @@ import dagster as dg
 
 from fedforge_pipelines.assets import ASSETS
 from fedforge_pipelines.automation import SCHEDULES, SENSORS
-from fedforge_pipelines.fedforge import Fedforge
-from fedforge_pipelines.handover import Handover
+from fedforge_pipelines.fedforge import Fedforge, Handover
 from fedforge_pipelines.jobs import JOBS
 from fedforge_pipelines.phases import PHASES
 from fedforge_pipelines.settings import PhaseSettings, settings_key

@@ -1,4 +1,6 @@
-"""Runs the `fedforge` command for an asset: in processes of its own, none of which outlives the step."""
+"""What assets are made with: the `fedforge` command, in processes of which none outlives the step, and the values that
+one asset tells the next.
+"""
 
 # Without `from __future__ import annotations`: Dagster reads these annotations.
 import json
@@ -19,6 +21,7 @@ from fedforge_runtime.processes.background import Background
 from fedforge_runtime.processes.child import LastWords
 from fedforge_runtime.processes.lifeline import TiedProcess
 from fedforge_runtime.runs.offer import ClaimantDefaults
+from fedforge_runtime.storage.artifacts import read_json, write_json
 from fedforge_runtime.storage.home import Home
 
 _GRACE_SECONDS = 4.0
@@ -135,3 +138,36 @@ class _Watch(Background):
             if is_over(self._context):
                 self._process.end(by=signal.SIGINT, grace=_GRACE_SECONDS)
                 return
+
+
+class Handover(dg.ConfigurableIOManager):
+    """Keeps an asset's value in the folder of its Dagster run, so that two runs never read each other's.
+
+    An asset that is not part of a run is read as the run handed it over that materialized it last.
+    """
+
+    fedforge: dg.ResourceDependency[Fedforge]
+
+    def handle_output(self, context: dg.OutputContext, obj: Any) -> None:
+        file = self._file(context.run_id, context.asset_key)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        write_json(file, obj)
+
+    def load_input(self, context: dg.InputContext) -> Any:
+        key = context.asset_key
+        file = self._file(context.step_context.run_id, key)
+        if not file.exists():
+            event = context.instance.get_latest_materialization_event(key)
+            if event is None:
+                raise dg.Failure(f"{key.to_user_string()} was never materialized: do that first.", allow_retries=False)
+            file = self._file(event.run_id, key)
+        try:
+            return read_json(file)
+        except (OSError, ValueError) as error:
+            raise dg.Failure(
+                f"what {key.to_user_string()} handed over cannot be read ({error}): materialize it again.",
+                allow_retries=False,
+            ) from error
+
+    def _file(self, run_id: str, key: dg.AssetKey) -> Path:
+        return self.fedforge.opened().root / "dagster" / "handover" / run_id / f"{'.'.join(key.path)}.json"

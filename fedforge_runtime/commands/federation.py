@@ -51,10 +51,9 @@ def up(
     with command(as_json=as_json) as emit:
         from fedforge_runtime.commands.federation_tables import describe_federation, print_federation
         from fedforge_runtime.engines.address import host_of_address
+        from fedforge_runtime.engines.superlink import standing
         from fedforge_runtime.engines.superlink.certificates import load_node_key, open_certificates
-        from fedforge_runtime.engines.superlink.daemon import require_place, serve_in_background
         from fedforge_runtime.engines.superlink.link.guarded_link import parse_networks
-        from fedforge_runtime.engines.superlink.standing import StandingFederation, StandingSpec, require_federation
         from fedforge_runtime.telemetry.monitor_client import MonitorAddress
 
         certificates = open_certificates(certs.absolute()) if certs else None
@@ -74,15 +73,17 @@ def up(
         chosen = Home.resolve(home).require_writable()
         parse_networks(trust or [])
         told = MonitorAddress.parse(monitor) if monitor else None
-        spec = StandingSpec(host, require_place(host, port), nodes, certificates, tuple(trust or ()), told)
+        spec = standing.StandingSpec(
+            host, standing.require_place(host, port), nodes, certificates, tuple(trust or ()), told
+        )
         if foreground:
 
             def describe() -> None:
-                emit(describe_federation(require_federation(chosen), chosen), print_federation)
+                emit(describe_federation(standing.require_federation(chosen), chosen), print_federation)
 
-            StandingFederation(spec, chosen).serve(when_ready=describe if as_json else None)
+            standing.StandingFederation(spec, chosen).serve(when_ready=describe if as_json else None)
             return
-        emit(describe_federation(serve_in_background(spec, chosen, certs), chosen), print_federation)
+        emit(describe_federation(standing.serve_in_background(spec, chosen, certs), chosen), print_federation)
 
 
 @app.command()
@@ -100,7 +101,7 @@ def status(home: HomeOption = None, as_json: JsonOption = False, debug: DebugOpt
 def down(home: HomeOption = None, as_json: JsonOption = False, debug: DebugOption = False) -> None:
     """End the federation's processes; its runs can be resumed elsewhere."""
     with command(as_json=as_json) as emit:
-        from fedforge_runtime.engines.superlink.daemon import end_federation
+        from fedforge_runtime.engines.superlink.standing import end_federation
 
         state = end_federation(Home.resolve(home))
         emit({"address": state.address, "ended": True}, lambda value: typer.echo(f"ended {value['address']}"))
