@@ -162,12 +162,14 @@ def split(
         _, dataset = _open_dataset(run_config, home, groups)
         read = read_groups(groups, _split_rows(dataset))
         new = write_split(dataset, read, output.absolute(), fractions=wanted, seed=run_config.seed)
-        result = {
-            "phase": phase,
-            **new.provenance,
-            "files": {"folder": str(new.folder), "archive": str(new.archive), "groups": str(new.groups)},
-        }
-        emit(result, lambda _: print_split(new.provenance, phase, str(new.folder), str(new.groups)))
+        emit(
+            {
+                "phase": phase,
+                **new.provenance,
+                "files": {"folder": str(new.folder), "archive": str(new.archive), "groups": str(new.groups)},
+            },
+            lambda _: print_split(new.provenance, phase, str(new.folder), str(new.groups)),
+        )
 
 
 def _fractions(text: str) -> list[float]:

@@ -38,13 +38,12 @@ def accept(
     with command(as_json=as_json) as emit:
         from fedforge_runtime.commands.console import ConsoleNarrator
         from fedforge_runtime.config import read_run_config
-        from fedforge_runtime.runs.baseline import accept as accept_run
-        from fedforge_runtime.runs.baseline import accepted_scores, baselines_folder
+        from fedforge_runtime.runs import baseline
         from fedforge_runtime.runs.phase_report import accepted_report, tell_phase
 
-        folder, chosen = find_run(run_id, Home.resolve(home)), baselines_folder(baselines)
-        former = accepted_scores(folder, chosen)
-        file = accept_run(folder, chosen, tolerance=tolerance)
+        folder, chosen = find_run(run_id, Home.resolve(home)), baseline.baselines_folder(baselines)
+        former = baseline.accepted_scores(folder, chosen)
+        file = baseline.accept(folder, chosen, tolerance=tolerance)
         report = accepted_report(folder, source="baseline", baseline=former)
         tell_phase(monitor, read_run_config(folder.config).phase, report, ConsoleNarrator().notice)
         emit({"run_id": run_id, "baseline": str(file)}, lambda value: typer.echo(value["baseline"]))
@@ -60,20 +59,21 @@ def compare(
 ) -> None:
     """Hold a completed run against the baseline for its phase and data; exits with 1 when it is worse."""
     with command(as_json=as_json) as emit:
-        from fedforge_runtime.runs.baseline import baselines_folder
-        from fedforge_runtime.runs.baseline import compare as compare_run
+        from fedforge_runtime.runs import baseline
 
-        verdict = compare_run(find_run(run_id, Home.resolve(home)), baselines_folder(baselines))
-        document = {
-            "run_id": run_id,
-            "baseline": str(verdict.baseline) if verdict.baseline else None,
-            "passed": verdict.passed,
-            "explanation": verdict.explain(),
-            "tolerance": verdict.tolerance,
-            "regressions": [asdict(each) for each in verdict.regressions],
-            "differences": [asdict(each) for each in verdict.differences],
-        }
-        emit(document, _print)
+        verdict = baseline.compare(find_run(run_id, Home.resolve(home)), baseline.baselines_folder(baselines))
+        emit(
+            {
+                "run_id": run_id,
+                "baseline": str(verdict.baseline) if verdict.baseline else None,
+                "passed": verdict.passed,
+                "explanation": verdict.explain(),
+                "tolerance": verdict.tolerance,
+                "regressions": [asdict(each) for each in verdict.regressions],
+                "differences": [asdict(each) for each in verdict.differences],
+            },
+            _print,
+        )
     if not verdict.passed:
         raise RunError(verdict.explain())
 

@@ -45,8 +45,9 @@ def prepare(
         from fedforge_runtime.commands.console import ConsoleNarrator, print_artifacts
         from fedforge_runtime.preparation.prepare import prepare_everything
 
-        chosen, narrator = Home.resolve(home), ConsoleNarrator()
-        artifacts = prepare_everything(run_config, home=chosen, narrator=narrator, until=until.value)
+        artifacts = prepare_everything(
+            run_config, home=Home.resolve(home), narrator=ConsoleNarrator(), until=until.value
+        )
         emit(
             {each.kind: {"key": each.key, "path": str(each.path), "created": each.created} for each in artifacts},
             lambda _: print_artifacts(
@@ -83,22 +84,24 @@ def shards(
         artifact = make_shards(run_config, home=Home.resolve(home), narrator=ConsoleNarrator())
         written = hand_over(artifact, target, run_config.sites, hear_stop) if into else export_shards(artifact, target)
         sizes = [folder_bytes(shard.path) for shard in written]
-        result = {
-            "phase": phase,
-            "key": artifact.key,
-            "folder": str(target),
-            "artifact": {"key": artifact.key, "path": str(artifact.path), "created": artifact.created},
-            "sites": [
-                {
-                    "site": shard.site,
-                    "rows": {"train": shard.train_rows, "validation": shard.validation_rows},
-                    "bytes": size,
-                    "folder": str(shard.path),
-                }
-                for shard, size in zip(written, sizes, strict=True)
-            ],
-        }
-        emit(result, lambda _: _print_shards(written, sizes, target))
+        emit(
+            {
+                "phase": phase,
+                "key": artifact.key,
+                "folder": str(target),
+                "artifact": {"key": artifact.key, "path": str(artifact.path), "created": artifact.created},
+                "sites": [
+                    {
+                        "site": shard.site,
+                        "rows": {"train": shard.train_rows, "validation": shard.validation_rows},
+                        "bytes": size,
+                        "folder": str(shard.path),
+                    }
+                    for shard, size in zip(written, sizes, strict=True)
+                ],
+            },
+            lambda _: _print_shards(written, sizes, target),
+        )
 
 
 def _print_shards(written: Sequence[Shard], sizes: Sequence[int], folder: Path) -> None:

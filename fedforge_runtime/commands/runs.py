@@ -95,9 +95,8 @@ def resume(
             emit(given, lambda value: typer.echo(f"resume asked for, {value['command_id']}"))
             return
         runtime = _resumed_runtime(read_run_config(find_run(run_id, chosen).config), place.keys(), assignments)
-        narrator = ConsoleNarrator()
         evidence = Evidence(bounds=bounds, report=report)
-        folder = resume_run(run_id, home=chosen, narrator=narrator, runtime=runtime, evidence=evidence)
+        folder = resume_run(run_id, home=chosen, narrator=ConsoleNarrator(), runtime=runtime, evidence=evidence)
         emit(summarise_run(folder), print_run)
 
 
@@ -184,13 +183,12 @@ def _start(
         from fedforge_runtime.runs.finish import Evidence
         from fedforge_runtime.runs.run import start_run
 
-        chosen, narrator = Home.resolve(home), ConsoleNarrator()
         folder = start_run(
             config,
-            home=chosen,
+            home=Home.resolve(home),
             run_id=run_id or new_run_id(config.phase),
             request=whole_request(config, profile=profile),
-            narrator=narrator,
+            narrator=ConsoleNarrator(),
             participants_file=participants,
             evidence=Evidence(bounds=bounds, report=report),
         )
