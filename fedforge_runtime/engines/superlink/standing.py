@@ -26,12 +26,11 @@ from fedforge_runtime.engines.base import CLIENT_APP
 from fedforge_runtime.engines.superlink.app.driver import node_states
 from fedforge_runtime.engines.superlink.app.executor import ServerAppExecutor
 from fedforge_runtime.engines.superlink.certificates import CertificateFolder
-from fedforge_runtime.engines.superlink.known_sites import known_nodes, reached_sites, register_nodes
+from fedforge_runtime.engines.superlink.known_sites import SiteTeller, known_nodes, reached_sites, register_nodes
 from fedforge_runtime.engines.superlink.link.link_process import LinkProcess
 from fedforge_runtime.engines.superlink.log import say
 from fedforge_runtime.engines.superlink.node.node import NodeSpec
 from fedforge_runtime.engines.superlink.node.node_supervisor import NodeSupervisor
-from fedforge_runtime.engines.superlink.site_teller import SiteTeller
 from fedforge_runtime.errors import ConfigError, RunError, RunFailedError, RunStoppedError
 from fedforge_runtime.processes import TEMPLATE, ProcessIdentity, Progress
 from fedforge_runtime.processes.child import Child
