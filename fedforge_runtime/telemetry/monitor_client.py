@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 from functools import cache
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 from urllib.parse import urlsplit
 
 import httpx
@@ -88,7 +88,7 @@ class MonitorClient:
         response, body = self._exchange(method, path, **request)
         try:
             answer: AnswerT = json.loads(body)
-            _adapter(shape).validate_python(answer)
+            _adapter(cast("Any", shape)).validate_python(answer)
         except (ValueError, RecursionError) as error:
             raise self._stranger(response) from error
         return answer
