@@ -105,8 +105,7 @@ def unknown(run: Run, defaults: ClaimantDefaults) -> str | None:
 
 def next_attempt(run: Run) -> int:
     """The attempt that whoever claims a run carries out."""
-    attempt: int = run["attempt"]
-    return attempt + 1 if run["state"] == LOST else attempt
+    return run["attempt"] + 1 if run["state"] == LOST else run["attempt"]
 
 
 def launches(instance: dg.DagsterInstance, run: Run) -> Sequence[dg.DagsterRun]:

@@ -121,8 +121,7 @@ class Fedforge(dg.ConfigurableResource):
                 metadata={"command": arguments[0], "exit_code": code, "stopped": code == RunStoppedError.exit_code},
                 allow_retries=code == DownloadError.exit_code,
             )
-        answer: dict[str, Any] = json.loads(output)
-        return answer
+        return dict(json.loads(output))
 
 
 class _Watch(Background):

@@ -144,5 +144,4 @@ class Step:
 
 def facts_of(artifact: Handed) -> dict[str, Any]:
     """What the manifest of an artifact says of its contents."""
-    facts: dict[str, Any] = read_json(Path(artifact["path"]) / MANIFEST)["facts"]
-    return facts
+    return dict(read_json(Path(artifact["path"]) / MANIFEST)["facts"])

@@ -62,7 +62,6 @@ def audit(
     run_config = options.run_config(phase)
     if features and no_features:
         raise ConfigError("--features and --no-features exclude each other.", remedy="Give one of them.")
-    blocking: list[str] = []
     with command(as_json=as_json) as emit:
         from fedforge_runtime.commands.audit_tables import print_audit
         from fedforge_runtime.data.audit.audit import Allowance, prepare_audit

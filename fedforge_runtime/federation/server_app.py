@@ -158,8 +158,7 @@ class _Attempt:
         if mode == "head_only":
             return {}
         outcome = self._pool.submit(initial_backbone_in_worker, self._settings.inputs, mode)
-        tensors: Parameters = await_result(outcome, self._grid.control)
-        return tensors
+        return dict(await_result(outcome, self._grid.control))
 
     def _first_checkpoint(self) -> Checkpoint:
         """Round 0: the seeded head or that of a warm start, and the standardisation that all clients agree on."""

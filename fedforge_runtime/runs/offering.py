@@ -204,8 +204,7 @@ class RehearsalProcess:
             process.stdin.write(f"{json.dumps(request)}\n")
             line = _line_of(process, monotonic() + seconds)
         if line:
-            answer: dict[str, Any] = json.loads(line)
-            return answer
+            return dict(json.loads(line))
         code = process.poll()
         if code is None:
             self._say(f"a check has taken more than {seconds:g} s and was given up.")
