@@ -9,13 +9,11 @@ import typer
 from fedforge_runtime import __version__
 from fedforge_runtime.commands import (
     audit,
-    baseline,
     data,
     federation,
     hardware,
     node,
     operation,
-    partition,
     runs,
 )
 from fedforge_runtime.commands.options import DebugOption, with_options
@@ -30,7 +28,7 @@ for _command in (
     data.prepare,
     audit.audit,
     audit.split,
-    partition.partition,
+    data.partition,
     data.shards,
     runs.run,
     runs.resume,
@@ -59,7 +57,7 @@ def _group(debug: DebugOption = False) -> None:
     pass
 
 
-for _name, _commands in (("federation", federation.app), ("events", operation.events), ("baseline", baseline.app)):
+for _name, _commands in (("federation", federation.app), ("events", operation.events), ("baseline", runs.baselines)):
     _commands.callback()(_group)
     app.add_typer(_commands, name=_name)
 

@@ -1,10 +1,11 @@
-"""`fedforge run`, `demo`, `resume`, `runs`, `show`, `report`, `bounds`, `export`."""
+"""`fedforge run`, `demo`, `resume`, `runs`, `show`, `report`, `bounds`, `export`, and `fedforge baseline`."""
 
 from __future__ import annotations
 
 import shutil
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -15,6 +16,7 @@ from fedforge_runtime.commands.options import (
     DebugOption,
     HomeOption,
     JsonOption,
+    MonitorOption,
     ParticipantsOption,
     Phase,
     PlaceOptions,
@@ -31,6 +33,13 @@ from fedforge_runtime.errors.system import explain
 from fedforge_runtime.storage.artifacts import require_unused_folder
 from fedforge_runtime.storage.home import Home
 from fedforge_runtime.storage.run_ids import find_run, list_runs, new_run_id
+
+baselines = typer.Typer(help="Results that later runs are held against.", no_args_is_help=True)
+
+BaselinesOption = Annotated[
+    Path | None,
+    typer.Option("--baselines", metavar="DIR", help="where baselines are; default $FEDFORGE_BASELINES or ./baselines"),
+]
 
 
 def run(
@@ -207,3 +216,65 @@ def _resumed_runtime(before: RunConfig, where: dict[str, str | None], assignment
     if where["runtime.engine"]:  # with another engine, or another federation, the former's address goes
         document["runtime"] |= {"superlink": None, "root_certificates": None, "handover": None}
     return change_run_config(document, where, assignments or []).runtime
+
+
+@baselines.command()
+def accept(
+    run_id: RunId,
+    tolerance: Annotated[
+        float, typer.Option(min=0, max=1, help="by how much a later run's metrics may be lower")
+    ] = 0.02,
+    monitor: MonitorOption = None,
+    home: HomeOption = None,
+    baselines: BaselinesOption = None,
+    as_json: JsonOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Make a completed run the baseline for its phase and data."""
+    with command(as_json=as_json) as emit:
+        from fedforge_runtime.commands.console import ConsoleNarrator
+        from fedforge_runtime.runs import baseline
+        from fedforge_runtime.runs.phase_report import accepted_report, tell_phase
+
+        folder, chosen = find_run(run_id, Home.resolve(home)), baseline.baselines_folder(baselines)
+        former = baseline.accepted_scores(folder, chosen)
+        file = baseline.accept(folder, chosen, tolerance=tolerance)
+        report = accepted_report(folder, source="baseline", baseline=former)
+        tell_phase(monitor, read_run_config(folder.config).phase, report, ConsoleNarrator().notice)
+        emit({"run_id": run_id, "baseline": str(file)}, lambda value: typer.echo(value["baseline"]))
+
+
+@baselines.command()
+def compare(
+    run_id: RunId,
+    home: HomeOption = None,
+    baselines: BaselinesOption = None,
+    as_json: JsonOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Hold a completed run against the baseline for its phase and data; exits with 1 when it is worse."""
+    with command(as_json=as_json) as emit:
+        from fedforge_runtime.runs import baseline
+
+        verdict = baseline.compare(find_run(run_id, Home.resolve(home)), baseline.baselines_folder(baselines))
+        emit(
+            {
+                "run_id": run_id,
+                "baseline": str(verdict.baseline) if verdict.baseline else None,
+                "passed": verdict.passed,
+                "explanation": verdict.explain(),
+                "tolerance": verdict.tolerance,
+                "regressions": [asdict(each) for each in verdict.regressions],
+                "differences": [asdict(each) for each in verdict.differences],
+            },
+            _print_comparison,
+        )
+    if not verdict.passed:
+        raise RunError(verdict.explain())
+
+
+def _print_comparison(document: dict[str, Any]) -> None:
+    if document["passed"]:
+        typer.echo(document["explanation"])
+    for each in document["differences"]:
+        typer.echo(f"{each['subject']}: {each['baseline']} -> {each['run']}")
