@@ -9,8 +9,7 @@ from typing import Any
 import dagster as dg
 
 from fedforge_pipelines import claim
-from fedforge_pipelines.fedforge import Fedforge, is_over
-from fedforge_pipelines.settings import PhaseSettings
+from fedforge_pipelines.resources import Fedforge, PhaseSettings, is_over
 from fedforge_runtime.config import read_run_config
 from fedforge_runtime.errors import FedForgeError, MonitorAwayError, sentences
 from fedforge_runtime.processes.environment import ATTEMPT

@@ -11,9 +11,8 @@ import dagster as dg
 
 from fedforge_pipelines import display
 from fedforge_pipelines.carrying import hold_request
-from fedforge_pipelines.fedforge import Fedforge
 from fedforge_pipelines.phases import Phase
-from fedforge_pipelines.settings import PhaseSettings, settings_key
+from fedforge_pipelines.resources import Fedforge, PhaseSettings, settings_key
 from fedforge_runtime.storage.artifacts import MANIFEST, read_json
 
 POOL = "federated_run"

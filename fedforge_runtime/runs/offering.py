@@ -27,7 +27,7 @@ from fedforge_runtime.runs.rehearsal import READY
 from fedforge_runtime.storage.home import Home
 from fedforge_runtime.telemetry.answers import Answered, NextCheck, Offered, Run, Runs
 from fedforge_runtime.telemetry.backoff import Backoff
-from fedforge_runtime.telemetry.monitor_client import MonitorAddress, MonitorClient
+from fedforge_runtime.telemetry.monitor_client import MonitorClient
 from fedforge_runtime.telemetry.reach import MonitorReach
 
 _OFFER_SECONDS = 20.0
@@ -81,7 +81,9 @@ class Offering(Background):
 
     def __exit__(self, *exception: object) -> None:
         super().__exit__(*exception)
-        withdraw(self._reach.address, self._claimant)
+        # Where the monitor is away the offer ends by itself.
+        with suppress(AskError), MonitorClient(self._reach.address, patience=_GOOD_BYE_SECONDS, emits=True) as client:
+            client.tell("DELETE", _path(self._claimant))
 
     def _work(self) -> None:
         away = Backoff(_FIRST_RETRY_SECONDS, _LONGEST_RETRY_SECONDS)
@@ -132,12 +134,6 @@ class Offering(Background):
         except ConfigError as error:
             return {"valid": False, "error": str(error)}
         return rehearsals.ask({**asked, "overrides": overrides}, _ANSWER_SECONDS)
-
-
-def withdraw(address: MonitorAddress, claimant: str) -> None:
-    """End an offer; where the monitor is away it ends by itself."""
-    with suppress(AskError), MonitorClient(address, patience=_GOOD_BYE_SECONDS, emits=True) as client:
-        client.tell("DELETE", _path(claimant))
 
 
 class ReachedSites:
