@@ -8,8 +8,7 @@ import dagster as dg
 
 from fedforge_pipelines.assets import ASSETS
 from fedforge_pipelines.carrying import ATTEMPT_TAG, RUN_ID_TAG
-from fedforge_pipelines.claim import claimant_name, emitter_id
-from fedforge_pipelines.held_offer import HELD_OFFER
+from fedforge_pipelines.claim import HELD_OFFER, claimant_name, emitter_id
 from fedforge_pipelines.jobs import BASELINE_REGRESSION, CURRICULUM, JOBS, phase_job
 from fedforge_pipelines.resources import Fedforge, settings_key
 from fedforge_runtime.config import check_phase
