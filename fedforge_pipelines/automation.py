@@ -1,5 +1,6 @@
 """What starts runs without a person at Dagster: requests at the monitor, and the night."""
 
+import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -7,12 +8,9 @@ import dagster as dg
 
 from fedforge_pipelines.assets import ASSETS
 from fedforge_pipelines.carrying import ATTEMPT_TAG, RUN_ID_TAG
-from fedforge_pipelines.claim import claimant_name, emitter_id
-from fedforge_pipelines.failures import failure_reason
-from fedforge_pipelines.fedforge import Fedforge
-from fedforge_pipelines.held_offer import HELD_OFFER
+from fedforge_pipelines.claim import HELD_OFFER, claimant_name, emitter_id
 from fedforge_pipelines.jobs import BASELINE_REGRESSION, CURRICULUM, JOBS, phase_job
-from fedforge_pipelines.settings import settings_key
+from fedforge_pipelines.resources import Fedforge, settings_key
 from fedforge_runtime.config import check_phase
 from fedforge_runtime.errors import AskError, ConfigError
 from fedforge_runtime.runs.attempts import Ending, report_end
@@ -31,6 +29,7 @@ ACTIVE = [
 ]
 _MOST_LAUNCHES = 3
 _MOST_DEATHS = 3
+_LONGEST_CAUSE = 20
 _ROUND_TAG = "fedforge/round"
 """Which round the run was in when a Dagster run was asked for."""
 _SCHEDULES_ZONE = "UTC"
@@ -44,8 +43,7 @@ _SCHEDULES_ZONE = "UTC"
 )
 def nightly_baseline_regression(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
     """Once a night, unless the last one still runs."""
-    active = context.instance.get_runs_count(dg.RunsFilter(job_name=BASELINE_REGRESSION, statuses=ACTIVE))
-    if active:
+    if context.instance.get_runs_count(dg.RunsFilter(job_name=BASELINE_REGRESSION, statuses=ACTIVE)):
         return dg.SkipReason("the last comparison still runs")
     return dg.RunRequest(run_key=f"{context.scheduled_execution_time:%Y-%m-%d}")
 
@@ -77,24 +75,16 @@ def requested_runs(context: dg.SensorEvaluationContext, fedforge: Fedforge) -> I
     if not asked:
         yield dg.SkipReason("nothing is asked for")
     for run in asked:
-        if reason := unknown(run, defaults):
-            _report(url, Ending(run["run_id"], next_attempt(run), RunFailed, reason), unclaimed=True)
-            continue
-        end_earlier(context.instance, run["run_id"], next_attempt(run))
-        launched = launches(context.instance, run)
-        if any(each.status in ACTIVE for each in launched):
-            continue
-        died = deaths(context.instance, run)
-        if len(died) >= _MOST_DEATHS:
-            reason = (
-                f"{len(died)} attempts died without a word in round {run['round']}; the last is Dagster run "
-                f"{died[0].run_id}. Where memory runs out, resume it with fewer workers."
-            )
-            _report(url, Ending(run["run_id"], next_attempt(run), RunFailed, reason), unclaimed=True)
-        elif len(launched) < _MOST_LAUNCHES:
+        reason = unknown(run, defaults)
+        if reason is None:
+            end_earlier(context.instance, run["run_id"], next_attempt(run))
+            launched = launches(context.instance, run)
+            if any(each.status in ACTIVE for each in launched):
+                continue
+            reason = given_up(run, launched, deaths(context.instance, run))
+        if reason is None:
             yield request_for(run, len(launched), former_run(context.instance, run["run_id"]))
         else:
-            reason = f"{len(launched)} Dagster runs for it ended before it began; the last is {launched[0].run_id}."
             _report(url, Ending(run["run_id"], next_attempt(run), RunFailed, reason), unclaimed=True)
 
 
@@ -113,8 +103,7 @@ def unknown(run: Run, defaults: ClaimantDefaults) -> str | None:
 
 def next_attempt(run: Run) -> int:
     """The attempt that whoever claims a run carries out."""
-    attempt: int = run["attempt"]
-    return attempt + 1 if run["state"] == LOST else attempt
+    return run["attempt"] + 1 if run["state"] == LOST else run["attempt"]
 
 
 def launches(instance: dg.DagsterInstance, run: Run) -> Sequence[dg.DagsterRun]:
@@ -128,6 +117,18 @@ def deaths(instance: dg.DagsterInstance, run: Run) -> list[dg.DagsterRun]:
         return []
     same = instance.get_runs(dg.RunsFilter(tags={RUN_ID_TAG: run["run_id"], _ROUND_TAG: str(run["round"])}))
     return list({each.tags[ATTEMPT_TAG]: each for each in reversed(same)}.values())[::-1]
+
+
+def given_up(run: Run, launched: Sequence[dg.DagsterRun], died: Sequence[dg.DagsterRun]) -> str | None:
+    """Why no further Dagster run is started for a request; `None` where one is."""
+    if len(died) >= _MOST_DEATHS:
+        return (
+            f"{len(died)} attempts died without a word in round {run['round']}; the last is Dagster run "
+            f"{died[0].run_id}. Where memory runs out, resume it with fewer workers."
+        )
+    if len(launched) >= _MOST_LAUNCHES:
+        return f"{len(launched)} Dagster runs for it ended before it began; the last is {launched[0].run_id}."
+    return None
 
 
 def former_run(instance: dg.DagsterInstance, run_id: str) -> dg.DagsterRun | None:
@@ -220,9 +221,40 @@ def _tell(
 def _report(
     url: str, ending: Ending, *, unclaimed: bool = False, begun: bool = True, claimant: str | None = None
 ) -> None:
-    speaker = emitter_id(ending.attempt)
     with MonitorClient(MonitorAddress.parse(url), emits=True) as client:
+        speaker = emitter_id(ending.attempt)
         report_end(client, ending, emitter_id=speaker, unclaimed=unclaimed, begun=begun, claimant=claimant)
+
+
+def failure_reason(failure: dg.DagsterEvent, instance: dg.DagsterInstance, run_id: str) -> str:
+    """The cause behind the event that ends a failed Dagster run, which itself names no more than the steps."""
+    data = failure.event_specific_data
+    step: dg.DagsterEvent | None = getattr(data, "first_step_failure_event", None)
+    if step is not None:
+        return f"{(step.step_key or 'a step').replace('__', '/')}: {_cause_of_step(step)}"
+    error = getattr(data, "error", None)
+    if error is not None:
+        return _innermost(error)
+    # What Dagster itself noted last of a run that it has failed from outside: how its process ended.
+    notes = instance.all_logs(run_id, of_type=dg.DagsterEventType.ENGINE_EVENT)
+    last = next((str(each.message) for each in reversed(notes) if each.message), "")
+    return last or failure.message or "the Dagster run failed."
+
+
+def _cause_of_step(step: dg.DagsterEvent) -> str:
+    data = step.step_failure_data
+    if data.user_failure_data is not None and data.user_failure_data.description:
+        return str(data.user_failure_data.description)
+    return _innermost(data.error) if data.error is not None else str(step.message)
+
+
+def _innermost(error: Any) -> str:
+    """What was raised first, without the names of the modules that Dagster puts before it."""
+    for _ in range(_LONGEST_CAUSE):
+        if error.cause is None:
+            break
+        error = error.cause
+    return re.sub(r"^(\w+\.)+", "", str(error.message).strip())
 
 
 SENSORS = [requested_runs, tell_of_failures, tell_of_terminations]

@@ -9,8 +9,7 @@ from typing import Any
 import dagster as dg
 
 from fedforge_pipelines import claim
-from fedforge_pipelines.fedforge import Fedforge, is_over
-from fedforge_pipelines.settings import PhaseSettings
+from fedforge_pipelines.resources import Fedforge, PhaseSettings, is_over
 from fedforge_runtime.config import read_run_config
 from fedforge_runtime.errors import FedForgeError, MonitorAwayError, sentences
 from fedforge_runtime.processes.environment import ATTEMPT
@@ -70,9 +69,8 @@ def carry_out(
             defaults = fedforge.defaults()
             place = defaults.options(settings.chosen())
             arguments = ["run", phase, *place, *settings.options(defaults), *block, "--run-id", run_id]
-        watched = ("--monitor", url) if url else ()
-        bounds = "--bounds" if settings.bounds else "--no-bounds"
-        return fedforge.ask(context, *arguments, bounds, *watched, environment=environment)
+        arguments += ["--bounds" if settings.bounds else "--no-bounds", *(("--monitor", url) if url else ())]
+        return fedforge.ask(context, *arguments, environment=environment)
 
 
 def _failed_run(fedforge: Fedforge, phase: str, context: dg.AssetExecutionContext) -> str | None:
@@ -100,9 +98,8 @@ def _block_of(settings: PhaseSettings, accepted: dict[str, Any] | None) -> list[
     wanted = settings.chosen()
     if accepted is None or "backbone.block_from" in wanted:
         return []
-    if not accepted["mode"] == wanted.get("learning.mode") == "last_block":
-        return []
-    return ["--set", f"backbone.block_from={accepted['run_id']}"]
+    goes_on = accepted["mode"] == wanted.get("learning.mode") == "last_block"
+    return ["--set", f"backbone.block_from={accepted['run_id']}"] if goes_on else []
 
 
 @contextmanager
@@ -157,9 +154,9 @@ def _hold(
     def note(attempt: int) -> None:
         context.instance.add_run_tags(this, {RUN_ID_TAG: run_id, ATTEMPT_TAG: str(attempt)})
 
-    # Whoever has a Dagster run executed again wants another attempt at what it was for.
-    again = note if context.run.parent_run_id else None
     try:
+        # Whoever has a Dagster run executed again wants another attempt at what it was for.
+        again = note if context.run.parent_run_id else None
         held = claim.hold(MonitorAddress.parse(url), run_id, request, claimant, again=again)
     except MonitorAwayError:
         raise

@@ -4,11 +4,9 @@ import dagster as dg
 
 from fedforge_pipelines.assets import ASSETS
 from fedforge_pipelines.automation import SCHEDULES, SENSORS
-from fedforge_pipelines.fedforge import Fedforge
-from fedforge_pipelines.handover import Handover
 from fedforge_pipelines.jobs import JOBS
 from fedforge_pipelines.phases import PHASES
-from fedforge_pipelines.settings import PhaseSettings, settings_key
+from fedforge_pipelines.resources import Fedforge, Handover, PhaseSettings, settings_key
 
 _fedforge = Fedforge.configure_at_launch()
 

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from contextlib import closing, suppress
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
@@ -23,7 +23,7 @@ from pydantic import TypeAdapter
 from fedforge_pipelines.supervision import Part, end, start_in_order, supervise
 from fedforge_runtime.commands.options import DebugOption, HomeOption
 from fedforge_runtime.commands.output import run_guarded
-from fedforge_runtime.engines.address import free_port
+from fedforge_runtime.engines.address import free_port, usable_port
 from fedforge_runtime.errors import FedForgeError
 from fedforge_runtime.processes.child import Child
 from fedforge_runtime.processes.ownership import OwnedError, is_owned, owning
@@ -39,13 +39,6 @@ _HOST = "127.0.0.1"
 _INSTANCE = "dagster.yaml"
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, no_args_is_help=True)
-
-MonitorPort = Annotated[int, typer.Option(min=0, max=65535, help="of the monitor; 0 takes a free one")]
-DagsterPort = Annotated[int, typer.Option(min=0, max=65535, help="of Dagster's pages; 0 takes a free one")]
-BehindProxy = Annotated[
-    bool, typer.Option("--behind-proxy", help="of the monitor: a proxy on this machine passes requests on")
-]
-Detach = Annotated[bool, typer.Option("--detach", help="return once everything answers; fedforge down ends it")]
 
 
 class UpError(FedForgeError):
@@ -78,10 +71,14 @@ def _root(debug: DebugOption = False) -> None:
 @app.command()
 def up(
     home: HomeOption = None,
-    monitor_port: MonitorPort = 8400,
-    dagster_port: DagsterPort = 3000,
-    behind_proxy: BehindProxy = False,
-    detach: Detach = False,
+    monitor_port: Annotated[int, typer.Option(min=0, max=65535, help="of the monitor; 0 takes a free one")] = 8400,
+    dagster_port: Annotated[int, typer.Option(min=0, max=65535, help="of Dagster's pages; 0 takes a free one")] = 3000,
+    behind_proxy: Annotated[
+        bool, typer.Option("--behind-proxy", help="of the monitor: a proxy on this machine passes requests on")
+    ] = False,
+    detach: Annotated[
+        bool, typer.Option("--detach", help="return once everything answers; fedforge down ends it")
+    ] = False,
     debug: DebugOption = False,
 ) -> None:
     """Serve monitor and Dagster until Ctrl-C."""
@@ -107,9 +104,9 @@ def down(home: HomeOption = None, debug: DebugOption = False) -> None:
     """End what `fedforge up` has started."""
     chosen = Home.resolve(home)
     state = _read_state(chosen)
-    if state is None and is_owned(_lock_file(chosen)):
-        raise UpError(f"{chosen.root} is being started, or is ending.", remedy="Try again in a moment.")
     if state is None:
+        if is_owned(_lock_file(chosen)):
+            raise UpError(f"{chosen.root} is being started, or is ending.", remedy="Try again in a moment.")
         raise UpError(f"nothing of {chosen.root} is up.", remedy="Start it with: fedforge up")
     with suppress(psutil.NoSuchProcess):  # it has ended meanwhile
         process = psutil.Process(state.process_id)
@@ -249,7 +246,7 @@ def _answers(url: str) -> bool:
 
 
 def _listens(port: int) -> bool:
-    with closing(socket.socket()) as attempt:
+    with socket.socket() as attempt:
         attempt.settimeout(1)
         return attempt.connect_ex((_HOST, port)) == 0
 
@@ -260,19 +257,14 @@ def _port(url: str) -> str:
 
 def _taken(port: int, option: str) -> int:
     """A port that is free now."""
-    if port == 0:
-        return free_port()
-    with closing(socket.socket()) as attempt:
-        attempt.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            attempt.bind((_HOST, port))
-        except OSError as error:
-            raise UpError(
-                f"cannot listen on port {port}",
-                cause=error,
-                remedy=f"Choose another with {option}; 0 takes a free one.",
-            ) from error
-    return port
+    try:
+        return usable_port(_HOST, port)
+    except OSError as error:
+        raise UpError(
+            f"cannot listen on port {port}",
+            cause=error,
+            remedy=f"Choose another with {option}; 0 takes a free one.",
+        ) from error
 
 
 def main() -> None:

@@ -6,9 +6,8 @@ from typing import Any
 
 import dagster as dg
 
-from fedforge_pipelines import display, pictures
-from fedforge_pipelines.assets.declaration import Check, declare
-from fedforge_pipelines.assets.step import MADE_IN, Handed, Step, facts_of
+from fedforge_pipelines import display
+from fedforge_pipelines.assets.step import MADE_IN, Check, Handed, Step, declare, facts_of
 from fedforge_pipelines.phases import Phase
 
 _LEAKS = ("exact-duplicates-across-splits", "near-duplicates-across-splits", "groups-across-splits")
@@ -106,9 +105,21 @@ def audit_report(context: dg.AssetExecutionContext, raw_dataset: dict[str, Any])
     metadata = {
         "data": display.data_source(report["dataset"]),
         "report": step.fedforge.page(Path(page), f"/api/audits/{artifact['key']}/report"),
-        "findings": display.table([_finding(each) for each in report["findings"]]),
-        "offending_pairs": pictures.of_page(page),
-        "class_balance": pictures.class_balance(report),
+        "findings": display.table(
+            [
+                {
+                    "finding": each["id"],
+                    "severity": each["severity"],
+                    "count": each["count"],
+                    "blocks": each["blocking"],
+                    "message": each["message"],
+                    "allowed": str((each["allowed"] or {}).get("reason", "")),
+                }
+                for each in report["findings"]
+            ]
+        ),
+        "offending_pairs": display.pictures_of_page(page),
+        "class_balance": display.class_balance(report),
     }
     return step.result(artifact, metadata, _verdict_on_data(report))
 
@@ -123,22 +134,9 @@ def _tell_of_audit(step: Step, report: dict[str, Any]) -> None:
     send_audit_page(url, report["artifact"]["key"], Path(report["files"]["report.html"]), warn)
 
 
-def _finding(each: dict[str, Any]) -> dict[str, Any]:
-    """A finding as a row of a table."""
-    return {
-        "finding": each["id"],
-        "severity": each["severity"],
-        "count": each["count"],
-        "blocks": each["blocking"],
-        "message": each["message"],
-        "allowed": str((each["allowed"] or {}).get("reason", "")),
-    }
-
-
 def _verdict_on_data(report: dict[str, Any]) -> list[dg.AssetCheckResult]:
     blocking = report["blocking"]
-    training = next(split for split in report["splits"] if split["split"] == "train")
-    ratio = training["imbalance_ratio"]
+    ratio = next(split for split in report["splits"] if split["split"] == "train")["imbalance_ratio"]
     return [
         dg.AssetCheckResult(
             check_name="no_split_leakage",
@@ -173,7 +171,7 @@ def client_partitions(context: dg.AssetExecutionContext, raw_dataset: dict[str, 
         "partition": f"{shown['name']} {shown['parameters']}: {shown['title']}",
         "seed": shown["seed"],
         "clients": shown["clients"],
-        "labels": pictures.label_histograms(skew),
+        "labels": display.label_histograms(skew),
         "skew": display.table([{name: value for name, value in skew.items() if isinstance(value, (int, float))}]),
         "sites": display.table([_site(each) for each in skew["clients"]]),
     }

@@ -6,9 +6,8 @@ from typing import Any
 
 import dagster as dg
 
-from fedforge_pipelines import display, pictures
-from fedforge_pipelines.assets.declaration import Check, declare
-from fedforge_pipelines.assets.step import Step, facts_of
+from fedforge_pipelines import display
+from fedforge_pipelines.assets.step import Check, Step, declare, facts_of
 from fedforge_pipelines.phases import Phase
 from fedforge_runtime.storage.artifacts import read_json
 
@@ -63,7 +62,7 @@ def features(
     step.require_same("preprocessing", preprocessing, made["preprocess"]["key"])
     artifact = made["features"]
     facts = facts_of(artifact)
-    rows, finite = pictures.shape_of_features(Path(artifact["path"]))
+    rows, finite = display.shape_of_features(Path(artifact["path"]))
     metadata = {
         "backbone": display.backbone(facts["backbone"], trained=facts["trained"]),
         "feature_size": facts["feature_size"],

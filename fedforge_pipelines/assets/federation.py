@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from fedforge_pipelines import display, pictures
-from fedforge_pipelines.assets.declaration import POOL, Check, declare
-from fedforge_pipelines.assets.step import MADE_IN, Step
+from fedforge_pipelines import display
+from fedforge_pipelines.assets.step import MADE_IN, POOL, Check, Step, declare
 from fedforge_pipelines.carrying import carry_out
 from fedforge_pipelines.phases import Phase
 from fedforge_runtime.errors import FedForgeError
@@ -79,19 +78,14 @@ def _facts_of_run(step: Step, done: dict[str, Any], folder: RunFolder) -> displa
         "backbone": display.backbone(done["backbone"]["name"], trained=done["backbone"]["trained"]),
         "attempt": done["attempt"],
         "engine": done["engine"],
-        "started_from": _started_from(done),
-        "curves": pictures.curves(done["rounds"]),
-        "confusion_matrix": pictures.confusion_matrix(folder, inputs["class_names"]),
+        "started_from": f"the last block of {done['block_from']}"
+        if done["block_from"]
+        else "the pretrained backbone; an earlier phase is a promotion gate only",
+        "curves": display.curves(done["rounds"]),
+        "confusion_matrix": display.confusion_matrix(folder, inputs["class_names"]),
         "clients": display.table([_client(each) for each in done["clients"]]),
         "made_from": display.keys(inputs["keys"]),
     }
-
-
-def _started_from(done: dict[str, Any]) -> str:
-    """What an earlier phase gave to a run."""
-    if done["block_from"]:
-        return f"the last block of {done['block_from']}"
-    return "the pretrained backbone; an earlier phase is a promotion gate only"
 
 
 def _client(each: dict[str, Any]) -> dict[str, Any]:

@@ -1,8 +1,8 @@
-"""One asset of one phase while Dagster makes it: its settings, the command that it asks, what it hands on."""
+"""What all assets have in common: how one is declared, and what its function works with while Dagster makes it."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,14 +11,66 @@ import dagster as dg
 
 from fedforge_pipelines import display
 from fedforge_pipelines.carrying import hold_request
-from fedforge_pipelines.fedforge import Fedforge
-from fedforge_pipelines.settings import PhaseSettings, settings_key
+from fedforge_pipelines.phases import Phase
+from fedforge_pipelines.resources import Fedforge, PhaseSettings, settings_key
 from fedforge_runtime.storage.artifacts import MANIFEST, read_json
 
+POOL = "federated_run"
+"""Of which Dagster gives one place: two federated runs never overlap."""
+_HANDED = dg.PythonObjectDagsterType(dict, name="Handed", description="Key and path of an artifact, or of a run.")
 MADE_IN = "dagster_run"
 """Beside key and path of what is handed over: the Dagster run whose settings it was made with."""
 Handed = dict[str, Any]
 """What one asset tells the next: key and path of an artifact, or of a run."""
+
+
+@dataclass(frozen=True)
+class Check:
+    """What is asked of an asset once it is made; one that is blocking keeps the Dagster run from going on."""
+
+    name: str
+    description: str
+    blocking: bool = False
+
+
+def declare(
+    phase: Phase,
+    made_by: Callable[..., dg.MaterializeResult],
+    *,
+    kinds: Collection[str],
+    checks: Sequence[Check] = (),
+    waits_for: Sequence[str] = (),
+    after_phase_before: bool = False,
+    pool: str | None = None,
+) -> dg.AssetsDefinition:
+    """An asset of a phase.
+
+    Args:
+        made_by: its name is the asset's, its first line what Dagster's pages say of it, its parameters are what the
+            assets of these names hand over.
+        waits_for: assets of the phase that are to be there, and of which nothing is taken.
+        after_phase_before: it needs the accepted model of the phase before, which it is given as `accepted`.
+        pool: of which it takes a place.
+    """
+    key = dg.AssetKey([phase.name, made_by.__name__])
+    before = phase.after if after_phase_before else None
+    return dg.asset(
+        key_prefix=[phase.name],
+        group_name=phase.name,
+        code_version="1",
+        dagster_type=_HANDED,
+        owners=["team:federated"],
+        tags={"fedforge/phase": phase.name},
+        required_resource_keys={settings_key(phase.name), "fedforge"},
+        kinds=set(kinds),
+        check_specs=[
+            dg.AssetCheckSpec(check.name, asset=key, blocking=check.blocking, description=check.description)
+            for check in checks
+        ],
+        deps=[dg.AssetKey([phase.name, name]) for name in waits_for],
+        ins={"accepted": dg.AssetIn(dg.AssetKey([before, "global_model"]))} if before else {},
+        pool=pool,
+    )(made_by)
 
 
 @dataclass(frozen=True)
@@ -91,5 +143,4 @@ class Step:
 
 def facts_of(artifact: Handed) -> dict[str, Any]:
     """What the manifest of an artifact says of its contents."""
-    facts: dict[str, Any] = read_json(Path(artifact["path"]) / MANIFEST)["facts"]
-    return facts
+    return dict(read_json(Path(artifact["path"]) / MANIFEST)["facts"])

@@ -9,17 +9,12 @@ import typer
 from fedforge_runtime import __version__
 from fedforge_runtime.commands import (
     audit,
-    baseline,
-    bounds,
     data,
     federation,
     hardware,
     node,
     operation,
-    partition,
-    report,
     runs,
-    shards,
 )
 from fedforge_runtime.commands.options import DebugOption, with_options
 
@@ -33,8 +28,8 @@ for _command in (
     data.prepare,
     audit.audit,
     audit.split,
-    partition.partition,
-    shards.shards,
+    data.partition,
+    data.shards,
     runs.run,
     runs.resume,
     operation.start,
@@ -45,8 +40,8 @@ for _command in (
     runs.runs,
     runs.show,
     runs.export,
-    report.report,
-    bounds.bounds,
+    runs.report,
+    runs.bounds,
     runs.demo,
     node.node,
     hardware.hardware_check,
@@ -62,7 +57,7 @@ def _group(debug: DebugOption = False) -> None:
     pass
 
 
-for _name, _commands in (("federation", federation.app), ("events", operation.events), ("baseline", baseline.app)):
+for _name, _commands in (("federation", federation.app), ("events", operation.events), ("baseline", runs.baselines)):
     _commands.callback()(_group)
     app.add_typer(_commands, name=_name)
 

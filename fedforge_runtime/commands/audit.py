@@ -62,7 +62,6 @@ def audit(
     run_config = options.run_config(phase)
     if features and no_features:
         raise ConfigError("--features and --no-features exclude each other.", remedy="Give one of them.")
-    blocking: list[str] = []
     with command(as_json=as_json) as emit:
         from fedforge_runtime.commands.audit_tables import print_audit
         from fedforge_runtime.data.audit.audit import Allowance, prepare_audit
@@ -73,7 +72,6 @@ def audit(
         allowance = Allowance(allow or [], reason, by)
         allowance.check()
         workshop, dataset = _open_dataset(run_config, home, groups)
-        rows = _split_rows(dataset)
         source = None
         if features:
             source = open_features(features, dataset)
@@ -82,7 +80,7 @@ def audit(
         artifact = prepare_audit(
             dataset,
             features=source,
-            groups=read_groups(groups, rows) if groups else None,
+            groups=read_groups(groups, _split_rows(dataset)) if groups else None,
             store=workshop.store,
             notify=workshop.narrator.notice,
             draw_page=audit_page,
@@ -163,12 +161,14 @@ def split(
         _, dataset = _open_dataset(run_config, home, groups)
         read = read_groups(groups, _split_rows(dataset))
         new = write_split(dataset, read, output.absolute(), fractions=wanted, seed=run_config.seed)
-        result = {
-            "phase": phase,
-            **new.provenance,
-            "files": {"folder": str(new.folder), "archive": str(new.archive), "groups": str(new.groups)},
-        }
-        emit(result, lambda _: print_split(new.provenance, phase, str(new.folder), str(new.groups)))
+        emit(
+            {
+                "phase": phase,
+                **new.provenance,
+                "files": {"folder": str(new.folder), "archive": str(new.archive), "groups": str(new.groups)},
+            },
+            lambda _: print_split(new.provenance, phase, str(new.folder), str(new.groups)),
+        )
 
 
 def _fractions(text: str) -> list[float]:

@@ -206,11 +206,12 @@ def print_bounds(bounds: Bounds) -> None:
     local = bounds["local"]
     rows_of_all = float(sum(site["rows"] for site in local))
     mean = {name: sum(site["test"][name] for site in local) / len(local) for name in metrics}
-    lines = [(f"client {site['client']} alone", float(site["rows"]), site["test"]) for site in local]
-    lines += [("a client alone, mean", rows_of_all / len(local), mean)]
-    lines += [("closed form", rows_of_all, bounds["closed_form"]["test"])]
-    lines += [("all rows in one place", rows_of_all, bounds["centralized"]["test"])]
-    for model, rows, scores in lines:
+    for model, rows, scores in (
+        *((f"client {site['client']} alone", float(site["rows"]), site["test"]) for site in local),
+        ("a client alone, mean", rows_of_all / len(local), mean),
+        ("closed form", rows_of_all, bounds["closed_form"]["test"]),
+        ("all rows in one place", rows_of_all, bounds["centralized"]["test"]),
+    ):
         table.add_row(model, f"{rows:,.0f}", *(f"{scores[name]:.4f}" for name in metrics))
     print_table(Console(), table)
 

@@ -23,9 +23,6 @@ NamesOption = Annotated[
     typer.Option("--name", help="of a site, in the order of their numbers; repeatable; default site-0, site-1, …"),
 ]
 DaysOption = Annotated[int, typer.Option("--days", help="how long the server's certificate is valid")]
-CertificatesOption = Annotated[
-    Path | None, typer.Option("--certs", help="folder that `fedforge federation certs` made: TLS and node keys")
-]
 
 
 @app.command()
@@ -33,7 +30,9 @@ def up(
     nodes: Annotated[int, typer.Option("--nodes", min=0, help="sites whose node runs on this machine")] = 3,
     host: Annotated[str, typer.Option("--host", help="where the SuperLink listens")] = "127.0.0.1",
     port: Annotated[int, typer.Option("--port", min=0, max=65535, help="0: any free one")] = 9092,
-    certs: CertificatesOption = None,
+    certs: Annotated[
+        Path | None, typer.Option("--certs", help="folder that `fedforge federation certs` made: TLS and node keys")
+    ] = None,
     trust: Annotated[
         list[str] | None,
         typer.Option(
@@ -52,14 +51,9 @@ def up(
     with command(as_json=as_json) as emit:
         from fedforge_runtime.commands.federation_tables import describe_federation, print_federation
         from fedforge_runtime.engines.address import host_of_address
+        from fedforge_runtime.engines.superlink import standing
         from fedforge_runtime.engines.superlink.certificates import load_node_key, open_certificates
-        from fedforge_runtime.engines.superlink.daemon import require_place, serve_in_background
         from fedforge_runtime.engines.superlink.link.guarded_link import parse_networks
-        from fedforge_runtime.engines.superlink.standing import (
-            StandingFederation,
-            StandingSpec,
-            require_federation,
-        )
         from fedforge_runtime.telemetry.monitor_client import MonitorAddress
 
         certificates = open_certificates(certs.absolute()) if certs else None
@@ -79,16 +73,17 @@ def up(
         chosen = Home.resolve(home).require_writable()
         parse_networks(trust or [])
         told = MonitorAddress.parse(monitor) if monitor else None
-        spec = StandingSpec(host, require_place(host, port), nodes, certificates, tuple(trust or ()), told)
+        spec = standing.StandingSpec(
+            host, standing.require_place(host, port), nodes, certificates, tuple(trust or ()), told
+        )
         if foreground:
 
             def describe() -> None:
-                emit(describe_federation(require_federation(chosen), chosen), print_federation)
+                emit(describe_federation(standing.require_federation(chosen), chosen), print_federation)
 
-            StandingFederation(spec, chosen).serve(when_ready=describe if as_json else None)
+            standing.StandingFederation(spec, chosen).serve(when_ready=describe if as_json else None)
             return
-        state = serve_in_background(spec, chosen, certs)
-        emit(describe_federation(state, chosen), print_federation)
+        emit(describe_federation(standing.serve_in_background(spec, chosen, certs), chosen), print_federation)
 
 
 @app.command()
@@ -106,7 +101,7 @@ def status(home: HomeOption = None, as_json: JsonOption = False, debug: DebugOpt
 def down(home: HomeOption = None, as_json: JsonOption = False, debug: DebugOption = False) -> None:
     """End the federation's processes; its runs can be resumed elsewhere."""
     with command(as_json=as_json) as emit:
-        from fedforge_runtime.engines.superlink.daemon import end_federation
+        from fedforge_runtime.engines.superlink.standing import end_federation
 
         state = end_federation(Home.resolve(home))
         emit({"address": state.address, "ended": True}, lambda value: typer.echo(f"ended {value['address']}"))
@@ -162,17 +157,15 @@ def provision(
         from fedforge_runtime.engines.superlink.provision import provision as make
 
         made = make(folder.absolute(), hosts=host or [], nodes=nodes, names=names or [], days=days, renew=renew)
-        valid_until = made.certificates.valid_until
-        document = {
-            "folder": str(made.folder),
-            "made": made.made,
-            "written": list(made.written),
-            "valid_until": valid_until.isoformat(),
-            "days_left": made.certificates.days_left,
-            "sites": {site.site: site.name for site in made.certificates.sites},
-        }
         emit(
-            document,
+            {
+                "folder": str(made.folder),
+                "made": made.made,
+                "written": list(made.written),
+                "valid_until": made.certificates.valid_until.isoformat(),
+                "days_left": made.certificates.days_left,
+                "sites": {site.site: site.name for site in made.certificates.sites},
+            },
             lambda value: typer.echo(
                 f"{value['folder']}: {'made' if value['made'] else 'was there'}, valid until "
                 f"{value['valid_until'][:10]}, keys of {len(value['sites'])} sites; "

@@ -31,10 +31,6 @@ def describe_federation(state: FederationState, home: Home) -> dict[str, Any]:
         trouble, online = None, len(online_nodes(infos))
     except RunFailedError as error:
         infos, trouble, online = [], str(error), 0
-    nodes = [
-        node.model_dump() | {"alive": _is_alive(node.process_id), "memory_mb": _memory(node.process_id)}
-        for node in state.nodes
-    ]
     return {
         "address": state.address,
         "root_certificates": state.root_certificates,
@@ -50,7 +46,10 @@ def describe_federation(state: FederationState, home: Home) -> dict[str, Any]:
             "restarts": state.link_restarts,
             "memory_mb": _memory(state.link_process_id),
         },
-        "nodes": nodes,
+        "nodes": [
+            node.model_dump() | {"alive": _is_alive(node.process_id), "memory_mb": _memory(node.process_id)}
+            for node in state.nodes
+        ],
         "nodes_online": online,
         "nodes_known": len(infos),
         "sites": known_sites(infos, read_visitors(home.federation)),
@@ -94,16 +93,14 @@ def print_federation(value: dict[str, Any]) -> None:
 def _table_of_sites(sites: Sequence[Mapping[str, Any]]) -> Table:
     table = Table("site", "connection", "last seen", "from", "version", "clock", "last refusal")
     for site in sites:
-        refusal = f"{site['refusal']} ({_ago(site['refused_at'])})" if site["refusal"] else ""
-        state = "online" if site["online"] else "[red]offline[/red]"
         table.add_row(
             escape(site["name"]),
-            state,
+            "online" if site["online"] else "[red]offline[/red]",
             _ago(site["last_seen"]),
             site["address"] or "",
             escape(site["version"] or "not known"),
             _offset(site["clock_offset_seconds"]),
-            escape(refusal),
+            escape(f"{site['refusal']} ({_ago(site['refused_at'])})" if site["refusal"] else ""),
         )
     return table
 

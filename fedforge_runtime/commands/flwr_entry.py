@@ -13,7 +13,7 @@ from fedforge_runtime.config import RunConfig, load_run_config
 from fedforge_runtime.data.partition import parse_partition
 from fedforge_runtime.engines.base import Federation
 from fedforge_runtime.engines.superlink.app.driver import control_client_at
-from fedforge_runtime.engines.superlink.key_names import registrations
+from fedforge_runtime.engines.superlink.site_keys import registrations
 from fedforge_runtime.federation.packing import PackingGrid
 from fedforge_runtime.federation.roster import Registration
 from fedforge_runtime.flower import protocol
@@ -34,14 +34,12 @@ def main(grid: Grid, context: Context) -> None:
 
     configure_third_parties()
     config = flower_run_config(context.run_config)
-    profile = str(context.run_config["profile"])
-    home, narrator = Home.resolve(None), ConsoleNarrator()
     folder = start_run(
         config,
-        home=home,
+        home=Home.resolve(None),
         run_id=str(context.run_config["run-id"]) or new_run_id(config.phase),
-        request=whole_request(config, profile=profile),
-        narrator=narrator,
+        request=whole_request(config, profile=str(context.run_config["profile"])),
+        narrator=ConsoleNarrator(),
         engine=GivenGridEngine(grid),
         evidence=Evidence(),
     )
@@ -85,14 +83,16 @@ class GivenGridEngine:
         self._grid = grid
 
     def run(self, federation: Federation) -> None:
-        context = Context(
-            run_id=self._grid.run.run_id,
-            node_id=0,
-            node_config={},
-            state=RecordDict(),
-            run_config=federation.whole_config,
+        federation.server_app(
+            grid=PackingGrid(self._grid, self._registrations),
+            context=Context(
+                run_id=self._grid.run.run_id,
+                node_id=0,
+                node_config={},
+                state=RecordDict(),
+                run_config=federation.whole_config,
+            ),
         )
-        federation.server_app(grid=PackingGrid(self._grid, self._registrations), context=context)
 
     def _registrations(self) -> Mapping[int, Registration]:
         address, insecure, root_certificates = protocol.superlink_of(self._grid)

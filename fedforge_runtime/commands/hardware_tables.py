@@ -9,7 +9,6 @@ from rich.table import Table
 from fedforge_runtime.commands.tables import print_table
 from fedforge_runtime.hardware.check import HardwareReport
 from fedforge_runtime.hardware.devices import CLOSENESS, MPS_BATCH_SIZES
-from fedforge_runtime.hardware.machine import Machine
 from fedforge_runtime.wording import rough_duration, size
 
 _BUSY = 0.2
@@ -61,14 +60,15 @@ def _facts(title: str, rows: list[tuple[str, str]]) -> Table:
 
 def _machine_rows(report: HardwareReport) -> list[tuple[str, str]]:
     machine, torch = report.machine, report.torch
+    core_limit = f", the container gives {machine.cgroup_cores:g}" if machine.cgroup_cores else ""
+    memory_limit = f", the container gives {size(machine.cgroup_memory_bytes)}" if machine.cgroup_memory_bytes else ""
     return [
         ("processor", machine.processor),
         ("platform", f"{machine.platform}, Python {machine.python}"),
-        ("cores", f"{machine.cores_usable} usable of {machine.cores_present}{_core_limit(machine)}"),
+        ("cores", f"{machine.cores_usable} usable of {machine.cores_present}{core_limit}"),
         (
             "memory",
-            f"{size(machine.memory_total_bytes)}, {size(machine.memory_available_bytes)} available"
-            f"{_memory_limit(machine)}",
+            f"{size(machine.memory_total_bytes)}, {size(machine.memory_available_bytes)} available{memory_limit}",
         ),
         ("disk", f"{size(machine.disk_free_bytes)} free at {machine.disk_folder}"),
         ("software", f"torch {torch.torch}, transformers {torch.transformers}"),
@@ -81,7 +81,11 @@ def _device_rows(report: HardwareReport) -> list[tuple[str, str]]:
     cuda = f"{torch.cuda_devices} present" if torch.cuda_devices else "none present"
     rows = [
         ("cpu", "used unless mps is asked for: every result is defined by it"),
-        ("mps", f"{'built in' if torch.mps_built else 'not built in'}, {_there(torch.mps_available)}"),
+        (
+            "mps",
+            f"{'built in' if torch.mps_built else 'not built in'}, "
+            f"{'available here' if torch.mps_available else 'not on this machine'}",
+        ),
         ("cuda", f"{cuda}; not offered and never used"),
     ]
     if mps.checks:
@@ -142,19 +146,6 @@ def _how_measured(report: HardwareReport) -> list[str]:
         "Features are computed once and found afterwards. Rounds count training and evaluation; messages, "
         "aggregation and checkpoints come on top, and some seconds to start.",
     ]
-
-
-def _core_limit(machine: Machine) -> str:
-    return f", the container gives {machine.cgroup_cores:g}" if machine.cgroup_cores else ""
-
-
-def _memory_limit(machine: Machine) -> str:
-    limit = machine.cgroup_memory_bytes
-    return f", the container gives {size(limit)}" if limit else ""
-
-
-def _there(available: bool) -> str:
-    return "available here" if available else "not on this machine"
 
 
 def _passed(passed: bool, what: str) -> str:

@@ -49,7 +49,7 @@ def node(
     """
     with command(as_json=False):
         from fedforge_runtime.engines.address import LinkAddress
-        from fedforge_runtime.engines.superlink.node.site_node import check_node, serve_node
+        from fedforge_runtime.engines.superlink.node.node_supervisor import check_node, serve_node
 
         told = [*(["--phase"] if phase else []), *options.given(), *(["--allow-findings"] if allow_findings else [])]
         _check_data_options(options.data, shards, [name for name in told if name != "--data"])
@@ -57,8 +57,7 @@ def node(
         link = LinkAddress.parse(superlink, root_certificates.absolute() if root_certificates else None)
         check_node(shards=shards, key=key, home=chosen)
         if options.data:
-            own = {"dataset.source": str(Path(options.data).absolute())}
-            run_config = options.run_config(str(phase), own)
+            run_config = options.run_config(str(phase), {"dataset.source": str(Path(options.data).absolute())})
             shards = _own_shard(run_config, site, chosen, allow_findings)
         serve_node(
             link,

@@ -27,6 +27,7 @@ from fedforge_runtime.commands.options import (
 from fedforge_runtime.commands.output import command, tracebacks_are_shown
 from fedforge_runtime.errors import RunError
 from fedforge_runtime.storage.home import Home
+from fedforge_runtime.storage.run_ids import find_run, new_run_id
 
 if TYPE_CHECKING:
     from fedforge_runtime.telemetry.monitor_client import MonitorAddress
@@ -133,7 +134,6 @@ def start(
     """Ask a monitor for a run; an agent, or Dagster, starts it."""
     with command(as_json=as_json) as emit:
         from fedforge_runtime.commands.request import request_overrides
-        from fedforge_runtime.storage.run_ids import new_run_id
         from fedforge_runtime.telemetry.answers import Run
 
         training.refuse_both(options.partition)
@@ -145,8 +145,10 @@ def start(
             "requested_by": getpass.getuser(),
         }
         asked = {"run_id": run_id or new_run_id(phase), "request": request}
-        view = _ask(place.monitor, "POST", "/api/runs", Run, json=asked)
-        emit(view, lambda value: typer.echo(f"{value['run_id']} is asked for"))
+        emit(
+            _ask(place.monitor, "POST", "/api/runs", Run, json=asked),
+            lambda value: typer.echo(f"{value['run_id']} is asked for"),
+        )
 
 
 def agent(
@@ -214,22 +216,21 @@ def import_events(
 ) -> None:
     """Send the log of a run to a monitor; what it has already is sent again and does no harm."""
     with command(as_json=as_json) as emit:
-        from fedforge_runtime.storage.run_ids import find_run
         from fedforge_runtime.telemetry.monitor_client import MonitorClient
-        from fedforge_runtime.telemetry.outbox import Delivered, Delivery, OutboxFiles
+        from fedforge_runtime.telemetry.outbox import Delivered, Delivery
 
         folder = find_run(run_id, Home.resolve(home))
         with MonitorClient(_address(monitor), emits=True) as client:
-            files = OutboxFiles(folder.events, folder.outbox, folder.refused_events)
-            delivery, total = Delivery(files, client, from_start=True), Delivered()
+            delivery, total = Delivery(folder, client, from_start=True), Delivered()
             while (sent := delivery.send_next()) is not None:
                 total += sent
-        emit({"run_id": run_id, **vars(total)}, _print_delivered)
+        emit(
+            {"run_id": run_id, **vars(total)},
+            lambda value: typer.echo(
+                f"{value['accepted']} events are new to the monitor, {value['duplicates']} were there already."
+            ),
+        )
         if total.refused:
             raise RunError(
                 f"{total.refused} lines were refused by the monitor.", remedy=f"They are in {folder.refused_events}."
             )
-
-
-def _print_delivered(value: dict[str, Any]) -> None:
-    typer.echo(f"{value['accepted']} events are new to the monitor, {value['duplicates']} were there already.")

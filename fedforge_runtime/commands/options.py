@@ -29,24 +29,12 @@ HomeOption = Annotated[
     Path | None,
     typer.Option("--home", help="where data and runs live; default $FEDFORGE_HOME or ./.fedforge"),
 ]
-ConfigOption = Annotated[Path | None, typer.Option("--config", help="YAML whose keys replace the phase's")]
-ProfileOption = Annotated[str, typer.Option("--profile", help="cpu-safe or tuned")]
-DataOption = Annotated[str | None, typer.Option("--data", help="auto, official, phantom, or a folder with the npz")]
 BackboneOption = Annotated[str | None, typer.Option("--backbone", help="hub id, checkpoint folder, or untrained")]
-EngineOption = Annotated[str | None, typer.Option("--engine", help="inprocess, ray or superlink")]
-SuperlinkOption = Annotated[
-    str | None,
-    typer.Option("--superlink", metavar="HOST:PORT", help="of a federation that is there already"),
-]
 SuperlinkAddress = Annotated[
     str, typer.Option("--superlink", metavar="HOST:PORT", help="of a federation that is there already")
 ]
 RootCertificatesOption = Annotated[
     Path | None, typer.Option("--root-certificates", help="PEM file: the authority behind the SuperLink's certificate")
-]
-HandoverOption = Annotated[
-    Path | None,
-    typer.Option("--handover", help="folder where each site's node finds its shard: site-00000, …, as volumes"),
 ]
 MonitorOption = Annotated[
     str | None,
@@ -54,42 +42,12 @@ MonitorOption = Annotated[
         "--monitor", metavar="URL", envvar="FEDFORGE_MONITOR", help="monitor that is told of it, and has its control"
     ),
 ]
-DeviceOption = Annotated[
-    str | None, typer.Option("--device", help="cpu, or mps: never chosen unasked, falls back to the cpu")
-]
-ClientsOption = Annotated[int | None, typer.Option("--clients", help="number of sites")]
-RoundsOption = Annotated[int | None, typer.Option("--rounds", help="how often the sites train and are combined")]
-PartitionOption = Annotated[
-    str | None,
-    typer.Option("--partition", help="dirichlet:0.5, a preset, or FILE.yaml; see: fedforge partition --list"),
-]
-SiteDataOption = Annotated[
-    str | None,
-    typer.Option("--site-data", help="own: each site brings its own, by fedforge node --data; default partition"),
-]
 SitesOption = Annotated[
     str | None,
     typer.Option(
         "--sites", metavar="SITE,SITE,…", help="which take part, by number or by name; default 0, 1, 2 … of --clients"
     ),
 ]
-StrategyOption = Annotated[
-    str | None, typer.Option("--strategy", help="for example fedavg, fedadam, krum, closed_form")
-]
-WarmStartOption = Annotated[
-    str | None, typer.Option("--warm-start", help="none, or closed_form: begin from the ridge head of all sites' rows")
-]
-ModeOption = Annotated[
-    str | None, typer.Option("--mode", help="what is trained: head_only, last_block or full; default head_only")
-]
-HeadRoundsOption = Annotated[
-    int | None, typer.Option("--head-rounds", help="staged training: the head alone in so many first rounds")
-]
-StartFromOption = Annotated[
-    str | None,
-    typer.Option("--start-from", metavar="RUN_ID", help="begin with the last block of an earlier phase's run"),
-]
-SeedOption = Annotated[int | None, typer.Option("--seed", help="of everything that is drawn")]
 SetOption = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="any configuration key, for example runtime.workers=1"),
@@ -115,14 +73,19 @@ DebugOption = Annotated[
 class ConfigurationOptions:
     """What every command that makes a configuration takes, so that they can be given the same options as the run."""
 
-    config: ConfigOption = None
-    profile: ProfileOption = "cpu-safe"
-    data: DataOption = None
+    config: Annotated[Path | None, typer.Option("--config", help="YAML whose keys replace the phase's")] = None
+    profile: Annotated[str, typer.Option("--profile", help="cpu-safe or tuned")] = "cpu-safe"
+    data: Annotated[str | None, typer.Option("--data", help="auto, official, phantom, or a folder with the npz")] = None
     backbone: BackboneOption = None
-    clients: ClientsOption = None
-    partition: PartitionOption = None
-    mode: ModeOption = None
-    seed: SeedOption = None
+    clients: Annotated[int | None, typer.Option("--clients", help="number of sites")] = None
+    partition: Annotated[
+        str | None,
+        typer.Option("--partition", help="dirichlet:0.5, a preset, or FILE.yaml; see: fedforge partition --list"),
+    ] = None
+    mode: Annotated[
+        str | None, typer.Option("--mode", help="what is trained: head_only, last_block or full; default head_only")
+    ] = None
+    seed: Annotated[int | None, typer.Option("--seed", help="of everything that is drawn")] = None
     assignments: SetOption = None
 
     def given(self) -> list[str]:
@@ -170,14 +133,29 @@ class ConfigurationOptions:
 class TrainingOptions:
     """What else decides how a run trains, and with whom."""
 
-    device: DeviceOption = None
-    rounds: RoundsOption = None
-    site_data: SiteDataOption = None
+    device: Annotated[
+        str | None, typer.Option("--device", help="cpu, or mps: never chosen unasked, falls back to the cpu")
+    ] = None
+    rounds: Annotated[int | None, typer.Option("--rounds", help="how often the sites train and are combined")] = None
+    site_data: Annotated[
+        str | None,
+        typer.Option("--site-data", help="own: each site brings its own, by fedforge node --data; default partition"),
+    ] = None
     sites: SitesOption = None
-    strategy: StrategyOption = None
-    warm_start: WarmStartOption = None
-    head_rounds: HeadRoundsOption = None
-    start_from: StartFromOption = None
+    strategy: Annotated[
+        str | None, typer.Option("--strategy", help="for example fedavg, fedadam, krum, closed_form")
+    ] = None
+    warm_start: Annotated[
+        str | None,
+        typer.Option("--warm-start", help="none, or closed_form: begin from the ridge head of all sites' rows"),
+    ] = None
+    head_rounds: Annotated[
+        int | None, typer.Option("--head-rounds", help="staged training: the head alone in so many first rounds")
+    ] = None
+    start_from: Annotated[
+        str | None,
+        typer.Option("--start-from", metavar="RUN_ID", help="begin with the last block of an earlier phase's run"),
+    ] = None
 
     def keys(self) -> dict[str, Any]:
         """By dotted key, all but the strategy."""
@@ -205,10 +183,16 @@ class TrainingOptions:
 class PlaceOptions:
     """Where an attempt at a run is made, and who follows it: what may change when it is resumed."""
 
-    engine: EngineOption = None
-    superlink: SuperlinkOption = None
+    engine: Annotated[str | None, typer.Option("--engine", help="inprocess, ray or superlink")] = None
+    superlink: Annotated[
+        str | None,
+        typer.Option("--superlink", metavar="HOST:PORT", help="of a federation that is there already"),
+    ] = None
     root_certificates: RootCertificatesOption = None
-    handover: HandoverOption = None
+    handover: Annotated[
+        Path | None,
+        typer.Option("--handover", help="folder where each site's node finds its shard: site-00000, …, as volumes"),
+    ] = None
     monitor: MonitorOption = None
 
     def keys(self) -> dict[str, str | None]:

@@ -38,7 +38,8 @@ def print_preview(preview: PartitionPreview, headline: str, *, console: Console 
     else:
         console.print(Text(f"{preview.argument}: {preview.title}"))
     if len(preview.groups) > 1:
-        console.print(_groups(preview))
+        groups = "   ".join(f"{group.sites}: {group.name}" for group in preview.groups)
+        console.print(Text(groups, style="italic"))
     console.print()
     print_table(console, _sites_table(preview, console.width))
     console.print()
@@ -115,10 +116,6 @@ def _width(console: Console) -> int:
     return min(console.width, 100)
 
 
-def _groups(preview: PartitionPreview) -> Text:
-    return Text("   ".join(f"{group.sites}: {group.name}" for group in preview.groups), style="italic")
-
-
 def _sites_table(preview: PartitionPreview, width: int) -> Table:
     """One row a site; bars give way when the terminal is narrow."""
     skew = preview.skew
@@ -132,7 +129,7 @@ def _sites_table(preview: PartitionPreview, width: int) -> Table:
         Column("rows", justify="right", no_wrap=True),
         Column("", no_wrap=True),
         # One column, so that the cells of the map touch each other.
-        Column(_heads(preview.class_names, cell), no_wrap=True),
+        Column("".join(str(code).rjust(cell) for code in range(len(preview.class_names))), no_wrap=True),
         Column("distance" if distance_bar else "dist.", justify="right", no_wrap=True),
         Column("classes", justify="right", no_wrap=True),
         box=None,
@@ -159,10 +156,6 @@ def _sites_table(preview: PartitionPreview, width: int) -> Table:
         style="bold",
     )
     return table
-
-
-def _heads(class_names: Sequence[str], cell: int) -> str:
-    return "".join(str(code).rjust(cell) for code in range(len(class_names)))
 
 
 def _heat(site: SiteSkew, skew: Skew, cell: int) -> Text:
@@ -234,11 +227,7 @@ def _usage(spec: PartitionerSpec) -> str:
 def _description(spec: PartitionerSpec) -> str:
     more = [
         f"{parameter.name}: {parameter.description}"
-        + (f" ({parameter.default:g})" if _shown(parameter.default) else "")
+        + (f" ({parameter.default:g})" if isinstance(parameter.default, (int, float)) else "")
         for parameter in spec.parameters
     ]
     return "; ".join([spec.description, *more])
-
-
-def _shown(default: object) -> bool:
-    return isinstance(default, (int, float))

@@ -1,10 +1,11 @@
-"""`fedforge run`, `demo`, `resume`, `runs`, `show`, `export`."""
+"""`fedforge run`, `demo`, `resume`, `runs`, `show`, `report`, `bounds`, `export`, and `fedforge baseline`."""
 
 from __future__ import annotations
 
 import shutil
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -15,6 +16,7 @@ from fedforge_runtime.commands.options import (
     DebugOption,
     HomeOption,
     JsonOption,
+    MonitorOption,
     ParticipantsOption,
     Phase,
     PlaceOptions,
@@ -30,6 +32,14 @@ from fedforge_runtime.errors import ConfigError, RunError
 from fedforge_runtime.errors.system import explain
 from fedforge_runtime.storage.artifacts import require_unused_folder
 from fedforge_runtime.storage.home import Home
+from fedforge_runtime.storage.run_ids import find_run, list_runs, new_run_id
+
+baselines = typer.Typer(help="Results that later runs are held against.", no_args_is_help=True)
+
+BaselinesOption = Annotated[
+    Path | None,
+    typer.Option("--baselines", metavar="DIR", help="where baselines are; default $FEDFORGE_BASELINES or ./baselines"),
+]
 
 
 def run(
@@ -87,18 +97,15 @@ def resume(
         from fedforge_runtime.record.summary import summarise_run
         from fedforge_runtime.runs.finish import Evidence
         from fedforge_runtime.runs.run import resume_run
-        from fedforge_runtime.storage.run_ids import find_run
 
         chosen = Home.resolve(home)
         if place.monitor and (is_live(run_id, place.monitor) or not chosen.run(run_id).exists()):
             given = give(run_id, "resume", place.monitor)
             emit(given, lambda value: typer.echo(f"resume asked for, {value['command_id']}"))
             return
-        before = read_run_config(find_run(run_id, chosen).config)
-        runtime = _resumed_runtime(before, place.keys(), assignments)
-        narrator = ConsoleNarrator()
+        runtime = _resumed_runtime(read_run_config(find_run(run_id, chosen).config), place.keys(), assignments)
         evidence = Evidence(bounds=bounds, report=report)
-        folder = resume_run(run_id, home=chosen, narrator=narrator, runtime=runtime, evidence=evidence)
+        folder = resume_run(run_id, home=chosen, narrator=ConsoleNarrator(), runtime=runtime, evidence=evidence)
         emit(summarise_run(folder), print_run)
 
 
@@ -107,7 +114,6 @@ def runs(home: HomeOption = None, as_json: JsonOption = False, debug: DebugOptio
     with command(as_json=as_json) as emit:
         from fedforge_runtime.commands.console import ConsoleNarrator, print_runs
         from fedforge_runtime.record.summary import summarise_run
-        from fedforge_runtime.storage.run_ids import list_runs
 
         summaries, narrator = [], ConsoleNarrator()
         for folder in list_runs(Home.resolve(home)):
@@ -123,9 +129,30 @@ def show(run_id: RunId, home: HomeOption = None, as_json: JsonOption = False, de
     with command(as_json=as_json) as emit:
         from fedforge_runtime.commands.console import print_run
         from fedforge_runtime.record.summary import summarise_run
-        from fedforge_runtime.storage.run_ids import find_run
 
         emit(summarise_run(find_run(run_id, Home.resolve(home))), print_run)
+
+
+def report(run_id: RunId, home: HomeOption = None, as_json: JsonOption = False, debug: DebugOption = False) -> None:
+    """Write a run's report.html anew, one page complete in itself, and print its path; also of an unfinished run."""
+    with command(as_json=as_json) as emit:
+        from fedforge_runtime.reporting.run_report import write_report
+
+        path = write_report(find_run(run_id, Home.resolve(home)))
+        emit({"run_id": run_id, "report": str(path)}, lambda value: typer.echo(value["report"]))
+
+
+def bounds(run_id: RunId, home: HomeOption = None, as_json: JsonOption = False, debug: DebugOption = False) -> None:
+    """Train each site alone and all rows in one place, on the run's budget, to compare the run with.
+
+    This pools the rows of all sites: it is for simulations, where they are on this machine.
+    """
+    with command(as_json=as_json) as emit:
+        from fedforge_runtime.commands.console import ConsoleNarrator, print_bounds
+        from fedforge_runtime.runs.bounds import record_bounds
+
+        chosen = Home.resolve(home)
+        emit(record_bounds(find_run(run_id, chosen), home=chosen, narrator=ConsoleNarrator()), print_bounds)
 
 
 def export(
@@ -137,8 +164,6 @@ def export(
 ) -> None:
     """Copy a completed run's model to DIR, in Hugging Face's format."""
     with command(as_json=as_json) as emit:
-        from fedforge_runtime.storage.run_ids import find_run
-
         source = find_run(run_id, Home.resolve(home))
         if not source.metrics.exists():
             raise RunError(f"the run {run_id!r} has no model yet.", remedy=f"Finish it with: fedforge resume {run_id}")
@@ -166,15 +191,13 @@ def _start(
         from fedforge_runtime.record.summary import summarise_run
         from fedforge_runtime.runs.finish import Evidence
         from fedforge_runtime.runs.run import start_run
-        from fedforge_runtime.storage.run_ids import new_run_id
 
-        chosen, narrator = Home.resolve(home), ConsoleNarrator()
         folder = start_run(
             config,
-            home=chosen,
+            home=Home.resolve(home),
             run_id=run_id or new_run_id(config.phase),
             request=whole_request(config, profile=profile),
-            narrator=narrator,
+            narrator=ConsoleNarrator(),
             participants_file=participants,
             evidence=Evidence(bounds=bounds, report=report),
         )
@@ -192,5 +215,66 @@ def _resumed_runtime(before: RunConfig, where: dict[str, str | None], assignment
     document = before.model_dump(mode="json")
     if where["runtime.engine"]:  # with another engine, or another federation, the former's address goes
         document["runtime"] |= {"superlink": None, "root_certificates": None, "handover": None}
-    changed = change_run_config(document, where, assignments or [])
-    return changed.runtime
+    return change_run_config(document, where, assignments or []).runtime
+
+
+@baselines.command()
+def accept(
+    run_id: RunId,
+    tolerance: Annotated[
+        float, typer.Option(min=0, max=1, help="by how much a later run's metrics may be lower")
+    ] = 0.02,
+    monitor: MonitorOption = None,
+    home: HomeOption = None,
+    baselines: BaselinesOption = None,
+    as_json: JsonOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Make a completed run the baseline for its phase and data."""
+    with command(as_json=as_json) as emit:
+        from fedforge_runtime.commands.console import ConsoleNarrator
+        from fedforge_runtime.runs import baseline
+        from fedforge_runtime.runs.phase_report import accepted_report, tell_phase
+
+        folder, chosen = find_run(run_id, Home.resolve(home)), baseline.baselines_folder(baselines)
+        former = baseline.accepted_scores(folder, chosen)
+        file = baseline.accept(folder, chosen, tolerance=tolerance)
+        report = accepted_report(folder, source="baseline", baseline=former)
+        tell_phase(monitor, read_run_config(folder.config).phase, report, ConsoleNarrator().notice)
+        emit({"run_id": run_id, "baseline": str(file)}, lambda value: typer.echo(value["baseline"]))
+
+
+@baselines.command()
+def compare(
+    run_id: RunId,
+    home: HomeOption = None,
+    baselines: BaselinesOption = None,
+    as_json: JsonOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Hold a completed run against the baseline for its phase and data; exits with 1 when it is worse."""
+    with command(as_json=as_json) as emit:
+        from fedforge_runtime.runs import baseline
+
+        verdict = baseline.compare(find_run(run_id, Home.resolve(home)), baseline.baselines_folder(baselines))
+        emit(
+            {
+                "run_id": run_id,
+                "baseline": str(verdict.baseline) if verdict.baseline else None,
+                "passed": verdict.passed,
+                "explanation": verdict.explain(),
+                "tolerance": verdict.tolerance,
+                "regressions": [asdict(each) for each in verdict.regressions],
+                "differences": [asdict(each) for each in verdict.differences],
+            },
+            _print_comparison,
+        )
+    if not verdict.passed:
+        raise RunError(verdict.explain())
+
+
+def _print_comparison(document: dict[str, Any]) -> None:
+    if document["passed"]:
+        typer.echo(document["explanation"])
+    for each in document["differences"]:
+        typer.echo(f"{each['subject']}: {each['baseline']} -> {each['run']}")

@@ -2,33 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import pkgutil
+from collections.abc import Mapping
 
 from fedforge_runtime.engines.base import Engine
 from fedforge_runtime.errors import ConfigError
 from fedforge_runtime.wording import suggest
 
-
-def _inprocess() -> Engine:
-    from fedforge_runtime.engines.inprocess import InprocessEngine
-
-    return InprocessEngine()
-
-
-def _ray() -> Engine:
-    from fedforge_runtime.engines.ray import RayEngine
-
-    return RayEngine()
-
-
-def _superlink() -> Engine:
-    from fedforge_runtime.engines.superlink.engine import SuperlinkEngine
-
-    return SuperlinkEngine()
-
-
-ENGINES: Mapping[str, Callable[[], Engine]] = {"inprocess": _inprocess, "ray": _ray, "superlink": _superlink}
-
+ENGINES: Mapping[str, str] = {
+    "inprocess": "fedforge_runtime.engines.inprocess:InprocessEngine",
+    "ray": "fedforge_runtime.engines.ray:RayEngine",
+    "superlink": "fedforge_runtime.engines.superlink.engine:SuperlinkEngine",
+}
+"""`module:class` of each, which is loaded once it is opened."""
 
 TEMPLATE_MODULES: Mapping[str, tuple[str, ...]] = {"superlink": ("fedforge_runtime.engines.superlink.node.node",)}
 """What the processes of an engine need in their template beside what all do; known before the engine is loaded."""
@@ -43,4 +29,5 @@ def check_engine(name: str) -> None:
 def open_engine(name: str) -> Engine:
     """The engine of that name, or `ConfigError` with the nearest name."""
     check_engine(name)
-    return ENGINES[name]()
+    engine: Engine = pkgutil.resolve_name(ENGINES[name])()
+    return engine

@@ -71,9 +71,22 @@ def own_host(host: str) -> str:
     return {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}.get(host, host)  # noqa: S104
 
 
+def usable_port(host: str, port: int) -> int:
+    """A port that one can listen on at `host`: this one, or for 0 one that is free.
+
+    Raises:
+        OSError: somebody listens there already, or the host is not this machine's.
+    """
+    if port == 0:
+        return free_port()
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        probe.bind((host.strip("[]"), port))
+    return port
+
+
 def free_port() -> int:
     """A port of the loopback interface that nobody listens on now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+        return int(probe.getsockname()[1])

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import importlib
+import pkgutil
 import threading
 import traceback
 import uuid
 from collections.abc import Iterable, Sequence
 from concurrent.futures import CancelledError, Future
 from pathlib import Path
-from typing import cast
 
 from flwr.app import Context, Error, Message, RecordDict
 from flwr.clientapp import ClientApp
@@ -34,14 +33,16 @@ class InprocessEngine:
     def run(self, federation: Federation) -> None:
         identify_as(task_id=_RUN_ID, run_id=_RUN_ID, node_id=_SERVER_NODE_ID)
         with WorkerPool(federation.workers, threads=federation.threads) as pool:
-            context = Context(
-                run_id=_RUN_ID,
-                node_id=_SERVER_NODE_ID,
-                node_config={},
-                state=RecordDict(),
-                run_config=federation.whole_config,
+            federation.server_app(
+                grid=PoolGrid(federation, pool),
+                context=Context(
+                    run_id=_RUN_ID,
+                    node_id=_SERVER_NODE_ID,
+                    node_config={},
+                    state=RecordDict(),
+                    run_config=federation.whole_config,
+                ),
             )
-            federation.server_app(grid=PoolGrid(federation, pool), context=context)
 
 
 class PoolGrid(OwnGrid):
@@ -136,9 +137,8 @@ def _crashed(request: Message, reason: str) -> Message:
 
 def handle_message(client_app: str, message: Message, context: Context) -> tuple[Message, Context]:
     """Where a site is: the ClientApp's answer, or the error it raised, and the context as it left it."""
-    module, _, attribute = client_app.partition(":")
     try:
-        app = cast(ClientApp, getattr(importlib.import_module(module), attribute))
+        app: ClientApp = pkgutil.resolve_name(client_app)
         return app(message=message, context=context), context
     except FedForgeError as error:
         return Message(Error(ErrorCode.CLIENT_APP_RAISED_EXCEPTION, str(error)), reply_to=message), context

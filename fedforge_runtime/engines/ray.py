@@ -129,5 +129,4 @@ class _ConfiguredClient:
             state=context.state,
             run_config=dict(self._run_config),
         )
-        reply, _ = handle_message(self._client_app, message, configured)
-        return reply
+        return handle_message(self._client_app, message, configured)[0]

@@ -38,21 +38,6 @@ class _Kind:
     remedy: str
 
 
-_FULL = _Kind(StorageError, "cannot write {file}: {why}.", f"Free some space, or {_ELSEWHERE}.")
-_READ_ONLY = _Kind(StorageError, "cannot write {file}: {why}.", f"Mount that disk writable, or {_ELSEWHERE}.")
-_FORBIDDEN = _Kind(
-    StorageError, "the user {user} may not open {file}: {why}.", f"Give this user the right to it, or {_ELSEWHERE}."
-)
-_UNSOUND = _Kind(StorageError, "cannot use {file}: {why}.", f"See whether the disk is sound, or {_ELSEWHERE}.")
-_MISSING = _Kind(StorageError, "cannot find {file}: {why}.", "Restore it, or name another.")
-_MISPLACED = _Kind(StorageError, "cannot open {file}: {why}.", f"Move away what is in the way, or {_ELSEWHERE}.")
-_TOO_LONG = _Kind(StorageError, "cannot open {file}: {why}.", "Give a shorter name, or a folder with a shorter path.")
-_TOO_MANY = _Kind(ResourceError, "cannot open {file}: {why}.", "Raise the limit (ulimit -n 4096) and begin again.")
-_NO_MEMORY = _Kind(
-    ResourceError,
-    "the system has no memory or no process left to give: {why}.",
-    "End other programs, raise the limit (ulimit -u), or take fewer workers: --set runtime.workers=1",
-)
 _PORT_TAKEN = _Kind(NetworkError, "cannot listen: {why}.", "Choose another port, or end who listens there.")
 _NOT_REACHED = _Kind(NetworkError, "a connection failed: {why}.", "See that the other side runs and can be reached.")
 _BROKEN_IMAGE = _Kind(DataError, "an image {file} is broken: {why}.", "Restore the data; fedforge audit finds such.")
@@ -61,15 +46,47 @@ _OTHER = _Kind(FedForgeError, "the operating system refused to open, read or wri
 _KINDS: dict[int, _Kind] = {
     number: kind
     for numbers, kind in (
-        ((errno.ENOSPC, errno.EDQUOT, errno.EFBIG), _FULL),
-        ((errno.EROFS,), _READ_ONLY),
-        ((errno.EACCES, errno.EPERM), _FORBIDDEN),
-        ((errno.EIO, errno.ESTALE), _UNSOUND),
-        ((errno.ENOENT,), _MISSING),
-        ((errno.EISDIR, errno.ENOTDIR, errno.EEXIST, errno.ENOTEMPTY, errno.ELOOP), _MISPLACED),
-        ((errno.ENAMETOOLONG,), _TOO_LONG),
-        ((errno.EMFILE, errno.ENFILE), _TOO_MANY),
-        ((errno.ENOMEM, errno.EAGAIN), _NO_MEMORY),
+        (
+            (errno.ENOSPC, errno.EDQUOT, errno.EFBIG),
+            _Kind(StorageError, "cannot write {file}: {why}.", f"Free some space, or {_ELSEWHERE}."),
+        ),
+        (
+            (errno.EROFS,),
+            _Kind(StorageError, "cannot write {file}: {why}.", f"Mount that disk writable, or {_ELSEWHERE}."),
+        ),
+        (
+            (errno.EACCES, errno.EPERM),
+            _Kind(
+                StorageError,
+                "the user {user} may not open {file}: {why}.",
+                f"Give this user the right to it, or {_ELSEWHERE}.",
+            ),
+        ),
+        (
+            (errno.EIO, errno.ESTALE),
+            _Kind(StorageError, "cannot use {file}: {why}.", f"See whether the disk is sound, or {_ELSEWHERE}."),
+        ),
+        ((errno.ENOENT,), _Kind(StorageError, "cannot find {file}: {why}.", "Restore it, or name another.")),
+        (
+            (errno.EISDIR, errno.ENOTDIR, errno.EEXIST, errno.ENOTEMPTY, errno.ELOOP),
+            _Kind(StorageError, "cannot open {file}: {why}.", f"Move away what is in the way, or {_ELSEWHERE}."),
+        ),
+        (
+            (errno.ENAMETOOLONG,),
+            _Kind(StorageError, "cannot open {file}: {why}.", "Give a shorter name, or a folder with a shorter path."),
+        ),
+        (
+            (errno.EMFILE, errno.ENFILE),
+            _Kind(ResourceError, "cannot open {file}: {why}.", "Raise the limit (ulimit -n 4096) and begin again."),
+        ),
+        (
+            (errno.ENOMEM, errno.EAGAIN),
+            _Kind(
+                ResourceError,
+                "the system has no memory or no process left to give: {why}.",
+                "End other programs, raise the limit (ulimit -u), or take fewer workers: --set runtime.workers=1",
+            ),
+        ),
         ((errno.EADDRINUSE,), _PORT_TAKEN),
     )
     for number in numbers

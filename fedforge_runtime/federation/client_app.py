@@ -101,9 +101,12 @@ def closed_form(message: Message, context: Context) -> Message:
         standardisation = messages.read_standardisation(message.content)
         share = FeatureMoments.of(features, labels, len(inputs.class_names)).standardised(standardisation)
         work.model.load_trainable(share.solve(*messages.read_factors(message.content)))
-        training_loss = evaluate_model(work.model, work.site.train, work.settings.learning)["loss"]
-        local_metrics = evaluate_model(work.model, work.site.validation, work.settings.learning)
-        return work.update(messages.moments_arrays(share), share.count, training_loss, local_metrics)
+        return work.update(
+            messages.moments_arrays(share),
+            share.count,
+            evaluate_model(work.model, work.site.train, work.settings.learning)["loss"],
+            evaluate_model(work.model, work.site.validation, work.settings.learning),
+        )
 
 
 @app.evaluate()
@@ -114,13 +117,14 @@ def evaluate(message: Message, context: Context) -> Message:
     with _work(message, context) as work:
         metrics = evaluate_model(work.model, work.site.validation, work.settings.learning)
         work.emit(ClientEvaluated, latency_ms=(monotonic() - work.started) * 1000, metrics=metrics)
-    content = RecordDict(
-        {
-            messages.METRICS: MetricRecord({messages.ROWS: len(work.site.validation)}),
-            messages.EVALUATION: messages.evaluation_record(metrics),
-        }
+    return work.reply(
+        RecordDict(
+            {
+                messages.METRICS: MetricRecord({messages.ROWS: len(work.site.validation)}),
+                messages.EVALUATION: messages.evaluation_record(metrics),
+            }
+        )
     )
-    return work.reply(content)
 
 
 @dataclass(frozen=True)
@@ -152,18 +156,17 @@ class _Work:
             latency_ms=seconds * 1000,
             metrics={"training_loss": training_loss, **local_metrics},
         )
-        metrics = MetricRecord(
-            {
-                messages.ROWS: rows,
-                messages.VALIDATION_ROWS: len(self.site.validation),
-                messages.TRAINING_LOSS: training_loss,
-                messages.SECONDS: seconds,
-            }
-        )
         content = RecordDict(
             {
                 messages.ARRAYS: arrays,
-                messages.METRICS: metrics,
+                messages.METRICS: MetricRecord(
+                    {
+                        messages.ROWS: rows,
+                        messages.VALIDATION_ROWS: len(self.site.validation),
+                        messages.TRAINING_LOSS: training_loss,
+                        messages.SECONDS: seconds,
+                    }
+                ),
                 messages.EVALUATION: messages.evaluation_record(local_metrics),
             }
         )

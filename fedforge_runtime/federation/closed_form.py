@@ -58,8 +58,7 @@ class ClosedForm(FedAvg):
     ) -> tuple[ArrayRecord | None, MetricRecord | None]:
         """Add up the moments in the order of `replies` and solve once."""
         shares = [messages.read_moments(reply.content, messages.ARRAYS) for reply in replies]
-        head = FeatureMoments.total(shares).solve(self.regularisation, self.temperature)
-        return messages.to_arrays(head), None
+        return messages.to_arrays(FeatureMoments.total(shares).solve(self.regularisation, self.temperature)), None
 
     def expected_update(self, sent: ArrayRecord) -> ArrayRecord:
         """Zeros in the shapes of the moments that the model which was sent calls for."""

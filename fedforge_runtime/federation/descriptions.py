@@ -87,15 +87,14 @@ def describe_own_data(emitter: Emitter, records: Sequence[RoundRecord], *, descr
             lost.
     """
     for client, (_, record) in sorted(_last_of_each(records).items()):
-        if client in described:
-            continue
-        emitter.emit(
-            SiteDescribed,
-            round_number=0,
-            node_id=node_name(client),
-            rows=record.rows,
-            validation_rows=record.validation_rows,
-        )
+        if client not in described:
+            emitter.emit(
+                SiteDescribed,
+                round_number=0,
+                node_id=node_name(client),
+                rows=record.rows,
+                validation_rows=record.validation_rows,
+            )
 
 
 def evaluate_sites(emitter: Emitter, records: Sequence[RoundRecord]) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from flwr.app import Array, ArrayRecord, RecordDict
+from flwr.app import ArrayRecord, RecordDict
 
 from fedforge_runtime.federation import messages
 from fedforge_runtime.learning.metric_names import METRIC_NAMES
@@ -62,9 +62,9 @@ def _flaw_of_arrays(content: RecordDict, record: str, expected: ArrayRecord) -> 
     for name, array in update.items():
         wanted = expected[name].numpy()
         try:
-            value = _values(array)
-        except ValueError as error:
-            return f"the update's {name} cannot be read: {error}"
+            value = array.numpy()
+        except Exception as error:  # whatever NumPy makes of bytes that somebody else has chosen
+            return f"the update's {name} cannot be read: {type(error).__name__}: {error}"
         if value.dtype.kind != wanted.dtype.kind:
             return f"the update's {name} has type {value.dtype}, not {wanted.dtype}"
         if value.shape != wanted.shape:
@@ -72,18 +72,6 @@ def _flaw_of_arrays(content: RecordDict, record: str, expected: ArrayRecord) -> 
         if not np.isfinite(value).all():
             return f"the update's {name} has values that are not finite"
     return ""
-
-
-def _values(array: Array) -> np.ndarray[Any, Any]:
-    """The values of an array of which only bytes have come.
-
-    Raises:
-        ValueError: they are those of no array.
-    """
-    try:
-        return array.numpy()
-    except Exception as error:  # whatever NumPy makes of bytes that somebody else has chosen
-        raise ValueError(f"{type(error).__name__}: {error}") from error
 
 
 def _flaw_of_numbers(content: RecordDict, names: Sequence[str]) -> str:

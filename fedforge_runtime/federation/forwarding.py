@@ -1,17 +1,49 @@
-"""What every Grid of ours does alike, so that each says only what it does otherwise."""
+"""What every Grid of ours does alike, so that each says only what it does otherwise, and what some know beside it."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
 from flwr.app import Message
 from flwr.serverapp import Grid
 
 from fedforge_runtime.clock import monotonic
+from fedforge_runtime.wording import size
 
 _POLL_SECONDS = 0.05
+
+
+@dataclass(frozen=True)
+class Arrival:
+    """How far a message is on its way: how much of it has come."""
+
+    bytes: int
+    parts: int
+    parts_total: int
+
+    def __str__(self) -> str:
+        return f"{size(self.bytes)}, {self.parts} of {self.parts_total} parts"
+
+
+@runtime_checkable
+class KnowsArrivals(Protocol):
+    """A Grid whose answers may take long to arrive."""
+
+    def arrivals(self) -> Mapping[int, Arrival]:
+        """The answers that have begun to arrive and are not whole, by node."""
+        ...
+
+
+@runtime_checkable
+class KnowsFetches(Protocol):
+    """A Grid whose nodes are elsewhere, and come for their messages."""
+
+    def fetched(self, message_ids: Sequence[str]) -> Collection[str]:
+        """Those of these messages that their node has whole, as far as anybody here can tell."""
+        ...
 
 
 @runtime_checkable

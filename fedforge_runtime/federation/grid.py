@@ -12,8 +12,13 @@ from flwr.serverapp import Grid
 
 from fedforge_runtime.clock import monotonic
 from fedforge_runtime.errors import RunFailedError
-from fedforge_runtime.federation.arrivals import Arrival, KnowsArrivals, KnowsFetches
-from fedforge_runtime.federation.forwarding import AbandonsMessages, ForwardingGrid
+from fedforge_runtime.federation.forwarding import (
+    AbandonsMessages,
+    Arrival,
+    ForwardingGrid,
+    KnowsArrivals,
+    KnowsFetches,
+)
 from fedforge_runtime.federation.messages import CONFIG, MISFIT, payload_bytes, take_events
 from fedforge_runtime.federation.roster import KnowsRegistrations, Registration, Roster
 from fedforge_runtime.flower.messages import ErrorCode
@@ -220,11 +225,10 @@ class RunGrid(ForwardingGrid):
     def _who_is_missing(self, clients: Sequence[int]) -> str:
         missing = [site for site in self._roster.sites if site not in clients]
         strangers = sorted(set(self._strangers.values()))
-        reasons = sorted({each.reason.rstrip(".") for each in self._unfit.values()})
         parts = [
             f"missing: {name_sites(missing)}" if missing else "",
             f"connected and not of this run: {name_sites(strangers)}" if strangers else "",
-            *reasons,
+            *sorted({each.reason.rstrip(".") for each in self._unfit.values()}),
         ]
         return "".join(f"; {part}" for part in parts if part)
 
@@ -245,8 +249,7 @@ class RunGrid(ForwardingGrid):
             self._questions |= self._push(self._with_settings(questions), _ANSWER_SECONDS)
 
     def _registrations(self) -> Mapping[int, Registration]:
-        inner = self._inner
-        return self._ask(inner.registrations) if isinstance(inner, KnowsRegistrations) else {}
+        return self._ask(self._inner.registrations) if isinstance(self._inner, KnowsRegistrations) else {}
 
     def _take_identities(self, connected: set[int], round_number: int) -> None:
         """What nodes that were asked have said."""
@@ -351,9 +354,7 @@ class RunGrid(ForwardingGrid):
 
     def _take_events(self, client: int, reply: Message | None, task: Task, round_number: int) -> None:
         """Put what a site elsewhere says of its task into the run's log, and say what of it is not its own to say."""
-        if reply is None or reply.has_error():
-            return
-        lines = take_events(reply.content)
+        lines = None if reply is None or reply.has_error() else take_events(reply.content)
         if lines is None:
             return
         checked = self._carried.check(lines, node_id=node_name(client), round_number=round_number)

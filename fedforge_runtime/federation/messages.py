@@ -57,9 +57,7 @@ def standardisation_record(standardisation: Standardisation) -> ArrayRecord:
 
 def read_standardisation(content: RecordDict) -> Standardisation | None:
     record = content.array_records.get(STANDARDISATION)
-    if record is None:
-        return None
-    return Standardisation(mean=record["mean"].numpy(), scale=record["scale"].numpy())
+    return None if record is None else Standardisation(mean=record["mean"].numpy(), scale=record["scale"].numpy())
 
 
 def sums_content(sums: FeatureSums) -> RecordDict:

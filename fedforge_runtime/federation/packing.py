@@ -13,8 +13,7 @@ from typing import Any
 from flwr.app import ConfigRecord, Context, Error, Message, RecordDict
 from flwr.serverapp import Grid
 
-from fedforge_runtime.federation.arrivals import Arrival, KnowsArrivals, KnowsFetches
-from fedforge_runtime.federation.forwarding import ForwardingGrid
+from fedforge_runtime.federation.forwarding import Arrival, ForwardingGrid, KnowsArrivals, KnowsFetches
 from fedforge_runtime.federation.roster import Registration
 from fedforge_runtime.flower.messages import (
     ErrorCode,

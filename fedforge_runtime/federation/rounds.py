@@ -121,7 +121,7 @@ class RoundLoop:
             seconds=monotonic() - started,
             bytes_sent=self._bytes_sent,
             bytes_received=self._bytes_received,
-            training_loss=_mean_training_loss(clients),
+            training_loss=sum(each.training_loss * each.rows for each in clients) / sum(each.rows for each in clients),
             validation_metrics=validation_metrics,
             clients=clients,
         )
@@ -326,10 +326,6 @@ def too_few(what: str, usable: int, needed: int, failures: Mapping[int, str]) ->
 
 def _messages(answers: Sequence[Answer]) -> list[Message]:
     return [answer.message for answer in answers if answer.message]
-
-
-def _mean_training_loss(clients: Sequence[ClientRecord]) -> float:
-    return sum(client.training_loss * client.rows for client in clients) / sum(client.rows for client in clients)
 
 
 def _client_record(training: Answer, evaluation: Answer | None) -> ClientRecord:

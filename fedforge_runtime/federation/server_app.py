@@ -57,11 +57,9 @@ def main(grid: Grid, context: Context) -> None:
         attempt = _Attempt(settings, grid, emitter, heartbeat, evaluation_pool)
         try:
             final = attempt.run()
-        except RunStoppedError as stop:
-            emitter.emit(RunStopped, round_number=attempt.round, node_id="server", reason=stop.message)
-            raise
-        except KeyboardInterrupt:
-            emitter.emit(RunStopped, round_number=attempt.round, node_id="server", reason=INTERRUPTED)
+        except (RunStoppedError, KeyboardInterrupt) as stop:
+            reason = stop.message if isinstance(stop, RunStoppedError) else INTERRUPTED
+            emitter.emit(RunStopped, round_number=attempt.round, node_id="server", reason=reason)
             raise
         except BaseException as error:
             reason = failure_reason(explained(error, folder.path) or error)
@@ -160,8 +158,7 @@ class _Attempt:
         if mode == "head_only":
             return {}
         outcome = self._pool.submit(initial_backbone_in_worker, self._settings.inputs, mode)
-        tensors: Parameters = await_result(outcome, self._grid.control)
-        return tensors
+        return dict(await_result(outcome, self._grid.control))
 
     def _first_checkpoint(self) -> Checkpoint:
         """Round 0: the seeded head or that of a warm start, and the standardisation that all clients agree on."""
@@ -188,12 +185,13 @@ class _Attempt:
         return checkpoint
 
     def _selection(self) -> Selection:
-        if self._replayed:
-            return ReplayedSelection(self._replayed.rounds)
-        return SeededSelection(
-            seed=self._rules.seed,
-            sites=self._settings.config.sites,
-            clients_per_round=self._settings.config.federation.clients_per_round,
+        config = self._settings.config
+        return (
+            ReplayedSelection(self._replayed.rounds)
+            if self._replayed
+            else SeededSelection(
+                seed=config.seed, sites=config.sites, clients_per_round=config.federation.clients_per_round
+            )
         )
 
     def _evaluate(

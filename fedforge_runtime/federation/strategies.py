@@ -75,8 +75,8 @@ def build_strategy(config: StrategyConfig) -> flower.Strategy:
         raise ConfigError(f"unknown strategy {config.name!r}.", remedy=suggest(config.name, STRATEGIES))
     for name, value in config.parameters.items():
         if name not in spec.parameters:
-            known = spec.parameters or ["(none)"]
-            raise ConfigError(f"strategy {config.name!r} has no parameter {name!r}.", remedy=suggest(name, known))
+            remedy = suggest(name, spec.parameters or ["(none)"])
+            raise ConfigError(f"strategy {config.name!r} has no parameter {name!r}.", remedy=remedy)
         if isinstance(spec.parameters[name], int) and not isinstance(value, int):
             raise ConfigError(f"strategy {config.name!r}: {name} must be a whole number, not {value!r}.")
         if value < 0:

@@ -33,8 +33,7 @@ def give_id(message: Message, message_id: str) -> None:
 
 def content_to_bytes(content: RecordDict) -> bytes:
     """Flower's own encoding of a message's content, equal for equal contents."""
-    encoded: bytes = recorddict_to_proto(content).SerializeToString(deterministic=True)
-    return encoded
+    return bytes(recorddict_to_proto(content).SerializeToString(deterministic=True))
 
 
 def content_from_bytes(encoded: bytes) -> RecordDict:

@@ -31,7 +31,6 @@ class Child(subprocess.Popen[str]):
     ) -> None:
         self._unasked = threading.Lock()
         with log.open("ab") if log else nullcontext(subprocess.DEVNULL) as output:
-            streams = {"stdin": subprocess.DEVNULL, "stdout": output, "stderr": output, **options}
             super().__init__(
                 command,
                 env={**os.environ, **(environment or {})},
@@ -39,7 +38,7 @@ class Child(subprocess.Popen[str]):
                 encoding="utf-8",
                 errors="replace",
                 bufsize=1,
-                **streams,
+                **{"stdin": subprocess.DEVNULL, "stdout": output, "stderr": output, **options},
             )
 
     def end(self, *, by: signal.Signals = signal.SIGTERM, grace: float = 0.0) -> None:

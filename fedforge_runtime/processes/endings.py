@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -26,11 +27,10 @@ _MEANINGS: dict[int, str] = {
 
 def _kills_for_memory() -> int | None:
     """How many processes the system has killed for want of memory since it started; `None` where it does not say."""
-    try:
+    with suppress(OSError):
         lines = _STATISTICS.read_text().splitlines()
-    except OSError:
-        return None
-    return next((int(line.split()[1]) for line in lines if line.startswith("oom_kill ")), None)
+        return next((int(line.split()[1]) for line in lines if line.startswith("oom_kill ")), None)
+    return None
 
 
 _KILLS_BEFORE = _kills_for_memory()
@@ -38,12 +38,12 @@ _KILLS_BEFORE = _kills_for_memory()
 
 def describe_exit(code: int) -> str:
     """How a process ended: `killed by SIGKILL`, `exit code 3`."""
-    if code < 0:
-        try:
-            return f"killed by {signal.Signals(-code).name}"
-        except ValueError:
-            return f"killed by signal {-code}"
-    return f"exit code {code}"
+    if code >= 0:
+        return f"exit code {code}"
+    try:
+        return f"killed by {signal.Signals(-code).name}"
+    except ValueError:
+        return f"killed by signal {-code}"
 
 
 def explain_death(code: int | None) -> str:
@@ -52,10 +52,9 @@ def explain_death(code: int | None) -> str:
     Args:
         code: as multiprocessing has it, negative for a signal; `None` where nobody saw it end.
     """
-    if code is None:
-        return f"without a word, most often because memory has run out ({_memory()}): {_LESS_AT_A_TIME}"
-    if code == -signal.SIGKILL:
-        return f"killed by SIGKILL, most often because memory has run out ({_memory()}): {_LESS_AT_A_TIME}"
+    if code is None or code == -signal.SIGKILL:
+        how = "without a word" if code is None else "killed by SIGKILL"
+        return f"{how}, most often because memory has run out ({_memory()}): {_LESS_AT_A_TIME}"
     meaning = _MEANINGS.get(-code)
     return f"{describe_exit(code)}{f', {meaning}' if meaning else ''}"
 

@@ -43,47 +43,31 @@ class ProcessIdentity:
 
     def send(self, number: signal.Signals) -> bool:
         """Send a signal to this process and to no other; whether it was still there."""
-        if not hasattr(os, "pidfd_open"):
-            return self._is_there() and _kill(self.process_id, number)
+        # What a descriptor stands for cannot change any more: if it is this process now, it stays so.
+        descriptor = None
         try:
-            descriptor = os.pidfd_open(self.process_id)
-        except ProcessLookupError:
-            return False
-        try:
-            # What the descriptor stands for cannot change any more: if it is this process now, it stays so.
-            if not self._is_there():
+            if hasattr(os, "pidfd_open"):
+                descriptor = os.pidfd_open(self.process_id)
+            if _start_of(self.process_id) != self.started:
                 return False
-            signal.pidfd_send_signal(descriptor, number)
+            if descriptor is None:
+                os.kill(self.process_id, number)
+            else:
+                signal.pidfd_send_signal(descriptor, number)
             return True
         except ProcessLookupError:
             return False
         finally:
-            os.close(descriptor)
-
-    def _is_there(self) -> bool:
-        try:
-            return _start_of(self.process_id) == self.started
-        except ProcessLookupError:
-            return False
+            if descriptor is not None:
+                os.close(descriptor)
 
 
 def _start_of(process_id: int) -> float:
-    if sys.platform != "linux":
-        try:
-            return psutil.Process(process_id).create_time()
-        except psutil.NoSuchProcess as error:
-            raise ProcessLookupError(f"there is no process {process_id}") from error
     try:
+        if sys.platform != "linux":
+            return psutil.Process(process_id).create_time()
         status = Path(f"/proc/{process_id}/stat").read_bytes()
-    except FileNotFoundError as error:
+    except (psutil.NoSuchProcess, FileNotFoundError) as error:
         raise ProcessLookupError(f"there is no process {process_id}") from error
     # Ticks since the system started, the 22nd field; the second, in parentheses, may hold anything.
     return float(status.rpartition(b")")[2].split()[19])
-
-
-def _kill(process_id: int, number: signal.Signals) -> bool:
-    try:
-        os.kill(process_id, number)
-    except ProcessLookupError:
-        return False
-    return True

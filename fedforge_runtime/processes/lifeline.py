@@ -55,11 +55,6 @@ def _watch(descriptor: int, folder: Path | None) -> None:
     os._exit(1)
 
 
-def _console_script(name: str) -> Any:
-    (script,) = importlib.metadata.entry_points(group="console_scripts", name=name)
-    return script.load()
-
-
 def main() -> None:
     descriptor, *arguments = sys.argv[1:]
     folder = None
@@ -67,7 +62,8 @@ def main() -> None:
         folder, arguments = Path(arguments[1]), arguments[2:]
     threading.Thread(target=_watch, args=(int(descriptor), folder), name="lifeline", daemon=True).start()
     sys.argv = arguments
-    sys.exit(_console_script(arguments[0])())
+    (script,) = importlib.metadata.entry_points(group="console_scripts", name=arguments[0])
+    sys.exit(script.load()())
 
 
 if __name__ == "__main__":

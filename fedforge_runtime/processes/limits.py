@@ -49,8 +49,7 @@ def cgroup_limits(proc: Path = _PROC, cgroups: Path = _CGROUPS) -> CgroupLimits:
 
 def _groups(file: Path) -> list[tuple[str, str]]:
     """(controllers, path) of each hierarchy; v2 has no controllers there."""
-    text = _read(file)
-    lines = [line.split(":", 2) for line in text.splitlines()] if text else []
+    lines = (line.split(":", 2) for line in (_read(file) or "").splitlines())
     return [(parts[1], parts[2]) for parts in lines if len(parts) == 3]
 
 
@@ -60,8 +59,7 @@ def _with_ancestors(cgroups: Path, controllers: str, group: str) -> list[Path]:
         return []
     root = cgroups / controllers if controllers else cgroups
     folder = root / group.strip("/")
-    above = [parent for parent in folder.parents if parent.is_relative_to(root)]
-    return [folder, *above]
+    return [folder, *(parent for parent in folder.parents if parent.is_relative_to(root))]
 
 
 def _cores(folder: Path) -> list[float]:

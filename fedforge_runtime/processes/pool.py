@@ -14,7 +14,6 @@ from concurrent.futures import CancelledError, Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from functools import partial
-from types import TracebackType
 from typing import Any, Self
 
 from fedforge_runtime.errors import ProcessStartError, RunStoppedError, WorkerDiedError
@@ -74,14 +73,10 @@ class _Slot:
         if self.process:
             self.process.send(signal.SIGKILL)
 
-    def join(self) -> None:
-        """Wait until the process is gone."""
-        self.executor.shutdown(wait=True, cancel_futures=True)
-
     def end(self) -> None:
         """Kill the process and wait until it is gone."""
         self.kill()
-        self.join()
+        self.executor.shutdown(wait=True, cancel_futures=True)
 
 
 class WorkerPool:
@@ -135,10 +130,10 @@ class WorkerPool:
             waiting, self._waiting = self._waiting, deque()
         for task in waiting:
             task.outcome.cancel()
-        for slot in slots:
+        for slot in slots:  # all of them, before the first is waited for
             slot.kill()
         for slot in slots:
-            slot.join()
+            slot.end()
 
     def _fill(self) -> ProcessStartError | RunStoppedError | None:
         """Start the workers that are missing; why one could not be started."""
@@ -208,7 +203,5 @@ class WorkerPool:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()

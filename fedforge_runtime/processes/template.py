@@ -14,7 +14,6 @@ from contextlib import contextmanager, suppress
 from multiprocessing import reduction
 from multiprocessing.context import BaseContext
 from multiprocessing.process import BaseProcess
-from types import TracebackType
 from typing import Any
 
 from fedforge_runtime.errors import ProcessStartError, RunStoppedError
@@ -45,8 +44,7 @@ class Template:
         """
         # Before `preload`, which has the collector pass over what is there by then.
         self.modules[:0] = [module for module in modules if module not in self.modules]
-        context = self.context()
-        if context.get_start_method() == "forkserver":
+        if self.context().get_start_method() == "forkserver":
             from multiprocessing import forkserver, resource_tracker
 
             # Ctrl-C reaches the whole group, and the template ignores it only after its imports: it is born deaf to it.
@@ -132,10 +130,8 @@ class UntilLoaded(Background):
                 TEMPLATE.given_up = error
                 TEMPLATE.end()  # and again, where whoever wants a process has it started anew
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        super().__exit__(kind, error, trace)
+    def __exit__(self, *exception: object) -> None:
+        super().__exit__(*exception)
         TEMPLATE.given_up = None
 
 

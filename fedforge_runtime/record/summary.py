@@ -12,7 +12,7 @@ from fedforge_runtime.record.records import RoundRecord
 from fedforge_runtime.record.stages import carried_over
 from fedforge_runtime.record.state import State
 from fedforge_runtime.storage.home import RunFolder
-from fedforge_runtime.telemetry.latest_event import latest_sentence
+from fedforge_runtime.telemetry.emitter import latest_sentence
 from monitor.schema import STAND_INS, StandIn, stand_ins
 
 

@@ -133,10 +133,9 @@ def accepted_scores(folder: RunFolder, baselines: Path) -> dict[str, float] | No
 def scores_for(phase: str, fingerprint: str, baselines: Path) -> dict[str, float] | None:
     """Test scores of the baseline for a phase and data; `None` where there is none, or it is damaged."""
     try:
-        scores: dict[str, float] = read_json(_file(baselines, {"phase": phase, "fingerprint": fingerprint}))["test"]
+        return dict(read_json(_file(baselines, {"phase": phase, "fingerprint": fingerprint}))["test"])
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    return scores
 
 
 def record_of(folder: RunFolder) -> dict[str, Any]:

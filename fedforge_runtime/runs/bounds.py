@@ -130,14 +130,13 @@ class _Computation:
         self.workshop.narrator.bounds(0, total)
         closed_form, standardisation = self._await(pool.submit(_closed_form, config, self.inputs))
         self._train(trained, standardisation, total)
-        local = [
-            {"client": client, "rows": rows[client], **read_json(self._file(f"local-{client:05d}"))}
-            for client in clients
-        ]
         bounds = {
             "budget_epochs": config.federation.rounds * config.learning.epochs,
             "centralized": read_json(self._file("centralized")),
-            "local": local,
+            "local": [
+                {"client": client, "rows": rows[client], **read_json(self._file(f"local-{client:05d}"))}
+                for client in clients
+            ],
             "closed_form": closed_form,
         }
         write_json(self.folder / _FILE, bounds)

@@ -67,16 +67,13 @@ class Claimant:
             once: return after one run.
         """
         with Offering(self._reach, self.name, self.defaults, self.home):
-            self._serve(once)
-
-    def _serve(self, once: bool) -> None:
-        while not self.stop.is_set():
-            with _Looking(self._reach, self.name) as looking:
-                lease = looking.lease(self.stop)
-            if lease is not None:
-                self._carry_out(lease)
-                if once:
-                    return
+            while not self.stop.is_set():
+                with _Looking(self._reach, self.name) as looking:
+                    lease = looking.lease(self.stop)
+                if lease is not None:
+                    self._carry_out(lease)
+                    if once:
+                        return
 
     def _carry_out(self, lease: Lease) -> None:
         run_id, attempt = lease["run_id"], lease["attempt"]

@@ -121,11 +121,10 @@ class ClaimantDefaults:
         """
         given: dict[str, str | None] = {}
         if overrides.get(_ENGINE) in (None, self.chosen_engine):
-            certificates = str(self.root_certificates.absolute()) if self.root_certificates else None
             given |= {
                 "--engine": self.chosen_engine,
                 "--superlink": self.superlink,
-                "--root-certificates": certificates,
+                "--root-certificates": str(self.root_certificates.absolute()) if self.root_certificates else None,
                 "--handover": str(self.handover.absolute()) if self.handover and self.superlink else None,
             }
         if overrides.get(_SITES) is None:
@@ -195,7 +194,9 @@ def offer_document(defaults: ClaimantDefaults) -> dict[str, Any]:
         "defaults": {
             "engine": defaults.chosen_engine,
             "superlink": defaults.superlink,
-            "sites": list(_named_sites(defaults.sites)) if defaults.sites else None,
+            "sites": [int(each) if each.isdecimal() else each for each in map(str.strip, defaults.sites.split(","))]
+            if defaults.sites
+            else None,
             "values": {phase: _values(config) for phase, config in configs.items()},
             "by_profile": {
                 profile: {phase: _differing(configs[phase], other) for phase, other in configs_of(profile).items()}
@@ -203,12 +204,6 @@ def offer_document(defaults: ClaimantDefaults) -> dict[str, Any]:
             },
         },
     }
-
-
-def _named_sites(sites: str) -> Iterator[int | str]:
-    """Numbers and names, of sites with commas between them."""
-    for text in map(str.strip, sites.split(",")):
-        yield int(text) if text.isdecimal() else text
 
 
 def _differing(first: RunConfig, other: RunConfig) -> dict[str, Any]:

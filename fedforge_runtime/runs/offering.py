@@ -11,7 +11,6 @@ import sys
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from types import TracebackType
 from typing import Any
 from urllib.parse import quote
 
@@ -28,7 +27,7 @@ from fedforge_runtime.runs.rehearsal import READY
 from fedforge_runtime.storage.home import Home
 from fedforge_runtime.telemetry.answers import Answered, NextCheck, Offered, Run, Runs
 from fedforge_runtime.telemetry.backoff import Backoff
-from fedforge_runtime.telemetry.monitor_client import MonitorAddress, MonitorClient
+from fedforge_runtime.telemetry.monitor_client import MonitorClient
 from fedforge_runtime.telemetry.reach import MonitorReach
 
 _OFFER_SECONDS = 20.0
@@ -80,11 +79,11 @@ class Offering(Background):
         self._client = MonitorClient(reach.address, patience=_OFFER_SECONDS + _ANSWER_SECONDS, emits=True)
         self._rehearsals = RehearsalProcess(home, reach.say) if checks else None
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        super().__exit__(kind, error, trace)
-        withdraw(self._reach.address, self._claimant)
+    def __exit__(self, *exception: object) -> None:
+        super().__exit__(*exception)
+        # Where the monitor is away the offer ends by itself.
+        with suppress(AskError), MonitorClient(self._reach.address, patience=_GOOD_BYE_SECONDS, emits=True) as client:
+            client.tell("DELETE", _path(self._claimant))
 
     def _work(self) -> None:
         away = Backoff(_FIRST_RETRY_SECONDS, _LONGEST_RETRY_SECONDS)
@@ -137,12 +136,6 @@ class Offering(Background):
         return rehearsals.ask({**asked, "overrides": overrides}, _ANSWER_SECONDS)
 
 
-def withdraw(address: MonitorAddress, claimant: str) -> None:
-    """End an offer; where the monitor is away it ends by itself."""
-    with suppress(AskError), MonitorClient(address, patience=_GOOD_BYE_SECONDS, emits=True) as client:
-        client.tell("DELETE", _path(claimant))
-
-
 class ReachedSites:
     """The sites of the SuperLink that a claimant's runs go over, looked at anew for each offer.
 
@@ -151,8 +144,7 @@ class ReachedSites:
     """
 
     def __init__(self, defaults: ClaimantDefaults, home: Home) -> None:
-        certificates = defaults.root_certificates
-        self._link = LinkAddress.parse(defaults.superlink, certificates) if defaults.superlink else None
+        self._link = LinkAddress.parse(defaults.superlink, defaults.root_certificates) if defaults.superlink else None
         self._home = home
         self._known: list[dict[str, Any]] = []
 
@@ -208,8 +200,7 @@ class RehearsalProcess:
             process.stdin.write(f"{json.dumps(request)}\n")
             line = _line_of(process, monotonic() + seconds)
         if line:
-            answer: dict[str, Any] = json.loads(line)
-            return answer
+            return dict(json.loads(line))
         code = process.poll()
         if code is None:
             self._say(f"a check has taken more than {seconds:g} s and was given up.")

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from fedforge_runtime.clock import utc_now
 from fedforge_runtime.config import PHASES
-from fedforge_runtime.errors import AskError, FedForgeError
+from fedforge_runtime.errors import FedForgeError
 from fedforge_runtime.record.summary import stand_ins_of, summarise_run
 from fedforge_runtime.storage.home import RunFolder
 from fedforge_runtime.telemetry.answers import PhaseTold
@@ -62,8 +62,9 @@ def blocked_report(
     Args:
         reasons: each with what is to be done next.
     """
-    blockers = [{"reason": reason[:2000], "next_step": step} for reason, step in reasons]
-    return _report(phase, source, links, blockers=blockers)
+    return _report(
+        phase, source, links, blockers=[{"reason": reason[:2000], "next_step": step} for reason, step in reasons]
+    )
 
 
 def audit_report(
@@ -75,7 +76,6 @@ def audit_report(
         findings: of the audit's document.
     """
     step = "Mend the data, or decide: fedforge audit PHASE --allow FINDING --reason WHY --by NAME"
-    decided = [finding for finding in findings if finding["allowed"]]
     return _report(
         phase,
         "dagster",
@@ -92,7 +92,8 @@ def audit_report(
                 "reason": each["allowed"]["reason"],
                 "at": each["allowed"].get("at"),
             }
-            for each in decided
+            for each in findings
+            if each["allowed"]
         ],
     )
 
@@ -108,13 +109,8 @@ def tell_phase(url: str | None, phase: str, report: Mapping[str, Any], say: Call
     Args:
         say: told why it could not be.
     """
-    if url is None:
-        return
-    try:
-        with MonitorClient(MonitorAddress.parse(url), patience=_PATIENCE_SECONDS, emits=True) as client:
-            client.ask("PUT", f"/api/phases/{phase}", PhaseTold, json=dict(report))
-    except (AskError, FedForgeError) as error:
-        say(f"The monitor was not told of the phase {phase}: {error}")
+    failed = f"The monitor was not told of the phase {phase}"
+    _tell(url, lambda client: client.ask("PUT", f"/api/phases/{phase}", PhaseTold, json=dict(report)), failed, say)
 
 
 def send_audit_page(url: str | None, key: str, page: Path, say: Callable[[str], None]) -> None:
@@ -124,10 +120,15 @@ def send_audit_page(url: str | None, key: str, page: Path, say: Callable[[str], 
         key: of the audit.
         say: told why it could not be sent.
     """
+    failed = f"The monitor has not got the page of the audit {key}"
+    _tell(url, lambda client: client.send_page(f"/api/audits/{key}/report", page.read_bytes()), failed, say)
+
+
+def _tell(url: str | None, send: Callable[[MonitorClient], object], failed: str, say: Callable[[str], None]) -> None:
     if url is None:
         return
     try:
         with MonitorClient(MonitorAddress.parse(url), patience=_PATIENCE_SECONDS, emits=True) as client:
-            client.send_page(f"/api/audits/{key}/report", page.read_bytes())
-    except (AskError, FedForgeError, OSError) as error:
-        say(f"The monitor has not got the page of the audit {key}: {error}")
+            send(client)
+    except (FedForgeError, OSError) as error:
+        say(f"{failed}: {error}")

@@ -68,7 +68,7 @@ from fedforge_runtime.telemetry.control import (
 from fedforge_runtime.telemetry.emitter import Emitter, Heartbeat
 from fedforge_runtime.telemetry.monitor_client import MonitorAddress, MonitorClient
 from fedforge_runtime.telemetry.narration import Narrator
-from fedforge_runtime.telemetry.outbox import Outbox, OutboxFiles
+from fedforge_runtime.telemetry.outbox import Outbox
 from fedforge_runtime.telemetry.reach import MonitorReach
 from fedforge_runtime.telemetry.remote_control import RemoteControl
 from monitor.schema import RunFailed, RunRequest, RunRequested, RunResumed, RunStopped
@@ -145,7 +145,8 @@ def start_run(
                     lambda emitter: emitter.emit(RunRequested, round_number=0, node_id="server", request=request)
                 )
             except BaseException:
-                if attempt.leaves_nothing or not _has_said_anything(folder):
+                has_said_anything = folder.events.exists() and folder.events.stat().st_size
+                if attempt.leaves_nothing or not has_said_anything:
                     _remove(folder, home.root if made_home else folder.path.parent)
                 raise
     return folder
@@ -182,8 +183,7 @@ def resume_run(
         check_request(config, _replay(folder))
         with _workshop(config, home, narrator) as workshop:
             engine, number = open_engine(config.runtime.engine), max(state.attempt + 1, given_attempt())
-            attempt = _Attempt(workshop, engine, folder, number, evidence)
-            attempt.run(
+            _Attempt(workshop, engine, folder, number, evidence).run(
                 lambda emitter: emitter.emit(RunResumed, round_number=len(read_records(folder)), node_id="server")
             )
     return folder
@@ -243,8 +243,7 @@ class _Attempt:
                             raise
                         raise failure from error
             self._record_seconds(prepared_at, featured_at)
-            number = len(read_records(folder))
-            with Heartbeat(emitter, node_id="server", round_number=number), StopBySignal(operator):
+            with Heartbeat(emitter, node_id="server", round_number=len(read_records(folder))), StopBySignal(operator):
                 record_evidence(folder, self.evidence, home=self.workshop.home, narrator=narrator)
                 self._send_report()
 
@@ -296,10 +295,9 @@ class _Attempt:
             yield AlwaysRun()
             return
         folder = self.folder
-        files = OutboxFiles(folder.events, folder.outbox, folder.refused_events)
         meanwhile = "The run goes on; its events wait in its log."
         reach = MonitorReach(address, self.workshop.narrator.notice, meanwhile=meanwhile)
-        outbox = Outbox(files, reach, run_id=folder.run_id)
+        outbox = Outbox(folder, reach, run_id=folder.run_id)
         try:
             with outbox, RemoteControl(reach, run_id=folder.run_id, attempt=self.number) as control:
                 yield control
@@ -339,8 +337,7 @@ class _Attempt:
         from fedforge_runtime.federation.server_app import app
 
         workshop, engine = self.workshop, self.engine
-        learning = inputs.device.applied_to(workshop.config.learning)
-        config = workshop.config.model_copy(update={"learning": learning})
+        config = workshop.config.model_copy(update={"learning": inputs.device.applied_to(workshop.config.learning)})
         shards = None
         if engine.holds_shards and config.federation.site_data == "partition":
             with Heartbeat(emitter, node_id="server"), workshop.narrator.stage("shards"):
@@ -422,7 +419,7 @@ def _number_sites(config: RunConfig) -> RunConfig:
     if address is None:
         return config
     # Flower's database and web framework come with it, which a run on this machine does not wait a second for.
-    from fedforge_runtime.engines.superlink.registration import number_sites
+    from fedforge_runtime.engines.superlink.known_sites import number_sites
 
     return number_sites(config, address)
 
@@ -467,10 +464,6 @@ def _create_folder(folder: RunFolder, config: RunConfig, participants_file: Path
         if isinstance(error, OSError):
             raise explain(error, folder.path) from error
         raise
-
-
-def _has_said_anything(folder: RunFolder) -> bool:
-    return folder.events.exists() and folder.events.stat().st_size > 0
 
 
 def _remove(folder: RunFolder, upto: Path) -> None:

@@ -65,7 +65,8 @@ class TellingNarrator:
 
     @contextmanager
     def stage(self, name: Stage) -> Iterator[None]:
-        self._begin(name)
+        self._stage, self._said_at = name, monotonic()
+        self._emit(name)
         try:
             with self._narrator.stage(name):
                 yield
@@ -76,11 +77,6 @@ class TellingNarrator:
         finally:
             self._stage = None
         self._emit(name, status="completed")
-
-    def _begin(self, name: Stage) -> None:
-        self._stage = name
-        self._said_at = monotonic()
-        self._emit(name)
 
     def _say(self, name: Stage, **progress: Any) -> None:
         """Not more often than a reader can read; the end of a stage says that it is done."""

@@ -56,6 +56,5 @@ def follow(address: MonitorAddress, run_id: str, *, say: Callable[[str], None]) 
 
 
 def _line(event: Mapping[str, Any]) -> str:
-    parts = [event["ts"][11:19], f"round {event['round']}", sentence(event)]
-    parts += [f"{name} {value:.4f}" for name, value in event["metrics"].items()]
-    return "  ".join(parts)
+    metrics = (f"{name} {value:.4f}" for name, value in event["metrics"].items())
+    return "  ".join([event["ts"][11:19], f"round {event['round']}", sentence(event), *metrics])

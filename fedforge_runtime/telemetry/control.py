@@ -58,7 +58,6 @@ class SignalControl:
     def installed(self) -> Iterator[SignalControl]:
         """Listen to the signals while the block runs, and obey them; a second Ctrl-C interrupts at once."""
         before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-
         handled = False
 
         def handle(number: int, frame: FrameType | None) -> None:

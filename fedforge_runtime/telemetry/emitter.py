@@ -7,13 +7,13 @@ kernel, so lines never mix, and a process that is killed loses nothing that `emi
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import secrets
 import threading
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self, TypeVar
 
 import uuid_utils
@@ -21,9 +21,11 @@ import uuid_utils
 from fedforge_runtime.clock import utc_now
 from fedforge_runtime.errors import EventTooLargeError
 from fedforge_runtime.processes.background import Background
-from monitor.schema import LARGEST_EVENT_BYTES, Event, EventBase, NodeHeartbeat, Role, event_adapter
+from monitor.schema import LARGEST_EVENT_BYTES, Event, EventBase, NodeHeartbeat, Role, event_adapter, sentence
 
 EventT = TypeVar("EventT", bound=EventBase)
+_LATEST_BYTES = 4 * LARGEST_EVENT_BYTES
+"""Of the end of a log, in which its latest event is looked for."""
 
 
 def new_event(event_type: type[EventT], **fields: Any) -> EventT:
@@ -112,8 +114,7 @@ class Emitter(EventSource):
             end = os.lseek(self._descriptor, 0, os.SEEK_END)
             if end and os.pread(self._descriptor, 1, end - 1) != b"\n":
                 line = b"\n" + line  # what a full disk cut short stays a line of its own
-            written = os.write(self._descriptor, line)
-            if written != len(line):
+            if os.write(self._descriptor, line) != len(line):
                 os.ftruncate(self._descriptor, end)
                 raise OSError(28, "no space left for the event log")
         finally:
@@ -131,9 +132,7 @@ class Emitter(EventSource):
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
 
@@ -171,14 +170,29 @@ class EventLogReader:
                 if not line.endswith(b"\n"):
                     return
                 self._offset += len(line)
-                if not line.strip():
-                    continue
-                try:
-                    yield event_adapter.validate_json(line)
-                except ValueError:
-                    self.malformed_lines += 1
+                if line.strip():
+                    try:
+                        yield event_adapter.validate_json(line)
+                    except ValueError:
+                        self.malformed_lines += 1
 
 
 def read_events(log: Path) -> list[Event]:
     """Every event of a log, in file order."""
     return list(EventLogReader(log).read_new())
+
+
+def latest_sentence(log: Path) -> str | None:
+    """The sentence of the last line of a log that is more than a heartbeat; `None` where there is none near its end."""
+    try:
+        with log.open("rb") as stream:
+            stream.seek(max(0, stream.seek(0, os.SEEK_END) - _LATEST_BYTES))
+            lines = stream.read().splitlines()
+    except OSError:
+        return None
+    for line in reversed(lines):
+        with suppress(ValueError, KeyError, TypeError):  # half a line
+            event = json.loads(line)
+            if event["type"] != "node_heartbeat":
+                return sentence(event)
+    return None

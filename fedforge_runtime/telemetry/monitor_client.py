@@ -87,11 +87,10 @@ class MonitorClient:
         """
         response, body = self._exchange(method, path, **request)
         try:
-            document = json.loads(body)
-            _adapter(cast("Any", shape)).validate_python(document)
+            answer: AnswerT = json.loads(body)
+            _adapter(cast("Any", shape)).validate_python(answer)
         except (ValueError, RecursionError) as error:
             raise self._stranger(response) from error
-        answer: AnswerT = document
         return answer
 
     def _exchange(self, method: str, path: str, **request: Any) -> tuple[httpx.Response, bytes]:
@@ -140,8 +139,11 @@ class MonitorClient:
             return self._stranger(response)
         text = words or f"HTTP {status}"
         if status == httpx.codes.UNAUTHORIZED:
-            taken = f"does not take the token of this process, {self._token}"
-            cause = f"asks for a token, and {self._token} is not set" if self._tokenless else taken
+            cause = (
+                f"asks for a token, and {self._token} is not set"
+                if self._tokenless
+                else f"does not take the token of this process, {self._token}"
+            )
             return MonitorAwayError(
                 f"the monitor at {self.address.url} {cause}: {text}",
                 cause=f"it {cause} (HTTP {status})",
@@ -200,9 +202,9 @@ def _words_of_monitor(body: bytes) -> str | None:
         document = json.loads(body)
     except (ValueError, RecursionError):
         return None
-    of_monitor = isinstance(document, dict) and {"error", "state", "allowed"} <= document.keys()
-    error = document["error"] if of_monitor else None
-    return error if isinstance(error, str) else None
+    if not isinstance(document, dict) or not {"error", "state", "allowed"} <= document.keys():
+        return None
+    return document["error"] if isinstance(document["error"], str) else None
 
 
 def _retry_after(response: httpx.Response) -> float | None:

@@ -11,24 +11,24 @@ from __future__ import annotations
 import json
 import math
 import time
+from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
-from types import TracebackType
 
 import httpx
 from pydantic import TypeAdapter
+from typing_extensions import TypedDict
 
 from fedforge_runtime.clock import monotonic
 from fedforge_runtime.errors import AskError, MonitorAwayError, MonitorRefusedError, RunStoppedError
 from fedforge_runtime.processes.background import Background
 from fedforge_runtime.storage.artifacts import read_json, write_json
+from fedforge_runtime.storage.home import RunFolder
 from fedforge_runtime.telemetry.answers import Held, Outcome, Outcomes
 from fedforge_runtime.telemetry.backoff import Backoff
 from fedforge_runtime.telemetry.monitor_client import MonitorClient
-from fedforge_runtime.telemetry.place import Place, missing_from
 from fedforge_runtime.telemetry.reach import MonitorReach
 
-_CURSOR = TypeAdapter(dict[str, Place])
 _LOOK_SECONDS = 0.1
 _LONGEST_BACKOFF_SECONDS = 5.0
 _FLUSH_SECONDS = 5.0
@@ -42,19 +42,14 @@ _PURPOSE = "events"
 _JSON = {"Content-Type": "application/json"}
 
 
-@dataclass(frozen=True)
-class OutboxFiles:
-    """A run's log and what is remembered of its way to monitors.
+class Place(TypedDict):
+    """Bytes of the log that a monitor has taken, and what it said then that it holds."""
 
-    Args:
-        log: one event a line.
-        cursor: how far each monitor has taken it.
-        refused: lines that a monitor did not take, and why.
-    """
+    offset: int
+    held: Held | None
 
-    log: Path
-    cursor: Path
-    refused: Path
+
+_CURSOR = TypeAdapter(dict[str, Place])
 
 
 @dataclass(frozen=True)
@@ -80,13 +75,13 @@ class Delivered:
 class Delivery:
     """Sends a log to one monitor, batch by batch; remembers its place after each."""
 
-    def __init__(self, files: OutboxFiles, client: MonitorClient, *, from_start: bool = False) -> None:
+    def __init__(self, folder: RunFolder, client: MonitorClient, *, from_start: bool = False) -> None:
         """Args:
         from_start: send everything, whatever was sent before.
         """
         self.first_refusal = ""
         """Why the first event that was refused was."""
-        self._files = files
+        self._folder = folder
         self._client = client
         nowhere: Place = {"offset": 0, "held": None}
         self._place = nowhere if from_start else self._remembered().get(client.address.url, nowhere)
@@ -96,7 +91,7 @@ class Delivery:
     def waiting(self) -> int:
         """Bytes of the log that were not taken yet."""
         try:
-            return max(0, self._files.log.stat().st_size - self._place["offset"])
+            return max(0, self._folder.events.stat().st_size - self._place["offset"])
         except FileNotFoundError:
             return 0
 
@@ -141,13 +136,13 @@ class Delivery:
     def _ask(self, lines: list[bytes]) -> Outcomes:
         held = self._place["held"]
         expected = b"" if held is None else b',"expected":' + json.dumps(held).encode()
-        body = b'{"events":[' + b",".join(_item(line) for line in lines) + b"]" + expected + b"}"
+        body = b'{"events":[' + b",".join(map(_item, lines)) + b"]" + expected + b"}"
         return self._client.ask("POST", "/api/events", Outcomes, content=body, headers=_JSON)
 
     def _go_back(self, held: Held) -> int:
         """To the first event that is not held; bytes from there on that had been taken."""
         before = self._place["offset"]
-        with self._files.log.open("rb") as stream:
+        with self._folder.events.open("rb") as stream:
             offset = min(before, missing_from(stream, held))
         self._remember({"offset": offset, "held": held})
         if self._went_back:
@@ -161,19 +156,15 @@ class Delivery:
     def _next_lines(self) -> tuple[list[bytes], int]:
         lines: list[bytes] = []
         size = 0
-        try:
-            with self._files.log.open("rb") as stream:
-                stream.seek(self._place["offset"])
-                for line in stream:
-                    if not line.endswith(b"\n") or len(lines) == self._largest:
-                        break
-                    if lines and size + len(line) > _LARGEST_BYTES:
-                        break
-                    size += len(line)
-                    if line.strip():
-                        lines.append(line)
-        except FileNotFoundError:
-            pass
+        with suppress(FileNotFoundError), self._folder.events.open("rb") as stream:
+            stream.seek(self._place["offset"])
+            for line in stream:
+                is_full = len(lines) == self._largest or (lines and size + len(line) > _LARGEST_BYTES)
+                if is_full or not line.endswith(b"\n"):
+                    break
+                size += len(line)
+                if line.strip():
+                    lines.append(line)
         return lines, size
 
     def _keep_refused(self, lines: list[bytes], results: list[Outcome]) -> None:
@@ -184,18 +175,40 @@ class Delivery:
         ]
         if refused:
             self.first_refusal = self.first_refusal or refused[0]["error"]
-            with self._files.refused.open("a") as stream:
+            with self._folder.refused_events.open("a") as stream:
                 stream.write("".join(f"{json.dumps(each)}\n" for each in refused))
 
     def _remembered(self) -> dict[str, Place]:
         try:
-            return _CURSOR.validate_python(read_json(self._files.cursor))
+            return _CURSOR.validate_python(read_json(self._folder.outbox))
         except (OSError, ValueError, RecursionError):  # none yet, or damaged: all is sent again, and dropped there
             return {}
 
     def _remember(self, place: Place) -> None:
         self._place = place
-        write_json(self._files.cursor, self._remembered() | {self._client.address.url: place})
+        write_json(self._folder.outbox, self._remembered() | {self._client.address.url: place})
+
+
+def missing_from(log: Iterable[bytes], held: Held) -> int:
+    """Bytes of the log before its first event that is not held; lines that are no events are no reason to go back.
+
+    Args:
+        log: line by line; one without its end is still being written.
+        held: of all emitters of the run.
+    """
+    reached = {(each["run_id"], each["emitter_id"]): each["emitter_seq"] for each in held["positions"]}
+    offset = 0
+    for line in log:
+        if not line.endswith(b"\n"):
+            break
+        try:
+            event = json.loads(line)
+            if event["emitter_seq"] > reached.get((event["run_id"], event["emitter_id"]), 0):
+                break
+        except (ValueError, RecursionError, KeyError, TypeError):
+            pass
+        offset += len(line)
+    return offset
 
 
 def _item(line: bytes) -> bytes:
@@ -214,13 +227,13 @@ class Outbox(Background):
             end of what was refused or not delivered.
     """
 
-    def __init__(self, files: OutboxFiles, reach: MonitorReach, *, run_id: str) -> None:
+    def __init__(self, folder: RunFolder, reach: MonitorReach, *, run_id: str) -> None:
         super().__init__("outbox")
-        self._files = files
+        self._folder = folder
         self._reach = reach
         self._run_id = run_id
         self._client = MonitorClient(reach.address, emits=True)
-        self._delivery = Delivery(files, self._client)
+        self._delivery = Delivery(folder, self._client)
         self._backoff = Backoff(2 * _LOOK_SECONDS, _LONGEST_BACKOFF_SECONDS)
         self._pause = _LOOK_SECONDS
         self._give_up_at = math.inf
@@ -235,14 +248,13 @@ class Outbox(Background):
             while not self._send() and monotonic() + self._pause < self._give_up_at:
                 time.sleep(min(self._pause, _FLUSH_PAUSE_SECONDS))
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *exception: object) -> None:
+        _, error, _ = exception
         stopped = isinstance(error, (RunStoppedError, KeyboardInterrupt))
-        seconds = _FLUSH_OF_A_STOP_SECONDS if stopped else _FLUSH_SECONDS
-        self._give_up_at = monotonic() + seconds
-        self._ending.set()
-        self._thread.join(seconds)  # it may be in a request that nobody answers, which is of no use any more
+        # It may be in a request that nobody answers, which is of no use any more.
+        self._patience = _FLUSH_OF_A_STOP_SECONDS if stopped else _FLUSH_SECONDS
+        self._give_up_at = monotonic() + self._patience
+        super().__exit__(*exception)
         self._report()
 
     @property
@@ -288,7 +300,7 @@ class Outbox(Background):
     def _report(self) -> None:
         if self._refused:
             self._reach.say(
-                f"{self._refused} events were refused by the monitor and are kept in {self._files.refused}; "
+                f"{self._refused} events were refused by the monitor and are kept in {self._folder.refused_events}; "
                 f"the first because of {self._delivery.first_refusal}"
             )
         if not self.is_empty:

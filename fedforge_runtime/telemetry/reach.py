@@ -35,8 +35,7 @@ class MonitorReach:
         with self._lock:
             self._failing.add(purpose)
             if self._since is None:
-                self._since = utc_now()
-                self._said = {error.status}
+                self._since, self._said = utc_now(), {error.status}
                 since = f"{self._since:%H:%M:%S} UTC"
                 outage = f"monitor {self.address.url} unreachable since {since}, because {error.cause}"
                 self.say(sentences(outage, self._meanwhile))

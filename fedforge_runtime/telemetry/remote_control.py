@@ -61,9 +61,9 @@ class RemoteControl(Background):
                         self._reach.failed(_PURPOSE, error)
                         wait = 0  # so that it is known at once when it is answered again
                         self._ending.wait(away.after_failure(error.retry_after))
-                    continue
-                self._reach.answered(_PURPOSE)
-                wait = _WAIT_SECONDS
-                unknown.reset()
-                away.reset()
+                else:
+                    self._reach.answered(_PURPOSE)
+                    wait = _WAIT_SECONDS
+                    unknown.reset()
+                    away.reset()
         self._reach.ended(_PURPOSE)

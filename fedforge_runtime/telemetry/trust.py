@@ -19,6 +19,8 @@ def trust_of(url: str, root_certificates: Path | None = None) -> ssl.SSLContext:
     """
     if not url.startswith("https://"):
         return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    if root_certificates is not None:
-        return ssl.create_default_context(cafile=str(root_certificates))
-    return httpx.create_ssl_context(trust_env=False)
+    return (
+        ssl.create_default_context(cafile=str(root_certificates))
+        if root_certificates
+        else httpx.create_ssl_context(trust_env=False)
+    )

@@ -5,18 +5,19 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from fedforge_runtime.storage.home import RunFolder
 from fedforge_runtime.telemetry.emitter import Emitter
 from fedforge_runtime.telemetry.monitor_client import MonitorAddress
-from fedforge_runtime.telemetry.outbox import Outbox, OutboxFiles
+from fedforge_runtime.telemetry.outbox import Outbox
 from fedforge_runtime.telemetry.reach import MonitorReach
 from monitor.schema import NodeHeartbeat
 
 
 def main(folder: Path, url: str, count: int) -> None:
-    files = OutboxFiles(folder / "events.jsonl", folder / "outbox.json", folder / "events-refused.jsonl")
+    files = RunFolder(folder)
     reach = MonitorReach(MonitorAddress.parse(url), print, meanwhile="Its events wait in its log.")
     with (
-        Emitter(files.log, run_id="emitting", role="client") as emitter,
+        Emitter(files.events, run_id="emitting", role="client") as emitter,
         Outbox(files, reach, run_id="emitting"),
     ):
         for _ in range(count):

@@ -15,8 +15,9 @@ from typing import Any
 import httpx
 
 from fedforge_runtime.record.records import read_records
+from fedforge_runtime.storage.home import RunFolder
 from fedforge_runtime.telemetry.monitor_client import MonitorAddress, MonitorClient
-from fedforge_runtime.telemetry.outbox import Delivery, OutboxFiles
+from fedforge_runtime.telemetry.outbox import Delivery
 from tests.chaos.ground import Ground
 from tests.chaos.monitor_trial import kept_events
 from tests.e2e.command import running, wait_until
@@ -69,7 +70,7 @@ def run_link_trial(ground: Ground, seed: int, folder: Path) -> LinkTrial:
         if process.returncode != 0:
             trial.problems.append(f"the run ended with {process.returncode}: {errors.strip().splitlines()[-1:]}")
         link.pass_on()
-        files = OutboxFiles(run.events, run.outbox, run.refused_events)
+        files = RunFolder(run.path)
         with MonitorClient(MonitorAddress.parse(link.url)) as client:
             delivery = Delivery(files, client)  # as `events import` does
             while delivery.send_next() is not None:

@@ -16,8 +16,9 @@ from typing import Any
 
 import httpx
 
+from fedforge_runtime.storage.home import RunFolder
 from fedforge_runtime.telemetry.monitor_client import MonitorAddress, MonitorClient
-from fedforge_runtime.telemetry.outbox import Delivery, OutboxFiles
+from fedforge_runtime.telemetry.outbox import Delivery
 from tests.e2e.command import wait_until
 from tests.support.monitor_process import MonitorProcess, event_of
 from tests.support.patience import PATIENCE_SECONDS
@@ -91,7 +92,7 @@ def run_trial(seed: int, folder: Path) -> MonitorTrial:
     """Do everything; whatever does not hold is in the trial's `problems`."""
     trial, began = MonitorTrial(seed), time.monotonic()
     chance = random.Random(seed)
-    files = OutboxFiles(folder / "events.jsonl", folder / "outbox.json", folder / "events-refused.jsonl")
+    files = RunFolder(folder)
     with MonitorProcess(folder / "home") as monitor:
         senders = [Sender(monitor, "crashing", number, seed) for number in range(SENDERS)]
         for sender in senders:
@@ -121,18 +122,18 @@ def run_trial(seed: int, folder: Path) -> MonitorTrial:
                 pass
         trial.acknowledged = sum(len(sender.acknowledged) for sender in senders)
         trial.problems += _lost_or_twice(monitor, "crashing", [sender.acknowledged for sender in senders])
-        mine = [json.loads(line)["event_id"] for line in files.log.read_text().splitlines()]
+        mine = [json.loads(line)["event_id"] for line in files.events.read_text().splitlines()]
         trial.of_run = len(mine)
         if kept_events(monitor, "emitting") != mine:
             trial.problems.append("the monitor does not have what is in the log of the run, once and in that order")
-        if files.refused.exists():
+        if files.refused_events.exists():
             trial.problems.append("events of the run were refused")
     trial.seconds = round(time.monotonic() - began, 1)
     return trial
 
 
-def _start_run(files: OutboxFiles, monitor: MonitorProcess) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "tests.chaos.emitting", str(files.log.parent), monitor.url, str(_OF_A_RUN)]
+def _start_run(files: RunFolder, monitor: MonitorProcess) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "tests.chaos.emitting", str(files.events.parent), monitor.url, str(_OF_A_RUN)]
     return subprocess.Popen(command, cwd=Path(__file__).parents[2], stdout=subprocess.DEVNULL)
 
 

@@ -27,7 +27,7 @@ def forked_commands() -> Iterator[None]:
     """The steps' commands have loaded everything when they start; `test_up` has them as an operator does."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(
-            "fedforge_pipelines.fedforge.TiedProcess",
+            "fedforge_pipelines.resources.TiedProcess",
             lambda command, *, environment, **_: forked_process(command[1:], {**os.environ, **environment}),
         )
         yield

@@ -25,7 +25,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from fedforge_runtime.clock import utc_now
-from fedforge_runtime.engines.superlink.sites_file import (
+from fedforge_runtime.engines.superlink.site_keys import (
     SITES_FILE,
     SiteKey,
     load_public_key,
@@ -33,7 +33,7 @@ from fedforge_runtime.engines.superlink.sites_file import (
     read_sites,
 )
 from fedforge_runtime.errors import ConfigError, StorageError, cause_in_words
-from fedforge_runtime.storage.artifacts import publish_folder, require_unused_folder
+from fedforge_runtime.storage.artifacts import publish_folder, require_unused_folder, write_atomically
 
 _LOCAL_HOSTS = ("localhost", "127.0.0.1", "::1")
 _CLOCK_SKEW = timedelta(days=1)
@@ -42,6 +42,7 @@ _LONGEST_DAYS = 36_500
 _MAKE = "Make a new folder with: fedforge federation certs"
 _LABEL = r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
 _DNS_NAME = re.compile(rf"(?=.{{1,253}}\Z)(?:{_LABEL}\.)*(?![0-9]+\Z){_LABEL}")
+NodeKeys = tuple[ec.EllipticCurvePrivateKey, ec.EllipticCurvePublicKey]
 _NODE_PUBLIC_KEY = re.compile(r"site-(0|[1-9][0-9]*)\.pub")
 
 
@@ -205,7 +206,7 @@ def require_names(certificates: CertificateFolder, hosts: Sequence[str]) -> None
         raise ConfigError(f"{certificates.server_certificate} is not for {', '.join(missing)}.", remedy=_MAKE)
 
 
-def load_node_key(file: Path) -> tuple[ec.EllipticCurvePrivateKey, ec.EllipticCurvePublicKey]:
+def load_node_key(file: Path) -> NodeKeys:
     """A node's private key and the public one that belongs to it, as Flower's `authentication_keys` wants them.
 
     Raises:
@@ -221,6 +222,18 @@ def load_node_key(file: Path) -> tuple[ec.EllipticCurvePrivateKey, ec.EllipticCu
     if not isinstance(key, ec.EllipticCurvePrivateKey):
         raise _wrong_key(file, "it is a key of another kind")
     return key, key.public_key()
+
+
+def node_identity(registered: Path | None, own: Path) -> NodeKeys:
+    """Private and public key: of the file `registered`, else of `own`, which is made when absent.
+
+    Raises:
+        ConfigError: the file holds no such key, or others may read it.
+    """
+    if registered is None and not own.exists():
+        key = ec.generate_private_key(ec.SECP384R1())
+        write_atomically(own, _private_bytes(key, serialization.PrivateFormat.OpenSSH), private=True)
+    return load_node_key(registered or own)
 
 
 def _public_key_line(file: Path) -> str:

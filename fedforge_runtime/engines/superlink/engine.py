@@ -44,7 +44,19 @@ def _own_federation(federation: Federation) -> Iterator[LinkProcess]:
         link = LinkProcess(LinkAddress("127.0.0.1", free_port()), folder, remove_folder=True)
         stack.callback(link.end)
         link.start()
-        nodes = [NodeSupervisor(_node_spec(federation, link, site)) for site in federation.present]
+        nodes = [
+            NodeSupervisor(
+                NodeSpec(
+                    link=link.address,
+                    site=site,
+                    folder=folder,
+                    client_app=federation.client_app,
+                    node_config={"num-partitions": federation.clients, **federation.site_config(site)},
+                    threads=federation.threads,
+                )
+            )
+            for site in federation.present
+        ]
         for node in nodes:
             stack.callback(node.stop)
             node.start()
@@ -52,14 +64,3 @@ def _own_federation(federation: Federation) -> Iterator[LinkProcess]:
             stack.callback(node.ask_to_stop)  # all of them, before the first is waited for
         link.wait_until_ready(hear_stop)
         yield link
-
-
-def _node_spec(federation: Federation, link: LinkProcess, site: int) -> NodeSpec:
-    return NodeSpec(
-        link=link.address,
-        site=site,
-        folder=link.folder,
-        client_app=federation.client_app,
-        node_config={"num-partitions": federation.clients, **federation.site_config(site)},
-        threads=federation.threads,
-    )

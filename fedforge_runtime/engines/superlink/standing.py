@@ -1,34 +1,39 @@
 """A federation that outlives runs: a SuperLink that is started again when it dies, nodes, and `flwr run`.
 
-One process owns all of it and writes what is there to `federation/state.json` of its home.
+One process owns all of it and writes what is there to `federation/state.json` of its home; it is started in the
+foreground or in the background, and ended from elsewhere.
 """
 
 from __future__ import annotations
 
+import signal
+import sys
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict
+import psutil
+from pydantic import BaseModel
 
 from fedforge_runtime.clock import monotonic, utc_now
 from fedforge_runtime.engines import TEMPLATE_MODULES
-from fedforge_runtime.engines.address import LinkAddress, own_host
+from fedforge_runtime.engines.address import LinkAddress, own_host, usable_port
 from fedforge_runtime.engines.base import CLIENT_APP
+from fedforge_runtime.engines.superlink.app.driver import node_states
 from fedforge_runtime.engines.superlink.app.executor import ServerAppExecutor
 from fedforge_runtime.engines.superlink.certificates import CertificateFolder
-from fedforge_runtime.engines.superlink.known_sites import known_nodes, reached_sites
+from fedforge_runtime.engines.superlink.known_sites import SiteTeller, known_nodes, reached_sites, register_nodes
 from fedforge_runtime.engines.superlink.link.link_process import LinkProcess
 from fedforge_runtime.engines.superlink.log import say
 from fedforge_runtime.engines.superlink.node.node import NodeSpec
 from fedforge_runtime.engines.superlink.node.node_supervisor import NodeSupervisor
-from fedforge_runtime.engines.superlink.registration import register_nodes
-from fedforge_runtime.engines.superlink.site_teller import SiteTeller
-from fedforge_runtime.errors import RunError, RunStoppedError
-from fedforge_runtime.processes import TEMPLATE, ProcessIdentity
+from fedforge_runtime.errors import ConfigError, RunError, RunFailedError, RunStoppedError
+from fedforge_runtime.processes import TEMPLATE, ProcessIdentity, Progress
+from fedforge_runtime.processes.child import Child
 from fedforge_runtime.processes.ownership import OwnedError, is_owned, owning
 from fedforge_runtime.processes.stop_signal import StopSignal
 from fedforge_runtime.sites.node_data import HOME, SHARDS
@@ -41,12 +46,14 @@ _WATCH_SECONDS = 0.2
 _STEADY_SECONDS = 30.0
 _LONGEST_DELAY_SECONDS = 10.0
 _GRACE_SECONDS = 5.0
+_STALLED_SECONDS = 90.0
+"""A start of which nothing more comes to pass for so long is given up."""
+_END_SECONDS = 20.0
+_POLL_SECONDS = 0.1
 
 
-class NodeState(BaseModel):
+class NodeState(BaseModel, extra="forbid", frozen=True):
     """One node of a standing federation."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     site: int
     process_id: int | None
@@ -55,10 +62,8 @@ class NodeState(BaseModel):
     """How its process ended the last time that nobody had asked it to."""
 
 
-class FederationState(BaseModel):
+class FederationState(BaseModel, extra="forbid", frozen=True):
     """What `federation/state.json` says."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     version: Literal[1] = 1
     process_id: int
@@ -240,15 +245,6 @@ class StandingFederation:
 
     def _write_state(self) -> None:
         with self._lock:
-            nodes = [
-                NodeState(
-                    site=node.spec.site,
-                    process_id=node.process_id,
-                    restarts=len(node.ends),
-                    last_end=node.ends[-1] if node.ends else None,
-                )
-                for node in self._nodes
-            ]
             state = FederationState(
                 process_id=self._owner.process_id,
                 process_started=self._owner.started,
@@ -258,7 +254,15 @@ class StandingFederation:
                 ready=self._ready,
                 link_process_id=self._link.process_id if self._link else None,
                 link_restarts=self._link_restarts,
-                nodes=nodes,
+                nodes=[
+                    NodeState(
+                        site=node.spec.site,
+                        process_id=node.process_id,
+                        restarts=len(node.ends),
+                        last_end=node.ends[-1] if node.ends else None,
+                    )
+                    for node in self._nodes
+                ],
             )
             try:
                 write_json(self.home.federation / _STATE, state.model_dump(mode="json"))
@@ -292,8 +296,8 @@ def sites_behind(address: LinkAddress, home: Home) -> dict[int, str]:
         RunFailedError: the SuperLink cannot be reached.
     """
     state = read_federation(home)
-    own = state is not None and state.ready and state.address == str(address)
-    started = [node.site for node in state.nodes] if state is not None and own else None
+    is_own = state and state.ready and state.address == str(address)
+    started = [node.site for node in state.nodes] if state and is_own else None
     return reached_sites(known_nodes(address), started, secured=not address.insecure)
 
 
@@ -321,3 +325,104 @@ def _owned(folder: Path) -> Iterator[None]:
 def online_nodes(infos: Sequence[Any]) -> list[Any]:
     """Those of Flower's `NodeInfo` that are online."""
     return [info for info in infos if info.status == "online"]
+
+
+def require_place(host: str, port: int) -> int:
+    """The port, or a free one for 0.
+
+    Raises:
+        ConfigError: somebody listens there already, or the host is not this machine's.
+    """
+    try:
+        return usable_port(host, port)
+    except OSError as error:
+        raise ConfigError(
+            f"a SuperLink cannot listen at {host}:{port}: {error.strerror}.",
+            remedy="Choose another --port (0 takes any free one) or --host.",
+        ) from error
+
+
+def serve_in_background(spec: StandingSpec, home: Home, certificates: Path | None) -> FederationState:
+    """Start a process that owns the federation, and return when the SuperLink and all of its nodes are there.
+
+    Raises:
+        RunError: this home has a federation already.
+        RunFailedError: it ended instead, or does not get on; names its log.
+    """
+    if read_federation(home):
+        raise RunError(
+            f"there is a federation in {home.root} already.",
+            remedy="See it with: fedforge federation status; end it with: fedforge federation down",
+        )
+    home.federation.mkdir(parents=True, exist_ok=True)
+    log = home.federation / "federation.log"
+    security = ["--certs", str(certificates.absolute())] if certificates else []
+    begin = log.stat().st_size if log.exists() else 0
+    process = Child(
+        [
+            *(sys.executable, "-m", "fedforge_runtime.cli", "federation", "up", "--foreground"),
+            *("--home", str(home.root), "--host", spec.host, "--port", str(spec.port)),
+            *("--nodes", str(spec.nodes)),
+            *(part for network in spec.trusted_networks for part in ("--trust", network)),
+            *(("--monitor", spec.monitor.url) if spec.monitor else ()),
+            *security,
+        ],
+        log=log,
+    )
+    owner = ProcessIdentity.of(process.pid)  # a child that nobody has waited for
+    progress, reached, since = Progress(process.pid, _STALLED_SECONDS), -1, monotonic()
+    while monotonic() - since < _STALLED_SECONDS or (reached < 0 and not progress.has_stopped()):
+        code = process.poll()
+        if code is not None:
+            said = log.read_bytes()[begin:].decode(errors="replace").strip()
+            raise RunFailedError(f"the federation did not start: {said or f'exit code {code}'}", remedy=f"See {log}.")
+        state = read_federation(home)
+        if state and state.ready and state.owner == owner:
+            with suppress(RunFailedError):
+                online = len(online_nodes(node_states(state.link_address())))
+                if online >= spec.nodes:
+                    return state
+                if online > reached:
+                    reached, since = online, monotonic()
+        time.sleep(_POLL_SECONDS)
+    _end(owner)
+    raise RunFailedError(
+        f"the federation is not ready, {max(reached, 0)} of {spec.nodes} nodes are there, and nothing has changed for "
+        f"{_STALLED_SECONDS:g} s.",
+        remedy=f"See {log}.",
+    )
+
+
+def end_federation(home: Home) -> FederationState:
+    """End a federation's processes and return what was there.
+
+    Raises:
+        RunError: there is none.
+    """
+    state = require_federation(home)
+    _end(state.owner)
+    return state
+
+
+def _end(owner: ProcessIdentity) -> None:
+    """Have the process that owns a federation ended when this returns, and everything else with it."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        if not owner.send(number) or _ends(owner):
+            return
+    raise RunError(
+        f"process {owner.process_id} has not ended within {_END_SECONDS:.0f} s of being killed.",
+        remedy="It waits for a device, as a process does whose disk does not answer.",
+    )
+
+
+def _ends(owner: ProcessIdentity) -> bool:
+    """Whether a process ends in time; one that its parent has not waited for yet has ended too."""
+    deadline = monotonic() + _END_SECONDS
+    while monotonic() < deadline:
+        try:
+            if psutil.Process(owner.process_id).status() == psutil.STATUS_ZOMBIE:
+                return True
+        except psutil.NoSuchProcess:
+            return True
+        time.sleep(_POLL_SECONDS)
+    return False

@@ -18,10 +18,10 @@ from fedforge_runtime.commands.operation import is_live
 from fedforge_runtime.errors import RunStoppedError
 from fedforge_runtime.runs.claims import Claimant
 from fedforge_runtime.runs.watch_run import follow
-from fedforge_runtime.storage.home import Home
+from fedforge_runtime.storage.home import Home, RunFolder
 from fedforge_runtime.telemetry.emitter import Emitter
 from fedforge_runtime.telemetry.monitor_client import MonitorAddress, MonitorClient
-from fedforge_runtime.telemetry.outbox import Outbox, OutboxFiles
+from fedforge_runtime.telemetry.outbox import Outbox
 from fedforge_runtime.telemetry.reach import MonitorReach
 from fedforge_runtime.telemetry.remote_control import RemoteControl
 from monitor.schema import NodeHeartbeat, RunStarted
@@ -78,8 +78,8 @@ def reach(link: BadLink, said: list[str]) -> MonitorReach:
 
 
 @pytest.fixture
-def files(tmp_path: Path) -> OutboxFiles:
-    return OutboxFiles(tmp_path / "events.jsonl", tmp_path / "outbox.json", tmp_path / "events-refused.jsonl")
+def files(tmp_path: Path) -> RunFolder:
+    return RunFolder(tmp_path)
 
 
 def ids_of(log: Path) -> list[str]:
@@ -109,10 +109,10 @@ def struck(link: BadLink, times: int) -> None:
 
 
 def test_a_run_hears_and_is_heard_after_whatever_a_network_answers(
-    client: httpx.Client, link: BadLink, reach: MonitorReach, said: list[str], files: OutboxFiles
+    client: httpx.Client, link: BadLink, reach: MonitorReach, said: list[str], files: RunFolder
 ) -> None:
     with (
-        Emitter(files.log, run_id="tossed", role="server") as emitter,
+        Emitter(files.events, run_id="tossed", role="server") as emitter,
         Outbox(files, reach, run_id="tossed"),
         RemoteControl(reach, run_id="tossed", attempt=1) as control,
     ):
@@ -131,9 +131,9 @@ def test_a_run_hears_and_is_heard_after_whatever_a_network_answers(
             wait_until(lambda count=number + 1: len(own_event_ids(client, "tossed")) == count, "the event")  # type: ignore[misc]
         command(client, "tossed", "pause")
         wait_until(lambda: control.desired() == "pause", "the pause")
-        wait_until(lambda: own_event_ids(client, "tossed") == ids_of(files.log), "all events")
+        wait_until(lambda: own_event_ids(client, "tossed") == ids_of(files.events), "all events")
 
-    assert not files.refused.exists()
+    assert not files.refused_events.exists()
     assert not any("not all events" in text for text in said)
     assert any("HTTP 307 to http://elsewhere.example/" in text for text in said)
     assert sum("still unreachable" not in text and "unreachable since" in text for text in said) == sum(
@@ -142,12 +142,12 @@ def test_a_run_hears_and_is_heard_after_whatever_a_network_answers(
 
 
 def test_a_token_that_is_not_taken_is_said_and_tried_until_it_is(
-    tmp_path: Path, files: OutboxFiles, said: list[str], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, files: RunFolder, said: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("FEDFORGE_MONITOR_TOKEN", "first")
     with (
         MonitorProcess(tmp_path / "home", token="second") as other,
-        Emitter(files.log, run_id="token", role="client") as emitter,
+        Emitter(files.events, run_id="token", role="client") as emitter,
     ):
         reach = MonitorReach(MonitorAddress.parse(other.url), said.append, meanwhile="The test goes on.")
         with Outbox(files, reach, run_id="token"):
@@ -190,7 +190,7 @@ class _Narrow(BaseHTTPRequestHandler):
         pass
 
 
-def test_a_batch_that_is_too_big_is_sent_in_parts(files: OutboxFiles, said: list[str]) -> None:
+def test_a_batch_that_is_too_big_is_sent_in_parts(files: RunFolder, said: list[str]) -> None:
     class Handler(_Narrow):
         taken: ClassVar[list[str]] = []
 
@@ -200,7 +200,7 @@ def test_a_batch_that_is_too_big_is_sent_in_parts(files: OutboxFiles, said: list
         reach = MonitorReach(
             MonitorAddress.parse(f"http://127.0.0.1:{server.server_port}"), said.append, meanwhile="The test goes on."
         )
-        with Emitter(files.log, run_id="narrow", role="client") as emitter:
+        with Emitter(files.events, run_id="narrow", role="client") as emitter:
             for _ in range(100):
                 beat(emitter)
             with Outbox(files, reach, run_id="narrow"):
@@ -209,17 +209,17 @@ def test_a_batch_that_is_too_big_is_sent_in_parts(files: OutboxFiles, said: list
         server.shutdown()
         server.server_close()
 
-    assert Handler.taken == ids_of(files.log)
-    assert not files.refused.exists()
+    assert Handler.taken == ids_of(files.events)
+    assert not files.refused_events.exists()
     assert said == []
 
 
 def test_a_line_that_alone_is_too_big_is_kept_aside_and_said_and_the_rest_arrives(
-    client: httpx.Client, reach: MonitorReach, said: list[str], files: OutboxFiles
+    client: httpx.Client, reach: MonitorReach, said: list[str], files: RunFolder
 ) -> None:
-    with Emitter(files.log, run_id="giant", role="client") as emitter:
+    with Emitter(files.events, run_id="giant", role="client") as emitter:
         beat(emitter)
-        with files.log.open("a") as stream:
+        with files.events.open("a") as stream:
             stream.write(json.dumps("x" * 5_000_000) + "\n")
             stream.write('{"type": "node_heartbeat", "round": NaN}\n')
             stream.write('{"type": "node_heartbeat", "run_id": "\\ud800", "event_id": "\\ud800"}\n')
@@ -227,18 +227,19 @@ def test_a_line_that_alone_is_too_big_is_kept_aside_and_said_and_the_rest_arrive
         with Outbox(files, reach, run_id="giant"):
             wait_until(lambda: len(own_event_ids(client, "giant")) == 2, "the events around it")
 
-    refused = [json.loads(line) for line in files.refused.read_text().splitlines()]
+    refused = [json.loads(line) for line in files.refused_events.read_text().splitlines()]
     assert len(refused) == 3
     assert "4,194,304 bytes" in refused[0]["error"]
     assert "the monitor refuses an event of this run" in said[0]
-    assert said[-1].startswith(f"3 events were refused by the monitor and are kept in {files.refused}; the first")
+    kept = f"3 events were refused by the monitor and are kept in {files.refused_events}; the first"
+    assert said[-1].startswith(kept)
 
 
 @pytest.mark.usefixtures("answers_may_take_for_ever")
 @pytest.mark.parametrize("end", [RunStoppedError("stopped."), None], ids=["stopped", "completed"])
 @pytest.mark.parametrize("strike", ["stall", "asked to wait"])
 def test_the_end_of_a_run_waits_for_no_answer(
-    link: BadLink, reach: MonitorReach, said: list[str], files: OutboxFiles, strike: str, end: Exception | None
+    link: BadLink, reach: MonitorReach, said: list[str], files: RunFolder, strike: str, end: Exception | None
 ) -> None:
     if strike == "stall":
         link.stall()
@@ -248,7 +249,7 @@ def test_the_end_of_a_run_waits_for_no_answer(
     def stop() -> None:
         with (
             suppress(RunStoppedError),
-            Emitter(files.log, run_id="left", role="client") as emitter,
+            Emitter(files.events, run_id="left", role="client") as emitter,
             Outbox(files, reach, run_id="left"),
             RemoteControl(reach, run_id="left", attempt=1),
         ):

@@ -11,9 +11,10 @@ import pytest
 
 from fedforge_runtime.engines.address import free_port
 from fedforge_runtime.errors import MonitorAwayError
+from fedforge_runtime.storage.home import RunFolder
 from fedforge_runtime.telemetry.emitter import Emitter
 from fedforge_runtime.telemetry.monitor_client import MonitorAddress, MonitorClient
-from fedforge_runtime.telemetry.outbox import Delivery, Outbox, OutboxFiles
+from fedforge_runtime.telemetry.outbox import Delivery, Outbox
 from fedforge_runtime.telemetry.reach import MonitorReach
 from monitor.schema import NodeHeartbeat, RunCompleted, RunRequested, RunStarted
 from tests.e2e.command import wait_until
@@ -23,8 +24,8 @@ from tests.support.monitor_process import MonitorProcess
 
 
 @pytest.fixture
-def files(tmp_path: Path) -> OutboxFiles:
-    return OutboxFiles(tmp_path / "events.jsonl", tmp_path / "outbox.json", tmp_path / "events-refused.jsonl")
+def files(tmp_path: Path) -> RunFolder:
+    return RunFolder(tmp_path)
 
 
 def reach_of(url: str, said: list[str]) -> MonitorReach:
@@ -45,12 +46,12 @@ def kept(monitor: MonitorProcess, run_id: str) -> list[str]:
 
 
 def test_what_is_emitted_arrives_once_and_in_order_while_the_monitor_is_killed(
-    tmp_path: Path, files: OutboxFiles
+    tmp_path: Path, files: RunFolder
 ) -> None:
     said: list[str] = []
     with (
         MonitorProcess(tmp_path / "home") as monitor,
-        Emitter(files.log, run_id="steady", role="client") as emitter,
+        Emitter(files.events, run_id="steady", role="client") as emitter,
     ):
         with Outbox(files, reach_of(monitor.url, said), run_id="steady"):
             for _ in range(3):
@@ -64,7 +65,7 @@ def test_what_is_emitted_arrives_once_and_in_order_while_the_monitor_is_killed(
                 monitor.start()
             wait_until(lambda: len(kept(monitor, "steady")) == 600, "all events")
 
-        assert kept(monitor, "steady") == ids_of(files.log)
+        assert kept(monitor, "steady") == ids_of(files.events)
     assert any("reachable again" in text for text in said)
     assert not any("not all events" in text for text in said)
 
@@ -86,14 +87,14 @@ def put_back_the_copy(monitor: MonitorProcess, copy: Path) -> None:
 
 @pytest.mark.parametrize("fate", [lose_all, put_back_the_copy])
 def test_a_database_that_is_lost_or_put_back_to_a_copy_in_mid_run_has_the_whole_run_in_the_end(
-    tmp_path: Path, files: OutboxFiles, fate: Callable[[MonitorProcess, Path], None]
+    tmp_path: Path, files: RunFolder, fate: Callable[[MonitorProcess, Path], None]
 ) -> None:
     said: list[str] = []
     copy = tmp_path / "copy"
     with (
         MonitorProcess(tmp_path / "home") as monitor,
-        Emitter(files.log, run_id="twice", role="server") as server,
-        Emitter(files.log, run_id="twice", role="client") as client,
+        Emitter(files.events, run_id="twice", role="server") as server,
+        Emitter(files.events, run_id="twice", role="client") as client,
         Outbox(files, reach_of(monitor.url, said), run_id="twice"),
     ):
         begin(server)
@@ -115,7 +116,7 @@ def test_a_database_that_is_lost_or_put_back_to_a_copy_in_mid_run_has_the_whole_
         server.emit(RunCompleted, round_number=3, node_id="server", model_sha256="0f" * 32)
         wait_until(lambda: len(kept(monitor, "twice")) == 764, "all events")
 
-        assert kept(monitor, "twice") == ids_of(files.log)
+        assert kept(monitor, "twice") == ids_of(files.events)
         with monitor.client() as asked:
             run = asked.get("/api/runs/twice").json()
             assert asked.get("/api/runs/twice/snapshot").json()["missing"] == []
@@ -125,8 +126,8 @@ def test_a_database_that_is_lost_or_put_back_to_a_copy_in_mid_run_has_the_whole_
     assert not any("not all events" in text for text in said)
 
 
-def test_a_later_process_notices_that_the_database_was_lost_meanwhile(tmp_path: Path, files: OutboxFiles) -> None:
-    with MonitorProcess(tmp_path / "home") as monitor, Emitter(files.log, run_id="later", role="client") as emitter:
+def test_a_later_process_notices_that_the_database_was_lost_meanwhile(tmp_path: Path, files: RunFolder) -> None:
+    with MonitorProcess(tmp_path / "home") as monitor, Emitter(files.events, run_id="later", role="client") as emitter:
         with MonitorClient(MonitorAddress.parse(monitor.url)) as client:
             for _ in range(3):
                 beat(emitter)
@@ -143,15 +144,15 @@ def test_a_later_process_notices_that_the_database_was_lost_meanwhile(tmp_path: 
         assert noticed.again > 0
         assert sent is not None
         assert (sent.accepted, sent.duplicates) == (4, 0)
-        assert kept(monitor, "later") == ids_of(files.log)
+        assert kept(monitor, "later") == ids_of(files.events)
 
 
 def test_two_databases_that_answer_in_turn_are_no_reason_to_ask_without_a_pause(
-    tmp_path: Path, monitor: MonitorProcess, files: OutboxFiles
+    tmp_path: Path, monitor: MonitorProcess, files: RunFolder
 ) -> None:
     with (
         MonitorProcess(tmp_path / "home") as other,
-        Emitter(files.log, run_id="in-turn", role="client") as emitter,
+        Emitter(files.events, run_id="in-turn", role="client") as emitter,
         BadLink(int(monitor.url.rpartition(":")[2])) as link,
         MonitorClient(MonitorAddress.parse(link.url)) as client,
     ):
@@ -174,27 +175,27 @@ def test_two_databases_that_answer_in_turn_are_no_reason_to_ask_without_a_pause(
 
         assert noticed is not None
         assert noticed.again > 0
-        assert kept(monitor, "in-turn") == ids_of(files.log)
+        assert kept(monitor, "in-turn") == ids_of(files.events)
 
 
-def test_a_monitor_that_never_comes_holds_nothing_up_and_what_is_missing_is_said(files: OutboxFiles) -> None:
+def test_a_monitor_that_never_comes_holds_nothing_up_and_what_is_missing_is_said(files: RunFolder) -> None:
     said: list[str] = []
     url = f"http://127.0.0.1:{free_port()}"
     with (
-        Emitter(files.log, run_id="alone", role="client") as emitter,
+        Emitter(files.events, run_id="alone", role="client") as emitter,
         Outbox(files, reach_of(url, said), run_id="alone"),
     ):
         for _ in range(10):
             beat(emitter)
 
-    assert len(ids_of(files.log)) == 10
+    assert len(ids_of(files.events)) == 10
     assert sum("unreachable since" in text for text in said) == 1
     assert f"fedforge events import alone --monitor {url}" in said[-1]
 
 
-def test_a_later_process_goes_on_where_an_earlier_one_ended(monitor: MonitorProcess, files: OutboxFiles) -> None:
+def test_a_later_process_goes_on_where_an_earlier_one_ended(monitor: MonitorProcess, files: RunFolder) -> None:
     address = MonitorAddress.parse(monitor.url)
-    with Emitter(files.log, run_id="handed-on", role="client") as emitter, MonitorClient(address) as client:
+    with Emitter(files.events, run_id="handed-on", role="client") as emitter, MonitorClient(address) as client:
         beat(emitter)
         first = Delivery(files, client).send_next()
         beat(emitter)
@@ -205,21 +206,21 @@ def test_a_later_process_goes_on_where_an_earlier_one_ended(monitor: MonitorProc
         assert sent is not None
         assert (first.accepted, sent.accepted, sent.duplicates) == (1, 1, 0)
         assert second.send_next() is None
-        files.cursor.write_text("{ damaged")
+        files.outbox.write_text("{ damaged")
         again = Delivery(files, client).send_next()
         assert again is not None
         assert (again.accepted, again.duplicates) == (0, 2)
 
 
 def test_a_corrupt_line_is_kept_aside_with_its_error_and_the_rest_arrives(
-    monitor: MonitorProcess, files: OutboxFiles
+    monitor: MonitorProcess, files: RunFolder
 ) -> None:
     with (
-        Emitter(files.log, run_id="corrupt", role="client") as emitter,
+        Emitter(files.events, run_id="corrupt", role="client") as emitter,
         MonitorClient(MonitorAddress.parse(monitor.url)) as client,
     ):
         beat(emitter)
-        with files.log.open("a") as stream:
+        with files.events.open("a") as stream:
             stream.write('{"type": "node_heartbeat", "run\n')
             stream.write("[" * 50_000 + "\n")
         beat(emitter)
@@ -227,24 +228,24 @@ def test_a_corrupt_line_is_kept_aside_with_its_error_and_the_rest_arrives(
 
     assert sent is not None
     assert (sent.accepted, sent.refused) == (2, 2)
-    lines = files.refused.read_text().splitlines()
+    lines = files.refused_events.read_text().splitlines()
     assert len(lines) == 2
     assert json.loads(lines[0])["line"] == '{"type": "node_heartbeat", "run'
     assert len(kept(monitor, "corrupt")) == 2
 
 
-def test_a_line_that_is_being_written_waits(monitor: MonitorProcess, files: OutboxFiles) -> None:
+def test_a_line_that_is_being_written_waits(monitor: MonitorProcess, files: RunFolder) -> None:
     with (
-        Emitter(files.log, run_id="half", role="client") as emitter,
+        Emitter(files.events, run_id="half", role="client") as emitter,
         MonitorClient(MonitorAddress.parse(monitor.url)) as client,
     ):
         beat(emitter)
-        whole = files.log.read_bytes()
-        files.log.write_bytes(whole[:-20])
+        whole = files.events.read_bytes()
+        files.events.write_bytes(whole[:-20])
         delivery = Delivery(files, client)
 
         assert delivery.send_next() is None
-        files.log.write_bytes(whole)
+        files.events.write_bytes(whole)
         sent = delivery.send_next()
 
     assert sent is not None

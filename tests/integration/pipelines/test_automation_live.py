@@ -15,11 +15,10 @@ import httpx
 import pytest
 
 from fedforge_pipelines.automation import deaths, nightly_baseline_regression, requested_runs, tell_of_failures
-from fedforge_pipelines.claim import claimant_name, hold, release
+from fedforge_pipelines.claim import HELD_OFFER, claimant_name, hold, release
 from fedforge_pipelines.definitions import defs
-from fedforge_pipelines.fedforge import Fedforge
-from fedforge_pipelines.held_offer import HELD_OFFER
 from fedforge_pipelines.jobs import BASELINE_REGRESSION
+from fedforge_pipelines.resources import Fedforge
 from fedforge_runtime.errors import MonitorRefusedError
 from fedforge_runtime.telemetry.monitor_client import MonitorAddress
 from tests.e2e.command import wait_until

@@ -20,14 +20,18 @@ from fedforge_runtime import __version__
 from fedforge_runtime.clock import utc_now
 from fedforge_runtime.engines.address import LinkAddress, free_port
 from fedforge_runtime.engines.superlink.app.driver import control_client, node_states
-from fedforge_runtime.engines.superlink.certificates import CertificateFolder, load_node_key, make_certificates
+from fedforge_runtime.engines.superlink.certificates import (
+    CertificateFolder,
+    load_node_key,
+    make_certificates,
+    node_identity,
+)
+from fedforge_runtime.engines.superlink.known_sites import register_nodes
 from fedforge_runtime.engines.superlink.link import link_process
 from fedforge_runtime.engines.superlink.link.link_process import LinkProcess
 from fedforge_runtime.engines.superlink.link.visitors import Visitor, key_fingerprint, read_visitors
 from fedforge_runtime.engines.superlink.node.fleet import FleetConnection
-from fedforge_runtime.engines.superlink.node.identity import node_identity
 from fedforge_runtime.engines.superlink.node.link_answers import LinkAwayError
-from fedforge_runtime.engines.superlink.registration import register_nodes
 from fedforge_runtime.errors import NodeRefusedError, RunFailedError
 from fedforge_runtime.flower import protocol
 from tests.support.patience import PATIENCE_SECONDS

@@ -11,8 +11,8 @@ from flwr.serverapp import ServerApp
 from fedforge_runtime.engines.address import LinkAddress
 from fedforge_runtime.engines.base import Federation
 from fedforge_runtime.engines.superlink.app.driver import driven_run, node_states
+from fedforge_runtime.engines.superlink.certificates import node_identity
 from fedforge_runtime.engines.superlink.node.fleet import FleetConnection
-from fedforge_runtime.engines.superlink.node.identity import node_identity
 from fedforge_runtime.engines.superlink.node.link_answers import LinkAwayError
 
 

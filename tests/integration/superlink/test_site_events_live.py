@@ -17,10 +17,10 @@ from fedforge_runtime.engines.address import LinkAddress, free_port
 from fedforge_runtime.engines.base import Federation
 from fedforge_runtime.engines.superlink.app.driver import driven_run
 from fedforge_runtime.engines.superlink.certificates import CertificateFolder, load_node_key, make_certificates
+from fedforge_runtime.engines.superlink.known_sites import register_nodes
 from fedforge_runtime.engines.superlink.link.link_process import LinkProcess
 from fedforge_runtime.engines.superlink.node.fleet import FleetConnection
 from fedforge_runtime.engines.superlink.node.objects import Outgoing
-from fedforge_runtime.engines.superlink.registration import register_nodes
 from fedforge_runtime.federation import grid as grid_module
 from fedforge_runtime.federation import messages
 from fedforge_runtime.federation.grid import Answer, RunGrid

@@ -18,10 +18,10 @@ from fedforge_runtime.engines.address import LinkAddress, free_port
 from fedforge_runtime.engines.base import Federation
 from fedforge_runtime.engines.superlink.app.driver import driven_run, node_states
 from fedforge_runtime.engines.superlink.certificates import CertificateFolder, load_node_key, make_certificates
+from fedforge_runtime.engines.superlink.known_sites import number_sites, register_nodes
 from fedforge_runtime.engines.superlink.link.link_process import LinkProcess
 from fedforge_runtime.engines.superlink.node.fleet import FleetConnection
 from fedforge_runtime.engines.superlink.node.objects import Outgoing
-from fedforge_runtime.engines.superlink.registration import number_sites, register_nodes
 from fedforge_runtime.engines.superlink.standing import sites_behind
 from fedforge_runtime.errors import ConfigError, NodeRefusedError, RunFailedError
 from fedforge_runtime.federation import messages

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fedforge_runtime.commands.alphabet import take_every_character
+from fedforge_runtime.commands.output import take_every_character
 from tests.e2e.command import TREE
 
 take_every_character()

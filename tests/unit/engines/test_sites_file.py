@@ -11,8 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fedforge_runtime.engines.superlink.certificates import CertificateFolder, make_certificates
-from fedforge_runtime.engines.superlink.key_names import key_name, registrations, site_numbers, site_of
-from fedforge_runtime.engines.superlink.sites_file import SiteKey
+from fedforge_runtime.engines.superlink.site_keys import SiteKey, key_name, registrations, site_numbers, site_of
 from fedforge_runtime.errors import ConfigError
 
 

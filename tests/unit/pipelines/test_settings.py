@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from fedforge_pipelines.settings import PhaseSettings
+from fedforge_pipelines.resources import PhaseSettings
 from fedforge_runtime.config import PHASES, dotted_items, load_run_config
 from fedforge_runtime.runs.offer import ClaimantDefaults, offer_document
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from fedforge_runtime.telemetry.latest_event import latest_sentence
+from fedforge_runtime.telemetry.emitter import latest_sentence
 
 PAUSED = '{"type": "run_paused", "node_id": "server"}'
 HEARTBEAT = '{"type": "node_heartbeat", "node_id": "client-1"}'

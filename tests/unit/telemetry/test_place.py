@@ -12,10 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fedforge_runtime.errors import MonitorAwayError
+from fedforge_runtime.storage.home import RunFolder
 from fedforge_runtime.telemetry.answers import Held
 from fedforge_runtime.telemetry.monitor_client import MonitorAddress, MonitorClient
-from fedforge_runtime.telemetry.outbox import Delivery, OutboxFiles
-from fedforge_runtime.telemetry.place import missing_from
+from fedforge_runtime.telemetry.outbox import Delivery, missing_from
 from monitor.schema import Holding
 
 RUN = "the-run"
@@ -91,14 +91,14 @@ def test_a_lost_or_restored_database_has_everything_in_the_end_and_in_the_order_
 ) -> None:
     log, number, copy = log_of(emitters), 0, Database("0" * 32)
     with tempfile.TemporaryDirectory() as folder, MonitorInMemory(Database("0" * 32)) as monitor:
-        files = OutboxFiles(Path(folder) / "events", Path(folder) / "cursor", Path(folder) / "refused")
-        files.log.touch()
+        files = RunFolder(Path(folder))
+        files.events.touch()
         waiting = iter(log[:-1])
         delivery = Delivery(files, monitor)
 
         def emit(event: Numbered | None) -> None:
             if event is not None:
-                with files.log.open("ab") as stream:
+                with files.events.open("ab") as stream:
                     stream.write(line_of(event))
 
         def send() -> bool:
@@ -128,7 +128,7 @@ def test_a_lost_or_restored_database_has_everything_in_the_end_and_in_the_order_
             pass
 
         assert monitor.database.events == log
-        assert not files.refused.exists()
+        assert not files.refused_events.exists()
 
 
 @given(emitters, st.data())

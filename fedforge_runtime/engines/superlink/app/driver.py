@@ -21,14 +21,13 @@ from fedforge_runtime import __version__
 from fedforge_runtime.engines.address import LinkAddress
 from fedforge_runtime.engines.base import Federation
 from fedforge_runtime.engines.superlink.app.replies import ReplyCollector, object_line
-from fedforge_runtime.engines.superlink.key_names import registrations
-from fedforge_runtime.engines.superlink.link.fetches import FETCHES_PATH
+from fedforge_runtime.engines.superlink.link.deliveries import FETCHES_PATH
 from fedforge_runtime.engines.superlink.link.guarded_link import REFUSAL
 from fedforge_runtime.engines.superlink.link.link_process import LinkProcess
 from fedforge_runtime.engines.superlink.node.objects import ContentGoneError, Outgoing
+from fedforge_runtime.engines.superlink.site_keys import registrations
 from fedforge_runtime.errors import RunFailedError, RunStoppedError
-from fedforge_runtime.federation.arrivals import Arrival
-from fedforge_runtime.federation.forwarding import OwnGrid
+from fedforge_runtime.federation.forwarding import Arrival, OwnGrid
 from fedforge_runtime.federation.packing import PackingGrid
 from fedforge_runtime.federation.roster import Registration
 from fedforge_runtime.flower import protocol
@@ -146,7 +145,6 @@ def driven_run(
         token = await_call(lambda: _submit(address, federation.run_config), control)
     runtime = runtime_client(address, token, _patience(link))
     done = threading.Event()
-    outcome, details = protocol.SubStatus.FAILED, ""
     try:
         with _translated(address, link):
             inputs = await_call(lambda: runtime.PullTaskInput(protocol.PullTaskInputRequest()), control)
@@ -157,7 +155,7 @@ def driven_run(
         with closing(LinkGrid(runtime, address, link)) as grid:
             grid.set_run(protocol.run_from_proto(inputs.run))
             yield PackingGrid(grid, lambda: node_registrations(address, _patience(link))), context
-        outcome = protocol.SubStatus.COMPLETED
+        outcome, details = protocol.SubStatus.COMPLETED, ""
     except BaseException as error:
         stopped = isinstance(error, (RunStoppedError, KeyboardInterrupt))
         outcome = protocol.SubStatus.STOPPED if stopped else protocol.SubStatus.FAILED

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
-from types import TracebackType
-
 import httpx
 
 from fedforge_runtime.engines.address import LinkAddress
@@ -41,18 +38,14 @@ class ServerAppExecutor(Background):
         self._home = home
         self._processes: list[TiedProcess] = []
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        super().__exit__(kind, error, trace)
+    def __exit__(self, *exception: object) -> None:
+        super().__exit__(*exception)
         for process in self._processes:
             process.end(grace=_GRACE_SECONDS)
 
     def _work(self) -> None:
         said = ""
-        with ExitStack() as stack:
-            control = stack.enter_context(control_client(self._address))
-            runtime = stack.enter_context(runtime_client(self._address))
+        with control_client(self._address) as control, runtime_client(self._address) as runtime:
             while not self._ending.wait(_POLL_SECONDS):
                 try:
                     self._forget_ended()

@@ -13,7 +13,7 @@ from flwr.app import Error, Message
 
 from fedforge_runtime.clock import monotonic
 from fedforge_runtime.engines.superlink.node.objects import ContentGoneError, Incoming, ObjectLine
-from fedforge_runtime.federation.arrivals import Arrival
+from fedforge_runtime.federation.forwarding import Arrival
 from fedforge_runtime.federation.packing import unreadable
 from fedforge_runtime.flower import protocol
 from fedforge_runtime.flower.messages import ErrorCode, make_message
@@ -77,13 +77,12 @@ class ReplyCollector:
         return {each.coming.announced.metadata.src_node_id: each.received for each in self._coming.values()}
 
     def _learn(self, message_ids: Sequence[str]) -> None:
-        request = protocol.PullAppMessagesRequest(message_ids=message_ids)
-        response = self._runtime.PullMessages(request)
+        response = self._runtime.PullMessages(protocol.PullAppMessagesRequest(message_ids=message_ids))
         for proto, tree in zip(response.messages_list, response.message_object_trees, strict=True):
             announced = protocol.message_from_proto(proto)
-            asked = announced.metadata.reply_to_message_id
             coming = Incoming(announced, tree)
-            self._coming[asked] = _Reply(coming, coming.arrival, monotonic() + _LOOK_SECONDS)
+            reply = _Reply(coming, coming.arrival, monotonic() + _LOOK_SECONDS)
+            self._coming[announced.metadata.reply_to_message_id] = reply
 
     def _advance(self, reply: _Reply) -> Message | None:
         """Take what is there of a reply; the message once that is everything."""

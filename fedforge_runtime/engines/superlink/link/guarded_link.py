@@ -13,8 +13,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from starlette.middleware import Middleware
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Receive, Scope, Send
 
-from fedforge_runtime.engines.superlink.link.asgi import AsgiApp, Receive, Scope, Send, answer_json
 from fedforge_runtime.errors import ConfigError
 
 TRUSTED_NETWORKS = "FEDFORGE_TRUSTED_NETWORKS"
@@ -62,16 +63,14 @@ def may_pass(path: str, client: str | None, networks: Sequence[Network]) -> bool
 class Guard:
     """ASGI middleware: refuses with 403 what `may_pass` does not let through."""
 
-    def __init__(self, app: AsgiApp, networks: Sequence[Network]) -> None:
+    def __init__(self, app: ASGIApp, networks: Sequence[Network]) -> None:
         self._app = app
         self._networks = networks
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         client = None if _is_forwarded(scope) else (scope.get("client") or [None])[0]
-        if scope["type"] != "http" or may_pass(scope["path"], client, self._networks):
-            await self._app(scope, receive, send)
-            return
-        await answer_json(send, 403, {"detail": REFUSAL})
+        passes = scope["type"] != "http" or may_pass(scope["path"], client, self._networks)
+        await (self._app if passes else JSONResponse({"detail": REFUSAL}, 403))(scope, receive, send)
 
 
 def _is_forwarded(scope: Scope) -> bool:
@@ -82,12 +81,11 @@ def _is_forwarded(scope: Scope) -> bool:
 
 def main() -> None:
     """Run `flower-superlink` with its own options, guarded."""
-    from fedforge_runtime.engines.superlink.link.fetches import Fetches
-    from fedforge_runtime.engines.superlink.link.redelivery import Redelivery
+    from fedforge_runtime.engines.superlink.link.deliveries import Deliveries
     from fedforge_runtime.engines.superlink.link.visitors import VisitorBook
     from fedforge_runtime.flower.link import run_superlink
 
     networks = parse_networks([text for text in os.environ.get(TRUSTED_NETWORKS, "").split(",") if text.strip()])
     folder = os.environ.get(VISITORS_FOLDER)
     visitors = [Middleware(VisitorBook, Path(folder))] if folder else []
-    run_superlink([Middleware(Guard, networks), *visitors, Middleware(Fetches), Middleware(Redelivery)])
+    run_superlink([Middleware(Guard, networks), *visitors, Middleware(Deliveries)])

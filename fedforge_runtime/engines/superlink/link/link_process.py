@@ -6,7 +6,7 @@ import re
 import ssl
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -109,7 +109,10 @@ class LinkProcess:
         """Whether it answers now."""
         try:
             return httpx.get(
-                f"{self._own_url}/health", verify=self._trust, timeout=_ANSWER_SECONDS, trust_env=False
+                f"{replace(self.address, host=own_host(self.address.host)).url}/health",
+                verify=self._trust,
+                timeout=_ANSWER_SECONDS,
+                trust_env=False,
             ).is_success
         except httpx.HTTPError:
             return False
@@ -117,10 +120,6 @@ class LinkProcess:
     @cached_property
     def _trust(self) -> ssl.SSLContext:
         return trust_of(self.address.url, self.address.root_certificates)
-
-    @property
-    def _own_url(self) -> str:
-        return f"{'http' if self.address.insecure else 'https'}://{own_host(self.address.host)}:{self.address.port}"
 
     def ended(self) -> str | None:
         """How it ended; `None` while it runs."""

@@ -16,13 +16,14 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ValidationError
 from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from fedforge_runtime.clock import monotonic, utc_now
-from fedforge_runtime.engines.superlink.link.asgi import AsgiApp, Receive, Scope, Send, header_of
+from fedforge_runtime.engines.superlink.node.fleet import VERSION_HEADER
 from fedforge_runtime.engines.superlink.node.link_answers import refusal_in_words
-from fedforge_runtime.engines.superlink.version_header import VERSION_HEADER
 from fedforge_runtime.flower import protocol
 from fedforge_runtime.storage.artifacts import write_atomically
 
@@ -35,7 +36,7 @@ _REPEAT_SECONDS = 60.0
 """The same refusal of the same key is a line of the log at most so often."""
 _MOST = 1000
 """Keys that are remembered: those that were here last."""
-_VERSION = re.compile(rb"[A-Za-z0-9.+_-]{1,100}")
+_VERSION = re.compile(r"[A-Za-z0-9.+_-]{1,100}")
 _LATEST = 8
 """Requests of a node from which its clock is taken."""
 _AHEAD_SECONDS, _BEHIND_SECONDS = 5.0, 300.0
@@ -44,10 +45,8 @@ _AHEAD_SECONDS, _BEHIND_SECONDS = 5.0, 300.0
 log = logging.getLogger("flwr")
 
 
-class Visitor(BaseModel):
+class Visitor(BaseModel, extra="forbid", frozen=True):
     """What is known of one key."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     last_seen: datetime
     address: str
@@ -61,10 +60,8 @@ class Visitor(BaseModel):
     as if its clock were that much further behind."""
 
 
-class Visitors(BaseModel):
+class Visitors(BaseModel, extra="forbid", frozen=True):
     """The whole file: visitors by the SHA-256 of their public key in PEM."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     visitors: dict[str, Visitor] = {}
 
@@ -85,7 +82,7 @@ def read_visitors(folder: Path) -> dict[str, Visitor]:
 class VisitorBook:
     """ASGI middleware around a SuperLink: writes down who comes, and says in the log whom it did not let in."""
 
-    def __init__(self, app: AsgiApp, folder: Path) -> None:
+    def __init__(self, app: ASGIApp, folder: Path) -> None:
         self._app = app
         self._folder = folder
         self._visitors = read_visitors(folder)
@@ -113,7 +110,7 @@ class VisitorBook:
     def _note(self, scope: Scope, arrived_at: datetime, status: int, refusal: str) -> bool:
         """Whether the file is to be written again."""
         try:
-            key = key_fingerprint(b64decode(header_of(scope, protocol.NODE_KEY_HEADER), validate=True))
+            key = key_fingerprint(b64decode(Headers(scope=scope).get(protocol.NODE_KEY_HEADER, ""), validate=True))
         except ValueError:
             key = ""
         address = str((scope.get("client") or ["?"])[0])
@@ -187,14 +184,14 @@ def _refusal(scope: Scope, status: int, body: bytes) -> str:
 
 
 def _version(scope: Scope) -> str | None:
-    said = header_of(scope, VERSION_HEADER)
-    return said.decode("ascii") if _VERSION.fullmatch(said) else None
+    said = Headers(scope=scope).get(VERSION_HEADER, "")
+    return said if _VERSION.fullmatch(said) else None
 
 
 def _signed_at(scope: Scope) -> datetime | None:
     """When a node has signed its request, on its clock; `None` where it does not say so as a node does."""
     try:
-        moment = datetime.fromisoformat(header_of(scope, protocol.TIMESTAMP_HEADER).decode("ascii"))
+        moment = datetime.fromisoformat(Headers(scope=scope).get(protocol.TIMESTAMP_HEADER, ""))
     except ValueError:
         return None
     return moment if moment.tzinfo is not None else None

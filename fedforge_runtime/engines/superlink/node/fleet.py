@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import httpx
-from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey, EllipticCurvePublicKey
 from flwr.app import Message
 
+from fedforge_runtime import __version__
 from fedforge_runtime.clock import monotonic
 from fedforge_runtime.engines.address import LinkAddress
+from fedforge_runtime.engines.superlink.certificates import NodeKeys
 from fedforge_runtime.engines.superlink.log import say
 from fedforge_runtime.engines.superlink.node.link_answers import (
     LinkAwayError,
@@ -24,18 +25,18 @@ from fedforge_runtime.engines.superlink.node.link_answers import (
     understood,
 )
 from fedforge_runtime.engines.superlink.node.objects import ContentGoneError, Incoming, ObjectLine, Outgoing
-from fedforge_runtime.engines.superlink.version_header import VersionHttpInterceptor
 from fedforge_runtime.errors import NodeRefusedError
-from fedforge_runtime.federation.arrivals import Arrival
+from fedforge_runtime.federation.forwarding import Arrival
 from fedforge_runtime.flower import protocol
 
+VERSION_HEADER = "X-FedForge-Version"
+"""By which a node says its version of FedForge to its SuperLink, with each request."""
 HEARTBEAT_SECONDS = 10.0
 """The shortest that a SuperLink takes; a node that is silent for twice as long counts as gone."""
 _BEAT_EVERY_SECONDS = 4.0
 _STALLED_SECONDS = 5.0
 """Without more of a message's content: its sender may have given it up and have sent another."""
 
-NodeKeys = tuple[EllipticCurvePrivateKey, EllipticCurvePublicKey]
 T = TypeVar("T")
 
 
@@ -45,6 +46,15 @@ class BrokenOffError(Exception):
     def __init__(self, announced: Message) -> None:
         super().__init__(announced)
         self.announced = announced
+
+
+class VersionHttpInterceptor:
+    """Has each request of one of Flower's clients say the version."""
+
+    def intercept(self, context: Any, call_next: Callable[[Any], httpx.Response]) -> httpx.Response:
+        """Flower's `ProtobufClientInterceptor`."""
+        context.request.headers[VERSION_HEADER] = __version__
+        return call_next(context)
 
 
 class FleetConnection:

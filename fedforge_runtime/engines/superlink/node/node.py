@@ -24,14 +24,14 @@ from flwr.app import Context, Error, Message, RecordDict
 from fedforge_runtime.clock import monotonic
 from fedforge_runtime.engines.address import LinkAddress
 from fedforge_runtime.engines.inprocess import client_died, handle_message
+from fedforge_runtime.engines.superlink.certificates import node_identity
 from fedforge_runtime.engines.superlink.log import say
 from fedforge_runtime.engines.superlink.node.fleet import BrokenOffError, FleetConnection
-from fedforge_runtime.engines.superlink.node.identity import node_identity
 from fedforge_runtime.engines.superlink.node.link_answers import LinkAwayError, LinkForgotError, RunOverError
 from fedforge_runtime.engines.superlink.node.objects import Outgoing
 from fedforge_runtime.engines.superlink.node.presence import Presence
 from fedforge_runtime.errors import FedForgeError, NodeRefusedError, ProcessStartError, WorkerDiedError
-from fedforge_runtime.federation.arrivals import Arrival
+from fedforge_runtime.federation.forwarding import Arrival
 from fedforge_runtime.federation.packing import packing_mod
 from fedforge_runtime.flower.messages import ErrorCode
 from fedforge_runtime.processes import WorkerPool, die_with_owner, share_template
@@ -107,12 +107,10 @@ def run_node(spec: NodeSpec) -> None:
         signal.signal(signal.SIGTERM, node.stop)
         try:
             node.run()
-        except NodeRefusedError as error:
+        except (FedForgeError, OSError) as error:
             say(f"error: {error}")
-            os._exit(error.exit_code)
-        except (FedForgeError, OSError) as error:  # what a fresh process may not meet again: it is started anew
-            say(f"error: {error}")
-            os._exit(1)
+            # What else it is a fresh process may not meet again: it is started anew.
+            os._exit(error.exit_code if isinstance(error, NodeRefusedError) else 1)
 
 
 def answer(client_app: str, message: Message, context: Context) -> tuple[Message, Context]:

@@ -13,7 +13,7 @@ from typing import TypeVar, cast
 
 from flwr.app import Message
 
-from fedforge_runtime.federation.arrivals import Arrival
+from fedforge_runtime.federation.forwarding import Arrival
 from fedforge_runtime.flower import protocol
 from fedforge_runtime.flower.messages import give_id, remove_content_from_message
 
@@ -54,8 +54,7 @@ class ObjectLine:
         Raises:
             ContentGoneError: the SuperLink does not know it.
         """
-        request = protocol.PullObjectRequest(node=self.node, run_id=self.run_id, object_id=object_id)
-        response = self.pull(request)
+        response = self.pull(protocol.PullObjectRequest(node=self.node, run_id=self.run_id, object_id=object_id))
         if not response.object_found:
             raise ContentGoneError
         return bytes(response.object_content) if response.object_available else None
@@ -90,10 +89,9 @@ class Incoming:
         while self._missing:
             asked = self._missing[:_AT_ONCE]
             _in_parallel(lambda name: self._take(line, name), asked)
-            there = [name for name in asked if name in self._contents]
             late = [name for name in asked if name not in self._contents]
             self._missing = self._missing[len(asked) :] + late  # others may come first
-            if not there:
+            if late == asked:
                 return False
         line.confirm(self.announced.metadata.message_id)
         return True
@@ -160,7 +158,7 @@ class Outgoing:
             if self._pending is None:
                 self._announce(announce)
             self._expired = False
-            lacking = [name for name in self._contents if self._lacks(name)]
+            lacking = [name for name in self._contents if name in (self._pending or ())]
             for first in range(0, len(lacking), _AT_ONCE):
                 _in_parallel(lambda name: self._put(line, name), lacking[first : first + _AT_ONCE])
                 progress(self.departure)
@@ -178,9 +176,6 @@ class Outgoing:
             # finds the session of an object by itself.
             self._session, lacking = "", list(self._contents)
         self._pending = set(lacking)
-
-    def _lacks(self, name: str) -> bool:
-        return self._pending is not None and name in self._pending
 
     def _put(self, line: ObjectLine, name: str) -> None:
         if not line.put(name, self._contents[name], self._session) and not self._has_arrived(line, name):

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from fedforge_runtime.engines.superlink.link import redelivery
-from fedforge_runtime.engines.superlink.link.redelivery import Redelivery
+from fedforge_runtime.engines.superlink.link import deliveries
+from fedforge_runtime.engines.superlink.link.deliveries import Deliveries
 from fedforge_runtime.flower import protocol
 
 NODE, OTHER = (protocol.NODE_KEY_HEADER, b"a"), (protocol.NODE_KEY_HEADER, b"b")
@@ -21,7 +21,7 @@ class Link:
     def __init__(self) -> None:
         self.waiting: list[str] = []
         self.status = 200
-        self.app = Redelivery(self.answer)
+        self.app = Deliveries(self.answer)
 
     async def answer(self, scope: Any, receive: Any, send: Any) -> None:
         await receive()
@@ -164,7 +164,7 @@ def test_what_flower_says_of_a_question_that_it_has_forgotten_does_not_take_the_
 
 def test_what_nobody_confirms_is_forgotten_in_the_end(link: Link, monkeypatch: pytest.MonkeyPatch) -> None:
     now = 0.0
-    monkeypatch.setattr(redelivery, "monotonic", lambda: now)
+    monkeypatch.setattr(deliveries, "monotonic", lambda: now)
     link.waiting = ["one"]
     link.pull()
     now = 3599.0

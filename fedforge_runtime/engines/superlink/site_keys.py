@@ -1,22 +1,32 @@
-"""`sites.json`: which site has which number, name and public key. It lies with a federation's certificates."""
+"""Which site has which number, name and public key.
+
+`sites.json` says it; it lies with a federation's certificates. A SuperLink keeps a name for each key: the site's
+number, and its own name where it has one, `site-2` or `site-2 berlin`. Keys that somebody registered by hand may have
+any other name, or none: they are bound to no site.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from fedforge_runtime.errors import ConfigError
+from fedforge_runtime.federation.roster import Registration
 from fedforge_runtime.wording import explain_problems
 
 SITES_FILE = "sites.json"
 _NAME = r"^[A-Za-z][A-Za-z0-9._-]{0,39}$"
+TAKEN_BACK = "unregistered"
+"""Flower's status of a key that is let in no more."""
+_KEY_NAME = re.compile(r"site-(?P<site>0|[1-9][0-9]*)(?: (?P<name>\S+))?")
 _DEFAULT_NAME = re.compile(r"site-(0|[1-9][0-9]*)", re.IGNORECASE)
 
 
@@ -25,10 +35,8 @@ def default_name(site: int) -> str:
     return f"site-{site}"
 
 
-class SiteKey(BaseModel):
+class SiteKey(BaseModel, extra="forbid", frozen=True):
     """One site."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     site: int = Field(ge=0)
     """Its number, which runs know it by."""
@@ -52,10 +60,8 @@ class SiteKey(BaseModel):
         return self
 
 
-class Sites(BaseModel):
+class Sites(BaseModel, extra="forbid", frozen=True):
     """The whole file."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     version: Literal[1] = 1
     sites: tuple[SiteKey, ...]
@@ -127,3 +133,47 @@ def load_public_key(text: str) -> ec.EllipticCurvePublicKey:
     if not isinstance(key, ec.EllipticCurvePublicKey):
         raise ValueError("public_key is not an elliptic-curve key")
     return key
+
+
+def key_name(site: SiteKey) -> str:
+    """The name for the key of a site."""
+    number = default_name(site.site)
+    return number if site.name == number else f"{number} {site.name}"
+
+
+def site_of(name: str) -> int | None:
+    """The number of the site that a key of this name is bound to; `None` where it is bound to none."""
+    match = _KEY_NAME.fullmatch(name)
+    return int(match["site"]) if match else None
+
+
+def own_name(name: str) -> str:
+    """The site's own name, of the name for its key; any other name as it is."""
+    match = _KEY_NAME.fullmatch(name)
+    return match["name"] if match and match["name"] else name
+
+
+def registrations(infos: Iterable[Any], *, secured: bool) -> dict[int, Registration]:
+    """What a SuperLink says of its nodes' keys, by node id.
+
+    Args:
+        infos: Flower's `NodeInfo` of each.
+        secured: it takes registered keys only. Where it does not, nodes come with keys of their own, and what it
+            remembers of other times, when it did, binds nobody.
+    """
+    return {
+        int(info.node_id): Registration(
+            hashlib.sha256(info.public_key).hexdigest(), site_of(info.name) if secured else None
+        )
+        for info in _valid(infos)
+    }
+
+
+def site_numbers(infos: Iterable[Any]) -> dict[str, int]:
+    """The numbers of the sites that keys are bound to, by the sites' names; `infos` as for `registrations`."""
+    matches = filter(None, (_KEY_NAME.fullmatch(info.name) for info in _valid(infos)))
+    return {match["name"] or default_name(int(match["site"])): int(match["site"]) for match in matches}
+
+
+def _valid(infos: Iterable[Any]) -> Iterable[Any]:
+    return [info for info in infos if info.status != TAKEN_BACK]
