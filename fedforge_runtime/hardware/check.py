@@ -24,9 +24,16 @@ from fedforge_runtime.hardware.devices import (
     decide_device,
     devices_considered,
 )
-from fedforge_runtime.hardware.estimates import PhaseEstimate, PhaseWork, estimate_phase
 from fedforge_runtime.hardware.machine import Machine, describe_machine
-from fedforge_runtime.hardware.speed import FeatureSpeed, HeadSpeed, measure_features, measure_head
+from fedforge_runtime.hardware.speed import (
+    FeatureSpeed,
+    HeadSpeed,
+    PhaseEstimate,
+    PhaseWork,
+    estimate_phase,
+    measure_features,
+    measure_head,
+)
 from fedforge_runtime.processes import TEMPLATE, WorkerPool
 from fedforge_runtime.processes.environment import MPS_FALLBACK, allow_mps_fallback
 from fedforge_runtime.storage.artifacts import ArtifactStore

@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from fedforge_runtime.data.sources.licence import licence_restriction, licence_terms
+from fedforge_runtime.data.sources.catalogue import licence_restriction, licence_terms
 from fedforge_runtime.record.checkpoint import Checkpoint
 from fedforge_runtime.record.stages import carried_over
 from fedforge_runtime.sites.settings import RunSettings

@@ -15,8 +15,7 @@ from fedforge_runtime.data.audit.findings import Finding
 from fedforge_runtime.data.audit.markdown import likeness, search_note, state, verdict
 from fedforge_runtime.data.audit.pictures import RowIndex, read_pixels
 from fedforge_runtime.data.sources.datasets import SPLITS
-from fedforge_runtime.reporting.exhibits import Figure, Highlight, Table
-from fedforge_runtime.reporting.images import data_uri, shrunk
+from fedforge_runtime.reporting.exhibits import Figure, Highlight, Table, data_uri, shrunk
 from fedforge_runtime.wording import count, short_name
 
 _PICTURES_A_FINDING = 24

@@ -13,8 +13,7 @@ from fedforge_runtime.data.partition.preview import PartitionPreview
 from fedforge_runtime.data.partition.rows import Partition
 from fedforge_runtime.data.scanner import apply_shift
 from fedforge_runtime.data.sources.datasets import load_dataset, load_labels, read_dataset_facts
-from fedforge_runtime.reporting.exhibits import Figure, Highlight, Table
-from fedforge_runtime.reporting.images import data_uri, shrunk
+from fedforge_runtime.reporting.exhibits import Figure, Highlight, Table, data_uri, shrunk
 from fedforge_runtime.storage.artifacts import Artifact
 from fedforge_runtime.wording import count, short_name
 

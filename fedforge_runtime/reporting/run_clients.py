@@ -9,8 +9,7 @@ import numpy as np
 
 from fedforge_runtime.record.summary import ClientSummary
 from fedforge_runtime.reporting.charts import bar_chart, histogram
-from fedforge_runtime.reporting.exhibits import Figure, Table
-from fedforge_runtime.reporting.numbers import ABSENT, metric, score
+from fedforge_runtime.reporting.exhibits import ABSENT, Figure, Table, metric, score
 from fedforge_runtime.wording import count, duration, size
 
 Client = ClientSummary

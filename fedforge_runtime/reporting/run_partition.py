@@ -13,8 +13,7 @@ from numpy.typing import NDArray
 from fedforge_runtime.data.partition import load_histograms, load_scanner_shift
 from fedforge_runtime.data.skew import Skew, measure_skew
 from fedforge_runtime.reporting.charts import heat_map
-from fedforge_runtime.reporting.exhibits import Figure, Table
-from fedforge_runtime.reporting.numbers import score
+from fedforge_runtime.reporting.exhibits import Figure, Table, score
 from fedforge_runtime.wording import count
 
 _MOST_ROWS = 50

@@ -11,8 +11,7 @@ import numpy as np
 from fedforge_runtime.learning.metric_names import METRIC_NAMES
 from fedforge_runtime.record.records import ClientRecord, RoundRecord
 from fedforge_runtime.reporting.charts import line_chart
-from fedforge_runtime.reporting.exhibits import Figure, Table
-from fedforge_runtime.reporting.numbers import ABSENT, metric, score
+from fedforge_runtime.reporting.exhibits import ABSENT, Figure, Table, metric, score
 from fedforge_runtime.wording import count, duration, size
 
 if TYPE_CHECKING:

@@ -21,10 +21,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from fedforge_runtime.config import Mode, RunConfig
 from fedforge_runtime.data.features.backbone import read_backbone
-from fedforge_runtime.data.features.class_tokens import FEATURES
+from fedforge_runtime.data.features.caches import FEATURES, TOKENS
 from fedforge_runtime.data.features.preprocess import PROCESSOR_FOLDER
 from fedforge_runtime.data.features.row_pass import array_file
-from fedforge_runtime.data.features.tokens import TOKENS
 from fedforge_runtime.data.partition import ClientRows, load_client_rows, load_scanner_shift
 from fedforge_runtime.data.scanner import ScannerShift
 from fedforge_runtime.data.sources.datasets import labels_file, load_dataset

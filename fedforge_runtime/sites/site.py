@@ -13,11 +13,10 @@ import torch
 from numpy.typing import NDArray
 
 from fedforge_runtime.config import Mode
-from fedforge_runtime.data.features.class_tokens import load_features
+from fedforge_runtime.data.features.caches import load_features, load_tokens
 from fedforge_runtime.data.features.images import ImageReader, open_backbone
 from fedforge_runtime.data.features.preprocess import PROCESSOR_FOLDER
 from fedforge_runtime.data.features.row_pass import BATCH
-from fedforge_runtime.data.features.tokens import load_tokens
 from fedforge_runtime.data.partition import load_client_rows
 from fedforge_runtime.data.sources.datasets import Split, labels_file
 from fedforge_runtime.learning.model import (

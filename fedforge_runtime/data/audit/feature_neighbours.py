@@ -14,10 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from fedforge_runtime.data.audit.components import Components
-from fedforge_runtime.data.audit.near_duplicates import Edges, Thresholds
-from fedforge_runtime.data.audit.perceptual_hash import grey
-from fedforge_runtime.data.audit.similarity import without_surroundings
+from fedforge_runtime.data.audit.near_duplicates import Components, Edges, Thresholds
+from fedforge_runtime.data.audit.similarity import grey, without_surroundings
 from fedforge_runtime.processes.limits import usable_cores
 
 MOST_ALIGNED = 1_000

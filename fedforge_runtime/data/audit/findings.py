@@ -9,8 +9,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from fedforge_runtime.data.audit.components import Components
-from fedforge_runtime.data.audit.near_duplicates import Edges
+from fedforge_runtime.data.audit.near_duplicates import Components, Edges
 from fedforge_runtime.data.audit.pictures import Measures, RowIndex
 from fedforge_runtime.data.sources.datasets import SPLITS, Split
 from fedforge_runtime.wording import counted

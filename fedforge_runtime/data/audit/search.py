@@ -10,11 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fedforge_runtime.data.audit.components import Components
 from fedforge_runtime.data.audit.feature_neighbours import FeatureSearch, find_by_features
-from fedforge_runtime.data.audit.near_duplicates import Edges, Thresholds, find_near_duplicates
+from fedforge_runtime.data.audit.near_duplicates import Components, Edges, Thresholds, find_near_duplicates
 from fedforge_runtime.data.audit.pictures import Measures, RowIndex, measure
-from fedforge_runtime.data.features.class_tokens import load_features
+from fedforge_runtime.data.features.caches import load_features
 from fedforge_runtime.data.sources.datasets import SPLITS
 from fedforge_runtime.errors import DataError
 from fedforge_runtime.storage.artifacts import MANIFEST, Artifact, ArtifactStore, children

@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from fedforge_runtime.config import PartitionConfig
+from fedforge_runtime.config.files import check_partitioners, load_preset
 from fedforge_runtime.config.partitioners import PARTITIONERS, parse_partitioner
-from fedforge_runtime.config.preset_files import check_partitioners, load_preset
 from fedforge_runtime.config.presets import FAIR, OTHERS, REST, PresetConfig, SiteGroupConfig, percentage
 from fedforge_runtime.data.partition.spreaders import Task, spread
 from fedforge_runtime.data.stratification import apportion

@@ -12,8 +12,7 @@ import numpy.typing as npt
 
 from fedforge_runtime.config import PartitionConfig
 from fedforge_runtime.config.presets import PresetConfig
-from fedforge_runtime.data.partition.rows import Partition, complete_partition, make_partition
-from fedforge_runtime.data.partition.slices import ClientRows
+from fedforge_runtime.data.partition.rows import ClientRows, Partition, complete_partition, make_partition
 from fedforge_runtime.data.scanner import ScannerShift
 from fedforge_runtime.data.skew import Skew, measure_skew
 from fedforge_runtime.errors import DataError

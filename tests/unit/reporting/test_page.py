@@ -10,7 +10,7 @@ from jinja2 import DictLoader, UndefinedError
 from markupsafe import Markup
 
 from fedforge_runtime.reporting import page
-from fedforge_runtime.reporting.images import data_uri
+from fedforge_runtime.reporting.exhibits import data_uri
 from fedforge_runtime.reporting.page import render_page
 from tests.support.html_page import HtmlPage
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fedforge_runtime.reporting.numbers import metric, score
+from fedforge_runtime.reporting.exhibits import metric, score
 from fedforge_runtime.reporting.run_clients import clients_section, worst_client
 from fedforge_runtime.reporting.run_partition import partition_section
 from fedforge_runtime.reporting.run_rounds import spread_over_clients

@@ -25,9 +25,9 @@ from fedforge_runtime.data.features.row_pass import (
     prepare_rows,
     refuse_unless_finite,
 )
-from fedforge_runtime.data.features.tokens import TOKENS
 from fedforge_runtime.data.sources.datasets import Split, labels_file
 from fedforge_runtime.storage.artifacts import Artifact
+from fedforge_runtime.telemetry.control import await_result, present_control
 
 FEATURES = "features"
 
@@ -103,4 +103,93 @@ class _Features:
                     features = class_token(model, self.reader.read(chunk.split, rows)[0])
             refuse_unless_finite(features.numpy(), self.backbone, chunk.split, rows)
             output[rows.start : rows.stop] = features.numpy()
+        output.flush()
+
+
+TOKENS = "tokens"
+
+
+def prepare_tokens(
+    images: PassImages,
+    preprocessing: Artifact,
+    backbone: Backbone,
+    *,
+    tools: PassTools,
+) -> Artifact:
+    """The artifact `tokens`: `tokens_<split>.npy` float32 (rows, tokens, hidden_size), `labels_<split>.npy` int64.
+
+    Raises:
+        StorageError: not enough room on the disk.
+        DataError: the backbone gave a value that is not finite.
+    """
+    trunk: Trunk = await_result(tools.pool.submit(describe_trunk, backbone.path), present_control())
+    unshifted = {
+        "dataset": images.dataset.key,
+        "preprocess": preprocessing.key,
+        "trunk_sha256": trunk.sha256,
+        "depth": f"tokens_entering_block_{trunk.last_block}",
+        "dtype": "float32",
+        "versions": numeric_versions(),
+        "code": 1,
+    }
+    return prepare_rows(
+        TOKENS,
+        unshifted,
+        images,
+        row_shape=trunk.output_shape,
+        compute=_Tokens(ImageReader.of(images.dataset, preprocessing, images.scanners), backbone.path),
+        facts={},
+        tools=tools,
+    )
+
+
+def load_tokens(folder: Path, split: Split) -> NDArray[np.float32]:
+    """Memory-mapped tokens (rows, tokens, hidden_size) of one split; the file stays as it is."""
+    tokens: NDArray[np.float32] = np.load(array_file(folder, TOKENS, split), mmap_mode="c", allow_pickle=False)
+    return tokens
+
+
+@dataclass(frozen=True)
+class Trunk:
+    """The part of a backbone below its last block."""
+
+    sha256: str
+    """Over its tensors, as `model_sha256`."""
+    last_block: int
+    output_shape: tuple[int, int]
+    """Tokens and hidden size."""
+
+
+def describe_trunk(folder: Path) -> Trunk:
+    """In a worker: the trunk of a backbone folder."""
+    from fedforge_runtime.learning.model import is_trunk
+    from fedforge_runtime.learning.parameters import model_sha256
+
+    model = open_backbone(folder)
+    layers = len(model.layers)
+    trunk = {name: value.numpy() for name, value in model.named_parameters() if is_trunk(name, layers)}
+    _, tokens, size = model.embeddings.position_embeddings.shape
+    return Trunk(model_sha256(trunk), layers - 1, (tokens, size))
+
+
+@dataclass(frozen=True)
+class _Tokens:
+    """In a worker: the tokens of a chunk."""
+
+    reader: ImageReader
+    backbone: Path
+
+    def __call__(self, chunk: Chunk, file: Path) -> None:
+        import torch
+
+        from fedforge_runtime.learning.model import tokens_before_last_block
+
+        model = open_backbone(self.backbone)
+        output = np.load(file, mmap_mode="r+", allow_pickle=False)
+        for first in range(chunk.start, chunk.stop, BATCH):
+            rows = range(first, min(first + BATCH, chunk.stop))
+            with torch.inference_mode():
+                tokens = tokens_before_last_block(model, self.reader.read(chunk.split, rows)[0]).numpy()
+            refuse_unless_finite(tokens, self.backbone, chunk.split, rows)
+            output[rows.start : rows.stop] = tokens
         output.flush()
