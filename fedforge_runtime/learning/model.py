@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -218,6 +219,12 @@ def class_token_after_block(block: Any, final_norm: nn.LayerNorm, tokens: Tensor
     hidden = hidden + block.mlp(block.layernorm_after(hidden))
     result: Tensor = final_norm(hidden)
     return result
+
+
+@lru_cache(maxsize=1)
+def open_backbone(folder: Path) -> Any:
+    """The frozen `ViTModel` of a backbone folder, the same object for everybody in this process."""
+    return load_backbone_model(folder)
 
 
 def load_backbone_model(folder: Path) -> Any:

@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import Literal
 
 from fedforge_runtime.config import RunConfig, read_run_config
-from fedforge_runtime.data.features.backbone import Backbone, check_backbone, resolve_backbone
+from fedforge_runtime.data.features.backbone import Backbone, carry_block, check_backbone, resolve_backbone
 from fedforge_runtime.data.features.caches import prepare_features, prepare_tokens
-from fedforge_runtime.data.features.carry import carry_block
 from fedforge_runtime.data.features.preprocess import prepare_preprocessing
 from fedforge_runtime.data.features.row_pass import PassImages
 from fedforge_runtime.data.partition import check_partition, prepare_partition, row_shifts

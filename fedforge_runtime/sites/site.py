@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from fedforge_runtime.config import Mode
 from fedforge_runtime.data.features.caches import load_features, load_tokens
-from fedforge_runtime.data.features.images import ImageReader, open_backbone
+from fedforge_runtime.data.features.images import ImageReader
 from fedforge_runtime.data.features.preprocess import PROCESSOR_FOLDER
 from fedforge_runtime.data.features.row_pass import BATCH
 from fedforge_runtime.data.partition import load_client_rows
@@ -27,6 +27,7 @@ from fedforge_runtime.learning.model import (
     class_token,
     is_trained,
     load_backbone_model,
+    open_backbone,
 )
 from fedforge_runtime.learning.parameters import Parameters
 from fedforge_runtime.learning.rows import FeatureRows, ImageRows, Rows, TokenRows

@@ -56,22 +56,12 @@ class ImageReader:
         if self.scanners is None:
             return ScannerShift()
         if self.client is not None:
-            shift: ScannerShift | None = _site_shift(self.scanners, self.client)
-            return shift or ScannerShift()
+            return _site_shift(self.scanners, self.client) or ScannerShift()
         shifts = _row_shifts(self.scanners)
         if shifts is None:
             return ScannerShift()
         site_of_row, shift_of_site = shifts
-        shift_of_row: ScannerShift = shift_of_site[site_of_row[row]]
-        return shift_of_row
-
-
-@lru_cache(maxsize=1)
-def open_backbone(folder: Path) -> Any:
-    """The frozen `ViTModel` of a backbone folder, the same object for everybody in this process."""
-    from fedforge_runtime.learning.model import load_backbone_model
-
-    return load_backbone_model(folder)
+        return shift_of_site[site_of_row[row]]
 
 
 @lru_cache(maxsize=1)
@@ -81,8 +71,4 @@ def _open_dataset(folder: Path) -> Any:
 
 _row_shifts = lru_cache(maxsize=1)(row_shifts)
 _site_shift = lru_cache(maxsize=512)(load_scanner_shift)
-
-
-@lru_cache(maxsize=1)
-def _open_processor(folder: Path) -> Any:
-    return load_processor(folder)
+_open_processor = lru_cache(maxsize=1)(load_processor)
