@@ -2,23 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal, NotRequired, TypedDict
+from typing import Any, Literal, NotRequired, TypedDict
 
-
-class AuditedDataset(TypedDict):
-    """The facts of `DatasetFacts`, and the artifact."""
-
-    key: str
-    flag: str
-    size: int
-    source: Literal["official", "local", "phantom"]
-    official: bool
-    fingerprint: str
-    file_sha256: str | None
-    class_names: list[str]
-    rows: dict[str, int]
-    licence: str
-    title: str
+from fedforge_runtime.data.audit.exceptions import AuditException
 
 
 class SearchFeatures(TypedDict):
@@ -61,16 +47,6 @@ class RowPair(TypedDict):
     detail: NotRequired[float]
 
 
-class RecordedException(TypedDict):
-    """`AuditException`."""
-
-    finding: str
-    count: int
-    reason: str
-    by: str
-    at: str
-
-
 class FindingDocument(TypedDict):
     """A finding; its groups and pairs are cut, its counts never."""
 
@@ -80,7 +56,7 @@ class FindingDocument(TypedDict):
     rows: int
     splits: list[str]
     message: str
-    allowed: RecordedException | None
+    allowed: AuditException | None
     blocking: bool
     groups: list[list[RowPlace]]
     pairs: list[RowPair]
@@ -103,11 +79,12 @@ class AuditDocument(TypedDict):
     """The whole of it."""
 
     version: int
-    dataset: AuditedDataset
+    dataset: dict[str, Any]
+    """`DatasetFacts`, and the artifact's `key`."""
     features: SearchFeatures | None
     groups: AuditedGroups | None
     thresholds: dict[str, float]
     splits: list[SplitDocument]
     findings: list[FindingDocument]
-    exceptions: list[RecordedException]
+    exceptions: list[AuditException]
     blocking: list[str]
