@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from fedforge_runtime.clock import monotonic
-from fedforge_runtime.config import PHASES, LearningConfig, RunConfig, load_run_config
+from fedforge_runtime.config import PHASES, LearningConfig, load_run_config
 from fedforge_runtime.data.features.backbone import UNTRAINED, Backbone, check_backbone, resolve_backbone
 from fedforge_runtime.data.sources.catalogue import official_archive
 from fedforge_runtime.hardware.determinism import DeterminismCheck, check_determinism
@@ -132,7 +132,8 @@ def check_hardware(*, home: Home, backbone_name: str | None, narrator: Narrator)
         WorkerPool(workers) as pool,
     ):
         torch: TorchFacts = pool.submit(_torch_facts).result()
-        mps = decide_device(_servable_request(), WorkerBackend(pool))
+        one_client = load_run_config("blood", options={"learning.device": "mps", "runtime.workers": 1})
+        mps = decide_device(DeviceRequest.of(one_client, environment={}), WorkerBackend(pool))
         store = ArtifactStore(Home(Path(folder)))
         backbone = resolve_backbone(
             backbone_name or UNTRAINED, home=home, store=store, pool=pool, notify=narrator.notice
@@ -142,14 +143,11 @@ def check_hardware(*, home: Home, backbone_name: str | None, narrator: Narrator)
         narrator.notice("Timing the backbone on generated images.")
         features = measure_features(backbone, store=store, pool=pool)
         tokens = _tokens(backbone)
-    estimates = tuple(
-        estimate_phase(
-            PhaseWork.of(config, _official_rows(config), feature_size=backbone.hidden_size, tokens=tokens),
-            features,
-            head,
-        )
-        for config in configs
-    )
+    official = [official_archive(config.dataset.flag, config.dataset.size).rows for config in configs]
+    works = [
+        PhaseWork.of(config, rows, feature_size=backbone.hidden_size, tokens=tokens)
+        for config, rows in zip(configs, official, strict=True)
+    ]
     return HardwareReport(
         machine=machine,
         torch=torch,
@@ -159,20 +157,9 @@ def check_hardware(*, home: Home, backbone_name: str | None, narrator: Narrator)
         backbone=backbone,
         features=features,
         head=head,
-        estimates=estimates,
+        estimates=tuple(estimate_phase(work, features, head) for work in works),
         seconds=round(monotonic() - started, 3),
     )
-
-
-def _servable_request() -> DeviceRequest:
-    """A run that `mps` serves: one client at a time, the head alone."""
-    return DeviceRequest.of(
-        load_run_config("blood", options={"learning.device": "mps", "runtime.workers": 1}), environment={}
-    )
-
-
-def _official_rows(config: RunConfig) -> dict[str, int]:
-    return dict(official_archive(config.dataset.flag, config.dataset.size).rows)
 
 
 def _tokens(backbone: Backbone) -> int:

@@ -122,8 +122,7 @@ def decide_device(request: DeviceRequest, backend: DeviceBackend) -> DeviceDecis
     """The device of a run that starts; nothing is tried unless `mps` was asked for."""
     if "mps" not in devices_considered(request.asked):
         return DeviceDecision()
-    obstacles = mps_obstacles(request) or _absence(backend)
-    if obstacles:
+    if obstacles := mps_obstacles(request) or _absence(backend):
         return _on_cpu(obstacles)
     checks, probe = _try_mps(backend)
     failures = _failures(checks)
@@ -231,10 +230,13 @@ class WorkerBackend:
         self._probe_limit_seconds = probe_limit_seconds
 
     def is_built(self) -> bool:
-        return bool(await_result(self._pool.submit(_mps_is_built), present_control()))
+        return self._says("is_built")
 
     def is_available(self) -> bool:
-        return bool(await_result(self._pool.submit(_mps_is_available), present_control()))
+        return self._says("is_available")
+
+    def _says(self, question: str) -> bool:
+        return bool(await_result(self._pool.submit(_ask_mps, question), present_control()))
 
     def run_probe(self, device: Device) -> ProbeResult:
         """Raises `TimeoutError` after the limit, `WorkerDiedError` when the process ends, or what PyTorch raises."""
@@ -249,9 +251,7 @@ class WorkerBackend:
 def _absence(backend: DeviceBackend) -> list[str]:
     if not backend.is_built():
         return ["this PyTorch is built without mps"]
-    if not backend.is_available():
-        return ["this machine has no mps device"]
-    return []
+    return [] if backend.is_available() else ["this machine has no mps device"]
 
 
 def _try_mps(backend: DeviceBackend) -> tuple[tuple[StabilityCheck, ...], ProbeResult | None]:
@@ -278,16 +278,10 @@ def _named(names: list[str], what: str) -> str:
     return f"{', '.join(names)}: {what}" if names else ""
 
 
-def _mps_is_built() -> bool:
+def _ask_mps(question: str) -> bool:
     import torch
 
-    return torch.backends.mps.is_built()
-
-
-def _mps_is_available() -> bool:
-    import torch
-
-    return torch.backends.mps.is_available()
+    return bool(getattr(torch.backends.mps, question)())
 
 
 def _run_probe(device: Device) -> ProbeResult:

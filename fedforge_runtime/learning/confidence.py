@@ -10,7 +10,7 @@ An interval says nothing about other hospitals, scanners or patients: only about
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -146,21 +146,6 @@ def evaluation_of(predictions: Predictions, class_names: Sequence[str], seed: in
         "intervals": {name: {"low": each.low, "high": each.high} for name, each in confidence.metrics.items()},
         "level": confidence.level,
         "resamples": confidence.resamples,
-        "classes": _classes(confidence, class_names),
+        "classes": [{"name": name, **asdict(each)} for name, each in zip(class_names, confidence.classes, strict=True)],
         "confusion": predictions.confusion_matrix().tolist(),
     }
-
-
-def _classes(confidence: Confidence, class_names: Sequence[str]) -> list[dict[str, Any]]:
-    def score(interval: Interval | None) -> dict[str, float] | None:
-        return None if interval is None else {"value": interval.value, "low": interval.low, "high": interval.high}
-
-    return [
-        {
-            "name": name,
-            "rows": each.rows,
-            "sensitivity": score(each.sensitivity),
-            "specificity": score(each.specificity),
-        }
-        for name, each in zip(class_names, confidence.classes, strict=True)
-    ]

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from fedforge_runtime.learning.parameters import Parameters
 from fedforge_runtime.learning.standardisation import Standardisation
@@ -14,7 +13,6 @@ from fedforge_runtime.learning.standardisation import Standardisation
 
 def export_model(
     folder: Path,
-    *,
     backbone: Path,
     processor: Path,
     parameters: Parameters,
@@ -22,10 +20,11 @@ def export_model(
     class_names: Sequence[str],
     model_card: str,
 ) -> None:
-    """Write `config.json`, `model.safetensors`, `preprocessor_config.json` and `README.md` into `folder`.
+    """In a worker: write `config.json`, `model.safetensors`, `preprocessor_config.json` and `README.md` into `folder`.
 
     The standardisation is folded into the classifier, so that the model takes raw features.
     """
+    import torch
     from transformers import AutoImageProcessor, ViTForImageClassification
 
     model = ViTForImageClassification.from_pretrained(

@@ -57,8 +57,7 @@ class CheckpointStore:
         if checkpoint.server_state:
             (partial / _SERVER_STATE).write_bytes(save(dict(checkpoint.server_state)))
         if checkpoint.standardisation:
-            tensors = {"mean": checkpoint.standardisation.mean, "scale": checkpoint.standardisation.scale}
-            (partial / _STANDARDISATION).write_bytes(save(tensors))
+            (partial / _STANDARDISATION).write_bytes(save(vars(checkpoint.standardisation)))
         manifest = {
             "round": checkpoint.round,
             "model_sha256": checkpoint.model_sha256,
@@ -81,24 +80,20 @@ class CheckpointStore:
         rounds = sorted(int(number) for number in numbers if number.isdecimal())
         if not rounds:
             return None
-        newest = rounds[-1]
-        path = self._path(newest)
+        newest, path = rounds[-1], self._path(rounds[-1])
         files = _read_manifest(path).files
-        if not all(_is_intact(path / name, digest) for name, digest in files.items()):
+        if not all((path / name).is_file() and sha256_file(path / name) == digest for name, digest in files.items()):
             raise _damaged(path)
         parameters = load_file(path / _MODEL)
         state = load_file(path / _SERVER_STATE) if _SERVER_STATE in files else {}
-        standardisation = None
-        if _STANDARDISATION in files:
-            standardisation = Standardisation(**load_file(path / _STANDARDISATION))
+        scaling = load_file(path / _STANDARDISATION) if _STANDARDISATION in files else None
         records = [self._record(number) for number in range(1, newest + 1)]
-        return Checkpoint(newest, parameters, state, standardisation, records)
+        return Checkpoint(newest, parameters, state, Standardisation(**scaling) if scaling else None, records)
 
     def _record(self, round_number: int) -> RoundRecord:
-        folder = self._path(round_number)
-        record = _read_manifest(folder).record
+        record = _read_manifest(self._path(round_number)).record
         if record is None:
-            raise _damaged(folder)
+            raise _damaged(self._path(round_number))
         return record
 
     def _path(self, round_number: int) -> Path:
@@ -117,10 +112,6 @@ def _read_manifest(folder: Path) -> _Manifest:
         return _Manifest.model_validate_json((folder / _MANIFEST).read_bytes())
     except (FileNotFoundError, NotADirectoryError, ValueError) as error:
         raise _damaged(folder) from error
-
-
-def _is_intact(path: Path, digest: str) -> bool:
-    return path.is_file() and sha256_file(path) == digest
 
 
 def _damaged(folder: Path) -> RunError:

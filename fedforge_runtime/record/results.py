@@ -12,6 +12,7 @@ from fedforge_runtime import __version__
 from fedforge_runtime.clock import utc_now
 from fedforge_runtime.data.features.preprocess import PROCESSOR_FOLDER
 from fedforge_runtime.learning.confidence import bootstrap_seed, evaluation_of
+from fedforge_runtime.learning.export import export_model
 from fedforge_runtime.learning.predictions import write_predictions
 from fedforge_runtime.processes import WorkerPool
 from fedforge_runtime.record.checkpoint import Checkpoint
@@ -84,24 +85,19 @@ def _manifest(settings: RunSettings, final: Checkpoint) -> dict[str, Any]:
 def _export(
     settings: RunSettings, final: Checkpoint, test: dict[str, float], pool: WorkerPool, control: Control
 ) -> None:
-    partial = settings.folder.path / ".model.partial"
+    partial, inputs = settings.folder.path / ".model.partial", settings.inputs
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir()
-    exported = pool.submit(_export_in_worker, partial, settings, final, model_card(settings, final, test))
+    exported = pool.submit(
+        export_model,
+        partial,
+        Path(inputs.backbone),
+        Path(inputs.preprocess) / PROCESSOR_FOLDER,
+        final.parameters,
+        final.standardisation,
+        inputs.class_names,
+        model_card(settings, final, test),
+    )
     await_result(exported, control)
     shutil.rmtree(settings.folder.model, ignore_errors=True)
     publish_folder(partial, settings.folder.model)
-
-
-def _export_in_worker(folder: Path, settings: RunSettings, final: Checkpoint, card: str) -> None:
-    from fedforge_runtime.learning.export import export_model
-
-    export_model(
-        folder,
-        backbone=Path(settings.inputs.backbone),
-        processor=Path(settings.inputs.preprocess) / PROCESSOR_FOLDER,
-        parameters=final.parameters,
-        standardisation=final.standardisation,
-        class_names=settings.inputs.class_names,
-        model_card=card,
-    )

@@ -7,13 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fedforge_runtime.record.summary import ClientSummary
+from fedforge_runtime.record.summary import ClientSummary as Client
 from fedforge_runtime.reporting.charts import bar_chart, histogram
 from fedforge_runtime.reporting.exhibits import ABSENT, Figure, Table, metric, score
 from fedforge_runtime.wording import count, duration, size
-
-Client = ClientSummary
-"""One of `summarise_run(...)["clients"]`."""
 
 _MOST_BARS = 25
 

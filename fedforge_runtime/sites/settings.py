@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from flwr.app import ConfigRecord, RecordDict
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from fedforge_runtime.config import LearningConfig, RunConfig
 from fedforge_runtime.errors import ConfigError
@@ -99,15 +99,6 @@ class SiteSettings(BaseModel):
             ) from error
 
 
-class _Wire(BaseModel):
-    run_folder: str
-    attempt: int
-    config: RunConfig
-    inputs: RunInputs
-    participants: str | None
-    shard: str | None
-
-
 @dataclass(frozen=True)
 class RunSettings:
     """One attempt at one run."""
@@ -140,30 +131,13 @@ class RunSettings:
 
     def to_run_config(self) -> dict[str, str]:
         """As Flower carries it to the ServerApp."""
-        wire = _Wire(
-            run_folder=str(self.folder.path),
-            attempt=self.attempt,
-            config=self.config,
-            inputs=self.inputs,
-            participants=str(self.participants_file) if self.participants_file else None,
-            shard=self.shard,
-        )
-        return {_KEY: wire.model_dump_json()}
+        return {_KEY: _RUN_SETTINGS.dump_json(self).decode()}
 
-    @classmethod
-    def from_run_config(cls, run_config: Mapping[str, Any]) -> RunSettings:
+    @staticmethod
+    def from_run_config(run_config: Mapping[str, Any]) -> RunSettings:
         """What `to_run_config` gave."""
-        wire = _Wire.model_validate_json(str(run_config[_KEY]))
-        return cls(
-            folder=RunFolder(Path(wire.run_folder)),
-            attempt=wire.attempt,
-            config=wire.config,
-            inputs=wire.inputs,
-            participants_file=Path(wire.participants) if wire.participants else None,
-            shard=wire.shard,
-        )
+        return _RUN_SETTINGS.validate_json(str(run_config[_KEY]))
 
 
-@lru_cache(maxsize=4)
-def _read_site_settings(text: str) -> SiteSettings:
-    return SiteSettings.model_validate_json(text)
+_RUN_SETTINGS = TypeAdapter(RunSettings)
+_read_site_settings = lru_cache(maxsize=4)(SiteSettings.model_validate_json)
