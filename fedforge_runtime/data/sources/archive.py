@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 
 import numpy as np
 from numpy.lib import format as npy
@@ -39,8 +39,7 @@ class Archive:
         Raises:
             DataError: the image data are damaged.
         """
-        key = f"{split}_images"
-        total = len(self.labels[split])
+        key, total = f"{split}_images", len(self.labels[split])
         with _open_array(self.path, key) as (stream, header):
             for start, block in _read_blocks(stream, header):
                 first, last = np.searchsorted(rows, [start, start + len(block)])
@@ -75,8 +74,7 @@ def read_archive(path: Path, *, size: int, classes: int) -> Archive:
     return Archive(path, size, labels)
 
 
-@dataclass(frozen=True)
-class _Header:
+class _Header(NamedTuple):
     shape: tuple[int, ...]
     column_major: bool
     dtype: np.dtype[Any]
@@ -99,8 +97,9 @@ def _read_labels(path: Path, key: str, rows: int, classes: int, remedy: str) -> 
         if header.dtype.kind not in "iu":
             raise DataError(f"{path}: {key} is {header.dtype}, expected an integer type.", remedy=remedy)
         if header.shape not in ((rows,), (rows, 1)):
+            one_hot = ", as of one-hot rows" if header.shape == (rows, classes) else ""
             raise DataError(
-                f"{path}: {key} has shape {header.shape}{_meaning(header.shape, rows, classes)}, expected ({rows}, 1) "
+                f"{path}: {key} has shape {header.shape}{one_hot}, expected ({rows}, 1) "
                 f"or ({rows},), one label for each image.",
                 remedy=remedy,
             )
@@ -116,10 +115,6 @@ def _read_labels(path: Path, key: str, rows: int, classes: int, remedy: str) -> 
             remedy=remedy,
         )
     return labels.astype(np.int64)
-
-
-def _meaning(shape: tuple[int, ...], rows: int, classes: int) -> str:
-    return ", as of one-hot rows" if shape == (rows, classes) and classes > 1 else ""
 
 
 @contextmanager
@@ -142,11 +137,18 @@ def _open_array(path: Path, key: str) -> Iterator[tuple[IO[bytes], _Header]]:
                     )
                 yield stream, header
     except zipfile.BadZipFile as error:
-        raise _damaged(path, f"{key}: {error}") if _looks_like_zip(path) else _no_archive(path) from error
+        if _looks_like_zip(path):
+            raise _damaged(path, f"{key}: {error}") from error
+        raise DataError(
+            f"{path} is not an npz archive.",
+            remedy="Put a file there that numpy.savez_compressed or MedMNIST made.",
+        ) from error
     except (EOFError, ValueError, RuntimeError, zlib.error, lzma.LZMAError) as error:
         raise _damaged(path, f"{key}: {error}") from error
     except OSError as error:
-        raise _unreadable(path, error) from error
+        raise DataError(
+            f"cannot read {path}", cause=error, remedy="Check that the file exists and can be read."
+        ) from error
 
 
 def _read_header(stream: IO[bytes]) -> _Header:
@@ -181,19 +183,4 @@ def _damaged(path: Path, detail: str) -> DataError:
     return DataError(
         f"{path} is cut short or damaged ({detail}).",
         remedy="Copy or download the file again; it was not used.",
-    )
-
-
-def _no_archive(path: Path) -> DataError:
-    return DataError(
-        f"{path} is not an npz archive.",
-        remedy="Put a file there that numpy.savez_compressed or MedMNIST made.",
-    )
-
-
-def _unreadable(path: Path, error: OSError) -> DataError:
-    return DataError(
-        f"cannot read {path}",
-        cause=error,
-        remedy="Check that the file exists and can be read.",
     )

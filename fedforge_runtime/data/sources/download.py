@@ -88,16 +88,15 @@ def refuse_if_altered(path: Path, md5: str, official: OfficialArchive) -> None:
 
 def _require_answer(official: OfficialArchive) -> None:
     """Ask the host for a sign of life, in bounded time; a resolver or a dead route can block for minutes."""
-    answer: Future[None] = Future()
+    answer: Future[httpx.Response] = Future()
 
     def ask() -> None:
         try:
             with open_client(answer_seconds=ANSWER_SECONDS, silence_seconds=ANSWER_SECONDS) as client:
-                client.head(official.url)  # whatever it answers: whether it gives the file, the download will show
+                # Whatever it answers: whether it gives the file, the download will show.
+                answer.set_result(client.head(official.url))
         except BaseException as error:
             answer.set_exception(error)
-        else:
-            answer.set_result(None)
 
     threading.Thread(target=ask, name="network-probe", daemon=True).start()
     try:
@@ -123,7 +122,9 @@ def _download(
             f"{found.state[0]:,} bytes; expected MD5 {official.md5}.",
             remedy="Nothing was kept. Run the command again; if it repeats, something on the way alters it.",
         )
-    _publish(part.path, final)
+    with part.path.open("rb") as stream:
+        os.fsync(stream.fileno())
+    part.path.replace(final)
     part.remove()
 
 
@@ -170,12 +171,6 @@ def _reason(error: BaseException) -> str:
     return str(error).rstrip(".") or type(error).__name__
 
 
-def _publish(file: Path, final: Path) -> None:
-    with file.open("rb") as stream:
-        os.fsync(stream.fileno())
-    file.replace(final)
-
-
 _WORTH_TELLING_BYTES = 200_000_000
 _RANGE = re.compile(r"bytes (\d+)-\d+/(\d+|\*)")
 
@@ -208,7 +203,7 @@ class Part:
     @property
     def is_complete(self) -> bool:
         known = self._known()
-        return known is not None and known.size is not None and known.size == self.bytes
+        return known is not None and known.size == self.bytes
 
     def remove(self) -> None:
         """Forget it all."""
@@ -236,8 +231,7 @@ class Part:
         headers = {"Accept-Encoding": "identity"}
         if start:
             headers["Range"] = f"bytes={start}-"
-            known = self._known()
-            if known and known.validator:
+            if (known := self._known()) and known.validator:
                 headers["If-Range"] = known.validator
         with client.stream("GET", url, headers=headers) as response:
             if response.status_code == httpx.codes.REQUESTED_RANGE_NOT_SATISFIABLE and start:
@@ -251,8 +245,10 @@ class Part:
                 size = int(sent[2]) if sent[2] != "*" else None
             else:
                 self.remove()
-                size = _number(response.headers.get("Content-Length"))
-            self._remember(_Known(validator=_validator(response.headers), size=size))
+                length = response.headers.get("Content-Length", "")
+                size = int(length) if length.isdecimal() else None
+            known = _Known(validator=_validator(response.headers), size=size)
+            write_json(self._record, known.model_dump(mode="json"))
             self._keep(response, size, say)
         return True
 
@@ -276,9 +272,6 @@ class Part:
         except (FileNotFoundError, ValueError):
             return None
 
-    def _remember(self, known: _Known) -> None:
-        write_json(self._record, known.model_dump(mode="json"))
-
 
 def open_client(*, answer_seconds: float, silence_seconds: float) -> httpx.Client:
     """A client that trusts whom the system trusts, and goes by the proxies of the environment.
@@ -298,7 +291,3 @@ def _validator(headers: httpx.Headers) -> str | None:
     etag: str | None = headers.get("ETag")
     modified: str | None = headers.get("Last-Modified")
     return etag if etag and not etag.startswith("W/") else modified
-
-
-def _number(text: str | None) -> int | None:
-    return int(text) if text and text.isdecimal() else None
