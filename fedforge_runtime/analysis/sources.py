@@ -142,8 +142,7 @@ def _bounds_of_document(bounds: Mapping[str, Any]) -> list[Row]:
     """From `bounds.json`."""
     whole = {"closed form": bounds.get("closed_form"), "all rows in one place": bounds.get("centralized")}
     rows: list[Row] = [{"model": name, **scores["test"]} for name, scores in whole.items() if scores]
-    alone = ({"model": "alone", **site, **site["test"]} for site in bounds.get("local", ()))
-    return [*rows, *alone]
+    return [*rows, *({"model": "alone", **site, **site["test"]} for site in bounds.get("local", ()))]
 
 
 def _bounds_of_events(log: Sequence[Event]) -> list[Row]:

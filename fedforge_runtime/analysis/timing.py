@@ -58,8 +58,7 @@ def waterfall(log: Sequence[Event]) -> pd.DataFrame:
     How long each way took cannot be known without trusting that clocks agree. A site on another machine whose word of
     its work was lost has its whole round trip as waiting.
     """
-    rows = [row for events in completed_rounds(log).values() for row in _of_round(events)]
-    return frame(rows, _COLUMNS)
+    return frame([row for events in completed_rounds(log).values() for row in _of_round(events)], _COLUMNS)
 
 
 def _of_round(events: EventsOfRound) -> Iterator[Row]:
@@ -239,9 +238,8 @@ def _gaps(server: Sequence[Event]) -> list[Span]:
     moments: dict[int, list[datetime]] = {}
     for event in server:
         moments.setdefault(event.attempt, []).append(event.ts)
-    attempts = sorted(moments)
     return [
         (GAP, 0, later, max(moments[earlier]), min(moments[later]))
-        for earlier, later in pairwise(attempts)
+        for earlier, later in pairwise(sorted(moments))
         if min(moments[later]) > max(moments[earlier])
     ]

@@ -44,8 +44,7 @@ def load_run_config(
     """
     check_phase(phase, profile)
     document = _phase_document(phase)
-    profiles = document.pop("profiles")
-    _merge(document, profiles[profile])
+    _merge(document, document.pop("profiles")[profile])
     if config_file:
         _merge(document, _read_config_file(config_file))
         if document.get("phase") != phase:

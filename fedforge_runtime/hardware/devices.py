@@ -109,8 +109,7 @@ class DeviceDecision:
 
     def applied_to(self, learning: LearningConfig) -> LearningConfig:
         """What clients are to do: the configuration with the device and batch size that are really used."""
-        batch_size = self.batch_size or learning.batch_size
-        return learning.model_copy(update={"device": self.device, "batch_size": batch_size})
+        return learning.model_copy(update={"device": self.device, "batch_size": self.batch_size or learning.batch_size})
 
 
 def devices_considered(asked: Device) -> tuple[Device, ...]:

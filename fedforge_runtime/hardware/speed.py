@@ -129,8 +129,7 @@ def _time_head(rows: int, feature_size: int, learning: LearningConfig) -> tuple[
     from fedforge_runtime.learning.rows import FeatureRows
     from fedforge_runtime.learning.training import evaluate_model, train_model
 
-    generator = np.random.default_rng(rows)
-    features = generator.normal(size=(rows, feature_size)).astype(np.float32)
+    features = np.random.default_rng(rows).normal(size=(rows, feature_size)).astype(np.float32)
     labels = np.arange(rows, dtype=np.int64) % _CLASSES
     training_rows, head = FeatureRows(features, labels), FeatureHead(feature_size, _CLASSES, None)
     own = FeatureRows(features[: rows // 9], labels[: rows // 9])

@@ -231,5 +231,4 @@ def load_backbone_model(folder: Path) -> Any:
     """The `ViTModel` of a backbone folder, in fp32, without a pooler, ready for inference."""
     from transformers import ViTModel
 
-    model = ViTModel.from_pretrained(folder, add_pooling_layer=False, dtype=torch.float32)
-    return model.eval().requires_grad_(False)
+    return ViTModel.from_pretrained(folder, add_pooling_layer=False, dtype=torch.float32).eval().requires_grad_(False)

@@ -76,8 +76,7 @@ def evaluate_model(model: Head, rows: Rows, learning: LearningConfig) -> dict[st
 def predict_model(model: Head, rows: Rows, learning: LearningConfig) -> tuple[Predictions, dict[str, float]]:
     """What `model` answers on `rows`, and the metrics of `evaluate_model`, to the bit, in one pass."""
     output = _trainer(model, learning, 0, None, rows).predict(rows, metric_key_prefix="eval")
-    predictions = Predictions(np.asarray(output.predictions), np.asarray(output.label_ids))
-    return predictions, _named_metrics(output.metrics)
+    return Predictions(np.asarray(output.predictions), np.asarray(output.label_ids)), _named_metrics(output.metrics)
 
 
 def _trainer(
@@ -141,8 +140,7 @@ def _two_rates(trainer: Trainer, model: Head, learning: LearningConfig) -> Optim
 
 
 def _compute_metrics(prediction: EvalPrediction) -> dict[str, float]:
-    metric = _metric()
-    values: dict[str, float] = metric.compute(
+    values: dict[str, float] = _metric().compute(
         predictions=np.asarray(prediction.predictions), references=np.asarray(prediction.label_ids)
     )
     return values

@@ -148,8 +148,7 @@ def prepare_caches(prepared: Prepared, workshop: Workshop, check_stop: Callable[
     tools, tokens = workshop.pass_tools(check_stop), None
     if learning.mode == "last_block":
         tokens = prepare_tokens(*sources, tools=tools)
-    features = prepare_features(*sources, tokens=tokens, tools=tools)
-    return replace(prepared, tokens=tokens, features=features)
+    return replace(prepared, tokens=tokens, features=prepare_features(*sources, tokens=tokens, tools=tools))
 
 
 def prepare_all(workshop: Workshop) -> Prepared:

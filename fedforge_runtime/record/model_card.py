@@ -21,7 +21,6 @@ def model_card(settings: RunSettings, final: Checkpoint, test: Mapping[str, floa
         test: metrics of the final model on the test split, by name.
     """
     inputs, config = settings.inputs, settings.config
-    scores = [f"| {name} | {value:.4f} |" for name, value in test.items()]
     return "\n".join(
         [
             "---",
@@ -41,7 +40,7 @@ def model_card(settings: RunSettings, final: Checkpoint, test: Mapping[str, floa
             "",
             "| test split | |",
             "|---|---|",
-            *scores,
+            *(f"| {name} | {value:.4f} |" for name, value in test.items()),
             "",
             "## Licence",
             "",

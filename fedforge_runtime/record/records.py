@@ -61,8 +61,7 @@ class RoundRecord(_Record):
 
 def write_tables(folder: RunFolder, records: Sequence[RoundRecord]) -> None:
     """Write `rounds.jsonl`, `rounds.csv` and `clients.csv` from scratch, each atomically."""
-    lines = "".join(record.model_dump_json() + "\n" for record in records)
-    write_atomically(folder.rounds, lines.encode())
+    write_atomically(folder.rounds, "".join(record.model_dump_json() + "\n" for record in records).encode())
     write_atomically(folder.rounds_table, _csv(round_rows(records)).encode())
     write_atomically(folder.clients_table, _csv(client_rows(records)).encode())
 

@@ -55,7 +55,6 @@ def audit_page(audit: Audit, document: AuditDocument) -> str:
     from fedforge_runtime.reporting.page import render_page
 
     documents = {each["id"]: each for each in document["findings"]}
-    exhibits = [_exhibit(audit, finding, documents[finding.id]) for finding in audit.findings]
     return render_page(
         "audit.html.j2",
         facts=audit.facts,
@@ -63,7 +62,7 @@ def audit_page(audit: Audit, document: AuditDocument) -> str:
         verdict=verdict(document),
         search_note=search_note(document),
         highlights=_highlights(audit, document),
-        exhibits=exhibits,
+        exhibits=[_exhibit(audit, finding, documents[finding.id]) for finding in audit.findings],
         balance=_balance(document),
         colours=_colours(audit),
         splits=_splits_table(document),

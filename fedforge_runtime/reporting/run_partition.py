@@ -71,7 +71,6 @@ def partition_section(
 
 def _facts(skew: Skew) -> dict[str, str]:
     smallest, largest = (chosen(skew.sites, key=lambda site: site.rows) for chosen in (min, max))
-    lacking = sum(bool(site.missing_classes) for site in skew.sites)
     return {
         "clients": count(len(skew.sites)),
         "rows": count(sum(skew.class_rows)),
@@ -81,7 +80,7 @@ def _facts(skew: Skew) -> dict[str, str]:
         f"1 no class in common); {score(skew.farthest.distance)} at most, client {skew.farthest.client}",
         "size skew": f"{score(skew.size_gini)} Gini coefficient (0 all equal, towards 1 one client holds everything)",
         "effective classes": f"{skew.effective_classes:.2f} over all rows",
-        "clients that lack a class": count(lacking),
+        "clients that lack a class": count(sum(bool(site.missing_classes) for site in skew.sites)),
     }
 
 

@@ -134,14 +134,13 @@ def _highlights(summary: RunSummary, validation: Mapping[str, float], confidence
 
 
 def _about(summary: RunSummary, config: RunConfig, inputs: RunInputs | None, manifest: Manifest | None) -> Facts:
-    rows = inputs.data["rows"] if inputs else {}
     return {
         "state": summary["state"],
         "rounds": f"{summary['rounds_completed']} of {summary['rounds_total']}",
         "clients": count(len(config.sites)),
         "strategy": summary["strategy"],
         "trained": f"{summary['mode']}: {summary['carried_over']}",
-        "images": _images(summary, rows),
+        "images": _images(summary, inputs.data["rows"] if inputs else {}),
         "data": provenance(summary) or ABSENT,
         "licence of the data": inputs.data["licence"] if inputs else ABSENT,
         "completed at": _moment(manifest["completed_at"]) if manifest else ABSENT,

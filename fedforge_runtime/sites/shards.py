@@ -174,8 +174,7 @@ def prepare_reference_shard(config: RunConfig, inputs: RunInputs, *, site: int, 
         _write_document(shard, key, site, config.phase, rows, _portable(inputs, beside), own=True)
         return {"sites": 1, "rows": [len(rows.train) + len(rows.validation)]}
 
-    artifact = store.build(SHARD, described, build)
-    return open_shard(artifact.path / site_folder(site))
+    return open_shard(store.build(SHARD, described, build).path / site_folder(site))
 
 
 def open_shard(folder: Path) -> Shard:

@@ -84,8 +84,7 @@ def find_by_features(
 def whiten(features: NDArray[np.float32]) -> NDArray[np.float32]:
     """Features (rows, size) without mean and correlation, each row of length one."""
     centred = features - features.mean(axis=0, dtype=np.float64).astype(np.float32)
-    covariance = np.atleast_2d(np.cov(centred, rowvar=False, dtype=np.float64))
-    variances, directions = np.linalg.eigh(covariance)
+    variances, directions = np.linalg.eigh(np.atleast_2d(np.cov(centred, rowvar=False, dtype=np.float64)))
     floor = max(float(variances[-1]), np.finfo(np.float64).tiny) * _REGULARISATION
     whitened = centred @ (directions / np.sqrt(np.maximum(variances, 0) + floor)).astype(np.float32)
     length = np.linalg.norm(whitened, axis=1, keepdims=True)

@@ -335,8 +335,7 @@ def _pairs_by_group(edges: Edges, near_root: NDArray[np.int64]) -> dict[int, lis
 
 def _telling_pair(group: Group, different: Values) -> tuple[int, int]:
     """The group's first row and the first one that differs from it."""
-    other = next((row for row in group[1:] if different[row] != different[group[0]]), group[1])
-    return group[0], other
+    return group[0], next((row for row in group[1:] if different[row] != different[group[0]]), group[1])
 
 
 def _several(group: Group, values: Values) -> bool:

@@ -72,8 +72,7 @@ def _exceptions(document: AuditDocument) -> list[str]:
         [each["finding"], f"{each['count']:,}", each["reason"], each["by"], each["at"]]
         for each in document["exceptions"]
     ]
-    named = ["finding", "for at most", "reason", "by", "when"]
-    return ["", "## Exceptions", "", *_table(named, rows)] if rows else []
+    return ["", "## Exceptions", "", *_table(["finding", "for at most", "reason", "by", "when"], rows)] if rows else []
 
 
 def verdict(document: AuditDocument) -> str:

@@ -193,8 +193,7 @@ def hold_out(rows: Integers, labels: npt.NDArray[Any], fraction: float, seed: in
     quotas = wanted * sizes / len(rows)
     taken = np.floor(quotas).astype(np.int64)
     takes_last_row = taken + 1 >= sizes
-    tie_break = generator.permutation(len(sizes))
-    by_claim = np.lexsort((tie_break, taken - quotas, takes_last_row))
+    by_claim = np.lexsort((generator.permutation(len(sizes)), taken - quotas, takes_last_row))
     taken[by_claim[: wanted - taken.sum()]] += 1
     validation = np.zeros(len(rows), dtype=bool)
     for code, count in enumerate(taken):

@@ -162,8 +162,7 @@ def _read_blocks(stream: IO[bytes], header: _Header) -> Iterator[tuple[int, NDAr
     rows, *rest = header.shape
     row_bytes = int(np.prod(rest)) * header.dtype.itemsize
     if header.column_major:  # Its rows are scattered over the file, so there is no reading it in parts.
-        whole = np.frombuffer(stream.read(rows * row_bytes), dtype=header.dtype)
-        yield 0, whole.reshape(header.shape, order="F")
+        yield 0, np.frombuffer(stream.read(rows * row_bytes), dtype=header.dtype).reshape(header.shape, order="F")
         return
     per_block = max(1, _BLOCK_BYTES // row_bytes)
     for start in range(0, rows, per_block):

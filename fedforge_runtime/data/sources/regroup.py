@@ -34,8 +34,7 @@ class Regrouping:
     @property
     def largest_deviation(self) -> float:
         """The largest difference to what was asked, as a part of a class's rows, over all splits and classes."""
-        totals = np.maximum(self.class_rows.sum(axis=0), 1)
-        return float(np.abs((self.class_rows - self.wanted) / totals).max())
+        return float(np.abs((self.class_rows - self.wanted) / np.maximum(self.class_rows.sum(axis=0), 1)).max())
 
 
 def regroup(
@@ -70,8 +69,7 @@ def regroup(
     totals = content.sum(axis=0)
     wanted = np.outer(shares, totals)
     weight = 1 / np.maximum(wanted, 1e-9) / np.maximum(totals, 1)
-    random = np.random.RandomState(derive_seed(seed, "regroup"))
-    order = random.permutation(number)
+    order = np.random.RandomState(derive_seed(seed, "regroup")).permutation(number)
     rarity = (content / np.maximum(totals, 1)).max(axis=1)
     order = order[np.argsort(-rarity[order], kind="stable")]
     assigned = _greedy(content[order], wanted, weight)
@@ -139,8 +137,7 @@ def _costs(
     got: NDArray[np.float64], rows: NDArray[np.int64], wanted: NDArray[np.float64], weight: NDArray[np.float64]
 ) -> NDArray[np.float64]:
     """What it adds to the deviation to put `rows` into each split, (splits,)."""
-    missing = wanted - got
-    cost: NDArray[np.float64] = (weight * (rows * rows - 2 * rows * missing)).sum(axis=1)
+    cost: NDArray[np.float64] = (weight * (rows * rows - 2 * rows * (wanted - got))).sum(axis=1)
     return cost
 
 
