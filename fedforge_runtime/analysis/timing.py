@@ -1,4 +1,7 @@
-"""Where the time of a round goes: what the server waited for, and what each site did in that time."""
+"""Where the time goes: in a round, what the server waited for and each site did; in a run, what held it up.
+
+That is pauses, ends that it was resumed from, and sites that failed.
+"""
 
 from __future__ import annotations
 

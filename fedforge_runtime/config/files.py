@@ -1,4 +1,4 @@
-"""A run's configuration out of phase files, profiles and overrides.
+"""A run's configuration out of phase files, profiles and overrides, and partition presets out of theirs.
 
 Precedence, lowest first: the phase's file, the profile, `--config FILE`, named options, `--set key=value`.
 """

@@ -20,7 +20,6 @@ import os
 from collections.abc import Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,19 +36,6 @@ MPS_BATCH_SIZES = (4, 8)
 CLOSENESS = 1e-3
 """How far a value on `mps` may be from the CPU's, in parts of the largest of its tensor."""
 _PROBE_LIMIT_SECONDS = 120.0
-
-
-class DeviceBackend(Protocol):
-    """What the policy asks PyTorch; may raise whatever PyTorch raises."""
-
-    def is_built(self) -> bool:
-        """Whether this PyTorch was built with `mps`."""
-
-    def is_available(self) -> bool:
-        """Whether this machine has a device for it."""
-
-    def run_probe(self, device: Device) -> ProbeResult:
-        """Do the fixed task of training and inference once."""
 
 
 @dataclass(frozen=True)
@@ -117,7 +103,7 @@ def devices_considered(asked: Device) -> tuple[Device, ...]:
     return ("mps", "cpu") if asked == "mps" else ("cpu",)
 
 
-def decide_device(request: DeviceRequest, backend: DeviceBackend) -> DeviceDecision:
+def decide_device(request: DeviceRequest, backend: WorkerBackend) -> DeviceDecision:
     """The device of a run that starts; nothing is tried unless `mps` was asked for."""
     if "mps" not in devices_considered(request.asked):
         return DeviceDecision()
@@ -138,7 +124,7 @@ def decide_device(request: DeviceRequest, backend: DeviceBackend) -> DeviceDecis
     return DeviceDecision("mps", "mps", batch_size, (notice,), checks, probe.sha256)
 
 
-def keep_device(recorded: DeviceDecision, request: DeviceRequest, backend: DeviceBackend) -> None:
+def keep_device(recorded: DeviceDecision, request: DeviceRequest, backend: WorkerBackend) -> None:
     """Make sure that a run can go on on the device it began on; one that began on the CPU always can.
 
     Args:
@@ -229,16 +215,21 @@ class WorkerBackend:
         self._probe_limit_seconds = probe_limit_seconds
 
     def is_built(self) -> bool:
+        """Whether this PyTorch was built with `mps`."""
         return self._says("is_built")
 
     def is_available(self) -> bool:
+        """Whether this machine has a device for it."""
         return self._says("is_available")
 
     def _says(self, question: str) -> bool:
         return bool(await_result(self._pool.submit(_ask_mps, question), present_control()))
 
     def run_probe(self, device: Device) -> ProbeResult:
-        """Raises `TimeoutError` after the limit, `WorkerDiedError` when the process ends, or what PyTorch raises."""
+        """Do the fixed task of training and inference once.
+
+        Raises `TimeoutError` after the limit, `WorkerDiedError` when the process ends, or what PyTorch raises.
+        """
         running: Future[ProbeResult] = self._pool.submit(_run_probe, device)
         try:
             return await_result(running, present_control(), timeout=self._probe_limit_seconds)
@@ -247,13 +238,13 @@ class WorkerBackend:
             raise
 
 
-def _absence(backend: DeviceBackend) -> list[str]:
+def _absence(backend: WorkerBackend) -> list[str]:
     if not backend.is_built():
         return ["this PyTorch is built without mps"]
     return [] if backend.is_available() else ["this machine has no mps device"]
 
 
-def _try_mps(backend: DeviceBackend) -> tuple[tuple[StabilityCheck, ...], ProbeResult | None]:
+def _try_mps(backend: WorkerBackend) -> tuple[tuple[StabilityCheck, ...], ProbeResult | None]:
     cpu = backend.run_probe("cpu")
     try:
         first, second = backend.run_probe("mps"), backend.run_probe("mps")

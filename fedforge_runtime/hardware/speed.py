@@ -1,4 +1,7 @@
-"""How fast this machine computes features and trains heads, measured on a short piece of the real work."""
+"""How fast this machine computes features and trains heads, measured on a short piece of the real work.
+
+How long the phases take by that is arithmetic over plain numbers, and always called an estimate.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""What a client does in a round: `transformers.Trainer` over its own rows, configured and never re-written."""
+"""What a client does in a round: `transformers.Trainer` over its own rows, configured and never re-written.
+
+The metrics of every table and screen are an `evaluate.Metric` that needs no hub.
+"""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -88,23 +88,22 @@ def read_documents(folder: RunFolder) -> RunDocuments:
     """Everything that can be read of a run but its configuration, whose damage is an error of its own."""
     damage: list[str] = []
 
-    def document(file: Path, shape: TypeAdapter[T]) -> T | None:
+    def unless_damaged(read: Callable[[], T]) -> T | None:
         try:
-            return _read(file, shape) if file.exists() else None
+            return read()
         except DataError as error:
             damage.append(sentences(error.message, "It is left out."))
             return None
+
+    def document(file: Path, shape: TypeAdapter[T]) -> T | None:
+        return unless_damaged(lambda: _read(file, shape)) if file.exists() else None
 
     state = run_state(folder)
     records, lost_records = scan_records(folder)
     for file, lines in ((folder.events, state.damaged_lines), (folder.rounds, lost_records)):
         if lines:
             damage.append(_lost(file, lines))
-    inputs = None
-    try:
-        inputs = read_inputs(folder)
-    except DataError as error:
-        damage.append(sentences(error.message, "It is left out."))
+    inputs = unless_damaged(lambda: read_inputs(folder))
     metrics = document(folder.metrics, _METRICS)
     bounds = document(folder.bounds, _BOUNDS) or Bounds()
     manifest = document(folder.manifest, _MANIFEST)

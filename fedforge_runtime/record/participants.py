@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -76,19 +75,6 @@ def describe_sites(sites: Sequence[int]) -> str:
     return f"{sites[0]} to {sites[-1]}" if in_a_row else ", ".join(map(str, sites))
 
 
-class Selection(Protocol):
-    """Chooses a round's participants among those available."""
-
-    exact: bool
-    """Whether a missing participant makes the round worthless: a replay must be faithful."""
-
-    def required(self, round_number: int) -> Sequence[int]:
-        """Clients without which the round cannot be."""
-
-    def choose(self, round_number: int, available: Sequence[int]) -> list[int]:
-        """Clients for the round, ascending."""
-
-
 class SeededSelection:
     """Draws `clients_per_round` of the clients `sites` from (seed, round), whatever the order in which they appeared.
 
@@ -96,6 +82,7 @@ class SeededSelection:
     """
 
     exact = False
+    """Whether a missing participant makes the round worthless: a replay must be faithful."""
 
     def __init__(self, *, seed: int, sites: Sequence[int], clients_per_round: int | None) -> None:
         self._seed = seed
@@ -103,13 +90,14 @@ class SeededSelection:
         self._per_round = clients_per_round or len(sites)
 
     def required(self, round_number: int) -> Sequence[int]:
+        """Clients without which the round cannot be."""
         return []
 
     def choose(self, round_number: int, available: Sequence[int]) -> list[int]:
+        """Clients for the round, ascending."""
         order = list(self._sites)
         random.Random(derive_seed(self._seed, "participants", round_number)).shuffle(order)
-        present = set(available)
-        return sorted([client for client in order if client in present][: self._per_round])
+        return sorted([client for client in order if client in available][: self._per_round])
 
 
 class ReplayedSelection:
@@ -125,3 +113,7 @@ class ReplayedSelection:
 
     def choose(self, round_number: int, available: Sequence[int]) -> list[int]:
         return sorted(self._rounds[round_number])
+
+
+Selection = SeededSelection | ReplayedSelection
+"""Chooses a round's participants among those available."""

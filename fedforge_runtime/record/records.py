@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterable, Sequence
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from fedforge_runtime.config import Mode
 from fedforge_runtime.learning.metric_names import METRIC_NAMES
-from fedforge_runtime.storage.artifacts import write_atomically
+from fedforge_runtime.storage.artifacts import csv_text, write_atomically
 from fedforge_runtime.storage.home import RunFolder
 
 
@@ -62,8 +60,8 @@ class RoundRecord(_Record):
 def write_tables(folder: RunFolder, records: Sequence[RoundRecord]) -> None:
     """Write `rounds.jsonl`, `rounds.csv` and `clients.csv` from scratch, each atomically."""
     write_atomically(folder.rounds, "".join(record.model_dump_json() + "\n" for record in records).encode())
-    write_atomically(folder.rounds_table, _csv(round_rows(records)).encode())
-    write_atomically(folder.clients_table, _csv(client_rows(records)).encode())
+    for file, rows in ((folder.rounds_table, round_rows(records)), (folder.clients_table, client_rows(records))):
+        write_atomically(file, csv_text([*rows[:1], *(row.values() for row in rows)]).encode())
 
 
 def read_records(folder: RunFolder) -> list[RoundRecord]:
@@ -122,13 +120,3 @@ def client_rows(records: Iterable[RoundRecord]) -> list[dict[str, object]]:
         for record in records
         for client in record.clients
     ]
-
-
-def _csv(rows: Sequence[dict[str, object]]) -> str:
-    if not rows:
-        return ""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue()

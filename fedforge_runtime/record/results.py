@@ -11,9 +11,9 @@ from typing import Any
 from fedforge_runtime import __version__
 from fedforge_runtime.clock import utc_now
 from fedforge_runtime.data.features.preprocess import PROCESSOR_FOLDER
-from fedforge_runtime.learning.confidence import bootstrap_seed, evaluation_of
 from fedforge_runtime.learning.export import export_model
 from fedforge_runtime.learning.predictions import write_predictions
+from fedforge_runtime.learning.scores import bootstrap_seed, evaluation_of
 from fedforge_runtime.processes import WorkerPool
 from fedforge_runtime.record.checkpoint import Checkpoint
 from fedforge_runtime.record.evaluation import predict_split

@@ -1,4 +1,4 @@
-"""What has become of a run, read from its event log and its lock."""
+"""What has become of a run, and which nodes failed in it, read from its event log and its lock."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a page shows as values: tables and figures, made by pure functions and drawn by a template."""
+"""What a page shows as values, made by pure functions and drawn by a template: tables, figures, pictures, numbers."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from fedforge_runtime.learning.confidence import Interval
+from fedforge_runtime.learning.scores import Interval
 
 if TYPE_CHECKING:
     from markupsafe import Markup

@@ -9,9 +9,9 @@ from typing import Any
 
 from fedforge_runtime.config import RunConfig, read_run_config
 from fedforge_runtime.data.sources.catalogue import licence_restriction
-from fedforge_runtime.learning.confidence import Confidence, bootstrap_seed
 from fedforge_runtime.learning.metric_names import METRIC_NAMES
 from fedforge_runtime.learning.predictions import read_predictions
+from fedforge_runtime.learning.scores import Confidence, bootstrap_seed
 from fedforge_runtime.preparation.inputs import RunInputs
 from fedforge_runtime.record.documents import Manifest, read_documents
 from fedforge_runtime.record.records import RoundRecord
@@ -19,10 +19,9 @@ from fedforge_runtime.record.state import read_failures
 from fedforge_runtime.record.summary import ClientSummary, RunSummary, provenance, summarise_run
 from fedforge_runtime.reporting.exhibits import ABSENT, Highlight, Table, bounds, metric, score
 from fedforge_runtime.reporting.page import render_page
-from fedforge_runtime.reporting.run_clients import clients_section
-from fedforge_runtime.reporting.run_partition import read_partition
-from fedforge_runtime.reporting.run_rounds import rounds_section
+from fedforge_runtime.reporting.partition_page import read_partition
 from fedforge_runtime.reporting.run_scores import bounds_section, test_section
+from fedforge_runtime.reporting.run_training import clients_section, rounds_section
 from fedforge_runtime.storage.artifacts import write_atomically
 from fedforge_runtime.storage.home import RunFolder
 from fedforge_runtime.wording import count, duration, size

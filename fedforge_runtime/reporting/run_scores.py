@@ -1,4 +1,4 @@
-"""The final model on the test split: confusion, and how well each class is told from the others."""
+"""The final model on the test split, by class, and between its bounds: each client alone, and all rows in one place."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fedforge_runtime.learning.confidence import Confidence, bootstrap
 from fedforge_runtime.learning.metric_names import METRIC_NAMES
 from fedforge_runtime.learning.predictions import Predictions
+from fedforge_runtime.learning.scores import Confidence, bootstrap
 from fedforge_runtime.record.comparison import FEDERATED, Bounds, compare_with_bounds
 from fedforge_runtime.reporting.charts import bar_chart, heat_map
 from fedforge_runtime.reporting.exhibits import ABSENT, Figure, Table, interval, metric, score

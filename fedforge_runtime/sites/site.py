@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import torch
@@ -50,18 +50,17 @@ def form_of(inputs: RunInputs, mode: Mode) -> Form:
     """What a model of a mode takes in a run."""
     if mode == "head_only" and inputs.features:
         return "features"
-    if mode == "last_block" and inputs.tokens:
-        return "tokens"
-    return "images"
+    return "tokens" if mode == "last_block" and inputs.tokens else "images"
 
 
 def open_site(inputs: RunInputs, client: int, mode: Mode) -> Site:
     """The rows of one client, in the form that the mode's model takes."""
-    form = form_of(inputs, mode)
-    folders, partition = _folders_of(inputs, form), inputs.partition_folder
+    form, partition = form_of(inputs, mode), inputs.partition_folder
+    folders = _folders_of(inputs, form)
     sites = _sites(form, folders, partition)
     if client not in sites:
-        sites[client] = _read_site(form, folders, partition, client)
+        rows = load_client_rows(partition, client)
+        sites[client] = Site(*(_rows(form, folders, "train", part, client) for part in (rows.train, rows.validation)))
     return sites[client]
 
 
@@ -133,7 +132,7 @@ def rows_per_class(inputs: RunInputs, client: int, mode: Mode) -> list[int]:
     folder, rows = _folders_of(inputs, form).rows, load_client_rows(inputs.partition_folder, client)
     labels = load_features(folder, "train")[1] if form == "features" else np.load(labels_file(folder, "train"))
     held = labels[np.concatenate([rows.train, rows.validation])].ravel()
-    return [int(count) for count in np.bincount(held, minlength=len(inputs.class_names))]
+    return np.bincount(held, minlength=len(inputs.class_names)).tolist()
 
 
 @dataclass(frozen=True)
@@ -159,12 +158,6 @@ def _sites(form: Form, folders: _Folders, partition: Path) -> dict[int, Site]:
     return {}
 
 
-def _read_site(form: Form, folders: _Folders, partition: Path, client: int) -> Site:
-    rows = load_client_rows(partition, client)
-    train, validation = (_rows(form, folders, "train", part, client) for part in (rows.train, rows.validation))
-    return Site(train, validation)
-
-
 def _rows(
     form: Form, folders: _Folders, split: Split, rows: NDArray[np.int64] | None = None, client: int | None = None
 ) -> Rows:
@@ -180,7 +173,5 @@ def _rows(
     return ImageRows(partial(reader.read, split), chosen)
 
 
-@lru_cache(maxsize=1)
-def _trained_backbone(folder: Path) -> Any:
-    """A backbone whose trained tensors are overwritten with every message; `open_backbone`'s is never changed."""
-    return load_backbone_model(folder)
+_trained_backbone = lru_cache(maxsize=1)(load_backbone_model)
+"""A backbone whose trained tensors are overwritten with every message; `open_backbone`'s is never changed."""

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -47,7 +46,7 @@ from fedforge_runtime.data.sources.catalogue import official_archive
 from fedforge_runtime.data.sources.datasets import SPLITS, DatasetFacts, read_dataset_facts
 from fedforge_runtime.data.sources.groups import Groups
 from fedforge_runtime.errors import ConfigError
-from fedforge_runtime.storage.artifacts import Artifact, ArtifactStore, write_atomically, write_json
+from fedforge_runtime.storage.artifacts import Artifact, ArtifactStore, csv_text, write_atomically, write_json
 from fedforge_runtime.storage.home import Home
 from fedforge_runtime.wording import suggest
 
@@ -300,8 +299,8 @@ def _write(folder: Path, audit: Audit, draw_page: DrawPage) -> Mapping[str, Any]
     write_json(folder / REPORT_JSON, document)
     write_atomically(folder / REPORT_MARKDOWN, audit_markdown(document).encode())
     write_atomically(folder / REPORT_HTML, draw_page(audit, document).encode())
-    _write_rows(folder / ROWS_TABLE, audit)
-    _write_pairs(folder / PAIRS_TABLE, audit)
+    write_atomically(folder / ROWS_TABLE, csv_text(_rows_table(audit)).encode())
+    write_atomically(folder / PAIRS_TABLE, csv_text(_pairs_table(audit)).encode())
     return {
         "findings": {each.id: each.count for each in audit.findings},
         "blocking": document["blocking"],
@@ -309,23 +308,19 @@ def _write(folder: Path, audit: Audit, draw_page: DrawPage) -> Mapping[str, Any]
     }
 
 
-def _write_rows(path: Path, audit: Audit) -> None:
-    with path.open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.writer(stream, lineterminator="\n")
-        writer.writerow(["finding", "group", "split", "index", "label"])
-        for finding in audit.findings:
-            for number, group in enumerate(finding.groups):
-                writer.writerows([finding.id, number, *_row_document(audit.rows, row).values()] for row in group)
+def _rows_table(audit: Audit) -> Iterator[Iterable[object]]:
+    yield "finding", "group", "split", "index", "label"
+    for finding in audit.findings:
+        for number, group in enumerate(finding.groups):
+            for row in group:
+                yield finding.id, number, *_row_document(audit.rows, row).values()
 
 
-def _write_pairs(path: Path, audit: Audit) -> None:
-    names = ("method", *_PAIR_NUMBERS)
-    ends = ("split", "index", "label")
-    with path.open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.writer(stream, lineterminator="\n")
-        writer.writerow(["finding", *(f"first_{end}" for end in ends), *(f"second_{end}" for end in ends), *names])
-        for finding in audit.findings:
-            for pair in finding.pairs:
-                document = _pair_document(audit.rows, pair)
-                places = (*document["first"].values(), *document["second"].values())
-                writer.writerow([finding.id, *places, *(document.get(name, "") for name in names)])
+def _pairs_table(audit: Audit) -> Iterator[Iterable[object]]:
+    names, ends = ("method", *_PAIR_NUMBERS), ("split", "index", "label")
+    yield "finding", *(f"first_{end}" for end in ends), *(f"second_{end}" for end in ends), *names
+    for finding in audit.findings:
+        for pair in finding.pairs:
+            document = _pair_document(audit.rows, pair)
+            places = (*document["first"].values(), *document["second"].values())
+            yield finding.id, *places, *(document.get(name, "") for name in names)

@@ -58,9 +58,8 @@ def find_by_features(
     first, second, cosine = nearest_neighbours(whiten(features), components.refresh(), thresholds.cosine)
     candidates, aligned = len(first), min(len(first), MOST_ALIGNED)
     first, second, cosine = first[:aligned], second[:aligned], cosine[:aligned]
-    starts = range(0, aligned, _PAIRS_AT_ONCE)
+    some = [slice(start, start + _PAIRS_AT_ONCE) for start in range(0, aligned, _PAIRS_AT_ONCE)]
     with ThreadPoolExecutor(usable_cores(), thread_name_prefix="align") as pool:
-        some = [slice(start, start + _PAIRS_AT_ONCE) for start in starts]
         parts = list(pool.map(lambda each: align(grey(thumbnails[first[each]]), grey(thumbnails[second[each]])), some))
     correlation = np.concatenate([*(part[0] for part in parts), np.empty(0)])
     detail = np.concatenate([*(part[1] for part in parts), np.empty(0)])
@@ -127,7 +126,7 @@ def align(one: NDArray[np.float32], other: NDArray[np.float32]) -> tuple[NDArray
         one, other: grey images (pairs, size, size).
 
     Returns:
-        Correlation and detail (see `Similarity`) where the correlation is greatest, (pairs,) each.
+        Correlation and detail (see `similarity`) where the correlation is greatest, (pairs,) each.
     """
     best, detail = np.full(len(one), -1.0), np.zeros(len(one))
     size = one.shape[1]

@@ -138,7 +138,7 @@ def _search(
     if features:
         notify(f"Comparing them by the features of {features.backbone}.")
         by_features = find_by_features(thumbnails, _feature_rows(features, searched), components, thresholds)
-        edges = edges + by_features.edges
+        edges = Edges.together([edges, by_features.edges])
     for name, values in vars(measures).items():
         np.save(folder / f"{name}.npy", values, allow_pickle=False)
     for name, values in vars(edges).items():

@@ -3,6 +3,12 @@
 Two numbers, because look-alikes pass either of them alone. `correlation` compares the whole picture: round cells
 on a pale ground reach 0.97 with each other. `detail` compares what is left when each pixel's surroundings are
 taken away: a copy keeps its texture, a look-alike has another one.
+
+What is compared is proposed by a perceptual hash, the pHash of Zauner ("Implementation and Benchmarking of Perceptual
+Image Hash Functions", 2010): the signs of an image's 63 lowest frequencies (discrete cosine transform, 8x8 without the
+mean) against their median. It does not see brightness and contrast. At 28 pixels it does see a move by one pixel, so it
+is taken of the middle 24x24 pixels and compared with that of all 25 windows of this size: a moved copy has the same
+pixels in one.
 """
 
 from __future__ import annotations
@@ -12,20 +18,22 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+FREQUENCIES = 8
+LARGEST_SHIFT = 2
+SHIFTS: tuple[tuple[int, int], ...] = tuple(
+    (down, right)
+    for down in range(-LARGEST_SHIFT, LARGEST_SHIFT + 1)
+    for right in range(-LARGEST_SHIFT, LARGEST_SHIFT + 1)
+)
+"""(down, right) in pixels of the thumbnail."""
+UNMOVED = SHIFTS.index((0, 0))
+
+_ROWS_AT_ONCE = 4096
+_LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)
+_COLUMNS_AT_ONCE = 2048
 _SURROUNDINGS = 2
-_PAIRS_AT_ONCE = 512
 _TINY = 1e-6
 _FEWEST_PIXELS = 0.1
-
-
-@dataclass(frozen=True)
-class Similarity:
-    """Of some pairs of images, shape (pairs,) each, -1 to 1."""
-
-    correlation: NDArray[np.float64]
-    """Pearson's, over pixels and channels, each channel centred for itself."""
-    detail: NDArray[np.float64]
-    """The same of the images without their 5x5 local means."""
 
 
 def compare_moved(
@@ -35,7 +43,7 @@ def compare_moved(
     shift: NDArray[np.int64],
     *,
     correlation_of_interest: float = -1.0,
-) -> Similarity:
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Compare the middle of the first images with the moved window of the second ones.
 
     Pixels that are clipped (0 or 255) in one of the two say nothing of the copy's brightness and are left out.
@@ -44,23 +52,22 @@ def compare_moved(
         thumbnails: (rows, size, size, 3).
         first, second: rows, (pairs,).
         shift: places in `SHIFTS`, (pairs,).
-        correlation_of_interest: `detail` is computed only where the correlation reaches this; 0 elsewhere.
+        correlation_of_interest: the detail is computed only where the correlation reaches this; 0 elsewhere.
+
+    Returns:
+        Pearson's correlation over pixels and channels, each channel centred for itself, and detail, the same of the
+        images without their 5x5 local means; -1 to 1, (pairs,) each.
     """
-    correlation = np.zeros(len(first))
-    detail = np.zeros(len(first))
-    for start in range(0, len(first), _PAIRS_AT_ONCE):
-        some = slice(start, start + _PAIRS_AT_ONCE)
-        one = _windows(thumbnails, first[some], np.zeros((len(first[some]), 2), dtype=np.int64))
-        other = _windows(thumbnails, second[some], np.asarray(SHIFTS)[shift[some]])
-        weights = _unclipped(one, other)
-        correlation[some] = correlate(one, other, weights)
-        interesting = correlation[some] >= correlation_of_interest
-        if interesting.any():
-            edge = _SURROUNDINGS
-            fine_one, fine_other = without_surroundings(one[interesting]), without_surroundings(other[interesting])
-            inner = weights[interesting][:, edge:-edge, edge:-edge]
-            detail[some][interesting] = correlate(fine_one, fine_other, inner)
-    return Similarity(correlation, detail)
+    one = _windows(thumbnails, first, np.zeros((len(first), 2), dtype=np.int64))
+    other = _windows(thumbnails, second, np.asarray(SHIFTS)[shift])
+    weights = ((one > 0) & (one < 255) & (other > 0) & (other < 255)).astype(np.float32)
+    correlation, detail = correlate(one, other, weights), np.zeros(len(first))
+    interesting = correlation >= correlation_of_interest
+    if interesting.any():
+        edge = _SURROUNDINGS
+        fine_one, fine_other = without_surroundings(one[interesting]), without_surroundings(other[interesting])
+        detail[interesting] = correlate(fine_one, fine_other, weights[interesting][:, edge:-edge, edge:-edge])
+    return correlation, detail
 
 
 def correlate(
@@ -101,25 +108,6 @@ def _windows(thumbnails: NDArray[np.uint8], rows: NDArray[np.int64], shifts: NDA
     )
 
 
-def _unclipped(one: NDArray[np.float32], other: NDArray[np.float32]) -> NDArray[np.float32]:
-    return ((one > 0) & (one < 255) & (other > 0) & (other < 255)).astype(np.float32)
-
-
-FREQUENCIES = 8
-LARGEST_SHIFT = 2
-SHIFTS: tuple[tuple[int, int], ...] = tuple(
-    (down, right)
-    for down in range(-LARGEST_SHIFT, LARGEST_SHIFT + 1)
-    for right in range(-LARGEST_SHIFT, LARGEST_SHIFT + 1)
-)
-"""(down, right) in pixels of the thumbnail."""
-UNMOVED = SHIFTS.index((0, 0))
-
-_ROWS_AT_ONCE = 4096
-_LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)
-_COLUMNS_AT_ONCE = 2048
-
-
 @dataclass(frozen=True)
 class Candidates:
     """Pairs of rows with similar hashes, shape (pairs,) each."""
@@ -135,7 +123,7 @@ class Candidates:
     def __len__(self) -> int:
         return len(self.first)
 
-    def take(self, places: NDArray[np.int64] | NDArray[np.bool_]) -> Candidates:
+    def take(self, places: NDArray[np.int64] | NDArray[np.bool_] | slice) -> Candidates:
         return Candidates(self.first[places], self.second[places], self.shift[places], self.distance[places])
 
 

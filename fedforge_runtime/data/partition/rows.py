@@ -1,4 +1,5 @@
-"""Gives every row of a dataset to one client, by a partitioner or a preset."""
+"""Gives every row of a dataset to one client, by a partitioner or a preset, for training or for validation; with the
+proof that no row is lost or held twice."""
 
 from __future__ import annotations
 
@@ -164,9 +165,6 @@ def _feature_skews(
 def _draw_shifts(skews: Sequence[FeatureSkewConfig | None], seed: int) -> list[ScannerShift] | None:
     shifts = [draw_shift(skew, seed=seed, site=site) if skew else ScannerShift() for site, skew in enumerate(skews)]
     return None if all(shift.is_identity for shift in shifts) else shifts
-
-
-Integers = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)

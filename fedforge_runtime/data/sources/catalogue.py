@@ -1,4 +1,4 @@
-"""What the `medmnist` package says of its archives: address, checksum, classes, licence."""
+"""What the `medmnist` package says of its archives: address, checksum, classes, licence, and what that allows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,9 @@
-"""The official archives, downloaded into the home folder; a download that breaks off goes on where it was."""
+"""The official archives, downloaded into the home folder; a download that breaks off goes on where it was.
+
+A file comes into a part file, from where an earlier transfer broke off (RFC 9110, section 14). What is known of the
+server's file lies beside the part: the validator that `If-Range` is asked with, so that a file that has changed there
+begins again, and its size.
+"""
 
 from __future__ import annotations
 
