@@ -218,9 +218,9 @@ def read_preset_file(path: Path) -> PresetConfig:
     try:
         text = path.expanduser().read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         raise ConfigError(
-            f"cannot read the partition preset {path}: {reason}.",
+            f"cannot read the partition preset {path}",
+            cause=error,
             remedy=f"Give a YAML file, or one of the presets {', '.join(preset_names())}.",
         ) from error
     return _parse_preset(text, origin=str(path))

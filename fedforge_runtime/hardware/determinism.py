@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from concurrent.futures import Future
 from dataclasses import dataclass
 
 from fedforge_runtime.learning.parameters import model_sha256
@@ -72,7 +71,7 @@ def judge(alone: Sequence[SiteTraining], together: Sequence[SiteTraining]) -> De
 
 
 def _trained(pool: WorkerPool, sites: Sequence[int]) -> list[SiteTraining]:
-    running: list[Future[SiteTraining]] = [pool.submit(_train, site) for site in sites]
+    running = [pool.submit(_train, site) for site in sites]
     return [training.result() for training in running]
 
 

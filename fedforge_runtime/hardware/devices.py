@@ -16,6 +16,7 @@ Features and tokens are computed by the CPU for either device, so that one cache
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Mapping
 from concurrent.futures import Future
@@ -196,9 +197,8 @@ def stability_checks(cpu: ProbeResult, first: ProbeResult, second: ProbeResult) 
 def relative_distance(values: NDArray[np.float32], reference: NDArray[np.float32]) -> float:
     """The largest difference, in parts of the largest absolute value of `reference`; infinite where not finite."""
     difference = np.abs(values.astype(np.float64) - reference.astype(np.float64)).max(initial=0.0)
-    if not np.isfinite(difference):
-        return float("inf")
-    return float(difference / max(float(np.abs(reference).max(initial=0.0)), float(np.finfo(np.float32).tiny)))
+    largest = max(float(np.abs(reference).max(initial=0.0)), float(np.finfo(np.float32).tiny))
+    return float(difference / largest) if np.isfinite(difference) else math.inf
 
 
 class WorkerBackend:

@@ -6,7 +6,6 @@ How long the phases take by that is arithmetic over plain numbers, and always ca
 from __future__ import annotations
 
 from collections.abc import Mapping
-from concurrent.futures import Future
 from dataclasses import dataclass
 from statistics import median
 
@@ -75,8 +74,8 @@ def measure_features(backbone: Backbone, *, store: ArtifactStore, pool: WorkerPo
     Args:
         store: a temporary one; what is computed stays there.
     """
-    images = min(max(pool.workers, 2) * _CHUNKS_PER_WORKER * CHUNK_ROWS, _MOST_IMAGES)
-    config = DatasetConfig(flag="bloodmnist", source="phantom", limit=images)
+    limit = min(max(pool.workers, 2) * _CHUNKS_PER_WORKER * CHUNK_ROWS, _MOST_IMAGES)
+    config = DatasetConfig(flag="bloodmnist", source="phantom", limit=limit)
     dataset = prepare_dataset(config, store=store, notify=lambda _: None)
     class_names = read_dataset_facts(dataset).class_names
     preprocessing = prepare_preprocessing(backbone, class_names=class_names, store=store, pool=pool)
@@ -119,9 +118,7 @@ def _time_together(
     """The median seconds of a training and of an evaluation."""
     times: list[tuple[float, float]] = []
     for _ in range(repeats):
-        running: list[Future[tuple[float, float]]] = [
-            pool.submit(_time_head, rows, feature_size, learning) for _ in range(pool.workers)
-        ]
+        running = [pool.submit(_time_head, rows, feature_size, learning) for _ in range(pool.workers)]
         times += [each.result() for each in running]
     return median(training for training, _ in times), median(evaluation for _, evaluation in times)
 

@@ -75,8 +75,8 @@ class CheckpointStore:
         Raises:
             RunError: a file is missing, cannot be read, or is not the one that the manifest names.
         """
-        names = [path.name for path in children(self._folder)]
-        numbers = [name.removeprefix("round-") for name in names if name.startswith("round-")]
+        folders = [path.name for path in children(self._folder) if path.name.startswith("round-")]
+        numbers = [name.removeprefix("round-") for name in folders]
         rounds = sorted(int(number) for number in numbers if number.isdecimal())
         if not rounds:
             return None
@@ -84,11 +84,14 @@ class CheckpointStore:
         files = _read_manifest(path).files
         if not all((path / name).is_file() and sha256_file(path / name) == digest for name, digest in files.items()):
             raise _damaged(path)
-        parameters = load_file(path / _MODEL)
-        state = load_file(path / _SERVER_STATE) if _SERVER_STATE in files else {}
         scaling = load_file(path / _STANDARDISATION) if _STANDARDISATION in files else None
-        records = [self._record(number) for number in range(1, newest + 1)]
-        return Checkpoint(newest, parameters, state, Standardisation(**scaling) if scaling else None, records)
+        return Checkpoint(
+            round=newest,
+            parameters=load_file(path / _MODEL),
+            server_state=load_file(path / _SERVER_STATE) if _SERVER_STATE in files else {},
+            standardisation=Standardisation(**scaling) if scaling else None,
+            records=[self._record(number) for number in range(1, newest + 1)],
+        )
 
     def _record(self, round_number: int) -> RoundRecord:
         record = _read_manifest(self._path(round_number)).record

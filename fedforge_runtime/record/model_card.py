@@ -66,14 +66,12 @@ def _data(settings: RunSettings, final: Checkpoint) -> list[str]:
 
 
 def _metadata(settings: RunSettings) -> dict[str, Any]:
-    terms = licence_terms(settings.inputs.data["licence"])
-    licence = {"license": terms.hub_id} if terms else {"license": "other", "license_name": "licence-of-the-backbone"}
-    if settings.own_data:
-        licence = {"license": "other", "license_name": "terms-of-the-sites"}
+    terms = None if settings.own_data else licence_terms(settings.inputs.data["licence"])
+    other = "terms-of-the-sites" if settings.own_data else "licence-of-the-backbone"
     name = settings.inputs.backbone_name
     from_hub = settings.inputs.backbone_trained and name.count("/") == 1 and not Path(name).exists()
     return {
-        **licence,
+        **({"license": terms.hub_id} if terms else {"license": "other", "license_name": other}),
         "library_name": "transformers",
         "pipeline_tag": "image-classification",
         "tags": ["federated-learning", "fedforge"],

@@ -61,9 +61,8 @@ def publish_results(settings: RunSettings, final: Checkpoint, pool: WorkerPool, 
 def provenance_of_data(settings: RunSettings) -> dict[str, Any]:
     """Source, fingerprint and whether the images are the official ones; of those that the model is scored on, where
     the sites bring their own."""
-    data = settings.inputs.data
-    facts = {key: data[key] for key in ("source", "fingerprint", "official", "licence", "rows")}
-    return {"site_data": settings.config.federation.site_data, **facts}
+    told = ("source", "fingerprint", "official", "licence", "rows")
+    return {"site_data": settings.config.federation.site_data, **{name: settings.inputs.data[name] for name in told}}
 
 
 def _manifest(settings: RunSettings, final: Checkpoint) -> dict[str, Any]:

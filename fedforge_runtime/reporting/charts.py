@@ -153,9 +153,8 @@ def heat_map(
         value_format: of the number in a cell, for example `.0f` or `.0%`; empty for none.
     """
     grid = np.asarray(values, dtype=float)
-    height = min(max(150.0 + 24.0 * len(rows), 220.0), 1400.0)
     most = np.nanmax(grid) if grid.size and np.isfinite(grid).any() else 0.0
-    with _canvas(height) as (figure, axes):
+    with _canvas(min(max(150.0 + 24.0 * len(rows), 220.0), 1400.0)) as (figure, axes):
         from matplotlib.patches import Rectangle
 
         size = float(np.clip(_FONT_SIZE * 9 / max(grid.shape[1], 1), 7.0, 11.0))

@@ -69,7 +69,6 @@ def partition_page(preview: PartitionPreview, partition: Partition, dataset: Art
 def _highlights(preview: PartitionPreview) -> list[Highlight]:
     skew = preview.skew
     sizes = [site.rows for site in skew.sites]
-    lacking = sum(bool(site.missing_classes) for site in skew.sites)
     return [
         Highlight("sites", count(len(sizes)), f"{count(min(sizes))} to {count(max(sizes))} rows each"),
         Highlight("mean distance", f"{skew.mean_distance:.2f}", "of a site's mix of classes to all rows', 0 to 1"),
@@ -80,7 +79,11 @@ def _highlights(preview: PartitionPreview) -> list[Highlight]:
             f"a site, of {skew.effective_classes:.1f} in all rows",
         ),
         Highlight("Gini of sizes", f"{skew.size_gini:.2f}", "0: all sites are equally large"),
-        Highlight("lack a class", count(lacking), f"of {count(len(sizes))} sites"),
+        Highlight(
+            "lack a class",
+            count(sum(bool(site.missing_classes) for site in skew.sites)),
+            f"of {count(len(sizes))} sites",
+        ),
     ]
 
 

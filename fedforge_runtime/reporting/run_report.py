@@ -52,7 +52,6 @@ def render_report(folder: RunFolder) -> str:
     if inputs and folder.test_predictions.exists():
         predictions = read_predictions(folder.test_predictions)
         test = test_section(predictions, inputs.class_names, seed=bootstrap_seed(config.seed))
-    clients = clients_section(summary["clients"]) if summary["clients"] else None
     validation = records[-1].validation_metrics if records else {}
     return render_page(
         "run.html.j2",
@@ -65,7 +64,7 @@ def render_report(folder: RunFolder) -> str:
         rounds=rounds_section(records) if records else None,
         test=test,
         bounds=bounds_section(validation, summary["metrics"], summary["bounds"]) if summary["bounds"] else None,
-        clients=clients,
+        clients=clients_section(summary["clients"]) if summary["clients"] else None,
         partition=read_partition(Path(inputs.partition)) if inputs and inputs.partition else None,
         reported=_reported_rows(summary["clients"]) if config.federation.site_data == "own" else None,
         costs=_costs(summary, records),
@@ -164,7 +163,6 @@ def _moment(text: str) -> str:
 
 def _costs(summary: RunSummary, records: list[RoundRecord]) -> Facts:
     sent, received = sum(each.bytes_sent for each in records), sum(each.bytes_received for each in records)
-    training = sum(client.seconds for each in records for client in each.clients)
     parts = {
         "prepare": "preparation, last attempt",
         "features": "features, last attempt",
@@ -173,7 +171,7 @@ def _costs(summary: RunSummary, records: list[RoundRecord]) -> Facts:
     }
     return {
         "rounds, all attempts": duration(sum(each.seconds for each in records)),
-        "training on the clients' clocks": duration(training),
+        "training on the clients' clocks": duration(sum(client.seconds for each in records for client in each.clients)),
         **{text: duration(summary["seconds"][part]) for part, text in parts.items() if part in summary["seconds"]},
         "server to clients": size(sent),
         "clients to server": size(received),

@@ -39,13 +39,12 @@ class RoundsSection:
 
 def rounds_section(records: Sequence[RoundRecord]) -> RoundsSection:
     """Curves of at least one round."""
-    names = [name for name in METRIC_NAMES if name != "loss"]
     many = len({client.client for record in records for client in record.clients}) > _MOST_LINES
     who = "clients (their spread)" if many else "each client"
     return RoundsSection(
         whole=[
             Figure(
-                _chart({metric(name): _validation(records, name) for name in names}, "score"),
+                _chart({metric(name): _validation(records, name) for name in METRIC_NAMES if name != "loss"}, "score"),
                 "The federated model on the central validation split.",
             ),
             Figure(
@@ -151,8 +150,8 @@ def _rounds_table(records: Sequence[RoundRecord]) -> Table:
         *map(metric, metrics),
         *("training loss", "seconds", "sent", "received", "model SHA-256"),
     ]
-    numeric = [0, *range(2, len(headings) - 1)]
-    return Table(headings, rows, numeric, caption=f"{count(len(records))} rounds; scores on the validation split")
+    caption = f"{count(len(records))} rounds; scores on the validation split"
+    return Table(headings, rows, [0, *range(2, len(headings) - 1)], caption=caption)
 
 
 _MOST_BARS = 25
@@ -242,11 +241,9 @@ def _clients_table(clients: Sequence[Client], worst: Client | None) -> Table:
 def _spread(clients: Sequence[Client]) -> Table:
     """Each client counts once, however many rows it has."""
     rows = []
-    own = [(client["local_metrics"], client["client"]) for client in clients]
-    federated = [(client["global_metrics"], client["client"]) for client in clients]
-    for model, scores in (("own model", own), ("federated model", federated)):
+    for model, scores in (("own model", "local_metrics"), ("federated model", "global_metrics")):
         for name in ("accuracy", "balanced_accuracy", "loss"):
-            held = [(metrics[name], client) for metrics, client in scores if name in metrics]
+            held = [(client[scores][name], client["client"]) for client in clients if name in client[scores]]
             if not held:
                 continue
             values = np.array([value for value, _ in held])

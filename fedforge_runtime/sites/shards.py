@@ -189,8 +189,8 @@ def open_shard(folder: Path) -> Shard:
     root = folder.resolve()
     absolute = {name: os.path.normpath(root / path) for name, path in document.inputs.folders.items()}
     if document.own:
-        present = ("partition", "preprocess", "features", "tokens")
-        lost = [absolute[name] for name in present if name in absolute and not Path(absolute[name]).is_dir()]
+        kept = [absolute[name] for name in ("partition", "preprocess", "features", "tokens") if name in absolute]
+        lost = [path for path in kept if not Path(path).is_dir()]
         if lost:
             raise DataError(
                 f"the shard {folder} is of the site's own data, and {lost[0]} is gone.",
@@ -284,8 +284,7 @@ def require_fit(shard: Shard, mode: Mode, fit: DataFit) -> None:
     Raises:
         DataError: another phase, other classes, another backbone, or something that the mode needs is not in it.
     """
-    problems = list(_misfits(shard, mode, fit))
-    if problems:
+    if problems := list(_misfits(shard, mode, fit)):
         raise DataError(
             f"the data of site {shard.site} do not fit the run: {'; '.join(problems)}.",
             remedy="Start this site's node anew with the run's --phase, --backbone, --mode and --set.",
@@ -374,11 +373,10 @@ def _described(config: RunConfig, inputs: RunInputs, needs: _Needs) -> dict[str,
 
 def _portable(inputs: RunInputs, paths: Mapping[str, str] | None = None) -> RunInputs:
     """The inputs as they are at any site, with these paths, else those within the shard."""
-    relative = {name: name for name in inputs.folders}
     name = inputs.backbone_name
     is_path = name.count("/") > 1 or Path(name).is_absolute() or Path(name).exists()
     changes = {"backbone_name": Path(name).name if is_path else name, "device": DeviceDecision()}
-    return inputs.model_copy(update=relative | dict(paths or {}) | changes)
+    return inputs.model_copy(update={folder: folder for folder in inputs.folders} | dict(paths or {}) | changes)
 
 
 def _cut(folder: Path, inputs: RunInputs, needs: _Needs, rows: ClientRows, scanner: ScannerShift | None) -> None:
@@ -508,9 +506,7 @@ def _contents(folder: Path) -> str:
     if not folder.is_dir():
         return "it is not a folder" if folder.exists() else "it does not exist"
     names = sorted(path.name for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
-    if not names:
-        return "it holds no folder"
-    return f"it holds {some_of(names, 5)}"
+    return f"it holds {some_of(names, 5)}" if names else "it holds no folder"
 
 
 def _bytes_needed(inputs: RunInputs, needs: _Needs, clients: list[ClientRows]) -> int:

@@ -68,7 +68,7 @@ def add_exceptions(home: Home, fingerprint: str, counts: Iterable[tuple[str, int
         file.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(file.with_name(f".{file.name}.lock")):
             decided = {"reason": reason, "by": by, "at": utc_now().isoformat(timespec="seconds")}
-            new = [{"finding": finding, "count": count, **decided} for finding, count in counts]
+            new = ({"finding": finding, "count": count, **decided} for finding, count in counts)
             exceptions = [*read_exceptions(home, fingerprint), *new]
             write_json(file, {"version": _VERSION, "fingerprint": fingerprint, "exceptions": exceptions})
     except OSError as error:

@@ -33,10 +33,9 @@ def audit_markdown(document: AuditDocument) -> str:
     ]
     for finding in document["findings"]:
         if finding["pairs"]:
-            total = len(finding["pairs"])
             lines += ["", f"### {finding['id']}", ""]
             lines += [f"- {pair_text(pair, data['class_names'])}" for pair in finding["pairs"][:_PAIRS_SHOWN]]
-            if total > _PAIRS_SHOWN:
+            if len(finding["pairs"]) > _PAIRS_SHOWN:
                 lines += ["- … more in `pairs.csv`"]
     lines += [*_splits(document), *_exceptions(document)]
     return "\n".join(lines) + "\n"

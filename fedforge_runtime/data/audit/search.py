@@ -70,8 +70,8 @@ def open_features(folder: Path, dataset: Artifact) -> FeatureSource:
     Raises:
         DataError: it is no finished features artifact, or one of other images.
     """
-    file = folder / MANIFEST
-    manifest = Artifact("features", folder.name, folder, created=False).manifest if file.is_file() else {}
+    found = Artifact("features", folder.name, folder, created=False)
+    manifest = found.manifest if (folder / MANIFEST).is_file() else {}
     if manifest.get("kind") != "features":
         raise DataError(
             f"{folder} is not a folder of features.",

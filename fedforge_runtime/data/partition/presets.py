@@ -31,9 +31,9 @@ def find_preset(config: PartitionConfig) -> PresetConfig | None:
         return None
     preset = config.preset or load_preset(config.name)
     if config.parameters:
-        given = ", ".join(config.parameters)
         raise ConfigError(
-            f"partition {config.name!r} is a preset and takes no parameters, but partition.parameters has {given}.",
+            f"partition {config.name!r} is a preset and takes no parameters, but partition.parameters has "
+            f"{', '.join(config.parameters)}.",
             remedy="Leave them out, or write your own preset: --partition FILE.yaml.",
         )
     check_partitioners(preset, config.name)
@@ -170,8 +170,9 @@ def _selector_of_classes(
 def _weights(groups: Sequence[SiteGroupConfig], selector: str, sites: Sequence[int], where: str) -> list[float]:
     """Each group's part of a class; they add up to 1."""
     shares = [group.share(selector) for group in groups]
-    fair = [count / sum(sites) for count in sites]
-    known = [own if share == FAIR else percentage(share) for share, own in zip(shares, fair, strict=True)]
+    known = [
+        count / sum(sites) if share == FAIR else percentage(share) for share, count in zip(shares, sites, strict=True)
+    ]
     left = 1 - sum(weight for weight in known if weight is not None)
     if REST in shares and left < -_EPSILON:
         raise ConfigError(

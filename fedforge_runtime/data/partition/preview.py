@@ -62,17 +62,12 @@ class PartitionPreview:
     @property
     def argument(self) -> str:
         """The partition as the command line names it, for example `dirichlet:0.5`."""
-        values = [",".join(map(str, value)) if isinstance(value, list) else f"{value:g}" for value in self._values]
+        values = [
+            ",".join(map(str, value)) if isinstance(value, list) else f"{value:g}" for value in self.parameters.values()
+        ]
         return ":".join([self.name, *values[:1]])
 
-    @property
-    def _values(self) -> list[ParameterValue]:
-        return list(self.parameters.values())
-
     def to_json(self) -> dict[str, Any]:
-        shifts = [
-            {"client": number, "shift": shift.describe(), **shift.to_json()} for number, shift in enumerate(self.shifts)
-        ]
         return {
             "name": self.name,
             "parameters": dict(self.parameters),
@@ -83,7 +78,10 @@ class PartitionPreview:
             "clients": len(self.skew.sites),
             "skew": self.skew.to_json(self.class_names),
             "validation_rows": list(self.validation_rows),
-            "scanners": shifts,
+            "scanners": [
+                {"client": number, "shift": shift.describe(), **shift.to_json()}
+                for number, shift in enumerate(self.shifts)
+            ],
             "warnings": list(self.warnings),
         }
 
@@ -110,10 +108,6 @@ def preview_partition(
     ]
     skew = measure_skew(np.array(counts))
     validation_rows = tuple(len(rows.validation) for rows in partition.clients)
-    warnings = (
-        *_warnings(skew, [short_name(name) for name in class_names], validation_rows),
-        *_filled_up(partition, config),
-    )
     preview = PartitionPreview(
         name=complete.name,
         parameters=complete.parameters,
@@ -125,7 +119,10 @@ def preview_partition(
         skew=skew,
         validation_rows=validation_rows,
         shifts=tuple(partition.shifts or ()),
-        warnings=warnings,
+        warnings=(
+            *_warnings(skew, [short_name(name) for name in class_names], validation_rows),
+            *_filled_up(partition, config),
+        ),
     )
     return preview, partition
 
@@ -172,9 +169,7 @@ def _filled_up(partition: Partition, config: PartitionConfig) -> Iterator[str]:
 
 
 def _how_many(some: int, total: int) -> str:
-    if some == total:
-        return "Every site lacks"
-    return f"{some} of {total} sites {'lack' if some > 1 else 'lacks'}"
+    return "Every site lacks" if some == total else f"{some} of {total} sites {'lack' if some > 1 else 'lacks'}"
 
 
 def _group_runs(names: Sequence[str]) -> Iterator[SiteGroup]:

@@ -78,8 +78,8 @@ def complete_partition(config: PartitionConfig) -> tuple[PartitionConfig, Preset
     preset = find_preset(config)
     if preset:
         return config, preset
-    parameters = complete_parameters(find_partitioner(config.name), config.parameters)
-    return config.model_copy(update={"parameters": parameters}), None
+    complete = complete_parameters(find_partitioner(config.name), config.parameters)
+    return config.model_copy(update={"parameters": complete}), None
 
 
 def partition_rows(labels: npt.NDArray[Any], config: PartitionConfig, *, seed: int) -> list[ClientRows]:
