@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping
 from typing import Annotated, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, Field, model_validator
 
 FAIR, REST, OTHERS = "fair", "rest", "others"
 _PERCENTAGE = re.compile(r"(\d+(?:\.\d+)?)%")
@@ -20,10 +20,8 @@ _ALLOWED = {"stain": (0, 4), "gain": (0, 4), "brightness": (-255, 255), "contras
 """What of a shift is within reason."""
 
 
-class Section(BaseModel):
+class Section(BaseModel, extra="forbid", frozen=True, strict=True, allow_inf_nan=False):
     """A part of a configuration: nothing is guessed, and nothing changes."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
 def percentage(text: object) -> float | None:

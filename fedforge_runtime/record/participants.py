@@ -6,18 +6,16 @@ import random
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ValidationError
 
 from fedforge_runtime.errors import ConfigError, RunError
 from fedforge_runtime.seeds import derive_seed
 from fedforge_runtime.storage.artifacts import write_json
 
 
-class ParticipantRecord(BaseModel):
+class ParticipantRecord(BaseModel, extra="forbid", frozen=True):
     """The file `participants.json`: round -> clients whose answers were used, ascending; round 0 is the
     statistics exchange."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     version: int = 1
     rounds: dict[int, list[int]]

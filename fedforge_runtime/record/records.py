@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from fedforge_runtime.config import Mode
 from fedforge_runtime.learning.metric_names import METRIC_NAMES
@@ -12,11 +12,7 @@ from fedforge_runtime.storage.artifacts import csv_text, write_atomically
 from fedforge_runtime.storage.home import RunFolder
 
 
-class _Record(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class ClientRecord(_Record):
+class ClientRecord(BaseModel, extra="forbid", frozen=True):
     """One client in one round."""
 
     client: int
@@ -36,7 +32,7 @@ class ClientRecord(_Record):
     """Of the aggregated model on the same rows; empty when the client did not answer."""
 
 
-class RoundRecord(_Record):
+class RoundRecord(BaseModel, extra="forbid", frozen=True):
     """One round."""
 
     round: int

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from fedforge_runtime.learning.metric_names import METRIC_NAMES
 from fedforge_runtime.learning.predictions import Predictions
 from fedforge_runtime.learning.scores import Confidence, bootstrap
-from fedforge_runtime.record.comparison import FEDERATED, Bounds, compare_with_bounds
+from fedforge_runtime.record.comparison import FEDERATED, Bounds, Scores, compare_with_bounds
 from fedforge_runtime.reporting.charts import bar_chart, heat_map
 from fedforge_runtime.reporting.exhibits import ABSENT, Figure, Table, interval, metric, score
 from fedforge_runtime.wording import count, short_name
@@ -115,9 +115,6 @@ def _class_chart(confidence: Confidence, class_names: Sequence[str]) -> Figure:
         bar_chart(class_names, series, y_label="rate", errors=errors),
         "Sensitivity and specificity of each class, with their intervals.",
     )
-
-
-Scores = Mapping[str, float]
 
 
 @dataclass(frozen=True)

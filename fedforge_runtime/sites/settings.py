@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from flwr.app import ConfigRecord, RecordDict
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+from pydantic import BaseModel, Field, TypeAdapter
 
 from fedforge_runtime.config import LearningConfig, RunConfig
 from fedforge_runtime.errors import ConfigError
@@ -29,10 +29,8 @@ _KEY = "fedforge-settings"
 _TEXT = "json"
 
 
-class DataFit(BaseModel):
+class DataFit(BaseModel, extra="forbid", frozen=True):
     """What the data that a site brings must be, to take part in a run."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     phase: str
     class_names: tuple[str, ...]
@@ -55,14 +53,12 @@ class DataFit(BaseModel):
         )
 
 
-class SiteSettings(BaseModel):
+class SiteSettings(BaseModel, extra="forbid", frozen=True):
     """What a client is told of the run with each message.
 
     Whoever holds the server can send anything: nothing here is a path, and what names a folder below a site's own
     cannot lead out of it.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     run_id: Identifier
     attempt: int

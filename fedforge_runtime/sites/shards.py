@@ -17,7 +17,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 
 from fedforge_runtime.config import Mode, RunConfig
 from fedforge_runtime.data.features.backbone import read_backbone
@@ -85,27 +85,23 @@ class _Needs:
     backbone: bool
 
     @classmethod
-    def of(cls, mode: Mode, *, features: bool, tokens: bool) -> _Needs:
+    def of(cls, mode: Mode, fit: DataFit) -> _Needs:
         """The features serve the head, statistics and moments in every mode; the tokens the last block."""
-        images = not features or mode == "full" or (mode == "last_block" and not tokens)
+        images = not fit.features or mode == "full" or (mode == "last_block" and not fit.tokens)
         return cls(images=images, backbone=images or mode != "head_only")
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class _Rows(_Section):
+class _Rows(BaseModel, extra="forbid", frozen=True):
     train: int = Field(ge=1)
     validation: int = Field(ge=1)
 
 
-class _File(_Section):
+class _File(BaseModel, extra="forbid", frozen=True):
     bytes: int
     sha256: str
 
 
-class _Document(_Section):
+class _Document(BaseModel, extra="forbid", frozen=True):
     """`shard.json`; paths are relative to its folder."""
 
     version: Literal[1]
@@ -133,7 +129,7 @@ def prepare_shards(config: RunConfig, inputs: RunInputs, *, store: ArtifactStore
         StorageError: not enough room on the disk.
         DataError, BackboneError: an artifact is broken, or the backbone is no longer what it was.
     """
-    needs = _needs(config, inputs)
+    needs = _Needs.of(config.learning.mode, DataFit.of(config, inputs))
     described = _described(config, inputs, needs)
     key = store.key(SHARD, described)
 
@@ -159,7 +155,7 @@ def prepare_reference_shard(config: RunConfig, inputs: RunInputs, *, site: int, 
     Raises:
         StorageError, BackboneError: as `prepare_shards`.
     """
-    needs = _needs(config, inputs)
+    needs = _Needs.of(config.learning.mode, DataFit.of(config, inputs))
     described = _described(config, inputs, needs) | {"own": True, "site": site}
     key = store.key(SHARD, described)
 
@@ -292,7 +288,7 @@ def require_fit(shard: Shard, mode: Mode, fit: DataFit) -> None:
 
 
 def _misfits(shard: Shard, mode: Mode, fit: DataFit) -> Iterator[str]:
-    inputs, needs = shard.inputs, _Needs.of(mode, features=fit.features, tokens=fit.tokens)
+    inputs, needs = shard.inputs, _Needs.of(mode, fit)
     if shard.phase != fit.phase:
         yield f"they are of phase {shard.phase}, not {fit.phase}"
     if tuple(inputs.class_names) != fit.class_names:
@@ -350,11 +346,6 @@ def site_folder(site: int) -> str:
 def folder_bytes(folder: Path) -> int:
     """What all files below a folder hold."""
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
-
-
-def _needs(config: RunConfig, inputs: RunInputs) -> _Needs:
-    features, tokens = inputs.features is not None, inputs.tokens is not None
-    return _Needs.of(config.learning.mode, features=features, tokens=tokens)
 
 
 def _described(config: RunConfig, inputs: RunInputs, needs: _Needs) -> dict[str, Any]:

@@ -24,13 +24,13 @@ def check_run_id(run_id: str) -> str:
 
 
 class _Entry:
-    """What a run's folder has under a fixed name."""
+    """What a folder has under a fixed name."""
 
-    def __init__(self, name: str) -> None:
-        self._name = name
+    def __init__(self, *names: str) -> None:
+        self._names = names
 
-    def __get__(self, folder: RunFolder, _: type[RunFolder]) -> Path:
-        return folder.path / self._name
+    def __get__(self, owner: Home | RunFolder, _: type[Home | RunFolder]) -> Path:
+        return (owner.root if isinstance(owner, Home) else owner.path).joinpath(*self._names)
 
 
 @dataclass(frozen=True)
@@ -82,42 +82,22 @@ class Home:
 
     root: Path
 
+    data = _Entry("data", "medmnist")
+    assets = _Entry("assets")
+    runs = _Entry("runs")
+    models = _Entry("models")
+    """Downloaded backbones, in Hugging Face's cache layout."""
+    federation = _Entry("federation")
+    """The state, keys, logs and database of a federation that outlives runs."""
+    flower = _Entry("federation", "flwr")
+    """`FLWR_HOME` of Flower's commands and processes that belong to that federation."""
+    shards = _Entry("assets", "shard")
+    """The rows of sites, by the key of their shards."""
+
     @classmethod
     def resolve(cls, option: Path | None) -> Home:
         """The `--home` option, else `FEDFORGE_HOME`, else `./.fedforge`."""
         return cls(Path(option or os.environ.get("FEDFORGE_HOME") or ".fedforge").expanduser().absolute())
-
-    @property
-    def data(self) -> Path:
-        return self.root / "data" / "medmnist"
-
-    @property
-    def assets(self) -> Path:
-        return self.root / "assets"
-
-    @property
-    def runs(self) -> Path:
-        return self.root / "runs"
-
-    @property
-    def models(self) -> Path:
-        """Downloaded backbones, in Hugging Face's cache layout."""
-        return self.root / "models"
-
-    @property
-    def federation(self) -> Path:
-        """The state, keys, logs and database of a federation that outlives runs."""
-        return self.root / "federation"
-
-    @property
-    def flower(self) -> Path:
-        """`FLWR_HOME` of Flower's commands and processes that belong to that federation."""
-        return self.federation / "flwr"
-
-    @property
-    def shards(self) -> Path:
-        """The rows of sites, by the key of their shards."""
-        return self.assets / "shard"
 
     def audit_exceptions(self, fingerprint: str) -> Path:
         """What people decided to leave as it is in the data with this fingerprint."""

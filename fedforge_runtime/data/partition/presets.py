@@ -11,12 +11,10 @@ from fedforge_runtime.config import PartitionConfig
 from fedforge_runtime.config.files import check_partitioners, load_preset
 from fedforge_runtime.config.partitioners import PARTITIONERS, parse_partitioner
 from fedforge_runtime.config.presets import FAIR, OTHERS, REST, PresetConfig, SiteGroupConfig, percentage
-from fedforge_runtime.data.partition.spreaders import Task, spread
+from fedforge_runtime.data.partition.spreaders import Integers, Task, spread
 from fedforge_runtime.data.stratification import apportion
 from fedforge_runtime.errors import ConfigError
 from fedforge_runtime.seeds import derive_seed
-
-Integers = npt.NDArray[np.int64]
 
 _EPSILON = 1e-9
 

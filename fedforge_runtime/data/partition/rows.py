@@ -15,13 +15,11 @@ from fedforge_runtime.config.files import is_preset_file, preset_names
 from fedforge_runtime.config.partitioners import PARTITIONERS, complete_parameters, find_partitioner, parse_partitioner
 from fedforge_runtime.config.presets import FeatureSkewConfig, PresetConfig
 from fedforge_runtime.data.partition.presets import find_preset, spread_preset
-from fedforge_runtime.data.partition.spreaders import Task, spread
+from fedforge_runtime.data.partition.spreaders import Integers, Task, spread
 from fedforge_runtime.data.scanner import ScannerShift, draw_shift
 from fedforge_runtime.errors import ConfigError, DataError
 from fedforge_runtime.seeds import derive_seed
 from fedforge_runtime.wording import suggest
-
-Integers = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
