@@ -102,7 +102,8 @@ def read_documents(folder: RunFolder) -> RunDocuments:
     records, lost_records = scan_records(folder)
     for file, lines in ((folder.events, state.damaged_lines), (folder.rounds, lost_records)):
         if lines:
-            damage.append(_lost(file, lines))
+            which = f"line{'s' if len(lines) > 1 else ''} {some_of(lines, 5)} {'are' if len(lines) > 1 else 'is'}"
+            damage.append(f"{file}: {which} damaged, and left out.")
     inputs = unless_damaged(lambda: read_inputs(folder))
     metrics = document(folder.metrics, _METRICS)
     bounds = document(folder.bounds, _BOUNDS) or Bounds()
@@ -158,8 +159,3 @@ def _first(error: Exception) -> str:
         place = ".".join(str(part) for part in first["loc"])
         return f"{place}: {first['msg']}" if place else str(first["msg"])
     return str(error) or type(error).__name__
-
-
-def _lost(file: Path, lines: list[int]) -> str:
-    shown = some_of(lines, 5)
-    return f"{file}: {f'lines {shown} are' if len(lines) > 1 else f'line {shown} is'} damaged, and left out."

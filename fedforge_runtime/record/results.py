@@ -8,12 +8,14 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from fedforge_runtime import __version__
 from fedforge_runtime.clock import utc_now
 from fedforge_runtime.data.features.preprocess import PROCESSOR_FOLDER
-from fedforge_runtime.learning.export import export_model
 from fedforge_runtime.learning.predictions import write_predictions
 from fedforge_runtime.learning.scores import bootstrap_seed, evaluation_of
+from fedforge_runtime.preparation.inputs import RunInputs
 from fedforge_runtime.processes import WorkerPool
 from fedforge_runtime.record.checkpoint import Checkpoint
 from fedforge_runtime.record.evaluation import predict_split
@@ -84,19 +86,40 @@ def _manifest(settings: RunSettings, final: Checkpoint) -> dict[str, Any]:
 def _export(
     settings: RunSettings, final: Checkpoint, test: dict[str, float], pool: WorkerPool, control: Control
 ) -> None:
-    partial, inputs = settings.folder.path / ".model.partial", settings.inputs
+    partial = settings.folder.path / ".model.partial"
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir()
-    exported = pool.submit(
-        export_model,
-        partial,
-        Path(inputs.backbone),
-        Path(inputs.preprocess) / PROCESSOR_FOLDER,
-        final.parameters,
-        final.standardisation,
-        inputs.class_names,
-        model_card(settings, final, test),
-    )
+    exported = pool.submit(_write_model, partial, settings.inputs, final, model_card(settings, final, test))
     await_result(exported, control)
     shutil.rmtree(settings.folder.model, ignore_errors=True)
     publish_folder(partial, settings.folder.model)
+
+
+def _write_model(folder: Path, inputs: RunInputs, final: Checkpoint, card: str) -> None:
+    """In a worker: `config.json`, `model.safetensors`, `preprocessor_config.json` and `README.md` as the Hugging Face
+    checkpoint that `transformers.pipeline` loads.
+
+    The standardisation is folded into the classifier, so that the model takes raw features.
+    """
+    import torch
+    from transformers import AutoImageProcessor, ViTForImageClassification
+
+    model = ViTForImageClassification.from_pretrained(
+        inputs.backbone,
+        num_labels=len(inputs.class_names),
+        id2label=dict(enumerate(inputs.class_names)),
+        label2id={name: index for index, name in enumerate(inputs.class_names)},
+        ignore_mismatched_sizes=True,
+        dtype=torch.float32,
+    )
+    weight = np.asarray(final.parameters["classifier.weight"], dtype=np.float32)
+    bias = np.asarray(final.parameters["classifier.bias"], dtype=np.float32)
+    if final.standardisation:
+        weight, bias = final.standardisation.fold_into(weight, bias)
+    trained = {name: value for name, value in final.parameters.items() if name.startswith("vit.")}
+    with torch.no_grad():
+        for name, value in {**trained, "classifier.weight": weight, "classifier.bias": bias}.items():
+            model.get_parameter(name).copy_(torch.from_numpy(value.copy()))
+    model.save_pretrained(folder)
+    AutoImageProcessor.from_pretrained(Path(inputs.preprocess) / PROCESSOR_FOLDER).save_pretrained(folder)
+    (folder / "README.md").write_text(card, encoding="utf-8")

@@ -16,8 +16,7 @@ from fedforge_runtime.data.audit.markdown import likeness, search_note, state, v
 from fedforge_runtime.data.audit.pictures import RowIndex, read_pixels
 from fedforge_runtime.data.sources.datasets import SPLITS
 from fedforge_runtime.reporting.charts import bar_chart, histogram
-from fedforge_runtime.reporting.exhibits import Figure, Highlight, Table, data_uri, shrunk
-from fedforge_runtime.reporting.page import render_page
+from fedforge_runtime.reporting.page import Figure, Highlight, Table, data_uri, render_page, shrunk
 from fedforge_runtime.wording import count, short_name
 
 _PICTURES_A_FINDING = 24

@@ -65,7 +65,8 @@ def line_chart(
             axes.axhline(value, label=_plain(name), color=_colour(number), linestyle=(0, (6, 3)), linewidth=1.2)
         if from_zero:
             axes.set_ylim(bottom=0)
-        axes.xaxis.get_major_locator().set_params(integer=_all_whole(series))
+        whole = all(float(x).is_integer() for points in series.values() for x, _ in points)
+        axes.xaxis.get_major_locator().set_params(integer=whole)
         _explain(figure, axes, x_label, y_label)
         return _svg(figure, title or f"Line chart: {y_label} by {x_label} of {', '.join(series)}")
 
@@ -294,10 +295,6 @@ def _line_style(number: int) -> str:
 def _markers(x: Sequence[float]) -> dict[str, Any]:
     """Few points are shown as such."""
     return {} if len(x) > 12 else {"marker": "o", "markersize": 3.5 if len(x) > 1 else 6}
-
-
-def _all_whole(series: Mapping[str, Sequence[tuple[float, float]]]) -> bool:
-    return all(float(x).is_integer() for points in series.values() for x, _ in points)
 
 
 def _plain(text: str) -> str:

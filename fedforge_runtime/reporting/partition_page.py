@@ -20,8 +20,7 @@ from fedforge_runtime.data.scanner import apply_shift
 from fedforge_runtime.data.skew import Skew, measure_skew
 from fedforge_runtime.data.sources.datasets import load_dataset, load_labels, read_dataset_facts
 from fedforge_runtime.reporting.charts import bar_chart, heat_map
-from fedforge_runtime.reporting.exhibits import Figure, Highlight, Table, data_uri, score, shrunk
-from fedforge_runtime.reporting.page import render_page
+from fedforge_runtime.reporting.page import Figure, Highlight, Table, data_uri, render_page, score, shrunk
 from fedforge_runtime.storage.artifacts import Artifact
 from fedforge_runtime.wording import count, short_name
 

@@ -17,8 +17,7 @@ from fedforge_runtime.record.documents import Manifest, read_documents
 from fedforge_runtime.record.records import RoundRecord
 from fedforge_runtime.record.state import read_failures
 from fedforge_runtime.record.summary import ClientSummary, RunSummary, provenance, summarise_run
-from fedforge_runtime.reporting.exhibits import ABSENT, Highlight, Table, bounds, metric, score
-from fedforge_runtime.reporting.page import render_page
+from fedforge_runtime.reporting.page import ABSENT, Highlight, Table, bounds, metric, render_page, score
 from fedforge_runtime.reporting.partition_page import read_partition
 from fedforge_runtime.reporting.run_scores import bounds_section, test_section
 from fedforge_runtime.reporting.run_training import clients_section, rounds_section

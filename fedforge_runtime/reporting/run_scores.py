@@ -14,7 +14,7 @@ from fedforge_runtime.learning.predictions import Predictions
 from fedforge_runtime.learning.scores import Confidence, bootstrap
 from fedforge_runtime.record.comparison import FEDERATED, Bounds, Scores, compare_with_bounds
 from fedforge_runtime.reporting.charts import bar_chart, heat_map
-from fedforge_runtime.reporting.exhibits import ABSENT, Figure, Table, interval, metric, score
+from fedforge_runtime.reporting.page import ABSENT, Figure, Table, interval, metric, score
 from fedforge_runtime.wording import count, short_name
 
 if TYPE_CHECKING:

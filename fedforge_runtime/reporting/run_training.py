@@ -12,7 +12,7 @@ from fedforge_runtime.learning.metric_names import METRIC_NAMES
 from fedforge_runtime.record.records import ClientRecord, RoundRecord
 from fedforge_runtime.record.summary import ClientSummary as Client
 from fedforge_runtime.reporting.charts import bar_chart, histogram, line_chart
-from fedforge_runtime.reporting.exhibits import ABSENT, Figure, Table, metric, score
+from fedforge_runtime.reporting.page import ABSENT, Figure, Table, metric, score
 from fedforge_runtime.wording import count, duration, size
 
 if TYPE_CHECKING:

@@ -14,8 +14,7 @@ from numpy.typing import NDArray
 
 from fedforge_runtime.config import Mode
 from fedforge_runtime.data.features.caches import load_features, load_tokens
-from fedforge_runtime.data.features.images import ImageReader
-from fedforge_runtime.data.features.preprocess import PROCESSOR_FOLDER
+from fedforge_runtime.data.features.preprocess import PROCESSOR_FOLDER, ImageReader
 from fedforge_runtime.data.features.row_pass import BATCH
 from fedforge_runtime.data.partition import load_client_rows
 from fedforge_runtime.data.sources.datasets import Split, labels_file

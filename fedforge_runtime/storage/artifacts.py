@@ -272,7 +272,23 @@ class ArtifactStore:
         partial.mkdir(exist_ok=True)
         try:
             if not (partial / MANIFEST).is_file():  # else it was killed between its last step and its publication
-                self._complete(partial, kind, key, inputs, builder(partial), scratch)
+                facts = builder(partial)
+                _sync_tree(partial)  # whoever finds the manifest finds all
+                left_out = _scratch_files(partial, scratch)
+                manifest = {
+                    "kind": kind,
+                    "key": key,
+                    "inputs": dict(inputs),
+                    "facts": dict(facts),
+                    "files": {
+                        str(path.relative_to(partial)): {"bytes": path.stat().st_size, "sha256": sha256_file(path)}
+                        for path in sorted(partial.rglob("*"))
+                        if path.is_file() and path not in left_out
+                    },
+                    "made_at": utc_now().isoformat(),
+                    "fedforge_version": __version__,
+                }
+                write_json(partial / MANIFEST, manifest)
             for path in _scratch_files(partial, scratch):
                 path.unlink()
             publish_folder(partial, final)
@@ -281,33 +297,6 @@ class ArtifactStore:
                 shutil.rmtree(partial, ignore_errors=True)
             raise
         return Artifact(kind, key, final, created=True)
-
-    def _complete(
-        self,
-        partial: Path,
-        kind: str,
-        key: str,
-        inputs: Mapping[str, Any],
-        facts: Mapping[str, Any],
-        scratch: Sequence[str],
-    ) -> None:
-        """Put the manifest beside what was built, once that is on disk: whoever finds the manifest finds all."""
-        _sync_tree(partial)
-        left_out = _scratch_files(partial, scratch)
-        manifest = {
-            "kind": kind,
-            "key": key,
-            "inputs": dict(inputs),
-            "facts": dict(facts),
-            "files": {
-                str(path.relative_to(partial)): {"bytes": path.stat().st_size, "sha256": sha256_file(path)}
-                for path in sorted(partial.rglob("*"))
-                if path.is_file() and path not in left_out
-            },
-            "made_at": utc_now().isoformat(),
-            "fedforge_version": __version__,
-        }
-        write_json(partial / MANIFEST, manifest)
 
 
 def _scratch_files(folder: Path, patterns: Sequence[str]) -> set[Path]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 
@@ -283,13 +283,12 @@ def _row_document(rows: RowIndex, row: int) -> RowPlace:
 
 def _pair_document(rows: RowIndex, pair: Pair) -> RowPair:
     numbers = {name: getattr(pair, name) for name in _PAIR_NUMBERS if getattr(pair, name) is not None}
-    document = {
+    return {
         "first": _row_document(rows, pair.first),
         "second": _row_document(rows, pair.second),
         "method": pair.method,
         **{name: round(value, 4) if isinstance(value, float) else value for name, value in numbers.items()},
     }
-    return cast(RowPair, document)
 
 
 def _write(folder: Path, audit: Audit, draw_page: DrawPage) -> Mapping[str, Any]:

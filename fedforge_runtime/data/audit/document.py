@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, NotRequired, TypedDict
+from typing import Any, Literal, TypedDict
 
 from fedforge_runtime.data.audit.exceptions import AuditException
 
@@ -35,16 +35,8 @@ class RowPlace(TypedDict):
     label: int
 
 
-class RowPair(TypedDict):
-    """Two rows that are alike; how alike is said by the numbers of the method that found them."""
-
-    first: RowPlace
-    second: RowPlace
-    method: Literal["pixels", "hash", "features", "group"]
-    hash_distance: NotRequired[int]
-    cosine: NotRequired[float]
-    correlation: NotRequired[float]
-    detail: NotRequired[float]
+RowPair = dict[str, Any]
+"""`Pair`, of whose numbers it has those of its method; `first` and `second` are a `RowPlace`."""
 
 
 class FindingDocument(TypedDict):

@@ -18,8 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedforge_runtime.data.features.backbone import Backbone
-from fedforge_runtime.data.features.images import ImageReader
-from fedforge_runtime.data.features.preprocess import numeric_versions
+from fedforge_runtime.data.features.preprocess import ImageReader, numeric_versions
 from fedforge_runtime.data.features.row_pass import (
     BATCH,
     Chunk,

@@ -10,8 +10,7 @@ from jinja2 import DictLoader, UndefinedError
 from markupsafe import Markup
 
 from fedforge_runtime.reporting import page
-from fedforge_runtime.reporting.exhibits import data_uri
-from fedforge_runtime.reporting.page import render_page
+from fedforge_runtime.reporting.page import data_uri, render_page
 from tests.support.html_page import HtmlPage
 
 HOSTILE = "<script>alert(1)</script>\" onload='x'"

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fedforge_runtime.reporting.exhibits import metric, score
+from fedforge_runtime.reporting.page import metric, score
 from fedforge_runtime.reporting.partition_page import partition_section
 from fedforge_runtime.reporting.run_training import clients_section, spread_over_clients, worst_client
 
