@@ -159,8 +159,7 @@ def gini(sizes: Counts) -> float:
     count, total = len(sizes), int(sizes.sum())
     if not total:
         return 0.0
-    ranks = np.arange(1, count + 1)
-    return float(2 * (ranks * np.sort(sizes)).sum() / (count * total) - (count + 1) / count)
+    return float(2 * (np.arange(1, count + 1) * np.sort(sizes)).sum() / (count * total) - (count + 1) / count)
 
 
 def _divergence(one: npt.NDArray[np.float64], other: npt.NDArray[np.float64]) -> float:

@@ -89,8 +89,7 @@ def _export(
     partial = settings.folder.path / ".model.partial"
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir()
-    exported = pool.submit(_write_model, partial, settings.inputs, final, model_card(settings, final, test))
-    await_result(exported, control)
+    await_result(pool.submit(_write_model, partial, settings.inputs, final, model_card(settings, final, test)), control)
     shutil.rmtree(settings.folder.model, ignore_errors=True)
     publish_folder(partial, settings.folder.model)
 

@@ -11,15 +11,13 @@ import io
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from markupsafe import Markup, escape
 from numpy.typing import NDArray
 
 from fedforge_runtime.wording import shorten
-
-if TYPE_CHECKING:
-    from markupsafe import Markup
 
 _WIDTH = 440.0  # points, which are CSS pixels at scale 1: on a phone of 390 px text of 12 stays above 9
 _HEIGHT = 280.0
@@ -257,8 +255,6 @@ def _explain(figure: Any, axes: Any, x_label: str, y_label: str) -> None:
 
 def _svg(figure: Any, title: str) -> Markup:
     """Draw `figure` and make it fit into a page: no fixed size, no metadata, no clashing ids, theme colours."""
-    from markupsafe import Markup, escape
-
     drawn, title = io.StringIO(), escape(_clean(title))
     figure.savefig(drawn, format="svg", metadata={"Date": None}, transparent=True)
     text = drawn.getvalue()

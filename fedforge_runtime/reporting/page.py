@@ -9,17 +9,25 @@ import base64
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import TYPE_CHECKING
 
 import numpy as np
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
 from numpy.typing import NDArray
+from PIL import Image
 
+from fedforge_runtime import __version__
 from fedforge_runtime.learning.scores import Interval
 
-if TYPE_CHECKING:
-    from jinja2 import Environment
-    from markupsafe import Markup
+_ENVIRONMENT = Environment(
+    loader=PackageLoader("fedforge_runtime.reporting", "templates"),
+    autoescape=True,
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+    keep_trailing_newline=True,
+)
+_ENVIRONMENT.globals["fedforge_version"] = __version__
 
 
 def render_page(template: str, **values: object) -> str:
@@ -30,25 +38,7 @@ def render_page(template: str, **values: object) -> str:
     Raises:
         jinja2.UndefinedError: the template uses a value that was not given.
     """
-    return _environment().get_template(template).render(**values)
-
-
-@lru_cache(maxsize=1)
-def _environment() -> Environment:
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    from fedforge_runtime import __version__
-
-    environment = Environment(
-        loader=PackageLoader("fedforge_runtime.reporting", "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    environment.globals["fedforge_version"] = __version__
-    return environment
+    return _ENVIRONMENT.get_template(template).render(**values)
 
 
 @dataclass(frozen=True)
@@ -117,8 +107,6 @@ def shrunk(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """
     if pixels.shape[0] <= LARGEST:
         return pixels
-    from PIL import Image
-
     return np.asarray(Image.fromarray(pixels).resize((LARGEST, LARGEST), Image.Resampling.BOX), dtype=np.uint8)
 
 
@@ -132,8 +120,6 @@ def data_uri(pixels: NDArray[np.uint8], scale: int = 1) -> str:
     Raises:
         ValueError: the array is not an RGB image of uint8.
     """
-    from PIL import Image
-
     if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3:
         raise ValueError(f"a picture is uint8 (height, width, 3), not {pixels.dtype} {pixels.shape}")
     enlarged = np.repeat(np.repeat(pixels, scale, axis=0), scale, axis=1)

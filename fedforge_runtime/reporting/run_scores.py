@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from markupsafe import Markup
 from numpy.typing import NDArray
 
 from fedforge_runtime.learning.metric_names import METRIC_NAMES
@@ -16,9 +17,6 @@ from fedforge_runtime.record.comparison import FEDERATED, Bounds, Scores, compar
 from fedforge_runtime.reporting.charts import bar_chart, heat_map
 from fedforge_runtime.reporting.page import ABSENT, Figure, Table, interval, metric, score
 from fedforge_runtime.wording import count, short_name
-
-if TYPE_CHECKING:
-    from markupsafe import Markup
 
 
 @dataclass(frozen=True)

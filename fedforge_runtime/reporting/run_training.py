@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
+from markupsafe import Markup
 
 from fedforge_runtime.learning.metric_names import METRIC_NAMES
 from fedforge_runtime.record.records import ClientRecord, RoundRecord
@@ -14,10 +14,6 @@ from fedforge_runtime.record.summary import ClientSummary as Client
 from fedforge_runtime.reporting.charts import bar_chart, histogram, line_chart
 from fedforge_runtime.reporting.page import ABSENT, Figure, Table, metric, score
 from fedforge_runtime.wording import count, duration, size
-
-if TYPE_CHECKING:
-    from markupsafe import Markup
-
 
 Series = Mapping[str, Sequence[tuple[float, float]]]
 

@@ -166,11 +166,8 @@ class Components:
     def refresh(self) -> NDArray[np.int64]:
         """The smallest member of each thing's component, (size,); a new array that stays as it is."""
         roots = self._parent
-        while True:
-            next_roots = roots[roots]
-            if np.array_equal(next_roots, roots):
-                break
-            roots = next_roots
+        while not np.array_equal(roots[roots], roots):
+            roots = roots[roots]
         self._parent = roots.copy()
         self._snapshot = roots
         return roots

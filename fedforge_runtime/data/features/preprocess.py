@@ -119,11 +119,9 @@ class ImageReader:
 
     def _shift(self, row: int) -> ScannerShift:
         """What the scanner of the row's site does."""
-        if self.scanners is None:
-            return ScannerShift()
-        if self.client is not None:
+        if self.scanners and self.client is not None:
             return _site_shift(self.scanners, self.client) or ScannerShift()
-        shifts = _row_shifts(self.scanners)
+        shifts = _row_shifts(self.scanners) if self.scanners else None
         if shifts is None:
             return ScannerShift()
         site_of_row, shift_of_site = shifts

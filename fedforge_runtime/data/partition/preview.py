@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -173,8 +174,6 @@ def _how_many(some: int, total: int) -> str:
 
 
 def _group_runs(names: Sequence[str]) -> Iterator[SiteGroup]:
-    first = 0
-    for number in range(1, len(names) + 1):
-        if number == len(names) or names[number] != names[first]:
-            yield SiteGroup(names[first], first, number - 1)
-            first = number
+    for name, run in groupby(range(len(names)), key=lambda number: names[number]):
+        numbers = list(run)
+        yield SiteGroup(name, numbers[0], numbers[-1])

@@ -152,8 +152,7 @@ def _open_array(path: Path, key: str) -> Iterator[tuple[IO[bytes], _Header]]:
 
 
 def _read_header(stream: IO[bytes]) -> _Header:
-    version = npy.read_magic(stream)
-    read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
+    read = npy.read_array_header_1_0 if npy.read_magic(stream) == (1, 0) else npy.read_array_header_2_0
     return _Header(*read(stream))
 
 

@@ -81,8 +81,7 @@ def _info_literal() -> Mapping[str, Any]:
     package = find_spec("medmnist")
     if package is None or package.origin is None:
         raise ModuleNotFoundError("medmnist is not installed", name="medmnist")
-    source = Path(package.origin).with_name("info.py").read_text(encoding="utf-8")
-    for statement in ast.parse(source).body:
+    for statement in ast.parse(Path(package.origin).with_name("info.py").read_text(encoding="utf-8")).body:
         if isinstance(statement, ast.Assign) and ast.unparse(statement.targets[0]) == "INFO":
             literal: Mapping[str, Any] = ast.literal_eval(statement.value)
             return literal
