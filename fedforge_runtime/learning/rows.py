@@ -79,8 +79,3 @@ class ImageRows(Dataset[Batch]):
 
 
 Rows = FeatureRows | TokenRows | ImageRows
-
-
-def keep_batch(batch: Batch) -> Batch:
-    """The collator: batches arrive whole."""
-    return batch

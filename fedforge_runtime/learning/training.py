@@ -24,7 +24,7 @@ from fedforge_runtime.learning.metric_names import METRIC_NAMES
 from fedforge_runtime.learning.model import Head
 from fedforge_runtime.learning.parameters import Parameters
 from fedforge_runtime.learning.predictions import Predictions
-from fedforge_runtime.learning.rows import FeatureRows, ImageRows, Rows, TokenRows, keep_batch
+from fedforge_runtime.learning.rows import FeatureRows, ImageRows, Rows, TokenRows
 from fedforge_runtime.learning.scores import weighted_scores
 
 _EVALUATION_BATCH: dict[type[Rows], int] = {FeatureRows: 1024, TokenRows: 32, ImageRows: 8}
@@ -111,7 +111,7 @@ def _trainer(
         args=arguments,
         train_dataset=training_rows,
         eval_dataset=evaluation_rows,
-        data_collator=keep_batch,
+        data_collator=lambda batch: batch,  # it arrives whole
         compute_metrics=_compute_metrics,
     )
     trainer.remove_callback(PrinterCallback)

@@ -13,6 +13,12 @@ from fedforge_runtime.record.checkpoint import Checkpoint
 from fedforge_runtime.record.stages import carried_over
 from fedforge_runtime.sites.settings import RunSettings
 
+_LICENCE_OF_THE_SITES = (
+    "The classifier's weights are derived from images that each site brought itself: who may use them, and for "
+    "what, is to be agreed with the sites. The backbone's weights are part of this model; their own licence is "
+    "to be kept as well."
+)
+
 
 def model_card(settings: RunSettings, final: Checkpoint, test: Mapping[str, float]) -> str:
     """Markdown with the metadata block of the Hugging Face hub.
@@ -44,7 +50,7 @@ def model_card(settings: RunSettings, final: Checkpoint, test: Mapping[str, floa
             "",
             "## Licence",
             "",
-            *(_licence_of_the_sites() if settings.own_data else _licence(inputs.data["licence"])),
+            *([_LICENCE_OF_THE_SITES] if settings.own_data else _licence(inputs.data["licence"])),
             "",
             "Not a medical device. Model updates were not protected by secure aggregation.",
             "",
@@ -113,12 +119,4 @@ def _licence(stated: str) -> list[str]:
     return [
         f"`license: {terms.hub_id}` is that of the training images, from which the classifier's weights are derived.",
         f"{basis} {allowed} credit to the authors of the images. {backbone}",
-    ]
-
-
-def _licence_of_the_sites() -> list[str]:
-    return [
-        "The classifier's weights are derived from images that each site brought itself: who may use them, and for "
-        "what, is to be agreed with the sites. The backbone's weights are part of this model; their own licence is "
-        "to be kept as well.",
     ]

@@ -168,7 +168,12 @@ def clients_section(clients: Sequence[Client]) -> ClientsSection:
     """Tables over all clients that took part; scores are those of their last round, on their own validation rows."""
     worst = worst_client(clients)
     return ClientsSection(
-        worst=_sentence(worst) if worst else "",
+        worst=(
+            f"Worst client: client {worst['client']}, where the federated model's accuracy is "
+            f"{score(worst['global_metrics']['accuracy'])} on {count(worst['validation_rows'])} validation rows."
+            if worst
+            else ""
+        ),
         chart=_accuracies(clients),
         table=_clients_table(clients, worst),
         spread=_spread(clients),
@@ -181,13 +186,6 @@ def worst_client(clients: Sequence[Client]) -> Client | None:
     if not answered:
         return None
     return min(answered, key=lambda client: (client["global_metrics"]["accuracy"], -client["validation_rows"]))
-
-
-def _sentence(client: Client) -> str:
-    return (
-        f"Worst client: client {client['client']}, where the federated model's accuracy is "
-        f"{score(client['global_metrics']['accuracy'])} on {count(client['validation_rows'])} validation rows."
-    )
 
 
 def _accuracies(clients: Sequence[Client]) -> Figure | None:

@@ -180,7 +180,11 @@ def open_shard(folder: Path) -> Shard:
         DataError: it is none, of another version, or a file is missing or has another size than it was written with.
     """
     document = _read_document(folder)
-    _check_sizes(folder, document)
+    for name, file in document.files.items():
+        held = (folder / name).stat().st_size if (folder / name).is_file() else None
+        if held != file.bytes:
+            what = "is missing" if held is None else f"has {held:,} bytes, not {file.bytes:,}"
+            raise DataError(f"the shard {folder} is broken: {name} {what}.", remedy=_MAKE_AGAIN)
     # Not of its parents, but where it lies: a relative path may leave the folder of a site's own shard.
     root = folder.resolve()
     absolute = {name: os.path.normpath(root / path) for name, path in document.inputs.folders.items()}
@@ -481,15 +485,6 @@ def _read_document(folder: Path) -> _Document:
 
 def _is_within(path: str) -> bool:
     return not PurePosixPath(path).is_absolute() and ".." not in PurePosixPath(path).parts
-
-
-def _check_sizes(folder: Path, document: _Document) -> None:
-    for name, file in document.files.items():
-        path = folder / name
-        size = path.stat().st_size if path.is_file() else None
-        if size != file.bytes:
-            what = "is missing" if size is None else f"has {size:,} bytes, not {file.bytes:,}"
-            raise DataError(f"the shard {folder} is broken: {name} {what}.", remedy=_MAKE_AGAIN)
 
 
 def _contents(folder: Path) -> str:

@@ -146,8 +146,9 @@ def _warnings(skew: Skew, class_names: Sequence[str], validation_rows: Sequence[
             many = f"{len(site.missing_classes)} of {len(class_names)} classes"
             sites_by_lack.setdefault(names if len(site.missing_classes) <= 2 else many, []).append(site.client)
         lists = [f"{lack} ({name_sites(sites)})" for lack, sites in sites_by_lack.items()]
+        some = f"{len(lacking)} of {total} sites {'lack' if len(lacking) > 1 else 'lacks'}"
         yield (
-            f"{_how_many(len(lacking), total)} a class: {some_of(lists, _MOST_NAMED)}. "
+            f"{'Every site lacks' if len(lacking) == total else some} a class: {some_of(lists, _MOST_NAMED)}. "
             "A site's own scores say nothing of classes that it lacks."
         )
     small = [site for site in skew.sites if site.rows < FEW_ROWS]
@@ -167,10 +168,6 @@ def _filled_up(partition: Partition, config: PartitionConfig) -> Iterator[str]:
             f"{moved} {'rows were' if moved > 1 else 'row was'} moved from larger sites, so that every site has "
             f"partition.minimum_rows = {config.minimum_rows}."
         )
-
-
-def _how_many(some: int, total: int) -> str:
-    return "Every site lacks" if some == total else f"{some} of {total} sites {'lack' if some > 1 else 'lacks'}"
 
 
 def _group_runs(names: Sequence[str]) -> Iterator[SiteGroup]:

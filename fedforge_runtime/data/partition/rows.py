@@ -23,6 +23,19 @@ from fedforge_runtime.wording import suggest
 
 
 @dataclass(frozen=True)
+class ClientRows:
+    """One client's rows of the dataset's training split.
+
+    Attributes:
+        train: ascending row numbers (int64) that the client trains on; at least one.
+        validation: ascending row numbers (int64) that it evaluates on; at least one, none of them in `train`.
+    """
+
+    train: Integers
+    validation: Integers
+
+
+@dataclass(frozen=True)
 class Partition:
     """Who holds which rows and sees them how."""
 
@@ -163,19 +176,6 @@ def _feature_skews(
 def _draw_shifts(skews: Sequence[FeatureSkewConfig | None], seed: int) -> list[ScannerShift] | None:
     shifts = [draw_shift(skew, seed=seed, site=site) if skew else ScannerShift() for site, skew in enumerate(skews)]
     return None if all(shift.is_identity for shift in shifts) else shifts
-
-
-@dataclass(frozen=True)
-class ClientRows:
-    """One client's rows of the dataset's training split.
-
-    Attributes:
-        train: ascending row numbers (int64) that the client trains on; at least one.
-        validation: ascending row numbers (int64) that it evaluates on; at least one, none of them in `train`.
-    """
-
-    train: Integers
-    validation: Integers
 
 
 def hold_out(rows: Integers, labels: npt.NDArray[Any], fraction: float, seed: int) -> ClientRows:

@@ -97,10 +97,6 @@ def _misfit_sizes(task: Task) -> list[str]:
     return problems
 
 
-def _spread_iid(task: Task) -> list[Integers]:
-    return _ask("IidPartitioner", task.labels, num_partitions=task.clients)
-
-
 def _spread_dirichlet(task: Task) -> list[Integers]:
     reason = f"every draw left a client with fewer than partition.minimum_rows = {task.minimum_rows}"
     with _refusal(task, reason, "Raise alpha, use fewer clients or lower partition.minimum_rows."):
@@ -164,7 +160,8 @@ def _spread_classes(task: Task) -> list[Integers]:
     return [np.concatenate(parts[first : first + parts_per_client]) for first in range(0, len(parts), parts_per_client)]
 
 
-def _spread_growing(task: Task) -> list[Integers]:
+def _spread_by_number(task: Task) -> list[Integers]:
+    """Partitioners that want to know the number of clients alone: equal shares, or shares that grow."""
     with _refusal(task, "the smallest client would get no row", "Use fewer clients."):
         return _ask(f"{task.name.title()}Partitioner", task.labels, num_partitions=task.clients)
 
@@ -195,13 +192,13 @@ def _spread_inner_dirichlet(task: Task) -> list[Integers]:
 
 
 _SPREADERS: Mapping[str, Callable[[Task], list[Integers]]] = {
-    "iid": _spread_iid,
+    "iid": _spread_by_number,
     "dirichlet": _spread_dirichlet,
     "shard": _spread_shards,
     "pathological": _spread_classes,
-    "linear": _spread_growing,
-    "square": _spread_growing,
-    "exponential": _spread_growing,
+    "linear": _spread_by_number,
+    "square": _spread_by_number,
+    "exponential": _spread_by_number,
     "size": _spread_sizes,
     "inner_dirichlet": _spread_inner_dirichlet,
     "geometric": _spread_geometric,

@@ -137,8 +137,9 @@ def _open_array(path: Path, key: str) -> Iterator[tuple[IO[bytes], _Header]]:
                     )
                 yield stream, header
     except zipfile.BadZipFile as error:
-        if _looks_like_zip(path):
-            raise _damaged(path, f"{key}: {error}") from error
+        with path.open("rb") as stream:
+            if stream.read(2) == b"PK":
+                raise _damaged(path, f"{key}: {error}") from error
         raise DataError(
             f"{path} is not an npz archive.",
             remedy="Put a file there that numpy.savez_compressed or MedMNIST made.",
@@ -170,11 +171,6 @@ def _read_blocks(stream: IO[bytes], header: _Header) -> Iterator[tuple[int, NDAr
         yield start, np.frombuffer(data, dtype=header.dtype).reshape(-1, *rest)
         if len(data) < expected:
             return
-
-
-def _looks_like_zip(path: Path) -> bool:
-    with path.open("rb") as stream:
-        return stream.read(2) == b"PK"
 
 
 def _damaged(path: Path, detail: str) -> DataError:
