@@ -82,7 +82,7 @@ def _open(features: Path, partition: Path) -> _Work:
     from fedforge_runtime.learning.model import FeatureHead
     from fedforge_runtime.learning.parameters import initial_head
     from fedforge_runtime.learning.rows import FeatureRows
-    from fedforge_runtime.learning.standardisation import FeatureSums, Standardisation
+    from fedforge_runtime.learning.sums import FeatureSums, Standardisation
 
     values, labels = load_features(features, "train")
     class_count = int(labels.max()) + 1

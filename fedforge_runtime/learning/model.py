@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from fedforge_runtime.config import Mode
 from fedforge_runtime.learning.parameters import Parameters
-from fedforge_runtime.learning.standardisation import Standardisation
+from fedforge_runtime.learning.sums import Standardisation
 
 
 class Head(nn.Module):

@@ -18,7 +18,7 @@ from fedforge_runtime.config import Device, LearningConfig
 from fedforge_runtime.learning.model import FeatureHead, Head, TokenHead, class_token, tokens_before_last_block
 from fedforge_runtime.learning.parameters import Parameters, ProbeResult, initial_head
 from fedforge_runtime.learning.rows import FeatureRows, Rows, TokenRows
-from fedforge_runtime.learning.standardisation import FeatureSums, Standardisation
+from fedforge_runtime.learning.sums import FeatureSums, Standardisation
 from fedforge_runtime.learning.training import train_model
 from fedforge_runtime.seeds import derive_seed
 

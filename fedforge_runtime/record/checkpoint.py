@@ -14,7 +14,7 @@ from safetensors.numpy import load_file, save
 
 from fedforge_runtime.errors import RunError
 from fedforge_runtime.learning.parameters import Parameters, model_sha256
-from fedforge_runtime.learning.standardisation import Standardisation
+from fedforge_runtime.learning.sums import Standardisation
 from fedforge_runtime.record.records import RoundRecord
 from fedforge_runtime.storage.artifacts import children, publish_folder, sha256_file, write_json
 

@@ -8,7 +8,7 @@ from fedforge_runtime.config import LearningConfig, Mode
 from fedforge_runtime.data.sources.datasets import Split
 from fedforge_runtime.learning.parameters import Parameters
 from fedforge_runtime.learning.predictions import Predictions
-from fedforge_runtime.learning.standardisation import Standardisation
+from fedforge_runtime.learning.sums import Standardisation
 from fedforge_runtime.preparation.inputs import RunInputs
 from fedforge_runtime.sites.settings import RunSettings
 

@@ -30,7 +30,7 @@ from fedforge_runtime.learning.model import (
 )
 from fedforge_runtime.learning.parameters import Parameters
 from fedforge_runtime.learning.rows import FeatureRows, ImageRows, Rows, TokenRows
-from fedforge_runtime.learning.standardisation import Standardisation
+from fedforge_runtime.learning.sums import Standardisation
 from fedforge_runtime.preparation.inputs import RunInputs
 
 Form = Literal["features", "tokens", "images"]
