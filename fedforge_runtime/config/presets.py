@@ -145,8 +145,7 @@ class PresetConfig(Section):
     @model_validator(mode="after")
     def _names_differ(self) -> Self:
         names = [group.name for group in self.groups]
-        twice = sorted({name for name in names if names.count(name) > 1})
-        if twice:
+        if twice := sorted({name for name in names if names.count(name) > 1}):
             raise ValueError(f"groups: the name {twice[0]!r} is used twice; give each group its own")
         return self
 

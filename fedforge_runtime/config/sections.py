@@ -111,11 +111,9 @@ class FederationConfig(Section):
             return None
         if not value or "" in value:
             raise ValueError("sites names no site; give numbers or names with commas between them")
-        wrong = [site for site in value if (site < 0 if isinstance(site, int) else not site[0].isalpha())]
-        if wrong:
+        if wrong := [site for site in value if (site < 0 if isinstance(site, int) else not site[0].isalpha())]:
             raise ValueError(f"{wrong[0]!r} is no site; they are numbered from 0, and names begin with a letter")
-        twice = sorted({str(site) for site in value if value.count(site) > 1})
-        if twice:
+        if twice := sorted({str(site) for site in value if value.count(site) > 1}):
             raise ValueError(f"sites names {', '.join(twice)} twice")
         return value
 
@@ -220,8 +218,7 @@ class RunConfig(Section):
         """
         if self.federation.sites is None:
             return tuple(range(self.partition.clients))
-        names = [site for site in self.federation.sites if isinstance(site, str)]
-        if names:
+        if names := [site for site in self.federation.sites if isinstance(site, str)]:
             raise ConfigError(
                 f"which number the site {names[0]!r} has is known to the federation's SuperLink only.",
                 remedy="Give --superlink HOST:PORT, or the numbers of the sites.",

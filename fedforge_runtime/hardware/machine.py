@@ -69,8 +69,7 @@ def processor_name() -> str:
     """The processor as its maker calls it, else its architecture."""
     information = _PROC / "cpuinfo"
     if information.is_file():
-        named = re.search(r"^model name\s*:\s*(.+)$", information.read_text(errors="replace"), re.MULTILINE)
-        if named:
+        if named := re.search(r"^model name\s*:\s*(.+)$", information.read_text(errors="replace"), re.MULTILINE):
             return named[1].strip()
     if platform.system() == "Darwin":
         asked = subprocess.run(

@@ -58,8 +58,7 @@ def read_participants(path: Path, *, rounds: int, sites: Sequence[int]) -> Parti
     for number in range(1, rounds + 1):
         if not record.rounds.get(number):
             raise ConfigError(f"{path} names no participants for round {number}.")
-    unknown = sorted({client for chosen in record.rounds.values() for client in chosen} - set(sites))
-    if unknown:
+    if unknown := sorted({client for chosen in record.rounds.values() for client in chosen} - set(sites)):
         raise ConfigError(
             f"{path} names the clients {unknown}, but the run has clients {describe_sites(sites)}.",
             remedy="Name the sites of the run that the record is of: --sites, or --clients.",

@@ -117,8 +117,7 @@ def _by_client(records: Sequence[RoundRecord], value: Callable[[ClientRecord], f
     series: dict[int, list[tuple[float, float]]] = {}
     for record in records:
         for client in record.clients:
-            found = value(client)
-            if found is not None:
+            if (found := value(client)) is not None:
                 series.setdefault(client.client, []).append((record.round, found))
     by_client = {f"client {number}": series[number] for number in sorted(series)}
     return spread_over_clients(by_client) if len(by_client) > _MOST_LINES else by_client

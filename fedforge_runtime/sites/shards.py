@@ -190,8 +190,7 @@ def open_shard(folder: Path) -> Shard:
     absolute = {name: os.path.normpath(root / path) for name, path in document.inputs.folders.items()}
     if document.own:
         kept = [absolute[name] for name in ("partition", "preprocess", "features", "tokens") if name in absolute]
-        lost = [path for path in kept if not Path(path).is_dir()]
-        if lost:
+        if lost := [path for path in kept if not Path(path).is_dir()]:
             raise DataError(
                 f"the shard {folder} is of the site's own data, and {lost[0]} is gone.",
                 remedy="Prepare the site's own data again, with the same --home.",
@@ -477,8 +476,7 @@ def _read_document(folder: Path) -> _Document:
         problems = explain_problems(error, _Document, root=SHARD_FILE)
         raise DataError(f"{file} is broken: {problems}", remedy=_MAKE_AGAIN) from error
     paths = [*document.files, *([] if document.own else document.inputs.folders.values())]
-    foreign = [path for path in paths if not _is_within(path)]
-    if foreign:
+    if foreign := [path for path in paths if not _is_within(path)]:
         raise DataError(f"{file} is broken: {foreign[0]} is not in the shard's folder.", remedy=_MAKE_AGAIN)
     return document
 

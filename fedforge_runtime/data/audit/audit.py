@@ -217,8 +217,7 @@ def _limits() -> dict[str, float]:
 
 def _allow(allowance: Allowance, findings: Sequence[Finding], home: Home, fingerprint: str) -> None:
     found = {each.id: each.count for each in findings}
-    absent = [name for name in allowance.findings if name not in found]
-    if absent:
+    if absent := [name for name in allowance.findings if name not in found]:
         raise ConfigError(
             f"the audit has no finding {absent[0]!r}, so there is nothing to allow.",
             remedy=f"Found: {', '.join(found) or 'nothing'}.",

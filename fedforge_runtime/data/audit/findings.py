@@ -202,8 +202,7 @@ def distribution_findings(
 def _size_findings(
     sizes: Mapping[Split, int], expected_rows: Mapping[str, int], *, official: bool
 ) -> Iterator[Finding]:
-    wrong = tuple(split for split in SPLITS if sizes[split] != expected_rows[split])
-    if wrong:
+    if wrong := tuple(split for split in SPLITS if sizes[split] != expected_rows[split]):
         yield Finding(
             "split-sizes",
             "warning" if official else FINDINGS["split-sizes"],
@@ -227,8 +226,7 @@ def _balance_findings(counts: NDArray[np.int64], class_names: Sequence[str]) -> 
             tuple(SPLITS[place] for place in sorted({place for place, _ in missing})),
         )
     ratios = {split: imbalance_ratio(counts[place]) for place, split in enumerate(SPLITS)}
-    imbalanced = tuple(split for split in SPLITS if ratios[split] > IMBALANCE_RATIO)
-    if imbalanced:
+    if imbalanced := tuple(split for split in SPLITS if ratios[split] > IMBALANCE_RATIO):
         yield Finding(
             "class-imbalance",
             FINDINGS["class-imbalance"],

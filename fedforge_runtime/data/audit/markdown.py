@@ -76,8 +76,7 @@ def _exceptions(document: AuditDocument) -> list[str]:
 
 def verdict(document: AuditDocument) -> str:
     """One sentence: may these data be used?"""
-    blocking = document["blocking"]
-    if blocking:
+    if blocking := document["blocking"]:
         return f"{counted(len(blocking), 'finding')} block: {', '.join(blocking)}."
     allowed = [each["id"] for each in document["findings"] if each["allowed"] and each["severity"] == "error"]
     return f"Nothing blocks; allowed by a person: {', '.join(allowed)}." if allowed else "Nothing blocks."

@@ -100,11 +100,7 @@ def prepare_search(
         "thresholds": asdict(thresholds) | {"blank_contrast": BLANK_CONTRAST},
         "code": _CODE_VERSION,
     }
-
-    def build(folder: Path) -> Mapping[str, Any]:
-        return _search(folder, dataset, features, thresholds, notify)
-
-    return store.build("audit_search", inputs, build)
+    return store.build("audit_search", inputs, lambda folder: _search(folder, dataset, features, thresholds, notify))
 
 
 def load_search(artifact: Artifact) -> SearchResult:

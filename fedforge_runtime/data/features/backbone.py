@@ -139,8 +139,7 @@ def _check_folder(folder: Path) -> int:
     remedy = f"A backbone folder holds {', '.join(_FILES)} of a ViT, as save_pretrained writes them."
     if not folder.is_dir():
         raise BackboneError(f"the backbone folder {folder} does not exist.", remedy=remedy)
-    missing = [file for file in _FILES if not (folder / file).is_file()]
-    if missing:
+    if missing := [file for file in _FILES if not (folder / file).is_file()]:
         raise BackboneError(f"{folder} is not a backbone: it has no {', no '.join(missing)}.", remedy=remedy)
     config = _read_json(folder / "config.json", remedy)
     _read_json(folder / "preprocessor_config.json", remedy)

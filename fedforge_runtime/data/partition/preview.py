@@ -138,8 +138,7 @@ def _warnings(skew: Skew, class_names: Sequence[str], validation_rows: Sequence[
                     f"Only site {holders[0]} holds {class_names[code]}: without its updates, "
                     "no model can learn this class."
                 )
-    lacking = [site for site in skew.sites if site.missing_classes]
-    if lacking:
+    if lacking := [site for site in skew.sites if site.missing_classes]:
         sites_by_lack: dict[str, list[int]] = {}
         for site in lacking:
             names = " and ".join(class_names[code] for code in site.missing_classes)
@@ -151,8 +150,7 @@ def _warnings(skew: Skew, class_names: Sequence[str], validation_rows: Sequence[
             f"{'Every site lacks' if len(lacking) == total else some} a class: {some_of(lists, _MOST_NAMED)}. "
             "A site's own scores say nothing of classes that it lacks."
         )
-    small = [site for site in skew.sites if site.rows < FEW_ROWS]
-    if small:
+    if small := [site for site in skew.sites if site.rows < FEW_ROWS]:
         lists = [
             f"site {site.client} ({site.rows} rows, {validation_rows[site.client]} for its own evaluation)"
             for site in small
@@ -162,8 +160,7 @@ def _warnings(skew: Skew, class_names: Sequence[str], validation_rows: Sequence[
 
 
 def _filled_up(partition: Partition, config: PartitionConfig) -> Iterator[str]:
-    moved = partition.filled_up_rows
-    if moved:
+    if moved := partition.filled_up_rows:
         yield (
             f"{moved} {'rows were' if moved > 1 else 'row was'} moved from larger sites, so that every site has "
             f"partition.minimum_rows = {config.minimum_rows}."

@@ -86,8 +86,7 @@ def complete_partition(config: PartitionConfig) -> tuple[PartitionConfig, Preset
     Raises:
         ConfigError: as `check_partition`.
     """
-    preset = find_preset(config)
-    if preset:
+    if preset := find_preset(config):
         return config, preset
     complete = complete_parameters(find_partitioner(config.name), config.parameters)
     return config.model_copy(update={"parameters": complete}), None
