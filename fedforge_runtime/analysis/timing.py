@@ -211,30 +211,26 @@ def _zero(log: Sequence[Event]) -> datetime | None:
     return next((event.ts for event in log if isinstance(event, RunStarted)), None)
 
 
-def _rounds(server: Sequence[Event]) -> list[Span]:
+def _rounds(server: Sequence[Event]) -> Iterator[Span]:
     completed = {number: events[0].attempt for number, events in completed_rounds(server).items()}
     of_attempts: dict[tuple[int, int], list[Event]] = {}
     for event in server:
         if isinstance(event, RoundStarted) or (event.round, event.attempt) in of_attempts:
             of_attempts.setdefault((event.round, event.attempt), []).append(event)
-    spans = []
     for (number, attempt), events in of_attempts.items():
         done = completed.get(number) == attempt
         end = max(event.ts for event in events if not done or isinstance(event, RoundCompleted))
-        spans.append((ROUND if done else UNFINISHED, number, attempt, events[0].ts, end))
-    return spans
+        yield ROUND if done else UNFINISHED, number, attempt, events[0].ts, end
 
 
-def _pauses(server: Sequence[Event]) -> list[Span]:
+def _pauses(server: Sequence[Event]) -> Iterator[Span]:
     """From `run_paused` to whatever the run's server says next."""
-    spans = []
     for position, event in enumerate(server):
         if isinstance(event, RunPaused):
             of_attempt = [each for each in server[position + 1 :] if each.attempt == event.attempt]
             after = next((each for each in of_attempt if not isinstance(each, NodeHeartbeat)), None)
             end = after.ts if after else max((each.ts for each in of_attempt), default=event.ts)
-            spans.append((PAUSE, event.round, event.attempt, event.ts, end))
-    return spans
+            yield PAUSE, event.round, event.attempt, event.ts, end
 
 
 def _gaps(server: Sequence[Event]) -> list[Span]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -63,7 +63,7 @@ def audit_page(audit: Audit, document: AuditDocument) -> str:
         highlights=_highlights(audit, document),
         exhibits=[_exhibit(audit, finding, documents[finding.id]) for finding in audit.findings],
         balance=_balance(document),
-        colours=_colours(audit),
+        colours=list(_colours(audit)),
         splits=_splits_table(document),
         classes=_classes_table(document),
         exceptions=_exceptions_table(document),
@@ -150,19 +150,15 @@ def _balance(document: AuditDocument) -> Figure:
     )
 
 
-def _colours(audit: Audit) -> list[Figure]:
-    figures = []
+def _colours(audit: Audit) -> Iterator[Figure]:
     for channel, name in enumerate(("red", "green", "blue")):
         means = audit.search.measures.channel_means[:, channel].astype(np.float64)
         edges = np.histogram_bin_edges(means, bins=32)
         drawn: dict[str, list[float]] = {split: _thousand(means[audit.rows.rows_of(split)], edges) for split in SPLITS}
-        figures.append(
-            Figure(
-                histogram(drawn, bins=edges.tolist(), x_label=f"mean {name} of an image", y_label="images"),
-                f"How bright the images are in {name}; every split is drawn with the same number of images.",
-            )
+        yield Figure(
+            histogram(drawn, bins=edges.tolist(), x_label=f"mean {name} of an image", y_label="images"),
+            f"How bright the images are in {name}; every split is drawn with the same number of images.",
         )
-    return figures
 
 
 def _thousand(values: NDArray[np.float64], edges: NDArray[np.float64]) -> list[float]:

@@ -5,7 +5,7 @@ And as a section of a run's report: the label histogram of every client, and the
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -49,7 +49,7 @@ def partition_page(preview: PartitionPreview, partition: Partition, dataset: Art
         partition: whose rows it is of.
         dataset: where the rows are.
     """
-    pictures = _scanner_pictures(preview, partition, dataset) if preview.shifts else []
+    pictures = list(_scanner_pictures(preview, partition, dataset)) if preview.shifts else []
     return render_page(
         "partition.html.j2",
         preview=preview,
@@ -167,23 +167,19 @@ def _class_table(preview: PartitionPreview) -> Table:
     return Table(["class", "all", *(f"site {site.client}" for site in sites)], rows, numeric=range(1, len(sites) + 2))
 
 
-def _scanner_pictures(preview: PartitionPreview, partition: Partition, dataset: Artifact) -> list[ScannerPictures]:
+def _scanner_pictures(preview: PartitionPreview, partition: Partition, dataset: Artifact) -> Iterator[ScannerPictures]:
     images, labels = load_dataset(dataset)["train"], load_labels(dataset, "train")
-    pictures = []
     for number, shift in enumerate(preview.shifts[:_SITES_WITH_PICTURES]):
         chosen = _of_many_classes(partition.clients[number].train, labels)
         originals = [np.asarray(images[int(row)]["image"].convert("RGB"), dtype=np.uint8) for row in chosen]
         before, after = _strip(originals), _strip([apply_shift(original, shift) for original in originals])
         gap = np.full((_GAP, *before.shape[1:]), 255, dtype=np.uint8)
-        pictures.append(
-            ScannerPictures(
-                site=f"site {number}",
-                description=shift.describe(),
-                source=data_uri(np.concatenate([before, gap, after])),
-                alternative=f"{len(originals)} images of site {number}, before and after its scanner's shift",
-            )
+        yield ScannerPictures(
+            site=f"site {number}",
+            description=shift.describe(),
+            source=data_uri(np.concatenate([before, gap, after])),
+            alternative=f"{len(originals)} images of site {number}, before and after its scanner's shift",
         )
-    return pictures
 
 
 def _of_many_classes(rows: NDArray[np.int64], labels: NDArray[np.int64]) -> list[int]:

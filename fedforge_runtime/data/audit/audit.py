@@ -199,7 +199,7 @@ def report_document(audit: Audit) -> AuditDocument:
         if audit.groups
         else None,
         "thresholds": {**asdict(audit.thresholds), **_limits()},
-        "splits": _split_documents(audit),
+        "splits": list(_split_documents(audit)),
         "findings": [_finding_document(audit, finding) for finding in audit.findings],
         "exceptions": list(audit.exceptions),
         "blocking": [each.id for each in audit.blocking],
@@ -234,30 +234,26 @@ def _allow(allowance: Allowance, findings: Sequence[Finding], home: Home, finger
         add_exceptions(home, fingerprint, new, reason=allowance.reason, by=allowance.by)
 
 
-def _split_documents(audit: Audit) -> list[SplitDocument]:
+def _split_documents(audit: Audit) -> Iterator[SplitDocument]:
     counts = class_counts(audit.rows, len(audit.facts.class_names))
     shifts = channel_shifts(audit.rows, audit.search.measures)
     published = official_archive(audit.facts.flag, audit.facts.size).rows
-    documents: list[SplitDocument] = []
     for place, split in enumerate(SPLITS):
         some = audit.rows.rows_of(split)
         means = audit.search.measures.channel_means[some].astype(np.float64).mean(axis=0)
         squares = audit.search.measures.channel_squares[some].astype(np.float64).mean(axis=0)
-        documents.append(
-            {
-                "split": split,
-                "rows": int(counts[place].sum()),
-                "published_rows": published[split],
-                "class_rows": counts[place].tolist(),
-                "imbalance_ratio": round(imbalance_ratio(counts[place]), 3),
-                "channel_mean": [round(float(value), 3) for value in means],
-                "channel_standard_deviation": [
-                    round(float(value), 3) for value in np.sqrt(np.maximum(squares - means**2, 0))
-                ],
-                "channel_shift": [round(float(value), 4) for value in shifts[split]],
-            }
-        )
-    return documents
+        yield {
+            "split": split,
+            "rows": int(counts[place].sum()),
+            "published_rows": published[split],
+            "class_rows": counts[place].tolist(),
+            "imbalance_ratio": round(imbalance_ratio(counts[place]), 3),
+            "channel_mean": [round(float(value), 3) for value in means],
+            "channel_standard_deviation": [
+                round(float(value), 3) for value in np.sqrt(np.maximum(squares - means**2, 0))
+            ],
+            "channel_shift": [round(float(value), 4) for value in shifts[split]],
+        }
 
 
 def _finding_document(audit: Audit, finding: Finding) -> FindingDocument:
