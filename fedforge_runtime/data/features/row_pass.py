@@ -132,7 +132,8 @@ class RowPass:
     def _compute(self, chunks: list[Chunk], rows_done: int, rows_total: int) -> None:
         tools, total_bytes = self.tools, rows_total * self._row_bytes
         tools.report(Progress(self.what, rows_done, rows_total, total_bytes, None))
-        pace, waiting = Pace(), iter(chunks)
+        pace = Pace()
+        waiting = iter(chunks)
         running: dict[Future[Any], Chunk] = {}
         try:
             with (self.folder / _PROGRESS).open("ab") as progress:
