@@ -94,7 +94,8 @@ class SeededSelection:
         """Clients for the round, ascending."""
         order = list(self._sites)
         random.Random(derive_seed(self._seed, "participants", round_number)).shuffle(order)
-        return sorted([client for client in order if client in available][: self._per_round])
+        present = set(available)
+        return sorted([client for client in order if client in present][: self._per_round])
 
 
 class ReplayedSelection:

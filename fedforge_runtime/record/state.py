@@ -14,6 +14,7 @@ from monitor.schema import Event, NodeError, event_adapter
 State = Literal["requested", "running", "paused", "stopped", "completed", "failed", "interrupted"]
 
 _TYPE = b'"type":"'
+_NODE_ERROR = b'"type":"node_error"'
 _LIFECYCLE = re.compile(rb'"type":"run_(requested|started|paused|resumed|stopped|completed|failed)"')
 
 
@@ -71,9 +72,6 @@ def _last_lifecycle_event(folder: RunFolder) -> tuple[Event | None, int, list[in
                 except ValueError:
                     damaged.append(number)
     return last, attempt, damaged
-
-
-_NODE_ERROR = b'"type":"node_error"'
 
 
 def read_failures(folder: RunFolder) -> list[NodeError]:

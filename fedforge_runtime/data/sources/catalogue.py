@@ -14,6 +14,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 _SPLITS = {"train": "train", "validation": "val", "test": "test"}
+_CREATIVE_COMMONS = re.compile(r"CC (BY(?:-NC)?(?:-SA|-ND)?) (\d\.\d)", re.IGNORECASE)
 
 
 def archive_name(flag: str, size: int) -> str:
@@ -86,9 +87,6 @@ def _info_literal() -> Mapping[str, Any]:
             literal: Mapping[str, Any] = ast.literal_eval(statement.value)
             return literal
     raise RuntimeError("medmnist/info.py no longer defines INFO as a literal")
-
-
-_CREATIVE_COMMONS = re.compile(r"CC (BY(?:-NC)?(?:-SA|-ND)?) (\d\.\d)", re.IGNORECASE)
 
 
 @dataclass(frozen=True)

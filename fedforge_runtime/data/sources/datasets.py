@@ -15,10 +15,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedforge_runtime.config import DatasetConfig
-from fedforge_runtime.data.sources.archive import ARCHIVE_SPLITS, Archive, read_archive
+from fedforge_runtime.data.sources.archive import (
+    ARCHIVE_SPLITS,
+    Archive,
+    FileIdentity,
+    IdentityMemory,
+    identify,
+    read_archive,
+)
 from fedforge_runtime.data.sources.catalogue import OfficialArchive, archive_name, official_archive
 from fedforge_runtime.data.sources.download import Transferred, official_file, refuse_if_altered, untold
-from fedforge_runtime.data.sources.identity import FileIdentity, IdentityMemory, identify
 from fedforge_runtime.data.sources.phantom import (
     CLASS_COUNTS,
     DEFAULT_ROWS,

@@ -21,8 +21,8 @@ import httpx
 from filelock import FileLock
 from pydantic import BaseModel
 
+from fedforge_runtime.data.sources.archive import identify
 from fedforge_runtime.data.sources.catalogue import OfficialArchive
-from fedforge_runtime.data.sources.identity import identify
 from fedforge_runtime.errors import DataError, DownloadError, UnreachableError
 from fedforge_runtime.errors.system import explain
 from fedforge_runtime.storage.artifacts import write_json
@@ -34,6 +34,8 @@ SILENCE_SECONDS = 30.0
 """How long a transfer may stand still."""
 _GOES_ON = 3
 """How often one command goes on with a transfer that broke off, as long as something comes."""
+_WORTH_TELLING_BYTES = 200_000_000
+_RANGE = re.compile(r"bytes (\d+)-\d+/(\d+|\*)")
 
 
 Transferred = Callable[[int, int], None]
@@ -174,10 +176,6 @@ def _reason(error: BaseException) -> str:
             return cause.strerror
         cause = cause.__cause__ or cause.__context__
     return str(error).rstrip(".") or type(error).__name__
-
-
-_WORTH_TELLING_BYTES = 200_000_000
-_RANGE = re.compile(r"bytes (\d+)-\d+/(\d+|\*)")
 
 
 class RefusedTransferError(Exception):
