@@ -97,7 +97,7 @@ def _highlights(audit: Audit, document: AuditDocument) -> list[Highlight]:
 
 
 def _exhibit(audit: Audit, finding: Finding, document: FindingDocument) -> FindingExhibit:
-    shown = [(pair.first, pair.second) for pair in finding.pairs] or [
+    shown: list[tuple[int, ...]] = [(pair.first, pair.second) for pair in finding.pairs] or [
         group[:_LARGEST_GROUP] for group in finding.groups
     ]
     chosen = shown[:_PICTURES_A_FINDING]

@@ -131,7 +131,7 @@ def rows_per_class(inputs: RunInputs, client: int, mode: Mode) -> list[int]:
     folder, rows = _folders_of(inputs, form).rows, load_client_rows(inputs.partition_folder, client)
     labels = load_features(folder, "train")[1] if form == "features" else np.load(labels_file(folder, "train"))
     held = labels[np.concatenate([rows.train, rows.validation])].ravel()
-    return np.bincount(held, minlength=len(inputs.class_names)).tolist()
+    return [int(count) for count in np.bincount(held, minlength=len(inputs.class_names))]
 
 
 @dataclass(frozen=True)

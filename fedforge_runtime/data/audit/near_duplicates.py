@@ -65,7 +65,8 @@ class Edges:
     @classmethod
     def together(cls, parts: Iterable[Edges]) -> Edges:
         """Those of all parts, of which there may be none."""
-        none = cls(*[np.empty(0, dtype=np.int64)] * 3, *[np.empty(0)] * 3)
+        rows, numbers = np.empty(0, dtype=np.int64), np.empty(0)
+        none = cls(rows, rows, rows, numbers, numbers, numbers)
         columns = zip(*(vars(part).values() for part in (none, *parts)), strict=True)
         return cls(*(np.concatenate(column) for column in columns))
 

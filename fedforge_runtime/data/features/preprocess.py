@@ -125,7 +125,7 @@ class ImageReader:
         if shifts is None:
             return ScannerShift()
         site_of_row, shift_of_site = shifts
-        return shift_of_site[site_of_row[row]]
+        return shift_of_site[int(site_of_row[row])]
 
 
 @lru_cache(maxsize=1)
