@@ -63,12 +63,12 @@ def _show(
 ) -> None:
     from fedforge_runtime.commands.console import ConsoleNarrator
     from fedforge_runtime.commands.partition_tables import data_line, print_preview
-    from fedforge_runtime.data.partition import complete_partition, prepare_partition
+    from fedforge_runtime.data.partition import check_partition, prepare_partition
     from fedforge_runtime.data.partition.preview import preview_partition
     from fedforge_runtime.data.sources.datasets import load_labels, read_dataset_facts
     from fedforge_runtime.preparation.workshop import Workshop
 
-    complete_partition(config.partition)
+    check_partition(config.partition)
     workshop = Workshop(config, home, ConsoleNarrator())
     dataset = workshop.prepare_dataset()
     facts = read_dataset_facts(dataset)

@@ -12,7 +12,7 @@ from fedforge_runtime.data.features.backbone import Backbone, carry_block, check
 from fedforge_runtime.data.features.caches import prepare_features, prepare_tokens
 from fedforge_runtime.data.features.preprocess import prepare_preprocessing
 from fedforge_runtime.data.features.row_pass import PassImages
-from fedforge_runtime.data.partition import complete_partition, prepare_partition, row_shifts
+from fedforge_runtime.data.partition import check_partition, prepare_partition, row_shifts
 from fedforge_runtime.data.sources.datasets import (
     SPLITS,
     DatasetFacts,
@@ -62,7 +62,7 @@ def check_preparation(config: RunConfig, home: Home) -> None:
         RunError: the run that a block is to come from has none to give.
     """
     if config.federation.site_data == "partition":
-        complete_partition(config.partition)
+        check_partition(config.partition)
     check_backbone(config.backbone.name)
     if config.backbone.block_from:
         _model_with_block(config.backbone.block_from, home)

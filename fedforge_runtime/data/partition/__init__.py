@@ -12,7 +12,7 @@ from fedforge_runtime.data.partition.presets import (
 from fedforge_runtime.data.partition.rows import (
     ClientRows,
     Partition,
-    complete_partition,
+    check_partition,
     make_partition,
     parse_partition,
     partition_rows,
@@ -32,7 +32,7 @@ __all__ = [
     "ParameterSpec",
     "Partition",
     "PartitionerSpec",
-    "complete_partition",
+    "check_partition",
     "find_preset",
     "load_client_rows",
     "load_histograms",

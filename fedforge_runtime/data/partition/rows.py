@@ -71,12 +71,20 @@ def parse_partition(text: str) -> tuple[str, dict[str, ParameterValue]]:
     return parse_partitioner(text)
 
 
+def check_partition(config: PartitionConfig) -> None:
+    """Refuse a name, parameter or value that no data could make right.
+
+    Raises:
+        ConfigError: with the nearest right name or the values that are allowed.
+    """
+    complete_partition(config)
+
+
 def complete_partition(config: PartitionConfig) -> tuple[PartitionConfig, PresetConfig | None]:
     """The configuration with its parameters' defaults, and the preset that it holds or names.
 
     Raises:
-        ConfigError: a name, parameter or value that no data could make right; with the nearest right name or the
-            values that are allowed.
+        ConfigError: as `check_partition`.
     """
     if preset := find_preset(config):
         return config, preset
