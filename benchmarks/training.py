@@ -77,12 +77,12 @@ def _compare(features: Path, partition: Path, repeats: int) -> Results:
 
 
 def _open(features: Path, partition: Path) -> _Work:
-    from fedforge_runtime.data.features.class_tokens import load_features
+    from fedforge_runtime.data.features.caches import load_features
     from fedforge_runtime.data.partition import load_client_rows
     from fedforge_runtime.learning.model import FeatureHead
     from fedforge_runtime.learning.parameters import initial_head
     from fedforge_runtime.learning.rows import FeatureRows
-    from fedforge_runtime.learning.standardisation import FeatureSums, Standardisation
+    from fedforge_runtime.learning.sums import FeatureSums, Standardisation
 
     values, labels = load_features(features, "train")
     class_count = int(labels.max()) + 1
@@ -136,7 +136,7 @@ def train_raw(work: _Work, batches: Sequence[Sequence[int]]) -> Parameters:
     """What `Trainer` computes, written down: accumulated AdamW steps with clipping and a warmed-up linear decay."""
     import torch
 
-    from fedforge_runtime.learning.metrics import classification_metrics
+    from fedforge_runtime.learning.training import classification_metrics
 
     model, learning = work.new_model(), work.learning
     every = learning.gradient_accumulation_steps

@@ -6,10 +6,9 @@ functions of plain data. `notebooks/convergence.ipynb` is made of these alone.
 """
 
 from fedforge_runtime.analysis.association import RankCorrelation, rank_correlation
-from fedforge_runtime.analysis.interruptions import lost_sites, timeline
 from fedforge_runtime.analysis.run_data import RunData
 from fedforge_runtime.analysis.sources import find_home, newest_run, read_baseline, read_export, read_run
-from fedforge_runtime.analysis.waterfall import waterfall
+from fedforge_runtime.analysis.timing import lost_sites, timeline, waterfall
 
 __all__ = [
     "RankCorrelation",

@@ -9,6 +9,7 @@ from itertools import permutations
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
 _MOST_EXACT = 8
 """Sites whose orders are all tried: 40,320."""
@@ -45,11 +46,13 @@ def rank_correlation(first: Sequence[float], second: Sequence[float], *, seed: i
     both = np.array([pair for pair in zip(first, second, strict=True) if not any(map(math.isnan, pair))], dtype=float)
     if len(both) < 3 or np.ptp(both, axis=0).min() == 0:
         return RankCorrelation(None, None, len(both))
-    one, other = (_standardised(_ranks(values)) for values in both.T)
+    ranks = pd.DataFrame(both).rank().to_numpy()  # equal values at their mean rank
+    centred = ranks - ranks.mean(axis=0)
+    one, other = (centred / np.linalg.norm(centred, axis=0)).T
     value = float(one @ other)
+    drawn = len(both) > _MOST_EXACT
     shuffled = np.array([one @ other[order] for order in _orders(len(both), seed)])
     as_far = np.abs(shuffled) >= abs(value) - _TOLERANCE
-    drawn = len(both) > _MOST_EXACT
     return RankCorrelation(value, float((as_far.sum() + drawn) / (len(shuffled) + drawn)), len(both))
 
 
@@ -57,15 +60,3 @@ def _orders(count: int, seed: int) -> npt.NDArray[np.int64]:
     if count <= _MOST_EXACT:
         return np.array(list(permutations(range(count))))
     return np.random.default_rng(seed).permuted(np.tile(np.arange(count), (_DRAWS, 1)), axis=1)
-
-
-def _ranks(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Of each value among all, equal ones at their mean rank."""
-    less = (values[:, None] > values[None, :]).sum(axis=1)
-    equal = (values[:, None] == values[None, :]).sum(axis=1)
-    return np.asarray(less + (equal - 1) / 2, dtype=float)
-
-
-def _standardised(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    centred = values - values.mean()
-    return np.asarray(centred / np.linalg.norm(centred), dtype=float)

@@ -129,21 +129,18 @@ def _events_of(lines: Sequence[bytes], file: Path) -> tuple[list[Event], list[st
     for number, line in enumerate(lines, start=1):
         try:
             event = event_adapter.validate_json(line)
+            events.setdefault(event.event_id, event)
         except ValueError:
             damaged += [number] if line.strip() else []
-        else:
-            events.setdefault(event.event_id, event)
-    if not damaged:
-        return list(events.values()), []
-    return list(events.values()), [f"{file.name}: no event is in line {some_of(damaged, 5)}. It is left out."]
+    damage = [f"{file.name}: no event is in line {some_of(damaged, 5)}. It is left out."] if damaged else []
+    return list(events.values()), damage
 
 
 def _bounds_of_document(bounds: Mapping[str, Any]) -> list[Row]:
     """From `bounds.json`."""
     whole = {"closed form": bounds.get("closed_form"), "all rows in one place": bounds.get("centralized")}
     rows: list[Row] = [{"model": name, **scores["test"]} for name, scores in whole.items() if scores]
-    alone = ({"model": "alone", **site, **site["test"]} for site in bounds.get("local", ()))
-    return [*rows, *alone]
+    return [*rows, *({"model": "alone", **site, **site["test"]} for site in bounds.get("local", ()))]
 
 
 def _bounds_of_events(log: Sequence[Event]) -> list[Row]:

@@ -13,8 +13,8 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from fedforge_runtime.commands.tables import print_table
+from fedforge_runtime.config.files import load_preset, preset_names
 from fedforge_runtime.config.partitioners import PARTITIONERS, PartitionerSpec
-from fedforge_runtime.config.preset_files import load_preset, preset_names
 from fedforge_runtime.data.partition.preview import PartitionPreview
 from fedforge_runtime.data.skew import SiteSkew, Skew
 from fedforge_runtime.data.sources.datasets import DatasetFacts

@@ -1,20 +1,23 @@
-"""A run's configuration out of phase files, profiles and overrides.
+"""A run's configuration out of phase files, profiles and overrides, and partition presets out of theirs.
 
 Precedence, lowest first: the phase's file, the profile, `--config FILE`, named options, `--set key=value`.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
+import yaml
 from pydantic import ValidationError
 
-from fedforge_runtime.config.preset_files import is_preset_file, read_preset_file
+from fedforge_runtime.config.partitioners import PARTITIONERS, parse_partitioner
+from fedforge_runtime.config.presets import PresetConfig
 from fedforge_runtime.config.sections import NO_PARTITION, PHASES, RunConfig
-from fedforge_runtime.config.yaml_text import parse_yaml
 from fedforge_runtime.errors import ConfigError
 from fedforge_runtime.wording import explain_problems, suggest
 
@@ -41,8 +44,7 @@ def load_run_config(
     """
     check_phase(phase, profile)
     document = _phase_document(phase)
-    profiles = document.pop("profiles")
-    _merge(document, profiles[profile])
+    _merge(document, document.pop("profiles")[profile])
     if config_file:
         _merge(document, _read_config_file(config_file))
         if document.get("phase") != phase:
@@ -177,3 +179,91 @@ def _assign(document: dict[str, Any], dotted_key: str, value: Any) -> None:
     if last == "name":
         _forget_former(target, value)
     target[last] = value
+
+
+_SUFFIXES = (".yaml", ".yml")
+
+
+@cache
+def preset_names() -> tuple[str, ...]:
+    """The presets of the package, by name."""
+    files = resources.files(__package__).joinpath("partitions").iterdir()
+    return tuple(sorted(file.name.removesuffix(".yaml") for file in files if file.name.endswith(".yaml")))
+
+
+@cache
+def load_preset(name: str) -> PresetConfig:
+    """A preset of the package.
+
+    Raises:
+        ConfigError: there is none of that name; names the nearest.
+    """
+    if name not in preset_names():
+        raise ConfigError(f"unknown partition {name!r}.", remedy=suggest(name, [*PARTITIONERS, *preset_names()]))
+    file = resources.files(__package__).joinpath("partitions", f"{name}.yaml")
+    return _parse_preset(file.read_text(encoding="utf-8"), origin=f"presets/{name}.yaml")
+
+
+def is_preset_file(name: str) -> bool:
+    """Whether a partition's name stands for a file of the user's."""
+    return name.endswith(_SUFFIXES)
+
+
+def read_preset_file(path: Path) -> PresetConfig:
+    """A preset of the user's.
+
+    Raises:
+        ConfigError: the file cannot be read or is no preset; names the key and what to write there.
+    """
+    try:
+        text = path.expanduser().read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(
+            f"cannot read the partition preset {path}",
+            cause=error,
+            remedy=f"Give a YAML file, or one of the presets {', '.join(preset_names())}.",
+        ) from error
+    return _parse_preset(text, origin=str(path))
+
+
+def _parse_preset(text: str, *, origin: str) -> PresetConfig:
+    document = parse_yaml(text, origin=origin)
+    if not isinstance(document, dict):
+        raise ConfigError(f"{origin} must be a mapping with title, story and groups.")
+    try:
+        preset = PresetConfig.model_validate(document)
+    except ValidationError as error:
+        raise ConfigError(f"{origin}: {explain_problems(error, PresetConfig)}") from error
+    check_partitioners(preset, origin)
+    return preset
+
+
+def check_partitioners(preset: PresetConfig, origin: str) -> None:
+    """Raise `ConfigError` with the key where a group names a partitioner that there is not."""
+    for number, group in enumerate(preset.groups):
+        try:
+            parse_partitioner(group.partitioner)
+        except ConfigError as error:
+            raise ConfigError(f"{origin}: groups.{number}.partitioner: {error.message}", remedy=error.remedy) from error
+
+
+class _YamlLoader(yaml.SafeLoader):
+    """YAML 1.1, but `5e-3` is a number, as everybody expects."""
+
+
+_YamlLoader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"^[-+]?(?:\d+\.\d*|\.\d+|\d+)(?:[eE][-+]?\d+)?$"),
+    list("-+0123456789."),
+)
+# An integer also matches the pattern above, so the stock integer rule must be asked first.
+for _first, _rules in _YamlLoader.yaml_implicit_resolvers.items():
+    _rules.sort(key=lambda rule: rule[0] != "tag:yaml.org,2002:int")
+
+
+def parse_yaml(text: str, *, origin: str) -> Any:
+    """The value of a YAML text; `origin` names it in the error."""
+    try:
+        return yaml.load(text, Loader=_YamlLoader)  # noqa: S506 - a SafeLoader
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # a date that is none is a ValueError
+        raise ConfigError(f"{origin} is not valid YAML: {' '.join(str(error).split())}.") from error

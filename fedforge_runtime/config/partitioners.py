@@ -175,10 +175,9 @@ def find_partitioner(name: str) -> PartitionerSpec:
     Raises:
         ConfigError: there is none; names the nearest.
     """
-    spec = PARTITIONERS.get(name)
-    if spec is None:
+    if name not in PARTITIONERS:
         raise ConfigError(f"unknown partition {name!r}.", remedy=suggest(name, PARTITIONERS))
-    return spec
+    return PARTITIONERS[name]
 
 
 def complete_parameters(spec: PartitionerSpec, given: Mapping[str, ParameterValue]) -> dict[str, ParameterValue]:

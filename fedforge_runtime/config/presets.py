@@ -7,27 +7,27 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Annotated, Literal, Self
+from typing import Annotated, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, Field, model_validator
 
 FAIR, REST, OTHERS = "fair", "rest", "others"
 _PERCENTAGE = re.compile(r"(\d+(?:\.\d+)?)%")
 _SELECTOR = re.compile(r"(rarest|commonest)(?: ([1-9]\d*))?|class (\d+)|others")
 _TOLERANCE = 1e-9
 
-Shift = Literal["stain", "gain", "brightness", "contrast", "blur"]
+_ALLOWED = {"stain": (0, 4), "gain": (0, 4), "brightness": (-255, 255), "contrast": (0, 4), "blur": (0, 0.25)}
+"""What of a shift is within reason."""
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+class Section(BaseModel, extra="forbid", frozen=True, strict=True, allow_inf_nan=False):
+    """A part of a configuration: nothing is guessed, and nothing changes."""
 
 
 def percentage(text: object) -> float | None:
     """The fraction that a text such as `30%` stands for, `None` for anything else; over 100 % is not one."""
     match = _PERCENTAGE.fullmatch(text) if isinstance(text, str) else None
-    fraction = float(match[1]) / 100 if match else None
-    return fraction if fraction is None or fraction <= 1 else None
+    return float(match[1]) / 100 if match and float(match[1]) <= 100 else None
 
 
 def _check_sites(value: object) -> object:
@@ -70,7 +70,7 @@ def _check_range(value: object) -> object:
 Range = Annotated[list[float], BeforeValidator(_check_range)]
 
 
-class FeatureSkewConfig(_Section):
+class FeatureSkewConfig(Section):
     """How far the sites' scanners are apart.
 
     Each site's shift is drawn evenly from ranges around "no shift". Their width follows from `strength`; a
@@ -97,21 +97,14 @@ class FeatureSkewConfig(_Section):
 
     @model_validator(mode="after")
     def _within_reason(self) -> Self:
-        allowed: dict[Shift, tuple[float, float]] = {
-            "stain": (0, 4),
-            "gain": (0, 4),
-            "brightness": (-255, 255),
-            "contrast": (0, 4),
-            "blur": (0, 0.25),
-        }
-        for name, (lowest, highest) in allowed.items():
+        for name, (lowest, highest) in _ALLOWED.items():
             given = getattr(self, name)
             if given and not lowest <= given[0] <= given[1] <= highest:
                 raise ValueError(f"{name} must lie within {lowest} and {highest}, not {given}")
         return self
 
 
-class SiteGroupConfig(_Section):
+class SiteGroupConfig(Section):
     """Some of the sites, what they hold and how they share it."""
 
     name: str = Field(min_length=1, max_length=60)
@@ -134,7 +127,7 @@ class SiteGroupConfig(_Section):
         return self.rows.get(selector, self.rows.get(OTHERS, "0%"))
 
 
-class PresetConfig(_Section):
+class PresetConfig(Section):
     """A partition with a story: groups of sites that together hold every row."""
 
     title: str = Field(min_length=1, max_length=120)
@@ -152,8 +145,7 @@ class PresetConfig(_Section):
     @model_validator(mode="after")
     def _names_differ(self) -> Self:
         names = [group.name for group in self.groups]
-        twice = sorted({name for name in names if names.count(name) > 1})
-        if twice:
+        if twice := sorted({name for name in names if names.count(name) > 1}):
             raise ValueError(f"groups: the name {twice[0]!r} is used twice; give each group its own")
         return self
 

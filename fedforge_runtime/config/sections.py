@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Annotated, Literal, Self, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
-from fedforge_runtime.config.presets import FeatureSkewConfig, PresetConfig
+from fedforge_runtime.config.presets import FeatureSkewConfig, PresetConfig, Section
 from fedforge_runtime.errors import ConfigError
 from fedforge_runtime.processes.limits import usable_cores
 
@@ -27,11 +27,7 @@ PROFILES: tuple[Profile, ...] = get_args(Profile)
 ParameterValue = int | float | list[int] | list[float]
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
-
-
-class DatasetConfig(_Section):
+class DatasetConfig(Section):
     """Which images, and where they come from."""
 
     flag: Literal["bloodmnist", "dermamnist", "pathmnist"]
@@ -43,7 +39,7 @@ class DatasetConfig(_Section):
     """At most this many images over all splits, drawn in proportion to splits and classes; all by default."""
 
 
-class BackboneConfig(_Section):
+class BackboneConfig(Section):
     """The pretrained image encoder."""
 
     name: str = "facebook/deit-tiny-patch16-224"
@@ -52,7 +48,7 @@ class BackboneConfig(_Section):
     """A completed run of an earlier phase, by id: its last block and final norm stand in for the backbone's own."""
 
 
-class PartitionConfig(_Section):
+class PartitionConfig(Section):
     """How the training rows are spread over clients."""
 
     name: str = "dirichlet"
@@ -71,14 +67,14 @@ class PartitionConfig(_Section):
     """Every client gets at least this many rows, or the partition is refused."""
 
 
-class StrategyConfig(_Section):
+class StrategyConfig(Section):
     """How the server combines updates."""
 
     name: str = "fedavg"
     parameters: dict[str, int | float] = Field(default_factory=dict)
 
 
-class FederationConfig(_Section):
+class FederationConfig(Section):
     """The rounds."""
 
     rounds: int = Field(default=20, ge=1)
@@ -115,16 +111,14 @@ class FederationConfig(_Section):
             return None
         if not value or "" in value:
             raise ValueError("sites names no site; give numbers or names with commas between them")
-        wrong = [site for site in value if (site < 0 if isinstance(site, int) else not site[0].isalpha())]
-        if wrong:
+        if wrong := [site for site in value if (site < 0 if isinstance(site, int) else not site[0].isalpha())]:
             raise ValueError(f"{wrong[0]!r} is no site; they are numbered from 0, and names begin with a letter")
-        twice = sorted({str(site) for site in value if value.count(site) > 1})
-        if twice:
+        if twice := sorted({str(site) for site in value if value.count(site) > 1}):
             raise ValueError(f"sites names {', '.join(twice)} twice")
         return value
 
 
-class LearningConfig(_Section):
+class LearningConfig(Section):
     """What a client does in a round; the defaults are the CPU-safe profile."""
 
     mode: Mode = "head_only"
@@ -170,7 +164,7 @@ class LearningConfig(_Section):
         return self
 
 
-class RuntimeConfig(_Section):
+class RuntimeConfig(Section):
     """Where the work happens; nothing here changes the resulting model."""
 
     engine: str = "inprocess"
@@ -202,7 +196,7 @@ class RuntimeConfig(_Section):
         return min(self.workers or usable_cores(), clients)
 
 
-class RunConfig(_Section):
+class RunConfig(Section):
     """Everything that decides a run's result, plus where it runs."""
 
     version: Literal[1] = 1
@@ -224,8 +218,7 @@ class RunConfig(_Section):
         """
         if self.federation.sites is None:
             return tuple(range(self.partition.clients))
-        names = [site for site in self.federation.sites if isinstance(site, str)]
-        if names:
+        if names := [site for site in self.federation.sites if isinstance(site, str)]:
             raise ConfigError(
                 f"which number the site {names[0]!r} has is known to the federation's SuperLink only.",
                 remedy="Give --superlink HOST:PORT, or the numbers of the sites.",

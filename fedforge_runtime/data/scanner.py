@@ -29,12 +29,14 @@ _HAEMATOXYLIN = (0.65, 0.70, 0.29)
 _EOSIN = (0.07, 0.99, 0.11)
 # In pixels; below it a neighbour's weight is lost in rounding.
 _SMALLEST_SIGMA = 0.05
-# At strength 1: how far from "no shift" a draw may be, in the units of `ScannerShift`.
-_WIDEST_STAIN = 0.4
-_WIDEST_GAIN = 0.2
-_WIDEST_BRIGHTNESS = 25.0
-_WIDEST_CONTRAST = 0.3
-_WIDEST_BLUR = 0.02
+# "No shift", and how far below and above it a draw may be at strength 1, in the units of `ScannerShift`.
+_WIDEST = {
+    "stain": (1.0, -0.4, 0.4),
+    "gain": (1.0, -0.2, 0.2),
+    "brightness": (0.0, -25.0, 25.0),
+    "contrast": (1.0, -0.3, 0.3),
+    "blur": (0.0, 0.0, 0.02),
+}
 # Below these a difference is not worth a word.
 _VISIBLE_FACTOR = 0.03
 _VISIBLE_LEVELS = 2.0
@@ -119,18 +121,11 @@ class ScannerRanges:
     @classmethod
     def of(cls, config: FeatureSkewConfig) -> ScannerRanges:
         """The ranges that follow from the strength, except those that are given."""
-        strength = config.strength
-
-        def around(centre: float, widest: float, given: list[float] | None) -> tuple[float, float]:
-            return (given[0], given[1]) if given else (centre - strength * widest, centre + strength * widest)
-
-        return cls(
-            stain=around(1, _WIDEST_STAIN, config.stain),
-            gain=around(1, _WIDEST_GAIN, config.gain),
-            brightness=around(0, _WIDEST_BRIGHTNESS, config.brightness),
-            contrast=around(1, _WIDEST_CONTRAST, config.contrast),
-            blur=(config.blur[0], config.blur[1]) if config.blur else (0.0, strength * _WIDEST_BLUR),
-        )
+        ranges: dict[str, tuple[float, float]] = {}
+        for name, (none, below, above) in _WIDEST.items():
+            low, high = getattr(config, name) or (none + config.strength * below, none + config.strength * above)
+            ranges[name] = low, high
+        return cls(**ranges)
 
 
 def draw_shift(config: FeatureSkewConfig, *, seed: int, site: int) -> ScannerShift:

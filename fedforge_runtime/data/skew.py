@@ -78,10 +78,10 @@ class Skew:
     def to_json(self, class_names: Sequence[str] = ()) -> dict[str, Any]:
         """Every number, rows by class included; classes by number, with their names where they are given."""
         names = {"class_names": list(class_names)} if class_names else {}
-        counts = [
-            {"class_rows": list(site.class_rows), "missing_classes": list(site.missing_classes)} for site in self.sites
+        clients = [
+            site.summary() | {"class_rows": list(site.class_rows), "missing_classes": list(site.missing_classes)}
+            for site in self.sites
         ]
-        clients = [site.summary() | more for site, more in zip(self.sites, counts, strict=True)]
         return self.summary() | names | {"class_rows": list(self.class_rows), "clients": clients}
 
 
@@ -159,8 +159,7 @@ def gini(sizes: Counts) -> float:
     count, total = len(sizes), int(sizes.sum())
     if not total:
         return 0.0
-    ranks = np.arange(1, count + 1)
-    return float(2 * (ranks * np.sort(sizes)).sum() / (count * total) - (count + 1) / count)
+    return float(2 * (np.arange(1, count + 1) * np.sort(sizes)).sum() / (count * total) - (count + 1) / count)
 
 
 def _divergence(one: npt.NDArray[np.float64], other: npt.NDArray[np.float64]) -> float:

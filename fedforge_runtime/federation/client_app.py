@@ -19,8 +19,7 @@ from fedforge_runtime.errors import FedForgeError
 from fedforge_runtime.federation import messages
 from fedforge_runtime.federation.grid import node_name
 from fedforge_runtime.federation.packing import packing_mod
-from fedforge_runtime.learning.ridge import FeatureMoments
-from fedforge_runtime.learning.standardisation import FeatureSums
+from fedforge_runtime.learning.sums import FeatureMoments, FeatureSums
 from fedforge_runtime.seeds import derive_seed
 from fedforge_runtime.sites.class_counts import said_counts
 from fedforge_runtime.sites.node_data import SiteRows, events_log, site_rows

@@ -13,7 +13,7 @@ from flwr.serverapp import Grid
 from flwr.serverapp.strategy import FedAvg
 
 from fedforge_runtime.federation import messages
-from fedforge_runtime.learning.ridge import (
+from fedforge_runtime.learning.sums import (
     DEFAULT_REGULARISATION,
     DEFAULT_TEMPERATURE,
     FeatureMoments,

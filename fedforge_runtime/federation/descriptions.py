@@ -133,7 +133,7 @@ def evaluate_run(emitter: Emitter, evaluation: Mapping[str, Any], *, round_numbe
     """Say how the final model does on the test split.
 
     Args:
-        evaluation: of `learning.confidence.evaluation_of`.
+        evaluation: of `learning.scores.evaluation_of`.
     """
     emitter.emit(RunEvaluated, round_number=round_number, node_id="server", model_sha256=model_sha256, **evaluation)
 

@@ -11,8 +11,7 @@ import numpy as np
 from flwr.app import Array, ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict
 
 from fedforge_runtime.learning.parameters import Parameters
-from fedforge_runtime.learning.ridge import FeatureMoments
-from fedforge_runtime.learning.standardisation import FeatureSums, Standardisation
+from fedforge_runtime.learning.sums import FeatureMoments, FeatureSums, Standardisation
 
 ARRAYS = "arrays"
 CONFIG = "config"

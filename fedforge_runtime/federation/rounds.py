@@ -30,8 +30,7 @@ from fedforge_runtime.federation.strategies import (
     server_state,
 )
 from fedforge_runtime.learning.parameters import Parameters, model_sha256
-from fedforge_runtime.learning.ridge import FeatureMoments
-from fedforge_runtime.learning.standardisation import Standardisation
+from fedforge_runtime.learning.sums import FeatureMoments, Standardisation
 from fedforge_runtime.record.checkpoint import Checkpoint
 from fedforge_runtime.record.participants import Selection
 from fedforge_runtime.record.records import ClientRecord, RoundRecord

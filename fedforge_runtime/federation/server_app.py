@@ -21,7 +21,7 @@ from fedforge_runtime.federation.rounds import (
 )
 from fedforge_runtime.federation.strategies import build_strategy
 from fedforge_runtime.learning.parameters import Parameters, initial_head
-from fedforge_runtime.learning.standardisation import Standardisation
+from fedforge_runtime.learning.sums import Standardisation
 from fedforge_runtime.processes import WorkerPool
 from fedforge_runtime.record.checkpoint import Checkpoint, CheckpointStore
 from fedforge_runtime.record.evaluation import evaluate_split, initial_backbone_in_worker

@@ -15,7 +15,7 @@ from fedforge_runtime.config import CLOSED_FORM, StrategyConfig
 from fedforge_runtime.errors import ConfigError
 from fedforge_runtime.federation import messages
 from fedforge_runtime.federation.closed_form import ClosedForm
-from fedforge_runtime.learning.ridge import DEFAULT_REGULARISATION, DEFAULT_TEMPERATURE
+from fedforge_runtime.learning.sums import DEFAULT_REGULARISATION, DEFAULT_TEMPERATURE
 from fedforge_runtime.wording import suggest
 
 # Every strategy trains and evaluates exactly the nodes that it is shown: the round's participants.

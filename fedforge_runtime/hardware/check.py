@@ -6,15 +6,15 @@ import importlib.metadata
 import json
 import os
 import tempfile
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from fedforge_runtime.clock import monotonic
-from fedforge_runtime.config import PHASES, LearningConfig, RunConfig, load_run_config
+from fedforge_runtime.config import PHASES, LearningConfig, load_run_config
 from fedforge_runtime.data.features.backbone import UNTRAINED, Backbone, check_backbone, resolve_backbone
 from fedforge_runtime.data.sources.catalogue import official_archive
-from fedforge_runtime.hardware.determinism import DeterminismCheck, check_determinism
 from fedforge_runtime.hardware.devices import (
     CLOSENESS,
     MPS_BATCH_SIZES,
@@ -24,9 +24,17 @@ from fedforge_runtime.hardware.devices import (
     decide_device,
     devices_considered,
 )
-from fedforge_runtime.hardware.estimates import PhaseEstimate, PhaseWork, estimate_phase
 from fedforge_runtime.hardware.machine import Machine, describe_machine
-from fedforge_runtime.hardware.speed import FeatureSpeed, HeadSpeed, measure_features, measure_head
+from fedforge_runtime.hardware.speed import (
+    FeatureSpeed,
+    HeadSpeed,
+    PhaseEstimate,
+    PhaseWork,
+    estimate_phase,
+    measure_features,
+    measure_head,
+)
+from fedforge_runtime.learning.parameters import model_sha256
 from fedforge_runtime.processes import TEMPLATE, WorkerPool
 from fedforge_runtime.processes.environment import MPS_FALLBACK, allow_mps_fallback
 from fedforge_runtime.storage.artifacts import ArtifactStore
@@ -125,7 +133,8 @@ def check_hardware(*, home: Home, backbone_name: str | None, narrator: Narrator)
         WorkerPool(workers) as pool,
     ):
         torch: TorchFacts = pool.submit(_torch_facts).result()
-        mps = decide_device(_servable_request(), WorkerBackend(pool))
+        one_client = load_run_config("blood", options={"learning.device": "mps", "runtime.workers": 1})
+        mps = decide_device(DeviceRequest.of(one_client, environment={}), WorkerBackend(pool))
         store = ArtifactStore(Home(Path(folder)))
         backbone = resolve_backbone(
             backbone_name or UNTRAINED, home=home, store=store, pool=pool, notify=narrator.notice
@@ -135,14 +144,11 @@ def check_hardware(*, home: Home, backbone_name: str | None, narrator: Narrator)
         narrator.notice("Timing the backbone on generated images.")
         features = measure_features(backbone, store=store, pool=pool)
         tokens = _tokens(backbone)
-    estimates = tuple(
-        estimate_phase(
-            PhaseWork.of(config, _official_rows(config), feature_size=backbone.hidden_size, tokens=tokens),
-            features,
-            head,
-        )
-        for config in configs
-    )
+    official = [official_archive(config.dataset.flag, config.dataset.size).rows for config in configs]
+    works = [
+        PhaseWork.of(config, rows, feature_size=backbone.hidden_size, tokens=tokens)
+        for config, rows in zip(configs, official, strict=True)
+    ]
     return HardwareReport(
         machine=machine,
         torch=torch,
@@ -152,20 +158,9 @@ def check_hardware(*, home: Home, backbone_name: str | None, narrator: Narrator)
         backbone=backbone,
         features=features,
         head=head,
-        estimates=estimates,
+        estimates=tuple(estimate_phase(work, features, head) for work in works),
         seconds=round(monotonic() - started, 3),
     )
-
-
-def _servable_request() -> DeviceRequest:
-    """A run that `mps` serves: one client at a time, the head alone."""
-    return DeviceRequest.of(
-        load_run_config("blood", options={"learning.device": "mps", "runtime.workers": 1}), environment={}
-    )
-
-
-def _official_rows(config: RunConfig) -> dict[str, int]:
-    return dict(official_archive(config.dataset.flag, config.dataset.size).rows)
 
 
 def _tokens(backbone: Backbone) -> int:
@@ -187,3 +182,75 @@ def _torch_facts() -> TorchFacts:
         cuda_built=torch.version.cuda is not None,
         cuda_devices=torch.cuda.device_count(),
     )
+
+
+_SITES = 2
+
+
+@dataclass(frozen=True)
+class SiteTraining:
+    """A small head that one site trained in one process."""
+
+    site: int
+    process_id: int
+    model_sha256: str
+
+
+@dataclass(frozen=True)
+class DeterminismCheck:
+    """The same training in one worker and in two."""
+
+    repeatable: bool
+    """Two processes that trained the same site at the same time got the same bits."""
+    independent_of_workers: bool
+    """One worker and two got the same bits for every site."""
+    processes: int
+    """How many took part."""
+    model_sha256: tuple[str, ...]
+    """By site, in one worker."""
+
+    @property
+    def passed(self) -> bool:
+        return self.repeatable and self.independent_of_workers
+
+
+def check_determinism() -> DeterminismCheck:
+    """Train small heads on the CPU, as a run does: each site in one worker, then each twice at once in two."""
+    with WorkerPool(1) as one:
+        alone = _trained(one, list(range(_SITES)))
+    with WorkerPool(2) as two:
+        together = [training for site in range(_SITES) for training in _trained(two, [site, site])]
+    return judge(alone, together)
+
+
+def judge(alone: Sequence[SiteTraining], together: Sequence[SiteTraining]) -> DeterminismCheck:
+    """What trainings in one worker and in two say of each other.
+
+    Args:
+        alone: each site once.
+        together: each site at least twice, in two processes.
+    """
+    expected = {training.site: training.model_sha256 for training in alone}
+    found = {site: [each for each in together if each.site == site] for site in expected}
+    return DeterminismCheck(
+        repeatable=all(
+            len({each.model_sha256 for each in trainings}) == 1 and len({each.process_id for each in trainings}) > 1
+            for trainings in found.values()
+        ),
+        independent_of_workers=all(
+            {each.model_sha256 for each in trainings} == {expected[site]} for site, trainings in found.items()
+        ),
+        processes=len({each.process_id for each in (*alone, *together)}),
+        model_sha256=tuple(expected[site] for site in sorted(expected)),
+    )
+
+
+def _trained(pool: WorkerPool, sites: Sequence[int]) -> list[SiteTraining]:
+    running = [pool.submit(_train, site) for site in sites]
+    return [training.result() for training in running]
+
+
+def _train(site: int) -> SiteTraining:
+    from fedforge_runtime.learning.probe import train_small_head
+
+    return SiteTraining(site, os.getpid(), model_sha256(train_small_head(site)))

@@ -16,11 +16,11 @@ Features and tokens are computed by the CPU for either device, so that one cache
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,19 +37,6 @@ MPS_BATCH_SIZES = (4, 8)
 CLOSENESS = 1e-3
 """How far a value on `mps` may be from the CPU's, in parts of the largest of its tensor."""
 _PROBE_LIMIT_SECONDS = 120.0
-
-
-class DeviceBackend(Protocol):
-    """What the policy asks PyTorch; may raise whatever PyTorch raises."""
-
-    def is_built(self) -> bool:
-        """Whether this PyTorch was built with `mps`."""
-
-    def is_available(self) -> bool:
-        """Whether this machine has a device for it."""
-
-    def run_probe(self, device: Device) -> ProbeResult:
-        """Do the fixed task of training and inference once."""
 
 
 @dataclass(frozen=True)
@@ -109,8 +96,7 @@ class DeviceDecision:
 
     def applied_to(self, learning: LearningConfig) -> LearningConfig:
         """What clients are to do: the configuration with the device and batch size that are really used."""
-        batch_size = self.batch_size or learning.batch_size
-        return learning.model_copy(update={"device": self.device, "batch_size": batch_size})
+        return learning.model_copy(update={"device": self.device, "batch_size": self.batch_size or learning.batch_size})
 
 
 def devices_considered(asked: Device) -> tuple[Device, ...]:
@@ -118,12 +104,11 @@ def devices_considered(asked: Device) -> tuple[Device, ...]:
     return ("mps", "cpu") if asked == "mps" else ("cpu",)
 
 
-def decide_device(request: DeviceRequest, backend: DeviceBackend) -> DeviceDecision:
+def decide_device(request: DeviceRequest, backend: WorkerBackend) -> DeviceDecision:
     """The device of a run that starts; nothing is tried unless `mps` was asked for."""
     if "mps" not in devices_considered(request.asked):
         return DeviceDecision()
-    obstacles = mps_obstacles(request) or _absence(backend)
-    if obstacles:
+    if obstacles := mps_obstacles(request) or _absence(backend):
         return _on_cpu(obstacles)
     checks, probe = _try_mps(backend)
     failures = _failures(checks)
@@ -140,7 +125,7 @@ def decide_device(request: DeviceRequest, backend: DeviceBackend) -> DeviceDecis
     return DeviceDecision("mps", "mps", batch_size, (notice,), checks, probe.sha256)
 
 
-def keep_device(recorded: DeviceDecision, request: DeviceRequest, backend: DeviceBackend) -> None:
+def keep_device(recorded: DeviceDecision, request: DeviceRequest, backend: WorkerBackend) -> None:
     """Make sure that a run can go on on the device it began on; one that began on the CPU always can.
 
     Args:
@@ -212,9 +197,8 @@ def stability_checks(cpu: ProbeResult, first: ProbeResult, second: ProbeResult) 
 def relative_distance(values: NDArray[np.float32], reference: NDArray[np.float32]) -> float:
     """The largest difference, in parts of the largest absolute value of `reference`; infinite where not finite."""
     difference = np.abs(values.astype(np.float64) - reference.astype(np.float64)).max(initial=0.0)
-    if not np.isfinite(difference):
-        return float("inf")
-    return float(difference / max(float(np.abs(reference).max(initial=0.0)), float(np.finfo(np.float32).tiny)))
+    largest = max(float(np.abs(reference).max(initial=0.0)), float(np.finfo(np.float32).tiny))
+    return float(difference / largest) if np.isfinite(difference) else math.inf
 
 
 class WorkerBackend:
@@ -231,13 +215,21 @@ class WorkerBackend:
         self._probe_limit_seconds = probe_limit_seconds
 
     def is_built(self) -> bool:
-        return bool(await_result(self._pool.submit(_mps_is_built), present_control()))
+        """Whether this PyTorch was built with `mps`."""
+        return self._says("is_built")
 
     def is_available(self) -> bool:
-        return bool(await_result(self._pool.submit(_mps_is_available), present_control()))
+        """Whether this machine has a device for it."""
+        return self._says("is_available")
+
+    def _says(self, question: str) -> bool:
+        return bool(await_result(self._pool.submit(_ask_mps, question), present_control()))
 
     def run_probe(self, device: Device) -> ProbeResult:
-        """Raises `TimeoutError` after the limit, `WorkerDiedError` when the process ends, or what PyTorch raises."""
+        """Do the fixed task of training and inference once.
+
+        Raises `TimeoutError` after the limit, `WorkerDiedError` when the process ends, or what PyTorch raises.
+        """
         running: Future[ProbeResult] = self._pool.submit(_run_probe, device)
         try:
             return await_result(running, present_control(), timeout=self._probe_limit_seconds)
@@ -246,15 +238,13 @@ class WorkerBackend:
             raise
 
 
-def _absence(backend: DeviceBackend) -> list[str]:
+def _absence(backend: WorkerBackend) -> list[str]:
     if not backend.is_built():
         return ["this PyTorch is built without mps"]
-    if not backend.is_available():
-        return ["this machine has no mps device"]
-    return []
+    return [] if backend.is_available() else ["this machine has no mps device"]
 
 
-def _try_mps(backend: DeviceBackend) -> tuple[tuple[StabilityCheck, ...], ProbeResult | None]:
+def _try_mps(backend: WorkerBackend) -> tuple[tuple[StabilityCheck, ...], ProbeResult | None]:
     cpu = backend.run_probe("cpu")
     try:
         first, second = backend.run_probe("mps"), backend.run_probe("mps")
@@ -278,16 +268,10 @@ def _named(names: list[str], what: str) -> str:
     return f"{', '.join(names)}: {what}" if names else ""
 
 
-def _mps_is_built() -> bool:
+def _ask_mps(question: str) -> bool:
     import torch
 
-    return torch.backends.mps.is_built()
-
-
-def _mps_is_available() -> bool:
-    import torch
-
-    return torch.backends.mps.is_available()
+    return bool(getattr(torch.backends.mps, question)())
 
 
 def _run_probe(device: Device) -> ProbeResult:

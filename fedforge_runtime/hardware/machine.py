@@ -68,10 +68,9 @@ def describe_machine(home: Path) -> Machine:
 def processor_name() -> str:
     """The processor as its maker calls it, else its architecture."""
     information = _PROC / "cpuinfo"
-    if information.is_file():
-        named = re.search(r"^model name\s*:\s*(.+)$", information.read_text(errors="replace"), re.MULTILINE)
-        if named:
-            return named[1].strip()
+    text = information.read_text(errors="replace") if information.is_file() else ""
+    if named := re.search(r"^model name\s*:\s*(.+)$", text, re.MULTILINE):
+        return named[1].strip()
     if platform.system() == "Darwin":
         asked = subprocess.run(
             ["/usr/sbin/sysctl", "-n", "machdep.cpu.brand_string"], capture_output=True, text=True, check=False

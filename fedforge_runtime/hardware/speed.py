@@ -1,17 +1,20 @@
-"""How fast this machine computes features and trains heads, measured on a short piece of the real work."""
+"""How fast this machine computes features and trains heads, measured on a short piece of the real work.
+
+How long the phases take by that is arithmetic over plain numbers, and always called an estimate.
+"""
 
 from __future__ import annotations
 
-from concurrent.futures import Future
+from collections.abc import Mapping
 from dataclasses import dataclass
 from statistics import median
 
 import numpy as np
 
 from fedforge_runtime.clock import monotonic
-from fedforge_runtime.config import DatasetConfig, LearningConfig
+from fedforge_runtime.config import DatasetConfig, LearningConfig, RunConfig
 from fedforge_runtime.data.features.backbone import Backbone
-from fedforge_runtime.data.features.class_tokens import prepare_features
+from fedforge_runtime.data.features.caches import prepare_features
 from fedforge_runtime.data.features.preprocess import prepare_preprocessing
 from fedforge_runtime.data.features.row_pass import CHUNK_ROWS, PassImages, PassTools
 from fedforge_runtime.data.sources.datasets import prepare_dataset, read_dataset_facts
@@ -71,8 +74,8 @@ def measure_features(backbone: Backbone, *, store: ArtifactStore, pool: WorkerPo
     Args:
         store: a temporary one; what is computed stays there.
     """
-    images = min(max(pool.workers, 2) * _CHUNKS_PER_WORKER * CHUNK_ROWS, _MOST_IMAGES)
-    config = DatasetConfig(flag="bloodmnist", source="phantom", limit=images)
+    limit = min(max(pool.workers, 2) * _CHUNKS_PER_WORKER * CHUNK_ROWS, _MOST_IMAGES)
+    config = DatasetConfig(flag="bloodmnist", source="phantom", limit=limit)
     dataset = prepare_dataset(config, store=store, notify=lambda _: None)
     class_names = read_dataset_facts(dataset).class_names
     preprocessing = prepare_preprocessing(backbone, class_names=class_names, store=store, pool=pool)
@@ -115,9 +118,7 @@ def _time_together(
     """The median seconds of a training and of an evaluation."""
     times: list[tuple[float, float]] = []
     for _ in range(repeats):
-        running: list[Future[tuple[float, float]]] = [
-            pool.submit(_time_head, rows, feature_size, learning) for _ in range(pool.workers)
-        ]
+        running = [pool.submit(_time_head, rows, feature_size, learning) for _ in range(pool.workers)]
         times += [each.result() for each in running]
     return median(training for training, _ in times), median(evaluation for _, evaluation in times)
 
@@ -128,8 +129,7 @@ def _time_head(rows: int, feature_size: int, learning: LearningConfig) -> tuple[
     from fedforge_runtime.learning.rows import FeatureRows
     from fedforge_runtime.learning.training import evaluate_model, train_model
 
-    generator = np.random.default_rng(rows)
-    features = generator.normal(size=(rows, feature_size)).astype(np.float32)
+    features = np.random.default_rng(rows).normal(size=(rows, feature_size)).astype(np.float32)
     labels = np.arange(rows, dtype=np.int64) % _CLASSES
     training_rows, head = FeatureRows(features, labels), FeatureHead(feature_size, _CLASSES, None)
     own = FeatureRows(features[: rows // 9], labels[: rows // 9])
@@ -138,3 +138,74 @@ def _time_head(rows: int, feature_size: int, learning: LearningConfig) -> tuple[
     trained = monotonic()
     evaluate_model(head, training_rows, learning)
     return trained - started, monotonic() - trained
+
+
+_FLOAT_BYTES = 4
+
+
+@dataclass(frozen=True)
+class PhaseWork:
+    """What a phase asks of a machine."""
+
+    phase: str
+    rows: Mapping[str, int]
+    """Images by split: `train`, `validation`, `test`."""
+    clients: int
+    validation_fraction: float
+    """The part of a client's rows that it keeps for its own evaluation."""
+    rounds: int
+    epochs: int
+    feature_size: int
+    tokens: int
+    """Per image, where the last block begins."""
+
+    @classmethod
+    def of(cls, config: RunConfig, rows: Mapping[str, int], *, feature_size: int, tokens: int) -> PhaseWork:
+        """A configuration over so many images."""
+        return cls(
+            phase=config.phase,
+            rows=rows,
+            clients=config.federation.clients_per_round or len(config.sites),
+            validation_fraction=config.partition.validation_fraction,
+            rounds=config.federation.rounds,
+            epochs=config.learning.epochs,
+            feature_size=feature_size,
+            tokens=tokens,
+        )
+
+
+@dataclass(frozen=True)
+class PhaseEstimate:
+    """What a phase will take on this machine, head only; the features are computed once and then found."""
+
+    phase: str
+    images: int
+    feature_seconds: float
+    feature_bytes: int
+    rounds: int
+    round_seconds: float
+    rounds_seconds: float
+    token_bytes: int
+    """What `last_block` keeps on disk besides."""
+
+
+def estimate_phase(work: PhaseWork, features: FeatureSpeed, head: HeadSpeed) -> PhaseEstimate:
+    """Seconds and bytes of a phase; rounds count what clients and the server compute, spread evenly over workers."""
+    images = sum(work.rows.values())
+    kept = round(work.rows["train"] * work.validation_fraction)
+    core_seconds = (
+        head.training.of(work.clients, (work.rows["train"] - kept) * work.epochs)
+        + head.evaluation.of(work.clients, kept)
+        + head.evaluation.of(1, work.rows["validation"])
+    )
+    round_seconds = core_seconds / head.workers
+    return PhaseEstimate(
+        phase=work.phase,
+        images=images,
+        feature_seconds=images / features.images_per_second,
+        feature_bytes=images * work.feature_size * _FLOAT_BYTES,
+        rounds=work.rounds,
+        round_seconds=round_seconds,
+        rounds_seconds=round_seconds * work.rounds,
+        token_bytes=images * work.tokens * work.feature_size * _FLOAT_BYTES,
+    )

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
 
 from fedforge_runtime.config import Mode
 from fedforge_runtime.learning.parameters import Parameters
-from fedforge_runtime.learning.standardisation import Standardisation
+from fedforge_runtime.learning.sums import Standardisation
 
 
 class Head(nn.Module):
@@ -37,6 +38,12 @@ class Head(nn.Module):
         self.register_buffer("scale", torch.as_tensor(scale, dtype=torch.float32), persistent=False)
         self._proximal_mu = 0.0
         self._global_parameters: list[Tensor] = []
+
+    def train(self, mode: bool = True) -> Self:
+        super().train(mode)
+        if vit := self._modules.get("vit"):
+            vit.eval()  # no dropout, as everywhere: the same bits with and without the cache of what lies below
+        return self
 
     def classify(self, features: Tensor, labels: Tensor | None) -> dict[str, Tensor]:
         """Logits (rows, classes) of features (rows, feature_size), and the mean loss when labels are given."""
@@ -115,11 +122,6 @@ class TokenHead(Head):
         super().__init__(backbone.config.hidden_size, class_count, standardisation)
         self.vit = LastBlock(backbone).requires_grad_(True)
 
-    def train(self, mode: bool = True) -> TokenHead:
-        super().train(mode)
-        self.vit.eval()  # no dropout, as everywhere: the same bits with and without the cache of what lies below
-        return self
-
     def forward(self, tokens: Tensor, labels: Tensor | None = None) -> dict[str, Tensor]:
         """As `classify`, from tokens (rows, tokens, hidden_size)."""
         return self.classify(self.vit(tokens), labels)
@@ -135,11 +137,6 @@ class ImageHead(Head):
         self.vit = backbone.eval()
         for name, value in backbone.named_parameters():
             value.requires_grad_(is_trained(name, mode, len(backbone.layers)))
-
-    def train(self, mode: bool = True) -> ImageHead:
-        super().train(mode)
-        self.vit.eval()
-        return self
 
     def forward(self, pixel_values: Tensor, labels: Tensor | None = None) -> dict[str, Tensor]:
         """As `classify`, from pixels (rows, 3, height, width)."""
@@ -220,9 +217,14 @@ def class_token_after_block(block: Any, final_norm: nn.LayerNorm, tokens: Tensor
     return result
 
 
+@lru_cache(maxsize=1)
+def open_backbone(folder: Path) -> Any:
+    """The frozen `ViTModel` of a backbone folder, the same object for everybody in this process."""
+    return load_backbone_model(folder)
+
+
 def load_backbone_model(folder: Path) -> Any:
     """The `ViTModel` of a backbone folder, in fp32, without a pooler, ready for inference."""
     from transformers import ViTModel
 
-    model = ViTModel.from_pretrained(folder, add_pooling_layer=False, dtype=torch.float32)
-    return model.eval().requires_grad_(False)
+    return ViTModel.from_pretrained(folder, add_pooling_layer=False, dtype=torch.float32).eval().requires_grad_(False)

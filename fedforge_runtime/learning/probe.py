@@ -18,7 +18,7 @@ from fedforge_runtime.config import Device, LearningConfig
 from fedforge_runtime.learning.model import FeatureHead, Head, TokenHead, class_token, tokens_before_last_block
 from fedforge_runtime.learning.parameters import Parameters, ProbeResult, initial_head
 from fedforge_runtime.learning.rows import FeatureRows, Rows, TokenRows
-from fedforge_runtime.learning.standardisation import FeatureSums, Standardisation
+from fedforge_runtime.learning.sums import FeatureSums, Standardisation
 from fedforge_runtime.learning.training import train_model
 from fedforge_runtime.seeds import derive_seed
 
@@ -71,8 +71,7 @@ def train_small_head(site: int, *, feature_size: int = 192) -> Parameters:
     """On the CPU: one epoch of `Trainer` over 240 drawn rows of one of many sites; the same site, the same bits."""
     features = _normal("site", (240, feature_size), site)
     labels = np.arange(len(features), dtype=np.int64) % _CLASSES
-    head = FeatureHead(feature_size, _CLASSES, None)
-    return _trained(head, FeatureRows(features, labels), "cpu", seed=_SEED + site)
+    return _trained(FeatureHead(feature_size, _CLASSES, None), FeatureRows(features, labels), "cpu", seed=_SEED + site)
 
 
 def _trained(model: Head, rows: Rows, device: Device, *, proximal_mu: float = 0.0, seed: int = _SEED) -> Parameters:

@@ -28,9 +28,6 @@ class FeatureRows(Dataset[Batch]):
     def __len__(self) -> int:
         return len(self.labels)
 
-    def __getitem__(self, row: int) -> Batch:
-        return {"features": self.features[row], "labels": self.labels[row]}
-
     def __getitems__(self, rows: Sequence[int]) -> Batch:
         chosen = torch.as_tensor(rows)
         return {"features": self.features[chosen], "labels": self.labels[chosen]}
@@ -59,9 +56,6 @@ class TokenRows(Dataset[Batch]):
             "labels": self._labels[torch.as_tensor(rows)],
         }
 
-    def __getitem__(self, row: int) -> Batch:
-        return {name: values[0] for name, values in self.__getitems__([row]).items()}
-
 
 class ImageRows(Dataset[Batch]):
     """Images, read and processed whenever they are asked for.
@@ -83,13 +77,5 @@ class ImageRows(Dataset[Batch]):
         pixel_values, labels = self._read(self._rows[list(rows)].tolist())
         return {"pixel_values": pixel_values, "labels": labels}
 
-    def __getitem__(self, row: int) -> Batch:
-        return {name: values[0] for name, values in self.__getitems__([row]).items()}
-
 
 Rows = FeatureRows | TokenRows | ImageRows
-
-
-def keep_batch(batch: Batch) -> Batch:
-    """The collator: batches arrive whole."""
-    return batch

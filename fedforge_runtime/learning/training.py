@@ -1,4 +1,7 @@
-"""What a client does in a round: `transformers.Trainer` over its own rows, configured and never re-written."""
+"""What a client does in a round: `transformers.Trainer` over its own rows, configured and never re-written.
+
+The metrics of every table and screen are an `evaluate.Metric` that needs no hub.
+"""
 
 from __future__ import annotations
 
@@ -7,18 +10,22 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
+import datasets
+import evaluate
 import numpy as np
+from numpy.typing import NDArray
 from torch.optim import Optimizer
 from transformers import PrinterCallback, Trainer, TrainingArguments
 from transformers.trainer_utils import EvalPrediction
 
 from fedforge_runtime.config import LearningConfig
+from fedforge_runtime.errors import DivergedError
 from fedforge_runtime.learning.metric_names import METRIC_NAMES
-from fedforge_runtime.learning.metrics import ClassificationMetrics
 from fedforge_runtime.learning.model import Head
 from fedforge_runtime.learning.parameters import Parameters
 from fedforge_runtime.learning.predictions import Predictions
-from fedforge_runtime.learning.rows import FeatureRows, ImageRows, Rows, TokenRows, keep_batch
+from fedforge_runtime.learning.rows import FeatureRows, ImageRows, Rows, TokenRows
+from fedforge_runtime.learning.scores import weighted_scores
 
 _EVALUATION_BATCH: dict[type[Rows], int] = {FeatureRows: 1024, TokenRows: 32, ImageRows: 8}
 
@@ -72,8 +79,7 @@ def evaluate_model(model: Head, rows: Rows, learning: LearningConfig) -> dict[st
 def predict_model(model: Head, rows: Rows, learning: LearningConfig) -> tuple[Predictions, dict[str, float]]:
     """What `model` answers on `rows`, and the metrics of `evaluate_model`, to the bit, in one pass."""
     output = _trainer(model, learning, 0, None, rows).predict(rows, metric_key_prefix="eval")
-    predictions = Predictions(np.asarray(output.predictions), np.asarray(output.label_ids))
-    return predictions, _named_metrics(output.metrics)
+    return Predictions(np.asarray(output.predictions), np.asarray(output.label_ids)), _named_metrics(output.metrics)
 
 
 def _trainer(
@@ -105,7 +111,7 @@ def _trainer(
         args=arguments,
         train_dataset=training_rows,
         eval_dataset=evaluation_rows,
-        data_collator=keep_batch,
+        data_collator=lambda batch: batch,  # it arrives whole
         compute_metrics=_compute_metrics,
     )
     trainer.remove_callback(PrinterCallback)
@@ -137,8 +143,7 @@ def _two_rates(trainer: Trainer, model: Head, learning: LearningConfig) -> Optim
 
 
 def _compute_metrics(prediction: EvalPrediction) -> dict[str, float]:
-    metric = _metric()
-    values: dict[str, float] = metric.compute(
+    values: dict[str, float] = _metric().compute(
         predictions=np.asarray(prediction.predictions), references=np.asarray(prediction.label_ids)
     )
     return values
@@ -151,3 +156,46 @@ def _named_metrics(entry: dict[str, Any]) -> dict[str, float]:
 @lru_cache(maxsize=1)
 def _metric() -> ClassificationMetrics:
     return ClassificationMetrics(keep_in_memory=True)
+
+
+class ClassificationMetrics(evaluate.Metric):  # type: ignore[misc]
+    """Accuracy, balanced accuracy, macro F1, one-vs-rest macro AUC and mean cross-entropy of class logits."""
+
+    def _info(self) -> evaluate.MetricInfo:
+        return evaluate.MetricInfo(
+            description="Classification quality from logits.",
+            citation="",
+            inputs_description="predictions: logits (rows, classes); references: class ids (rows,)",
+            features=datasets.Features(
+                {
+                    "predictions": datasets.Sequence(datasets.Value("float32")),
+                    "references": datasets.Value("int64"),
+                }
+            ),
+        )
+
+    def _compute(self, predictions: Any, references: Any) -> dict[str, float]:
+        return classification_metrics(np.asarray(predictions), np.asarray(references))
+
+
+def classification_metrics(logits: NDArray[np.floating], labels: NDArray[np.integer]) -> dict[str, float]:
+    """The five metrics by name.
+
+    Args:
+        logits: (rows, classes).
+        labels: class ids (rows,).
+
+    Balanced accuracy and F1 average over the classes present in `labels`. AUC averages one-vs-rest over the
+    classes that have both positive and negative rows, and is NaN-free: it is left out when no class has both.
+
+    Raises:
+        DivergedError: logits that are not finite.
+    """
+    if not np.isfinite(logits).all():
+        raise DivergedError(
+            "the model's outputs are not finite numbers: its training has diverged.",
+            remedy="Lower learning.learning_rate.",
+        )
+    scores = weighted_scores(logits, labels, np.ones((len(labels), 1)))
+    values = {name: float(scores[name][0]) for name in METRIC_NAMES}
+    return {name: value for name, value in values.items() if name != "auc" or np.isfinite(value)}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel
 
 from fedforge_runtime.errors import RunError
 from fedforge_runtime.hardware.devices import DeviceDecision
@@ -13,10 +13,8 @@ from fedforge_runtime.hardware.devices import DeviceDecision
 _FOLDERS = ("dataset", "partition", "preprocess", "features", "tokens", "backbone")
 
 
-class RunInputs(BaseModel):
+class RunInputs(BaseModel, extra="forbid", frozen=True):
     """The artifacts that a run is made of, by key and by path."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     dataset: str
     partition: str | None

@@ -8,12 +8,10 @@ from pathlib import Path
 from typing import Literal
 
 from fedforge_runtime.config import RunConfig, read_run_config
-from fedforge_runtime.data.features.backbone import Backbone, check_backbone, resolve_backbone
-from fedforge_runtime.data.features.carry import carry_block
-from fedforge_runtime.data.features.class_tokens import prepare_features
+from fedforge_runtime.data.features.backbone import Backbone, carry_block, check_backbone, resolve_backbone
+from fedforge_runtime.data.features.caches import prepare_features, prepare_tokens
 from fedforge_runtime.data.features.preprocess import prepare_preprocessing
 from fedforge_runtime.data.features.row_pass import PassImages
-from fedforge_runtime.data.features.tokens import prepare_tokens
 from fedforge_runtime.data.partition import check_partition, prepare_partition, row_shifts
 from fedforge_runtime.data.sources.datasets import (
     SPLITS,
@@ -150,8 +148,7 @@ def prepare_caches(prepared: Prepared, workshop: Workshop, check_stop: Callable[
     tools, tokens = workshop.pass_tools(check_stop), None
     if learning.mode == "last_block":
         tokens = prepare_tokens(*sources, tools=tools)
-    features = prepare_features(*sources, tokens=tokens, tools=tools)
-    return replace(prepared, tokens=tokens, features=features)
+    return replace(prepared, tokens=tokens, features=prepare_features(*sources, tokens=tokens, tools=tools))
 
 
 def prepare_all(workshop: Workshop) -> Prepared:

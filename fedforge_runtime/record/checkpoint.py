@@ -14,7 +14,7 @@ from safetensors.numpy import load_file, save
 
 from fedforge_runtime.errors import RunError
 from fedforge_runtime.learning.parameters import Parameters, model_sha256
-from fedforge_runtime.learning.standardisation import Standardisation
+from fedforge_runtime.learning.sums import Standardisation
 from fedforge_runtime.record.records import RoundRecord
 from fedforge_runtime.storage.artifacts import children, publish_folder, sha256_file, write_json
 
@@ -57,8 +57,7 @@ class CheckpointStore:
         if checkpoint.server_state:
             (partial / _SERVER_STATE).write_bytes(save(dict(checkpoint.server_state)))
         if checkpoint.standardisation:
-            tensors = {"mean": checkpoint.standardisation.mean, "scale": checkpoint.standardisation.scale}
-            (partial / _STANDARDISATION).write_bytes(save(tensors))
+            (partial / _STANDARDISATION).write_bytes(save(vars(checkpoint.standardisation)))
         manifest = {
             "round": checkpoint.round,
             "model_sha256": checkpoint.model_sha256,
@@ -76,29 +75,28 @@ class CheckpointStore:
         Raises:
             RunError: a file is missing, cannot be read, or is not the one that the manifest names.
         """
-        names = [path.name for path in children(self._folder)]
-        numbers = [name.removeprefix("round-") for name in names if name.startswith("round-")]
+        folders = [path.name for path in children(self._folder) if path.name.startswith("round-")]
+        numbers = [name.removeprefix("round-") for name in folders]
         rounds = sorted(int(number) for number in numbers if number.isdecimal())
         if not rounds:
             return None
-        newest = rounds[-1]
-        path = self._path(newest)
+        newest, path = rounds[-1], self._path(rounds[-1])
         files = _read_manifest(path).files
-        if not all(_is_intact(path / name, digest) for name, digest in files.items()):
+        if not all((path / name).is_file() and sha256_file(path / name) == digest for name, digest in files.items()):
             raise _damaged(path)
-        parameters = load_file(path / _MODEL)
-        state = load_file(path / _SERVER_STATE) if _SERVER_STATE in files else {}
-        standardisation = None
-        if _STANDARDISATION in files:
-            standardisation = Standardisation(**load_file(path / _STANDARDISATION))
-        records = [self._record(number) for number in range(1, newest + 1)]
-        return Checkpoint(newest, parameters, state, standardisation, records)
+        scaling = load_file(path / _STANDARDISATION) if _STANDARDISATION in files else None
+        return Checkpoint(
+            round=newest,
+            parameters=load_file(path / _MODEL),
+            server_state=load_file(path / _SERVER_STATE) if _SERVER_STATE in files else {},
+            standardisation=Standardisation(**scaling) if scaling else None,
+            records=[self._record(number) for number in range(1, newest + 1)],
+        )
 
     def _record(self, round_number: int) -> RoundRecord:
-        folder = self._path(round_number)
-        record = _read_manifest(folder).record
+        record = _read_manifest(self._path(round_number)).record
         if record is None:
-            raise _damaged(folder)
+            raise _damaged(self._path(round_number))
         return record
 
     def _path(self, round_number: int) -> Path:
@@ -117,10 +115,6 @@ def _read_manifest(folder: Path) -> _Manifest:
         return _Manifest.model_validate_json((folder / _MANIFEST).read_bytes())
     except (FileNotFoundError, NotADirectoryError, ValueError) as error:
         raise _damaged(folder) from error
-
-
-def _is_intact(path: Path, digest: str) -> bool:
-    return path.is_file() and sha256_file(path) == digest
 
 
 def _damaged(folder: Path) -> RunError:

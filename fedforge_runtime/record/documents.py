@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -88,23 +88,23 @@ def read_documents(folder: RunFolder) -> RunDocuments:
     """Everything that can be read of a run but its configuration, whose damage is an error of its own."""
     damage: list[str] = []
 
-    def document(file: Path, shape: TypeAdapter[T]) -> T | None:
+    def unless_damaged(read: Callable[[], T]) -> T | None:
         try:
-            return _read(file, shape) if file.exists() else None
+            return read()
         except DataError as error:
             damage.append(sentences(error.message, "It is left out."))
             return None
+
+    def document(file: Path, shape: TypeAdapter[T]) -> T | None:
+        return unless_damaged(lambda: _read(file, shape)) if file.exists() else None
 
     state = run_state(folder)
     records, lost_records = scan_records(folder)
     for file, lines in ((folder.events, state.damaged_lines), (folder.rounds, lost_records)):
         if lines:
-            damage.append(_lost(file, lines))
-    inputs = None
-    try:
-        inputs = read_inputs(folder)
-    except DataError as error:
-        damage.append(sentences(error.message, "It is left out."))
+            which = f"line{'s' if len(lines) > 1 else ''} {some_of(lines, 5)} {'are' if len(lines) > 1 else 'is'}"
+            damage.append(f"{file}: {which} damaged, and left out.")
+    inputs = unless_damaged(lambda: read_inputs(folder))
     metrics = document(folder.metrics, _METRICS)
     bounds = document(folder.bounds, _BOUNDS) or Bounds()
     manifest = document(folder.manifest, _MANIFEST)
@@ -159,8 +159,3 @@ def _first(error: Exception) -> str:
         place = ".".join(str(part) for part in first["loc"])
         return f"{place}: {first['msg']}" if place else str(first["msg"])
     return str(error) or type(error).__name__
-
-
-def _lost(file: Path, lines: list[int]) -> str:
-    shown = some_of(lines, 5)
-    return f"{file}: {f'lines {shown} are' if len(lines) > 1 else f'line {shown} is'} damaged, and left out."

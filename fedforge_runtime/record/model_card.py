@@ -8,10 +8,16 @@ from typing import Any
 
 import yaml
 
-from fedforge_runtime.data.sources.licence import licence_restriction, licence_terms
+from fedforge_runtime.data.sources.catalogue import licence_restriction, licence_terms
 from fedforge_runtime.record.checkpoint import Checkpoint
 from fedforge_runtime.record.stages import carried_over
 from fedforge_runtime.sites.settings import RunSettings
+
+_LICENCE_OF_THE_SITES = (
+    "The classifier's weights are derived from images that each site brought itself: who may use them, and for "
+    "what, is to be agreed with the sites. The backbone's weights are part of this model; their own licence is "
+    "to be kept as well."
+)
 
 
 def model_card(settings: RunSettings, final: Checkpoint, test: Mapping[str, float]) -> str:
@@ -21,7 +27,6 @@ def model_card(settings: RunSettings, final: Checkpoint, test: Mapping[str, floa
         test: metrics of the final model on the test split, by name.
     """
     inputs, config = settings.inputs, settings.config
-    scores = [f"| {name} | {value:.4f} |" for name, value in test.items()]
     return "\n".join(
         [
             "---",
@@ -41,11 +46,11 @@ def model_card(settings: RunSettings, final: Checkpoint, test: Mapping[str, floa
             "",
             "| test split | |",
             "|---|---|",
-            *scores,
+            *(f"| {name} | {value:.4f} |" for name, value in test.items()),
             "",
             "## Licence",
             "",
-            *(_licence_of_the_sites() if settings.own_data else _licence(inputs.data["licence"])),
+            *([_LICENCE_OF_THE_SITES] if settings.own_data else _licence(inputs.data["licence"])),
             "",
             "Not a medical device. Model updates were not protected by secure aggregation.",
             "",
@@ -67,14 +72,12 @@ def _data(settings: RunSettings, final: Checkpoint) -> list[str]:
 
 
 def _metadata(settings: RunSettings) -> dict[str, Any]:
-    terms = licence_terms(settings.inputs.data["licence"])
-    licence = {"license": terms.hub_id} if terms else {"license": "other", "license_name": "licence-of-the-backbone"}
-    if settings.own_data:
-        licence = {"license": "other", "license_name": "terms-of-the-sites"}
+    terms = None if settings.own_data else licence_terms(settings.inputs.data["licence"])
+    other = "terms-of-the-sites" if settings.own_data else "licence-of-the-backbone"
     name = settings.inputs.backbone_name
     from_hub = settings.inputs.backbone_trained and name.count("/") == 1 and not Path(name).exists()
     return {
-        **licence,
+        **({"license": terms.hub_id} if terms else {"license": "other", "license_name": other}),
         "library_name": "transformers",
         "pipeline_tag": "image-classification",
         "tags": ["federated-learning", "fedforge"],
@@ -116,12 +119,4 @@ def _licence(stated: str) -> list[str]:
     return [
         f"`license: {terms.hub_id}` is that of the training images, from which the classifier's weights are derived.",
         f"{basis} {allowed} credit to the authors of the images. {backbone}",
-    ]
-
-
-def _licence_of_the_sites() -> list[str]:
-    return [
-        "The classifier's weights are derived from images that each site brought itself: who may use them, and for "
-        "what, is to be agreed with the sites. The backbone's weights are part of this model; their own licence is "
-        "to be kept as well.",
     ]

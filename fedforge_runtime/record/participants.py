@@ -5,20 +5,17 @@ from __future__ import annotations
 import random
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ValidationError
 
 from fedforge_runtime.errors import ConfigError, RunError
 from fedforge_runtime.seeds import derive_seed
 from fedforge_runtime.storage.artifacts import write_json
 
 
-class ParticipantRecord(BaseModel):
+class ParticipantRecord(BaseModel, extra="forbid", frozen=True):
     """The file `participants.json`: round -> clients whose answers were used, ascending; round 0 is the
     statistics exchange."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     version: int = 1
     rounds: dict[int, list[int]]
@@ -61,8 +58,7 @@ def read_participants(path: Path, *, rounds: int, sites: Sequence[int]) -> Parti
     for number in range(1, rounds + 1):
         if not record.rounds.get(number):
             raise ConfigError(f"{path} names no participants for round {number}.")
-    unknown = sorted({client for chosen in record.rounds.values() for client in chosen} - set(sites))
-    if unknown:
+    if unknown := sorted({client for chosen in record.rounds.values() for client in chosen} - set(sites)):
         raise ConfigError(
             f"{path} names the clients {unknown}, but the run has clients {describe_sites(sites)}.",
             remedy="Name the sites of the run that the record is of: --sites, or --clients.",
@@ -76,19 +72,6 @@ def describe_sites(sites: Sequence[int]) -> str:
     return f"{sites[0]} to {sites[-1]}" if in_a_row else ", ".join(map(str, sites))
 
 
-class Selection(Protocol):
-    """Chooses a round's participants among those available."""
-
-    exact: bool
-    """Whether a missing participant makes the round worthless: a replay must be faithful."""
-
-    def required(self, round_number: int) -> Sequence[int]:
-        """Clients without which the round cannot be."""
-
-    def choose(self, round_number: int, available: Sequence[int]) -> list[int]:
-        """Clients for the round, ascending."""
-
-
 class SeededSelection:
     """Draws `clients_per_round` of the clients `sites` from (seed, round), whatever the order in which they appeared.
 
@@ -96,6 +79,7 @@ class SeededSelection:
     """
 
     exact = False
+    """Whether a missing participant makes the round worthless: a replay must be faithful."""
 
     def __init__(self, *, seed: int, sites: Sequence[int], clients_per_round: int | None) -> None:
         self._seed = seed
@@ -103,9 +87,11 @@ class SeededSelection:
         self._per_round = clients_per_round or len(sites)
 
     def required(self, round_number: int) -> Sequence[int]:
+        """Clients without which the round cannot be."""
         return []
 
     def choose(self, round_number: int, available: Sequence[int]) -> list[int]:
+        """Clients for the round, ascending."""
         order = list(self._sites)
         random.Random(derive_seed(self._seed, "participants", round_number)).shuffle(order)
         present = set(available)
@@ -125,3 +111,7 @@ class ReplayedSelection:
 
     def choose(self, round_number: int, available: Sequence[int]) -> list[int]:
         return sorted(self._rounds[round_number])
+
+
+Selection = SeededSelection | ReplayedSelection
+"""Chooses a round's participants among those available."""

@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterable, Sequence
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from fedforge_runtime.config import Mode
 from fedforge_runtime.learning.metric_names import METRIC_NAMES
-from fedforge_runtime.storage.artifacts import write_atomically
+from fedforge_runtime.storage.artifacts import csv_text, write_atomically
 from fedforge_runtime.storage.home import RunFolder
 
 
-class _Record(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class ClientRecord(_Record):
+class ClientRecord(BaseModel, extra="forbid", frozen=True):
     """One client in one round."""
 
     client: int
@@ -38,7 +32,7 @@ class ClientRecord(_Record):
     """Of the aggregated model on the same rows; empty when the client did not answer."""
 
 
-class RoundRecord(_Record):
+class RoundRecord(BaseModel, extra="forbid", frozen=True):
     """One round."""
 
     round: int
@@ -61,10 +55,9 @@ class RoundRecord(_Record):
 
 def write_tables(folder: RunFolder, records: Sequence[RoundRecord]) -> None:
     """Write `rounds.jsonl`, `rounds.csv` and `clients.csv` from scratch, each atomically."""
-    lines = "".join(record.model_dump_json() + "\n" for record in records)
-    write_atomically(folder.rounds, lines.encode())
-    write_atomically(folder.rounds_table, _csv(round_rows(records)).encode())
-    write_atomically(folder.clients_table, _csv(client_rows(records)).encode())
+    write_atomically(folder.rounds, "".join(record.model_dump_json() + "\n" for record in records).encode())
+    for file, rows in ((folder.rounds_table, round_rows(records)), (folder.clients_table, client_rows(records))):
+        write_atomically(file, csv_text([*rows[:1], *(row.values() for row in rows)]).encode())
 
 
 def read_records(folder: RunFolder) -> list[RoundRecord]:
@@ -123,13 +116,3 @@ def client_rows(records: Iterable[RoundRecord]) -> list[dict[str, object]]:
         for record in records
         for client in record.clients
     ]
-
-
-def _csv(rows: Sequence[dict[str, object]]) -> str:
-    if not rows:
-        return ""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue()

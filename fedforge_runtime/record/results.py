@@ -8,11 +8,14 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from fedforge_runtime import __version__
 from fedforge_runtime.clock import utc_now
 from fedforge_runtime.data.features.preprocess import PROCESSOR_FOLDER
-from fedforge_runtime.learning.confidence import bootstrap_seed, evaluation_of
 from fedforge_runtime.learning.predictions import write_predictions
+from fedforge_runtime.learning.scores import bootstrap_seed, evaluation_of
+from fedforge_runtime.preparation.inputs import RunInputs
 from fedforge_runtime.processes import WorkerPool
 from fedforge_runtime.record.checkpoint import Checkpoint
 from fedforge_runtime.record.evaluation import predict_split
@@ -60,9 +63,8 @@ def publish_results(settings: RunSettings, final: Checkpoint, pool: WorkerPool, 
 def provenance_of_data(settings: RunSettings) -> dict[str, Any]:
     """Source, fingerprint and whether the images are the official ones; of those that the model is scored on, where
     the sites bring their own."""
-    data = settings.inputs.data
-    facts = {key: data[key] for key in ("source", "fingerprint", "official", "licence", "rows")}
-    return {"site_data": settings.config.federation.site_data, **facts}
+    told = ("source", "fingerprint", "official", "licence", "rows")
+    return {"site_data": settings.config.federation.site_data, **{name: settings.inputs.data[name] for name in told}}
 
 
 def _manifest(settings: RunSettings, final: Checkpoint) -> dict[str, Any]:
@@ -87,21 +89,36 @@ def _export(
     partial = settings.folder.path / ".model.partial"
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir()
-    exported = pool.submit(_export_in_worker, partial, settings, final, model_card(settings, final, test))
-    await_result(exported, control)
+    await_result(pool.submit(_write_model, partial, settings.inputs, final, model_card(settings, final, test)), control)
     shutil.rmtree(settings.folder.model, ignore_errors=True)
     publish_folder(partial, settings.folder.model)
 
 
-def _export_in_worker(folder: Path, settings: RunSettings, final: Checkpoint, card: str) -> None:
-    from fedforge_runtime.learning.export import export_model
+def _write_model(folder: Path, inputs: RunInputs, final: Checkpoint, card: str) -> None:
+    """In a worker: `config.json`, `model.safetensors`, `preprocessor_config.json` and `README.md` as the Hugging Face
+    checkpoint that `transformers.pipeline` loads.
 
-    export_model(
-        folder,
-        backbone=Path(settings.inputs.backbone),
-        processor=Path(settings.inputs.preprocess) / PROCESSOR_FOLDER,
-        parameters=final.parameters,
-        standardisation=final.standardisation,
-        class_names=settings.inputs.class_names,
-        model_card=card,
+    The standardisation is folded into the classifier, so that the model takes raw features.
+    """
+    import torch
+    from transformers import AutoImageProcessor, ViTForImageClassification
+
+    model = ViTForImageClassification.from_pretrained(
+        inputs.backbone,
+        num_labels=len(inputs.class_names),
+        id2label=dict(enumerate(inputs.class_names)),
+        label2id={name: index for index, name in enumerate(inputs.class_names)},
+        ignore_mismatched_sizes=True,
+        dtype=torch.float32,
     )
+    weight = np.asarray(final.parameters["classifier.weight"], dtype=np.float32)
+    bias = np.asarray(final.parameters["classifier.bias"], dtype=np.float32)
+    if final.standardisation:
+        weight, bias = final.standardisation.fold_into(weight, bias)
+    trained = {name: value for name, value in final.parameters.items() if name.startswith("vit.")}
+    with torch.no_grad():
+        for name, value in {**trained, "classifier.weight": weight, "classifier.bias": bias}.items():
+            model.get_parameter(name).copy_(torch.from_numpy(value.copy()))
+    model.save_pretrained(folder)
+    AutoImageProcessor.from_pretrained(Path(inputs.preprocess) / PROCESSOR_FOLDER).save_pretrained(folder)
+    (folder / "README.md").write_text(card, encoding="utf-8")

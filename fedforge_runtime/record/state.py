@@ -1,18 +1,20 @@
-"""What has become of a run, read from its event log and its lock."""
+"""What has become of a run, and which nodes failed in it, read from its event log and its lock."""
 
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Literal
 
 from fedforge_runtime.processes.ownership import is_owned
 from fedforge_runtime.storage.home import RunFolder
-from monitor.schema import Event, event_adapter
+from monitor.schema import Event, NodeError, event_adapter
 
 State = Literal["requested", "running", "paused", "stopped", "completed", "failed", "interrupted"]
 
 _TYPE = b'"type":"'
+_NODE_ERROR = b'"type":"node_error"'
 _LIFECYCLE = re.compile(rb'"type":"run_(requested|started|paused|resumed|stopped|completed|failed)"')
 
 
@@ -70,3 +72,18 @@ def _last_lifecycle_event(folder: RunFolder) -> tuple[Event | None, int, list[in
                 except ValueError:
                     damaged.append(number)
     return last, attempt, damaged
+
+
+def read_failures(folder: RunFolder) -> list[NodeError]:
+    """The failures of all attempts in the order in which they happened, those of discarded rounds included."""
+    if not folder.events.exists():
+        return []
+    failures = []
+    with folder.events.open("rb") as stream:
+        for line in stream:  # other lines are not parsed, for a log may be long
+            if _NODE_ERROR in line and line.endswith(b"\n"):
+                with suppress(ValueError):  # a line that a full disk cut short
+                    event = event_adapter.validate_json(line)
+                    if isinstance(event, NodeError):
+                        failures.append(event)
+    return failures

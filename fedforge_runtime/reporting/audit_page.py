@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,8 +15,8 @@ from fedforge_runtime.data.audit.findings import Finding
 from fedforge_runtime.data.audit.markdown import likeness, search_note, state, verdict
 from fedforge_runtime.data.audit.pictures import RowIndex, read_pixels
 from fedforge_runtime.data.sources.datasets import SPLITS
-from fedforge_runtime.reporting.exhibits import Figure, Highlight, Table
-from fedforge_runtime.reporting.images import data_uri, shrunk
+from fedforge_runtime.reporting.charts import bar_chart, histogram
+from fedforge_runtime.reporting.page import Figure, Highlight, Table, data_uri, render_page, shrunk
 from fedforge_runtime.wording import count, short_name
 
 _PICTURES_A_FINDING = 24
@@ -53,10 +53,7 @@ def audit_page(audit: Audit, document: AuditDocument) -> str:
     Args:
         document: the same as `report.json`.
     """
-    from fedforge_runtime.reporting.page import render_page
-
     documents = {each["id"]: each for each in document["findings"]}
-    exhibits = [_exhibit(audit, finding, documents[finding.id]) for finding in audit.findings]
     return render_page(
         "audit.html.j2",
         facts=audit.facts,
@@ -64,9 +61,9 @@ def audit_page(audit: Audit, document: AuditDocument) -> str:
         verdict=verdict(document),
         search_note=search_note(document),
         highlights=_highlights(audit, document),
-        exhibits=exhibits,
+        exhibits=[_exhibit(audit, finding, documents[finding.id]) for finding in audit.findings],
         balance=_balance(document),
-        colours=_colours(audit),
+        colours=list(_colours(audit)),
         splits=_splits_table(document),
         classes=_classes_table(document),
         exceptions=_exceptions_table(document),
@@ -79,13 +76,10 @@ def _highlights(audit: Audit, document: AuditDocument) -> list[Highlight]:
     def number(name: str) -> str:
         return count(found[name].count) if name in found else "0"
 
-    def rows(names: Sequence[str]) -> int:
-        affected = {row for name in names if name in found for group in found[name].groups for row in group}
-        return sum(1 for row in affected if audit.rows.split[row] != 0)
-
-    leaks = [name for name in found if name.endswith("across-splits")]
     evaluation = int(np.count_nonzero(audit.rows.split))
-    leaked = rows(leaks)
+    across = [each for each in audit.findings if each.id.endswith("across-splits")]
+    affected = {row for each in across for group in each.groups for row in group}
+    leaked = sum(1 for row in affected if audit.rows.split[row] != 0)
     highlights = [
         Highlight("images", count(len(audit.rows)), f"{len(audit.facts.class_names)} classes"),
         Highlight("findings that block", count(len(document["blocking"])), f"of {len(audit.findings)} findings"),
@@ -103,18 +97,14 @@ def _highlights(audit: Audit, document: AuditDocument) -> list[Highlight]:
 
 
 def _exhibit(audit: Audit, finding: Finding, document: FindingDocument) -> FindingExhibit:
-    chosen: list[tuple[int, ...]]
-    if finding.pairs:
-        chosen = [(pair.first, pair.second) for pair in finding.pairs[:_PICTURES_A_FINDING]]
-        words = [likeness(each) for each in document["pairs"][:_PICTURES_A_FINDING]]
-        total = len(finding.pairs)
-    else:
-        chosen = [group[:_LARGEST_GROUP] for group in finding.groups[:_PICTURES_A_FINDING]]
-        words = [""] * len(chosen)
-        total = len(finding.groups)
+    shown: list[tuple[int, ...]] = [(pair.first, pair.second) for pair in finding.pairs] or [
+        group[:_LARGEST_GROUP] for group in finding.groups
+    ]
+    chosen = shown[:_PICTURES_A_FINDING]
+    words = [likeness(each) for each in document["pairs"][:_PICTURES_A_FINDING]] or [""] * len(chosen)
     pixels = _pixels_of(audit, sorted({row for rows in chosen for row in rows}))
     pictures = [_pair_pictures(audit, rows, text, pixels) for rows, text in zip(chosen, words, strict=True)]
-    return FindingExhibit(document, state(document), pictures, total - len(chosen))
+    return FindingExhibit(document, state(document), pictures, len(shown) - len(chosen))
 
 
 def _pixels_of(audit: Audit, rows: Sequence[int]) -> dict[int, NDArray[np.uint8]]:
@@ -150,8 +140,6 @@ def _place(rows: RowIndex, row: int, class_names: Sequence[str]) -> str:
 
 
 def _balance(document: AuditDocument) -> Figure:
-    from fedforge_runtime.reporting.charts import bar_chart
-
     names = [short_name(name) for name in document["dataset"]["class_names"]]
     shares = {
         each["split"]: [100 * rows / max(each["rows"], 1) for rows in each["class_rows"]] for each in document["splits"]
@@ -162,32 +150,22 @@ def _balance(document: AuditDocument) -> Figure:
     )
 
 
-def _colours(audit: Audit) -> list[Figure]:
-    from fedforge_runtime.reporting.charts import histogram
-
-    figures = []
+def _colours(audit: Audit) -> Iterator[Figure]:
     for channel, name in enumerate(("red", "green", "blue")):
-        values: dict[str, list[float]] = {}
-        for split in SPLITS:
-            some = audit.search.measures.channel_means[audit.rows.rows_of(split), channel].astype(np.float64)
-            values[split] = some.tolist()
-        edges = np.histogram_bin_edges(np.concatenate([np.asarray(each) for each in values.values()]), bins=32)
-        drawn: dict[str, list[float]] = {split: _thousand(np.asarray(each), edges) for split, each in values.items()}
-        figures.append(
-            Figure(
-                histogram(drawn, bins=edges.tolist(), x_label=f"mean {name} of an image", y_label="images"),
-                f"How bright the images are in {name}; every split is drawn with the same number of images.",
-            )
+        means = audit.search.measures.channel_means[:, channel].astype(np.float64)
+        edges = np.histogram_bin_edges(means, bins=32)
+        drawn: dict[str, list[float]] = {split: _thousand(means[audit.rows.rows_of(split)], edges) for split in SPLITS}
+        yield Figure(
+            histogram(drawn, bins=edges.tolist(), x_label=f"mean {name} of an image", y_label="images"),
+            f"How bright the images are in {name}; every split is drawn with the same number of images.",
         )
-    return figures
 
 
 def _thousand(values: NDArray[np.float64], edges: NDArray[np.float64]) -> list[float]:
     """Values with the same histogram in thousandths, so that splits of unequal size can be compared."""
     counts, _ = np.histogram(values, bins=edges)
     thousandths = np.rint(1000 * counts / max(counts.sum(), 1)).astype(np.int64)
-    centres: NDArray[np.float64] = np.repeat((edges[:-1] + edges[1:]) / 2, thousandths)
-    return [float(value) for value in centres]
+    return [float(value) for value in np.repeat((edges[:-1] + edges[1:]) / 2, thousandths)]
 
 
 def _splits_table(document: AuditDocument) -> Table:

@@ -11,15 +11,13 @@ import io
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from markupsafe import Markup, escape
 from numpy.typing import NDArray
 
 from fedforge_runtime.wording import shorten
-
-if TYPE_CHECKING:
-    from markupsafe import Markup
 
 _WIDTH = 440.0  # points, which are CSS pixels at scale 1: on a phone of 390 px text of 12 stays above 9
 _HEIGHT = 280.0
@@ -59,17 +57,15 @@ def line_chart(
     with _canvas() as (figure, axes):
         for number, (name, points) in enumerate(series.items()):
             x, y = [point[0] for point in points], [point[1] for point in points]
-            axes.plot(x, y, label=_plain(name), color=_colour(number), linestyle=_line_style(number), **_markers(x))
+            style = {"color": _colour(number), "linestyle": _line_style(number), **_markers(x)}
+            axes.plot(x, y, label=_plain(name), linewidth=1.8, **style)
         for number, (name, value) in enumerate((references or {}).items(), start=len(series)):
             axes.axhline(value, label=_plain(name), color=_colour(number), linestyle=(0, (6, 3)), linewidth=1.2)
-        axes.set_xlabel(_plain(x_label))
-        axes.set_ylabel(_plain(y_label))
         if from_zero:
             axes.set_ylim(bottom=0)
-        axes.xaxis.get_major_locator().set_params(integer=_all_whole(series))
-        axes.grid(axis="y")
-        if len(series) + len(references or {}) > 1:
-            _legend(figure, axes)
+        whole = all(float(x).is_integer() for points in series.values() for x, _ in points)
+        axes.xaxis.get_major_locator().set_params(integer=whole)
+        _explain(figure, axes, x_label, y_label)
         return _svg(figure, title or f"Line chart: {y_label} by {x_label} of {', '.join(series)}")
 
 
@@ -118,10 +114,7 @@ def bar_chart(
                 )
             floor = floor + np.nan_to_num(heights)
         _name_bars(figure, axes, categories)
-        axes.set_ylabel(_plain(y_label))
-        axes.grid(axis="y")
-        if len(series) > 1:
-            _legend(figure, axes)
+        _explain(figure, axes, "", y_label)
         return _svg(figure, title or f"Bar chart: {y_label} of {', '.join(categories)}")
 
 
@@ -159,9 +152,8 @@ def heat_map(
         value_format: of the number in a cell, for example `.0f` or `.0%`; empty for none.
     """
     grid = np.asarray(values, dtype=float)
-    height = min(max(150.0 + 24.0 * len(rows), 220.0), 1400.0)
     most = np.nanmax(grid) if grid.size and np.isfinite(grid).any() else 0.0
-    with _canvas(height) as (figure, axes):
+    with _canvas(min(max(150.0 + 24.0 * len(rows), 220.0), 1400.0)) as (figure, axes):
         from matplotlib.patches import Rectangle
 
         size = float(np.clip(_FONT_SIZE * 9 / max(grid.shape[1], 1), 7.0, 11.0))
@@ -206,11 +198,7 @@ def histogram(
             style = {"color": _colour(number), "linestyle": _line_style(number)}
             axes.stairs(counts, edges, label=_plain(name), linewidth=1.6, **style)
             axes.stairs(counts, edges, fill=True, color=_colour(number), alpha=0.18)
-        axes.set_xlabel(_plain(x_label))
-        axes.set_ylabel(_plain(y_label))
-        axes.grid(axis="y")
-        if len(series) > 1:
-            _legend(figure, axes)
+        _explain(figure, axes, x_label, y_label)
         return _svg(figure, title or f"Histogram: {y_label} by {x_label} of {', '.join(series)}")
 
 
@@ -248,9 +236,13 @@ def _canvas(height: float = _HEIGHT) -> Iterator[tuple[Any, Any]]:
         yield figure, axes
 
 
-def _legend(figure: Any, axes: Any) -> None:
+def _explain(figure: Any, axes: Any, x_label: str, y_label: str) -> None:
+    """Name the axes, rule lines across, and tell several series apart."""
+    axes.set_xlabel(_plain(x_label))
+    axes.set_ylabel(_plain(y_label))
+    axes.grid(axis="y")
     handles, names = axes.get_legend_handles_labels()
-    if not names:
+    if len(names) < 2:
         return
     names = [shorten(name, _LEGEND_WIDTH) for name in names]
     columns = int(np.clip(56 // (max(map(len, names)) + 6), 1, 6))
@@ -263,8 +255,6 @@ def _legend(figure: Any, axes: Any) -> None:
 
 def _svg(figure: Any, title: str) -> Markup:
     """Draw `figure` and make it fit into a page: no fixed size, no metadata, no clashing ids, theme colours."""
-    from markupsafe import Markup, escape
-
     drawn, title = io.StringIO(), escape(_clean(title))
     figure.savefig(drawn, format="svg", metadata={"Date": None}, transparent=True)
     text = drawn.getvalue()
@@ -276,9 +266,8 @@ def _svg(figure: Any, title: str) -> Markup:
     for colour, variable in _VARIABLES.items():
         text = text.replace(colour, variable)
     text = _own_ids(text, prefix="c" + hashlib.sha256(text.encode()).hexdigest()[:8])
-    size = re.search(r'viewBox="[^"]*"', text)
-    assert size is not None
-    head = f'<svg class="chart" role="img" aria-label="{title}" {size[0]}>\n<title>{title}</title>'
+    (size,) = re.findall(r'viewBox="[^"]*"', text[: text.index(">")])
+    head = f'<svg class="chart" role="img" aria-label="{title}" {size}>\n<title>{title}</title>'
     body = text[text.index(">") + 1 :].strip()
     return Markup(head + "\n" + re.sub(r"\n\s*", "\n", body))  # noqa: S704 - matplotlib escapes its text
 
@@ -287,11 +276,8 @@ def _own_ids(text: str, *, prefix: str) -> str:
     """Keep only the ids that something refers to, under names of this chart's own."""
     used = set(re.findall(r'(?:url\(#|xlink:href="#)([^)"]+)', text))
     text = re.sub(r' id="([^"]*)"', lambda found: f' id="{prefix}-{found[1]}"' if found[1] in used else "", text)
-    return re.sub(r'(url\(#)([^)"]+)|xlink:href="#([^"]+)', lambda found: _reference(found, prefix), text)
-
-
-def _reference(found: re.Match[str], prefix: str) -> str:
-    return f"url(#{prefix}-{found[2]}" if found[1] else f'href="#{prefix}-{found[3]}'
+    text = re.sub(r'url\(#([^)"]+)', rf"url(#{prefix}-\1", text)
+    return re.sub(r'xlink:href="#([^"]+)', rf'href="#{prefix}-\1', text)
 
 
 def _colour(number: int) -> str:
@@ -304,13 +290,7 @@ def _line_style(number: int) -> str:
 
 def _markers(x: Sequence[float]) -> dict[str, Any]:
     """Few points are shown as such."""
-    if len(x) > 12:
-        return {"linewidth": 1.8}
-    return {"linewidth": 1.8, "marker": "o", "markersize": 3.5 if len(x) > 1 else 6}
-
-
-def _all_whole(series: Mapping[str, Sequence[tuple[float, float]]]) -> bool:
-    return all(float(x).is_integer() for points in series.values() for x, _ in points)
+    return {} if len(x) > 12 else {"marker": "o", "markersize": 3.5 if len(x) > 1 else 6}
 
 
 def _plain(text: str) -> str:

@@ -8,23 +8,19 @@ from pathlib import Path
 from typing import Any
 
 from fedforge_runtime.config import RunConfig, read_run_config
-from fedforge_runtime.data.sources.licence import licence_restriction
-from fedforge_runtime.learning.confidence import Confidence, bootstrap_seed
+from fedforge_runtime.data.sources.catalogue import licence_restriction
 from fedforge_runtime.learning.metric_names import METRIC_NAMES
 from fedforge_runtime.learning.predictions import read_predictions
+from fedforge_runtime.learning.scores import Confidence, bootstrap_seed
 from fedforge_runtime.preparation.inputs import RunInputs
 from fedforge_runtime.record.documents import Manifest, read_documents
-from fedforge_runtime.record.failures import read_failures
 from fedforge_runtime.record.records import RoundRecord
+from fedforge_runtime.record.state import read_failures
 from fedforge_runtime.record.summary import ClientSummary, RunSummary, provenance, summarise_run
-from fedforge_runtime.reporting.exhibits import Highlight, Table
-from fedforge_runtime.reporting.numbers import ABSENT, bounds, metric, score
-from fedforge_runtime.reporting.page import render_page
-from fedforge_runtime.reporting.run_bounds import bounds_section
-from fedforge_runtime.reporting.run_clients import clients_section
-from fedforge_runtime.reporting.run_partition import read_partition
-from fedforge_runtime.reporting.run_rounds import rounds_section
-from fedforge_runtime.reporting.run_test_split import test_section
+from fedforge_runtime.reporting.page import ABSENT, Highlight, Table, bounds, metric, render_page, score
+from fedforge_runtime.reporting.partition_page import read_partition
+from fedforge_runtime.reporting.run_scores import bounds_section, test_section
+from fedforge_runtime.reporting.run_training import clients_section, rounds_section
 from fedforge_runtime.storage.artifacts import write_atomically
 from fedforge_runtime.storage.home import RunFolder
 from fedforge_runtime.wording import count, duration, size
@@ -55,7 +51,6 @@ def render_report(folder: RunFolder) -> str:
     if inputs and folder.test_predictions.exists():
         predictions = read_predictions(folder.test_predictions)
         test = test_section(predictions, inputs.class_names, seed=bootstrap_seed(config.seed))
-    clients = clients_section(summary["clients"]) if summary["clients"] else None
     validation = records[-1].validation_metrics if records else {}
     return render_page(
         "run.html.j2",
@@ -68,7 +63,7 @@ def render_report(folder: RunFolder) -> str:
         rounds=rounds_section(records) if records else None,
         test=test,
         bounds=bounds_section(validation, summary["metrics"], summary["bounds"]) if summary["bounds"] else None,
-        clients=clients,
+        clients=clients_section(summary["clients"]) if summary["clients"] else None,
         partition=read_partition(Path(inputs.partition)) if inputs and inputs.partition else None,
         reported=_reported_rows(summary["clients"]) if config.federation.site_data == "own" else None,
         costs=_costs(summary, records),
@@ -136,14 +131,13 @@ def _highlights(summary: RunSummary, validation: Mapping[str, float], confidence
 
 
 def _about(summary: RunSummary, config: RunConfig, inputs: RunInputs | None, manifest: Manifest | None) -> Facts:
-    rows = inputs.data["rows"] if inputs else {}
     return {
         "state": summary["state"],
         "rounds": f"{summary['rounds_completed']} of {summary['rounds_total']}",
         "clients": count(len(config.sites)),
         "strategy": summary["strategy"],
         "trained": f"{summary['mode']}: {summary['carried_over']}",
-        "images": _images(summary, rows),
+        "images": _images(summary, inputs.data["rows"] if inputs else {}),
         "data": provenance(summary) or ABSENT,
         "licence of the data": inputs.data["licence"] if inputs else ABSENT,
         "completed at": _moment(manifest["completed_at"]) if manifest else ABSENT,
@@ -168,7 +162,6 @@ def _moment(text: str) -> str:
 
 def _costs(summary: RunSummary, records: list[RoundRecord]) -> Facts:
     sent, received = sum(each.bytes_sent for each in records), sum(each.bytes_received for each in records)
-    training = sum(client.seconds for each in records for client in each.clients)
     parts = {
         "prepare": "preparation, last attempt",
         "features": "features, last attempt",
@@ -177,7 +170,7 @@ def _costs(summary: RunSummary, records: list[RoundRecord]) -> Facts:
     }
     return {
         "rounds, all attempts": duration(sum(each.seconds for each in records)),
-        "training on the clients' clocks": duration(training),
+        "training on the clients' clocks": duration(sum(client.seconds for each in records for client in each.clients)),
         **{text: duration(summary["seconds"][part]) for part, text in parts.items() if part in summary["seconds"]},
         "server to clients": size(sent),
         "clients to server": size(received),

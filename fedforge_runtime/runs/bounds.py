@@ -20,7 +20,7 @@ from fedforge_runtime.data.features.preprocess import numeric_versions
 from fedforge_runtime.data.partition import load_client_rows
 from fedforge_runtime.errors import DivergedError, RunError, RunStoppedError
 from fedforge_runtime.learning.parameters import Parameters, initial_head
-from fedforge_runtime.learning.standardisation import Standardisation
+from fedforge_runtime.learning.sums import Standardisation
 from fedforge_runtime.preparation.inputs import RunInputs
 from fedforge_runtime.preparation.prepare import inputs_exist
 from fedforge_runtime.preparation.workshop import Workshop
@@ -191,7 +191,7 @@ def _scores_of(trained: Future[Scores], clients: Sequence[int]) -> Scores:
 
 def _closed_form(config: RunConfig, inputs: RunInputs) -> tuple[Scores, Standardisation | None]:
     """Scores of the ridge head of all rows, and the standardisation that they give; runs in a worker."""
-    from fedforge_runtime.learning.ridge import FeatureMoments
+    from fedforge_runtime.learning.sums import FeatureMoments
     from fedforge_runtime.sites.site import class_features
 
     moments = FeatureMoments.total(

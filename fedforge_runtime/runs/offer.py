@@ -156,8 +156,8 @@ def offer_document(defaults: ClaimantDefaults) -> dict[str, Any]:
 
     Whoever answers checks too says so beside it, by `checks`.
     """
+    from fedforge_runtime.config.files import load_preset, preset_names
     from fedforge_runtime.config.partitioners import PARTITIONERS
-    from fedforge_runtime.config.preset_files import load_preset, preset_names
     from fedforge_runtime.engines import ENGINES
 
     def configs_of(profile: str) -> dict[str, RunConfig]:

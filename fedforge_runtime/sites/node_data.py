@@ -8,11 +8,10 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from fedforge_runtime.config import Mode
 from fedforge_runtime.errors import ConfigError
 from fedforge_runtime.preparation.inputs import RunInputs
-from fedforge_runtime.sites.settings import PARTITION_ID, DataFit, SiteSettings
-from fedforge_runtime.sites.shards import SHARD_CLIENT, Shard, find_own_shard, find_shard
+from fedforge_runtime.sites.settings import PARTITION_ID, SiteSettings
+from fedforge_runtime.sites.shards import SHARD_CLIENT, find_own_shard, find_shard
 from fedforge_runtime.storage.home import Home
 
 SHARDS = "shards"
@@ -48,9 +47,9 @@ def site_rows(settings: SiteSettings, node_config: Mapping[str, Any]) -> SiteRow
         return SiteRows(_read_inputs(str(node_config[INPUTS])), site)
     folder = Path(str(node_config[SHARDS])) if node_config.get(SHARDS) else None
     if settings.own_data:
-        shard = _own_shard(folder, site, settings.learning.mode, settings.own_data)
+        shard = _own_shard(folder, site=site, mode=settings.learning.mode, fit=settings.own_data)
     elif settings.shard:
-        shard = _given_shard(folder or _home(node_config).shards, settings.shard, site)
+        shard = _given_shard(folder or _home(node_config).shards, key=settings.shard, site=site)
     else:
         raise ConfigError("the server's settings say nothing of the data at the sites.")
     return SiteRows(shard.inputs, SHARD_CLIENT)
@@ -66,16 +65,6 @@ def _home(node_config: Mapping[str, Any]) -> Home:
     return Home.resolve(Path(str(home)) if home else None)
 
 
-@lru_cache(maxsize=4)
-def _read_inputs(text: str) -> RunInputs:
-    return RunInputs.model_validate_json(text)
-
-
-@lru_cache(maxsize=16)
-def _given_shard(folder: Path, key: str, site: int) -> Shard:
-    return find_shard(folder, key=key, site=site)
-
-
-@lru_cache(maxsize=16)
-def _own_shard(folder: Path | None, site: int, mode: Mode, fit: DataFit) -> Shard:
-    return find_own_shard(folder, site=site, mode=mode, fit=fit)
+_read_inputs = lru_cache(maxsize=4)(RunInputs.model_validate_json)
+_given_shard = lru_cache(maxsize=16)(find_shard)
+_own_shard = lru_cache(maxsize=16)(find_own_shard)

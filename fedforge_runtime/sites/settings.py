@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from flwr.app import ConfigRecord, RecordDict
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field, TypeAdapter
 
 from fedforge_runtime.config import LearningConfig, RunConfig
 from fedforge_runtime.errors import ConfigError
@@ -29,10 +29,8 @@ _KEY = "fedforge-settings"
 _TEXT = "json"
 
 
-class DataFit(BaseModel):
+class DataFit(BaseModel, extra="forbid", frozen=True):
     """What the data that a site brings must be, to take part in a run."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     phase: str
     class_names: tuple[str, ...]
@@ -55,14 +53,12 @@ class DataFit(BaseModel):
         )
 
 
-class SiteSettings(BaseModel):
+class SiteSettings(BaseModel, extra="forbid", frozen=True):
     """What a client is told of the run with each message.
 
     Whoever holds the server can send anything: nothing here is a path, and what names a folder below a site's own
     cannot lead out of it.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     run_id: Identifier
     attempt: int
@@ -99,15 +95,6 @@ class SiteSettings(BaseModel):
             ) from error
 
 
-class _Wire(BaseModel):
-    run_folder: str
-    attempt: int
-    config: RunConfig
-    inputs: RunInputs
-    participants: str | None
-    shard: str | None
-
-
 @dataclass(frozen=True)
 class RunSettings:
     """One attempt at one run."""
@@ -140,30 +127,13 @@ class RunSettings:
 
     def to_run_config(self) -> dict[str, str]:
         """As Flower carries it to the ServerApp."""
-        wire = _Wire(
-            run_folder=str(self.folder.path),
-            attempt=self.attempt,
-            config=self.config,
-            inputs=self.inputs,
-            participants=str(self.participants_file) if self.participants_file else None,
-            shard=self.shard,
-        )
-        return {_KEY: wire.model_dump_json()}
+        return {_KEY: _RUN_SETTINGS.dump_json(self).decode()}
 
-    @classmethod
-    def from_run_config(cls, run_config: Mapping[str, Any]) -> RunSettings:
+    @staticmethod
+    def from_run_config(run_config: Mapping[str, Any]) -> RunSettings:
         """What `to_run_config` gave."""
-        wire = _Wire.model_validate_json(str(run_config[_KEY]))
-        return cls(
-            folder=RunFolder(Path(wire.run_folder)),
-            attempt=wire.attempt,
-            config=wire.config,
-            inputs=wire.inputs,
-            participants_file=Path(wire.participants) if wire.participants else None,
-            shard=wire.shard,
-        )
+        return _RUN_SETTINGS.validate_json(str(run_config[_KEY]))
 
 
-@lru_cache(maxsize=4)
-def _read_site_settings(text: str) -> SiteSettings:
-    return SiteSettings.model_validate_json(text)
+_RUN_SETTINGS = TypeAdapter(RunSettings)
+_read_site_settings = lru_cache(maxsize=4)(SiteSettings.model_validate_json)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 
-from fedforge_runtime.errors import DataError, FedForgeError
+from fedforge_runtime.errors import DataError
 from fedforge_runtime.errors.system import explained
 from fedforge_runtime.sites.shards import Shard, folder_bytes, open_shard, require_room, site_folder
 from fedforge_runtime.storage.artifacts import Artifact, publish_folder, turn
@@ -38,8 +38,7 @@ def hand_over(artifact: Artifact, folder: Path, sites: Iterable[int], hear: Call
                 if not _is_whole(target):
                     _copy(artifact.path / site_folder(site), target, hear)
         except OSError as error:
-            failure: FedForgeError | None = explained(error, place)
-            raise failure or error from error
+            raise explained(error, place) or error from error
         handed.append(open_shard(target))
     return handed
 

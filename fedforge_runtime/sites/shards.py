@@ -17,14 +17,13 @@ from typing import Any, Literal
 import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 
 from fedforge_runtime.config import Mode, RunConfig
 from fedforge_runtime.data.features.backbone import read_backbone
-from fedforge_runtime.data.features.class_tokens import FEATURES
+from fedforge_runtime.data.features.caches import FEATURES, TOKENS
 from fedforge_runtime.data.features.preprocess import PROCESSOR_FOLDER
 from fedforge_runtime.data.features.row_pass import array_file
-from fedforge_runtime.data.features.tokens import TOKENS
 from fedforge_runtime.data.partition import ClientRows, load_client_rows, load_scanner_shift
 from fedforge_runtime.data.scanner import ScannerShift
 from fedforge_runtime.data.sources.datasets import labels_file, load_dataset
@@ -86,27 +85,23 @@ class _Needs:
     backbone: bool
 
     @classmethod
-    def of(cls, mode: Mode, *, features: bool, tokens: bool) -> _Needs:
+    def of(cls, mode: Mode, fit: DataFit) -> _Needs:
         """The features serve the head, statistics and moments in every mode; the tokens the last block."""
-        images = not features or mode == "full" or (mode == "last_block" and not tokens)
+        images = not fit.features or mode == "full" or (mode == "last_block" and not fit.tokens)
         return cls(images=images, backbone=images or mode != "head_only")
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class _Rows(_Section):
+class _Rows(BaseModel, extra="forbid", frozen=True):
     train: int = Field(ge=1)
     validation: int = Field(ge=1)
 
 
-class _File(_Section):
+class _File(BaseModel, extra="forbid", frozen=True):
     bytes: int
     sha256: str
 
 
-class _Document(_Section):
+class _Document(BaseModel, extra="forbid", frozen=True):
     """`shard.json`; paths are relative to its folder."""
 
     version: Literal[1]
@@ -134,7 +129,7 @@ def prepare_shards(config: RunConfig, inputs: RunInputs, *, store: ArtifactStore
         StorageError: not enough room on the disk.
         DataError, BackboneError: an artifact is broken, or the backbone is no longer what it was.
     """
-    needs = _needs(config, inputs)
+    needs = _Needs.of(config.learning.mode, DataFit.of(config, inputs))
     described = _described(config, inputs, needs)
     key = store.key(SHARD, described)
 
@@ -160,7 +155,7 @@ def prepare_reference_shard(config: RunConfig, inputs: RunInputs, *, site: int, 
     Raises:
         StorageError, BackboneError: as `prepare_shards`.
     """
-    needs = _needs(config, inputs)
+    needs = _Needs.of(config.learning.mode, DataFit.of(config, inputs))
     described = _described(config, inputs, needs) | {"own": True, "site": site}
     key = store.key(SHARD, described)
 
@@ -175,8 +170,7 @@ def prepare_reference_shard(config: RunConfig, inputs: RunInputs, *, site: int, 
         _write_document(shard, key, site, config.phase, rows, _portable(inputs, beside), own=True)
         return {"sites": 1, "rows": [len(rows.train) + len(rows.validation)]}
 
-    artifact = store.build(SHARD, described, build)
-    return open_shard(artifact.path / site_folder(site))
+    return open_shard(store.build(SHARD, described, build).path / site_folder(site))
 
 
 def open_shard(folder: Path) -> Shard:
@@ -186,14 +180,17 @@ def open_shard(folder: Path) -> Shard:
         DataError: it is none, of another version, or a file is missing or has another size than it was written with.
     """
     document = _read_document(folder)
-    _check_sizes(folder, document)
+    for name, file in document.files.items():
+        held = (folder / name).stat().st_size if (folder / name).is_file() else None
+        if held != file.bytes:
+            what = "is missing" if held is None else f"has {held:,} bytes, not {file.bytes:,}"
+            raise DataError(f"the shard {folder} is broken: {name} {what}.", remedy=_MAKE_AGAIN)
     # Not of its parents, but where it lies: a relative path may leave the folder of a site's own shard.
     root = folder.resolve()
     absolute = {name: os.path.normpath(root / path) for name, path in document.inputs.folders.items()}
     if document.own:
-        present = ("partition", "preprocess", "features", "tokens")
-        lost = [absolute[name] for name in present if name in absolute and not Path(absolute[name]).is_dir()]
-        if lost:
+        kept = [absolute[name] for name in ("partition", "preprocess", "features", "tokens") if name in absolute]
+        if lost := [path for path in kept if not Path(path).is_dir()]:
             raise DataError(
                 f"the shard {folder} is of the site's own data, and {lost[0]} is gone.",
                 remedy="Prepare the site's own data again, with the same --home.",
@@ -286,8 +283,7 @@ def require_fit(shard: Shard, mode: Mode, fit: DataFit) -> None:
     Raises:
         DataError: another phase, other classes, another backbone, or something that the mode needs is not in it.
     """
-    problems = list(_misfits(shard, mode, fit))
-    if problems:
+    if problems := list(_misfits(shard, mode, fit)):
         raise DataError(
             f"the data of site {shard.site} do not fit the run: {'; '.join(problems)}.",
             remedy="Start this site's node anew with the run's --phase, --backbone, --mode and --set.",
@@ -295,7 +291,7 @@ def require_fit(shard: Shard, mode: Mode, fit: DataFit) -> None:
 
 
 def _misfits(shard: Shard, mode: Mode, fit: DataFit) -> Iterator[str]:
-    inputs, needs = shard.inputs, _Needs.of(mode, features=fit.features, tokens=fit.tokens)
+    inputs, needs = shard.inputs, _Needs.of(mode, fit)
     if shard.phase != fit.phase:
         yield f"they are of phase {shard.phase}, not {fit.phase}"
     if tuple(inputs.class_names) != fit.class_names:
@@ -355,11 +351,6 @@ def folder_bytes(folder: Path) -> int:
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
-def _needs(config: RunConfig, inputs: RunInputs) -> _Needs:
-    features, tokens = inputs.features is not None, inputs.tokens is not None
-    return _Needs.of(config.learning.mode, features=features, tokens=tokens)
-
-
 def _described(config: RunConfig, inputs: RunInputs, needs: _Needs) -> dict[str, Any]:
     """Everything that decides the shards' bytes; what the inputs name is used, images and backbone where needed."""
     return {
@@ -376,11 +367,10 @@ def _described(config: RunConfig, inputs: RunInputs, needs: _Needs) -> dict[str,
 
 def _portable(inputs: RunInputs, paths: Mapping[str, str] | None = None) -> RunInputs:
     """The inputs as they are at any site, with these paths, else those within the shard."""
-    relative = {name: name for name in inputs.folders}
     name = inputs.backbone_name
     is_path = name.count("/") > 1 or Path(name).is_absolute() or Path(name).exists()
     changes = {"backbone_name": Path(name).name if is_path else name, "device": DeviceDecision()}
-    return inputs.model_copy(update=relative | dict(paths or {}) | changes)
+    return inputs.model_copy(update={folder: folder for folder in inputs.folders} | dict(paths or {}) | changes)
 
 
 def _cut(folder: Path, inputs: RunInputs, needs: _Needs, rows: ClientRows, scanner: ScannerShift | None) -> None:
@@ -486,8 +476,7 @@ def _read_document(folder: Path) -> _Document:
         problems = explain_problems(error, _Document, root=SHARD_FILE)
         raise DataError(f"{file} is broken: {problems}", remedy=_MAKE_AGAIN) from error
     paths = [*document.files, *([] if document.own else document.inputs.folders.values())]
-    foreign = [path for path in paths if not _is_within(path)]
-    if foreign:
+    if foreign := [path for path in paths if not _is_within(path)]:
         raise DataError(f"{file} is broken: {foreign[0]} is not in the shard's folder.", remedy=_MAKE_AGAIN)
     return document
 
@@ -496,23 +485,12 @@ def _is_within(path: str) -> bool:
     return not PurePosixPath(path).is_absolute() and ".." not in PurePosixPath(path).parts
 
 
-def _check_sizes(folder: Path, document: _Document) -> None:
-    for name, file in document.files.items():
-        path = folder / name
-        size = path.stat().st_size if path.is_file() else None
-        if size != file.bytes:
-            what = "is missing" if size is None else f"has {size:,} bytes, not {file.bytes:,}"
-            raise DataError(f"the shard {folder} is broken: {name} {what}.", remedy=_MAKE_AGAIN)
-
-
 def _contents(folder: Path) -> str:
     """What there is in a folder without the wanted shard, by its names alone."""
     if not folder.is_dir():
         return "it is not a folder" if folder.exists() else "it does not exist"
     names = sorted(path.name for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
-    if not names:
-        return "it holds no folder"
-    return f"it holds {some_of(names, 5)}"
+    return f"it holds {some_of(names, 5)}" if names else "it holds no folder"
 
 
 def _bytes_needed(inputs: RunInputs, needs: _Needs, clients: list[ClientRows]) -> int:

@@ -6,18 +6,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from fedforge_runtime.config import Mode
-from fedforge_runtime.data.features.class_tokens import load_features
-from fedforge_runtime.data.features.images import ImageReader, open_backbone
-from fedforge_runtime.data.features.preprocess import PROCESSOR_FOLDER
+from fedforge_runtime.data.features.caches import load_features, load_tokens
+from fedforge_runtime.data.features.preprocess import PROCESSOR_FOLDER, ImageReader
 from fedforge_runtime.data.features.row_pass import BATCH
-from fedforge_runtime.data.features.tokens import load_tokens
 from fedforge_runtime.data.partition import load_client_rows
 from fedforge_runtime.data.sources.datasets import Split, labels_file
 from fedforge_runtime.learning.model import (
@@ -28,10 +26,11 @@ from fedforge_runtime.learning.model import (
     class_token,
     is_trained,
     load_backbone_model,
+    open_backbone,
 )
 from fedforge_runtime.learning.parameters import Parameters
 from fedforge_runtime.learning.rows import FeatureRows, ImageRows, Rows, TokenRows
-from fedforge_runtime.learning.standardisation import Standardisation
+from fedforge_runtime.learning.sums import Standardisation
 from fedforge_runtime.preparation.inputs import RunInputs
 
 Form = Literal["features", "tokens", "images"]
@@ -50,18 +49,17 @@ def form_of(inputs: RunInputs, mode: Mode) -> Form:
     """What a model of a mode takes in a run."""
     if mode == "head_only" and inputs.features:
         return "features"
-    if mode == "last_block" and inputs.tokens:
-        return "tokens"
-    return "images"
+    return "tokens" if mode == "last_block" and inputs.tokens else "images"
 
 
 def open_site(inputs: RunInputs, client: int, mode: Mode) -> Site:
     """The rows of one client, in the form that the mode's model takes."""
-    form = form_of(inputs, mode)
-    folders, partition = _folders_of(inputs, form), inputs.partition_folder
+    form, partition = form_of(inputs, mode), inputs.partition_folder
+    folders = _folders_of(inputs, form)
     sites = _sites(form, folders, partition)
     if client not in sites:
-        sites[client] = _read_site(form, folders, partition, client)
+        rows = load_client_rows(partition, client)
+        sites[client] = Site(*(_rows(form, folders, "train", part, client) for part in (rows.train, rows.validation)))
     return sites[client]
 
 
@@ -159,12 +157,6 @@ def _sites(form: Form, folders: _Folders, partition: Path) -> dict[int, Site]:
     return {}
 
 
-def _read_site(form: Form, folders: _Folders, partition: Path, client: int) -> Site:
-    rows = load_client_rows(partition, client)
-    train, validation = (_rows(form, folders, "train", part, client) for part in (rows.train, rows.validation))
-    return Site(train, validation)
-
-
 def _rows(
     form: Form, folders: _Folders, split: Split, rows: NDArray[np.int64] | None = None, client: int | None = None
 ) -> Rows:
@@ -180,7 +172,5 @@ def _rows(
     return ImageRows(partial(reader.read, split), chosen)
 
 
-@lru_cache(maxsize=1)
-def _trained_backbone(folder: Path) -> Any:
-    """A backbone whose trained tensors are overwritten with every message; `open_backbone`'s is never changed."""
-    return load_backbone_model(folder)
+_trained_backbone = lru_cache(maxsize=1)(load_backbone_model)
+"""A backbone whose trained tensors are overwritten with every message; `open_backbone`'s is never changed."""

@@ -6,13 +6,15 @@ kernel releases when the builder dies; a resumable builder finds its earlier wor
 
 from __future__ import annotations
 
+import csv
 import hashlib
+import io
 import json
 import os
 import shutil
 import stat
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,7 +56,7 @@ def write_atomically(path: Path, content: bytes, *, private: bool = False) -> No
             stream.flush()
             os.fsync(stream.fileno())
         temporary.replace(path)
-        _sync_folder(path.parent)
+        _sync(path.parent)
     except BaseException:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
@@ -66,23 +68,15 @@ def write_json(path: Path, value: Any) -> None:
     write_atomically(path, (json.dumps(value, indent=2, allow_nan=False) + "\n").encode())
 
 
+def csv_text(rows: Iterable[Iterable[object]]) -> str:
+    """Rows as CSV, one a line."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    return text.getvalue()
+
+
 def read_json(path: Path) -> Any:
     return json.loads(path.read_bytes())
-
-
-def read_object(path: Path, *, remedy: str) -> dict[str, Any]:
-    """The JSON object in a file.
-
-    Raises:
-        DataError: it holds something else, or is damaged.
-    """
-    try:
-        value = read_json(path)
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"{path} is damaged", cause=error, remedy=remedy) from error
-    if not isinstance(value, dict):
-        raise DataError(f"{path} is damaged: it holds no JSON object.", remedy=remedy)
-    return value
 
 
 def children(folder: Path) -> list[Path]:
@@ -132,7 +126,7 @@ def publish_folder(temporary: Path, final: Path, *, private: bool = False) -> No
         _follow_umask(temporary)
     _sync_tree(temporary)
     temporary.rename(final)
-    _sync_folder(final.parent)
+    _sync(final.parent)
 
 
 @contextmanager
@@ -166,20 +160,13 @@ def _follow_umask(folder: Path) -> None:
 
 
 def _sync_tree(folder: Path) -> None:
-    for path in sorted(folder.rglob("*")):
-        if path.is_file():
-            descriptor = os.open(path, os.O_RDONLY)
-            try:
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
-        else:
-            _sync_folder(path)
-    _sync_folder(folder)
+    for path in (*sorted(folder.rglob("*")), folder):
+        _sync(path)
 
 
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
+def _sync(path: Path) -> None:
+    """Have a file's bytes, or a folder's entries, on disk."""
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:
@@ -202,10 +189,15 @@ class Artifact:
         Raises:
             DataError: it is damaged.
         """
-        remedy = f"Remove {self.path} to have it made again."
-        manifest = read_object(self.path / MANIFEST, remedy=remedy)
+        file, remedy = self.path / MANIFEST, f"Remove {self.path} to have it made again."
+        try:
+            manifest = read_json(file)
+        except (ValueError, RecursionError) as error:
+            raise DataError(f"{file} is damaged", cause=error, remedy=remedy) from error
+        if not isinstance(manifest, dict):
+            raise DataError(f"{file} is damaged: it holds no JSON object.", remedy=remedy)
         if not all(isinstance(manifest.get(name), dict) for name in ("inputs", "facts")):
-            raise DataError(f"{self.path / MANIFEST} is damaged: it names no inputs or no facts.", remedy=remedy)
+            raise DataError(f"{file} is damaged: it names no inputs or no facts.", remedy=remedy)
         return manifest
 
 
@@ -222,8 +214,7 @@ class ArtifactStore:
 
     def key(self, kind: str, inputs: Mapping[str, Any]) -> str:
         """20 hexadecimal digits that name what `inputs` make."""
-        text = canonical_json({"kind": kind, "inputs": inputs})
-        return hashlib.sha256(text.encode()).hexdigest()[:20]
+        return hashlib.sha256(canonical_json({"kind": kind, "inputs": inputs}).encode()).hexdigest()[:20]
 
     def find(self, kind: str, key: str) -> Artifact | None:
         path = self.home.assets / kind / key
@@ -253,20 +244,17 @@ class ArtifactStore:
             Others that the system's refusals mean: see `explained`.
         """
         key = self.key(kind, inputs)
-        found = self.find(kind, key)
-        if found:
+        if found := self.find(kind, key):
             return found
         folder = self.home.assets / kind
         try:
             folder.mkdir(parents=True, exist_ok=True)
             with turn(folder / f".{key}.lock", self._hear):
-                found = self.find(kind, key)
-                return found or self._build_locked(kind, key, inputs, builder, resumable, scratch)
+                return self.find(kind, key) or self._build_locked(kind, key, inputs, builder, resumable, scratch)
         except Exception as error:
-            failure = explained(error, folder)
-            if failure is None:
-                raise
-            raise failure from error
+            if failure := explained(error, folder):
+                raise failure from error
+            raise
 
     def _build_locked(
         self,
@@ -284,7 +272,23 @@ class ArtifactStore:
         partial.mkdir(exist_ok=True)
         try:
             if not (partial / MANIFEST).is_file():  # else it was killed between its last step and its publication
-                self._complete(partial, kind, key, inputs, builder(partial), scratch)
+                facts = builder(partial)
+                _sync_tree(partial)  # whoever finds the manifest finds all
+                left_out = _scratch_files(partial, scratch)
+                manifest = {
+                    "kind": kind,
+                    "key": key,
+                    "inputs": dict(inputs),
+                    "facts": dict(facts),
+                    "files": {
+                        str(path.relative_to(partial)): {"bytes": path.stat().st_size, "sha256": sha256_file(path)}
+                        for path in sorted(partial.rglob("*"))
+                        if path.is_file() and path not in left_out
+                    },
+                    "made_at": utc_now().isoformat(),
+                    "fedforge_version": __version__,
+                }
+                write_json(partial / MANIFEST, manifest)
             for path in _scratch_files(partial, scratch):
                 path.unlink()
             publish_folder(partial, final)
@@ -293,34 +297,6 @@ class ArtifactStore:
                 shutil.rmtree(partial, ignore_errors=True)
             raise
         return Artifact(kind, key, final, created=True)
-
-    def _complete(
-        self,
-        partial: Path,
-        kind: str,
-        key: str,
-        inputs: Mapping[str, Any],
-        facts: Mapping[str, Any],
-        scratch: Sequence[str],
-    ) -> None:
-        """Put the manifest beside what was built, once that is on disk: whoever finds the manifest finds all."""
-        _sync_tree(partial)
-        left_out = _scratch_files(partial, scratch)
-        files = {
-            str(path.relative_to(partial)): {"bytes": path.stat().st_size, "sha256": sha256_file(path)}
-            for path in sorted(partial.rglob("*"))
-            if path.is_file() and path not in left_out
-        }
-        manifest = {
-            "kind": kind,
-            "key": key,
-            "inputs": dict(inputs),
-            "facts": dict(facts),
-            "files": files,
-            "made_at": utc_now().isoformat(),
-            "fedforge_version": __version__,
-        }
-        write_json(partial / MANIFEST, manifest)
 
 
 def _scratch_files(folder: Path, patterns: Sequence[str]) -> set[Path]:

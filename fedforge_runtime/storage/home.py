@@ -23,100 +23,54 @@ def check_run_id(run_id: str) -> str:
     return run_id
 
 
+class _Entry:
+    """What a folder has under a fixed name."""
+
+    def __init__(self, *names: str) -> None:
+        self._names = names
+
+    def __get__(self, owner: Home | RunFolder, _: type[Home | RunFolder]) -> Path:
+        return (owner.root if isinstance(owner, Home) else owner.path).joinpath(*self._names)
+
+
 @dataclass(frozen=True)
 class RunFolder:
     """The files of one run."""
 
     path: Path
 
+    config = _Entry("config.yaml")
+    inputs = _Entry("inputs.json")
+    """The keys and paths of the artifacts that the run was started on."""
+    events = _Entry("events.jsonl")
+    outbox = _Entry("outbox.json")
+    """How far the events were taken by each monitor."""
+    refused_events = _Entry("events-refused.jsonl")
+    """Lines of the log that a monitor did not take, and why."""
+    rounds = _Entry("rounds.jsonl")
+    rounds_table = _Entry("rounds.csv")
+    clients_table = _Entry("clients.csv")
+    participants = _Entry("participants.json")
+    """Who took part in each round; `--participants` replays it."""
+    replay = _Entry("replay.json")
+    """The participants that this run was told to replay."""
+    seconds = _Entry("seconds.json")
+    """How long the parts of the last attempt took."""
+    metrics = _Entry("metrics.json")
+    test_predictions = _Entry("test_predictions.safetensors")
+    """The final model's logits on the test split, and the labels."""
+    report = _Entry("report.html")
+    bounds = _Entry("bounds.json")
+    """What a centralized model and each client alone reach on the same features and budget."""
+    manifest = _Entry("manifest.json")
+    checkpoints = _Entry("checkpoints")
+    model = _Entry("model")
+    lock = _Entry(".lock")
+    """Held by the process that executes the run, and released by the kernel when it dies."""
+
     @property
     def run_id(self) -> str:
         return self.path.name
-
-    @property
-    def config(self) -> Path:
-        return self.path / "config.yaml"
-
-    @property
-    def inputs(self) -> Path:
-        """The keys and paths of the artifacts that the run was started on."""
-        return self.path / "inputs.json"
-
-    @property
-    def events(self) -> Path:
-        return self.path / "events.jsonl"
-
-    @property
-    def outbox(self) -> Path:
-        """How far the events were taken by each monitor."""
-        return self.path / "outbox.json"
-
-    @property
-    def refused_events(self) -> Path:
-        """Lines of the log that a monitor did not take, and why."""
-        return self.path / "events-refused.jsonl"
-
-    @property
-    def rounds(self) -> Path:
-        return self.path / "rounds.jsonl"
-
-    @property
-    def rounds_table(self) -> Path:
-        return self.path / "rounds.csv"
-
-    @property
-    def clients_table(self) -> Path:
-        return self.path / "clients.csv"
-
-    @property
-    def participants(self) -> Path:
-        """Who took part in each round; `--participants` replays it."""
-        return self.path / "participants.json"
-
-    @property
-    def replay(self) -> Path:
-        """The participants that this run was told to replay."""
-        return self.path / "replay.json"
-
-    @property
-    def seconds(self) -> Path:
-        """How long the parts of the last attempt took."""
-        return self.path / "seconds.json"
-
-    @property
-    def metrics(self) -> Path:
-        return self.path / "metrics.json"
-
-    @property
-    def test_predictions(self) -> Path:
-        """The final model's logits on the test split, and the labels."""
-        return self.path / "test_predictions.safetensors"
-
-    @property
-    def report(self) -> Path:
-        return self.path / "report.html"
-
-    @property
-    def bounds(self) -> Path:
-        """What a centralized model and each client alone reach on the same features and budget."""
-        return self.path / "bounds.json"
-
-    @property
-    def manifest(self) -> Path:
-        return self.path / "manifest.json"
-
-    @property
-    def checkpoints(self) -> Path:
-        return self.path / "checkpoints"
-
-    @property
-    def model(self) -> Path:
-        return self.path / "model"
-
-    @property
-    def lock(self) -> Path:
-        """Held by the process that executes the run, and released by the kernel when it dies."""
-        return self.path / ".lock"
 
     def exists(self) -> bool:
         return self.config.is_file()
@@ -128,43 +82,22 @@ class Home:
 
     root: Path
 
+    data = _Entry("data", "medmnist")
+    assets = _Entry("assets")
+    runs = _Entry("runs")
+    models = _Entry("models")
+    """Downloaded backbones, in Hugging Face's cache layout."""
+    federation = _Entry("federation")
+    """The state, keys, logs and database of a federation that outlives runs."""
+    flower = _Entry("federation", "flwr")
+    """`FLWR_HOME` of Flower's commands and processes that belong to that federation."""
+    shards = _Entry("assets", "shard")
+    """The rows of sites, by the key of their shards."""
+
     @classmethod
     def resolve(cls, option: Path | None) -> Home:
         """The `--home` option, else `FEDFORGE_HOME`, else `./.fedforge`."""
-        chosen = option or Path(os.environ.get("FEDFORGE_HOME", "") or ".fedforge")
-        return cls(chosen.expanduser().absolute())
-
-    @property
-    def data(self) -> Path:
-        return self.root / "data" / "medmnist"
-
-    @property
-    def assets(self) -> Path:
-        return self.root / "assets"
-
-    @property
-    def runs(self) -> Path:
-        return self.root / "runs"
-
-    @property
-    def models(self) -> Path:
-        """Downloaded backbones, in Hugging Face's cache layout."""
-        return self.root / "models"
-
-    @property
-    def federation(self) -> Path:
-        """The state, keys, logs and database of a federation that outlives runs."""
-        return self.root / "federation"
-
-    @property
-    def flower(self) -> Path:
-        """`FLWR_HOME` of Flower's commands and processes that belong to that federation."""
-        return self.federation / "flwr"
-
-    @property
-    def shards(self) -> Path:
-        """The rows of sites, by the key of their shards."""
-        return self.assets / "shard"
+        return cls(Path(option or os.environ.get("FEDFORGE_HOME") or ".fedforge").expanduser().absolute())
 
     def audit_exceptions(self, fingerprint: str) -> Path:
         """What people decided to leave as it is in the data with this fingerprint."""
@@ -184,8 +117,7 @@ class Home:
                 f"the home folder {self.root} cannot be written: no space left on its disk.",
                 remedy="Free some space, or choose another with --home DIR or FEDFORGE_HOME.",
             )
-        read_only = bool(disk.f_flag & os.ST_RDONLY)
-        if not existing.is_dir() or read_only or not os.access(existing, os.W_OK | os.X_OK):
+        if not existing.is_dir() or disk.f_flag & os.ST_RDONLY or not os.access(existing, os.W_OK | os.X_OK):
             raise StorageError(
                 f"the home folder {self.root} cannot be written ({existing} is not a writable folder).",
                 remedy="Choose another with --home DIR or FEDFORGE_HOME.",

@@ -18,7 +18,7 @@ from safetensors.numpy import load_file, save_file
 
 from fedforge_runtime.config import RuntimeConfig, change_run_config, read_run_config
 from fedforge_runtime.data.audit.search import find_features, open_features
-from fedforge_runtime.data.features.class_tokens import load_features
+from fedforge_runtime.data.features.caches import load_features
 from fedforge_runtime.data.sources.phantom import generate
 from fedforge_runtime.errors import ConfigError, DataError, FedForgeError, RunFailedError, RunStoppedError
 from fedforge_runtime.record.summary import summarise_run

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from fedforge_runtime.learning.metrics import classification_metrics
+from fedforge_runtime.learning.training import classification_metrics
 from tests.e2e.command import Outcome, refusal
 from tests.e2e.forked import forked
 from tests.support.html_page import HtmlPage

@@ -7,12 +7,10 @@ from pathlib import Path
 import pytest
 
 from fedforge_runtime.data.features.backbone import Backbone
-from fedforge_runtime.hardware.check import HardwareReport, TorchFacts
-from fedforge_runtime.hardware.determinism import DeterminismCheck
+from fedforge_runtime.hardware.check import DeterminismCheck, HardwareReport, TorchFacts
 from fedforge_runtime.hardware.devices import DeviceDecision
-from fedforge_runtime.hardware.estimates import PhaseEstimate
 from fedforge_runtime.hardware.machine import Machine
-from fedforge_runtime.hardware.speed import Cost, FeatureSpeed, HeadSpeed
+from fedforge_runtime.hardware.speed import Cost, FeatureSpeed, HeadSpeed, PhaseEstimate
 
 
 @pytest.fixture

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from fedforge_runtime.config import load_run_config
-from fedforge_runtime.learning.metrics import classification_metrics
 from fedforge_runtime.learning.predictions import Predictions, write_predictions
+from fedforge_runtime.learning.training import classification_metrics
 from fedforge_runtime.preparation.inputs import RunInputs
 from fedforge_runtime.record.records import ClientRecord, RoundRecord, write_tables
 from fedforge_runtime.storage.artifacts import write_json

@@ -288,7 +288,7 @@ class Secrets:
     @classmethod
     def of(cls, shard: Shard) -> Secrets:
         """Of every row that lies at a site, whether it takes part or not."""
-        from fedforge_runtime.data.features.class_tokens import load_features
+        from fedforge_runtime.data.features.caches import load_features
         from fedforge_runtime.data.sources.datasets import load_dataset, pixel_blocks
         from fedforge_runtime.storage.artifacts import Artifact
 

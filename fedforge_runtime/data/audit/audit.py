@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 
 from fedforge_runtime.data.audit.document import (
     AuditDocument,
-    AuditedDataset,
     FindingDocument,
-    RecordedException,
     RowPair,
     RowPlace,
     SplitDocument,
@@ -49,7 +46,7 @@ from fedforge_runtime.data.sources.catalogue import official_archive
 from fedforge_runtime.data.sources.datasets import SPLITS, DatasetFacts, read_dataset_facts
 from fedforge_runtime.data.sources.groups import Groups
 from fedforge_runtime.errors import ConfigError
-from fedforge_runtime.storage.artifacts import Artifact, ArtifactStore, write_atomically, write_json
+from fedforge_runtime.storage.artifacts import Artifact, ArtifactStore, csv_text, write_atomically, write_json
 from fedforge_runtime.storage.home import Home
 from fedforge_runtime.wording import suggest
 
@@ -58,6 +55,7 @@ ROWS_TABLE, PAIRS_TABLE = "rows.csv", "pairs.csv"
 
 _CODE_VERSION = 1
 """Raised by any change to the report."""
+_PAIR_NUMBERS = ("hash_distance", "cosine", "correlation", "detail")
 _MOST_LISTED = 50
 """Pairs and groups of a finding in `report.json`; the tables hold all of them."""
 
@@ -107,8 +105,7 @@ class Allowance:
         for name in self.findings:
             if name not in FINDINGS:
                 raise ConfigError(f"unknown finding {name!r}.", remedy=suggest(name, FINDINGS))
-        explained = self.reason.strip() and self.by.strip()
-        if self.findings and not explained:
+        if self.findings and not (self.reason.strip() and self.by.strip()):
             raise ConfigError(
                 "an exception needs a reason and a name.",
                 remedy='Add --reason "why this may stand" and --by NAME.',
@@ -143,13 +140,10 @@ def prepare_audit(
         ConfigError: `allowance` names what there is not, or gives no reason or name.
         DataError, StorageError: broken exceptions; the home is full.
     """
-    thresholds = thresholds or Thresholds()
-    allowance = allowance or Allowance()
+    thresholds, allowance = thresholds or Thresholds(), allowance or Allowance()
     allowance.check()
     searched = prepare_search(dataset, features, store=store, thresholds=thresholds, notify=notify)
-    facts = read_dataset_facts(dataset)
-    rows = RowIndex.of(dataset)
-    search = load_search(searched)
+    facts, rows, search = read_dataset_facts(dataset), RowIndex.of(dataset), load_search(searched)
     findings = find_all(rows, search, groups, facts)
     _allow(allowance, findings, store.home, facts.fingerprint)
     audit = Audit(
@@ -168,7 +162,7 @@ def prepare_audit(
         "search": searched.key,
         "groups_sha256": groups.sha256 if groups else None,
         "limits": _limits(),
-        "exceptions": [asdict(each) for each in audit.exceptions],
+        "exceptions": audit.exceptions,
         "code": _CODE_VERSION,
     }
     return store.build("audit", inputs, lambda folder: _write(folder, audit, draw_page))
@@ -176,17 +170,11 @@ def prepare_audit(
 
 def find_all(rows: RowIndex, search: SearchResult, groups: Groups | None, facts: DatasetFacts) -> list[Finding]:
     """Everything that is wrong, the worst first."""
-    expected = dict(official_archive(facts.flag, facts.size).rows)
+    published = official_archive(facts.flag, facts.size).rows
     findings = [
         *duplicate_findings(rows, search.measures, search.edges),
         *pixel_findings(rows, search.measures, BLANK_CONTRAST),
-        *distribution_findings(
-            rows,
-            search.measures,
-            facts.class_names,
-            {split: expected[split] for split in SPLITS},
-            official=facts.official,
-        ),
+        *distribution_findings(rows, search.measures, facts.class_names, published, official=facts.official),
     ]
     if groups:
         findings += group_findings(rows, groups.of_rows, groups.names, groups.path.name)
@@ -195,10 +183,9 @@ def find_all(rows: RowIndex, search: SearchResult, groups: Groups | None, facts:
 
 def report_document(audit: Audit) -> AuditDocument:
     """What `report.json` holds; the lists of a finding are cut, its counts never."""
-    facts = audit.facts
     return {
         "version": 1,
-        "dataset": cast(AuditedDataset, {"key": audit.dataset.key, **facts.to_json()}),
+        "dataset": {"key": audit.dataset.key, **audit.facts.to_json()},
         "features": {
             "key": audit.features.key,
             "backbone": audit.features.backbone,
@@ -212,9 +199,9 @@ def report_document(audit: Audit) -> AuditDocument:
         if audit.groups
         else None,
         "thresholds": {**asdict(audit.thresholds), **_limits()},
-        "splits": _split_documents(audit),
+        "splits": list(_split_documents(audit)),
         "findings": [_finding_document(audit, finding) for finding in audit.findings],
-        "exceptions": [_recorded(each) for each in audit.exceptions],
+        "exceptions": list(audit.exceptions),
         "blocking": [each.id for each in audit.blocking],
     }
 
@@ -230,53 +217,43 @@ def _limits() -> dict[str, float]:
 
 def _allow(allowance: Allowance, findings: Sequence[Finding], home: Home, fingerprint: str) -> None:
     found = {each.id: each.count for each in findings}
-    absent = [name for name in allowance.findings if name not in found]
-    if absent:
+    if absent := [name for name in allowance.findings if name not in found]:
         raise ConfigError(
             f"the audit has no finding {absent[0]!r}, so there is nothing to allow.",
             remedy=f"Found: {', '.join(found) or 'nothing'}.",
         )
-    known = read_exceptions(home, fingerprint)
+    known = [
+        (each["finding"], each["count"], each["reason"], each["by"]) for each in read_exceptions(home, fingerprint)
+    ]
     new = [
         (name, found[name])
         for name in dict.fromkeys(allowance.findings)
-        if not any(
-            (each.finding, each.count, each.reason, each.by) == (name, found[name], allowance.reason, allowance.by)
-            for each in known
-        )
+        if (name, found[name], allowance.reason, allowance.by) not in known
     ]
     if new:
         add_exceptions(home, fingerprint, new, reason=allowance.reason, by=allowance.by)
 
 
-def _recorded(exception: AuditException) -> RecordedException:
-    return cast(RecordedException, asdict(exception))
-
-
-def _split_documents(audit: Audit) -> list[SplitDocument]:
+def _split_documents(audit: Audit) -> Iterator[SplitDocument]:
     counts = class_counts(audit.rows, len(audit.facts.class_names))
     shifts = channel_shifts(audit.rows, audit.search.measures)
     published = official_archive(audit.facts.flag, audit.facts.size).rows
-    documents: list[SplitDocument] = []
     for place, split in enumerate(SPLITS):
         some = audit.rows.rows_of(split)
         means = audit.search.measures.channel_means[some].astype(np.float64).mean(axis=0)
         squares = audit.search.measures.channel_squares[some].astype(np.float64).mean(axis=0)
-        documents.append(
-            {
-                "split": split,
-                "rows": int(counts[place].sum()),
-                "published_rows": published[split],
-                "class_rows": counts[place].tolist(),
-                "imbalance_ratio": round(imbalance_ratio(counts[place]), 3),
-                "channel_mean": [round(float(value), 3) for value in means],
-                "channel_standard_deviation": [
-                    round(float(value), 3) for value in np.sqrt(np.maximum(squares - means**2, 0))
-                ],
-                "channel_shift": [round(float(value), 4) for value in shifts[split]],
-            }
-        )
-    return documents
+        yield {
+            "split": split,
+            "rows": int(counts[place].sum()),
+            "published_rows": published[split],
+            "class_rows": counts[place].tolist(),
+            "imbalance_ratio": round(imbalance_ratio(counts[place]), 3),
+            "channel_mean": [round(float(value), 3) for value in means],
+            "channel_standard_deviation": [
+                round(float(value), 3) for value in np.sqrt(np.maximum(squares - means**2, 0))
+            ],
+            "channel_shift": [round(float(value), 4) for value in shifts[split]],
+        }
 
 
 def _finding_document(audit: Audit, finding: Finding) -> FindingDocument:
@@ -288,7 +265,7 @@ def _finding_document(audit: Audit, finding: Finding) -> FindingDocument:
         "rows": sum(len(group) for group in finding.groups),
         "splits": list(finding.splits),
         "message": finding.message,
-        "allowed": _recorded(allowed) if allowed else None,
+        "allowed": allowed,
         "blocking": finding.severity == "error" and allowed is None,
         "groups": [[_row_document(audit.rows, row) for row in group] for group in finding.groups[:_MOST_LISTED]],
         "pairs": [_pair_document(audit.rows, pair) for pair in finding.pairs[:_MOST_LISTED]],
@@ -300,17 +277,13 @@ def _row_document(rows: RowIndex, row: int) -> RowPlace:
 
 
 def _pair_document(rows: RowIndex, pair: Pair) -> RowPair:
-    document = {
+    numbers = {name: getattr(pair, name) for name in _PAIR_NUMBERS if getattr(pair, name) is not None}
+    return {
         "first": _row_document(rows, pair.first),
         "second": _row_document(rows, pair.second),
         "method": pair.method,
-        **{
-            name: round(value, 4) if isinstance(value, float) else value
-            for name in ("hash_distance", "cosine", "correlation", "detail")
-            if (value := getattr(pair, name)) is not None
-        },
+        **{name: round(value, 4) if isinstance(value, float) else value for name, value in numbers.items()},
     }
-    return cast(RowPair, document)
 
 
 def _write(folder: Path, audit: Audit, draw_page: DrawPage) -> Mapping[str, Any]:
@@ -320,8 +293,8 @@ def _write(folder: Path, audit: Audit, draw_page: DrawPage) -> Mapping[str, Any]
     write_json(folder / REPORT_JSON, document)
     write_atomically(folder / REPORT_MARKDOWN, audit_markdown(document).encode())
     write_atomically(folder / REPORT_HTML, draw_page(audit, document).encode())
-    _write_rows(folder / ROWS_TABLE, audit)
-    _write_pairs(folder / PAIRS_TABLE, audit)
+    write_atomically(folder / ROWS_TABLE, csv_text(_rows_table(audit)).encode())
+    write_atomically(folder / PAIRS_TABLE, csv_text(_pairs_table(audit)).encode())
     return {
         "findings": {each.id: each.count for each in audit.findings},
         "blocking": document["blocking"],
@@ -329,33 +302,19 @@ def _write(folder: Path, audit: Audit, draw_page: DrawPage) -> Mapping[str, Any]
     }
 
 
-def _write_rows(path: Path, audit: Audit) -> None:
-    rows = audit.rows
-    with path.open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.writer(stream, lineterminator="\n")
-        writer.writerow(["finding", "group", "split", "index", "label"])
-        for finding in audit.findings:
-            for number, group in enumerate(finding.groups):
-                for row in group:
-                    writer.writerow(
-                        [finding.id, number, SPLITS[rows.split[row]], int(rows.index[row]), int(rows.labels[row])]
-                    )
+def _rows_table(audit: Audit) -> Iterator[Iterable[object]]:
+    yield "finding", "group", "split", "index", "label"
+    for finding in audit.findings:
+        for number, group in enumerate(finding.groups):
+            for row in group:
+                yield finding.id, number, *_row_document(audit.rows, row).values()
 
 
-def _write_pairs(path: Path, audit: Audit) -> None:
-    names = ("method", "hash_distance", "cosine", "correlation", "detail")
-    ends = ("split", "index", "label")
-    with path.open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.writer(stream, lineterminator="\n")
-        writer.writerow(["finding", *(f"first_{end}" for end in ends), *(f"second_{end}" for end in ends), *names])
-        for finding in audit.findings:
-            for pair in finding.pairs:
-                document = _pair_document(audit.rows, pair)
-                writer.writerow(
-                    [
-                        finding.id,
-                        *document["first"].values(),
-                        *document["second"].values(),
-                        *(document.get(name, "") for name in names),
-                    ]
-                )
+def _pairs_table(audit: Audit) -> Iterator[Iterable[object]]:
+    names, ends = ("method", *_PAIR_NUMBERS), ("split", "index", "label")
+    yield "finding", *(f"first_{end}" for end in ends), *(f"second_{end}" for end in ends), *names
+    for finding in audit.findings:
+        for pair in finding.pairs:
+            document = _pair_document(audit.rows, pair)
+            places = (*document["first"].values(), *document["second"].values())
+            yield finding.id, *places, *(document.get(name, "") for name in names)

@@ -2,23 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal, NotRequired, TypedDict
+from typing import Any, Literal, TypedDict
 
-
-class AuditedDataset(TypedDict):
-    """The facts of `DatasetFacts`, and the artifact."""
-
-    key: str
-    flag: str
-    size: int
-    source: Literal["official", "local", "phantom"]
-    official: bool
-    fingerprint: str
-    file_sha256: str | None
-    class_names: list[str]
-    rows: dict[str, int]
-    licence: str
-    title: str
+from fedforge_runtime.data.audit.exceptions import AuditException
 
 
 class SearchFeatures(TypedDict):
@@ -49,26 +35,8 @@ class RowPlace(TypedDict):
     label: int
 
 
-class RowPair(TypedDict):
-    """Two rows that are alike; how alike is said by the numbers of the method that found them."""
-
-    first: RowPlace
-    second: RowPlace
-    method: Literal["pixels", "hash", "features", "group"]
-    hash_distance: NotRequired[int]
-    cosine: NotRequired[float]
-    correlation: NotRequired[float]
-    detail: NotRequired[float]
-
-
-class RecordedException(TypedDict):
-    """`AuditException`."""
-
-    finding: str
-    count: int
-    reason: str
-    by: str
-    at: str
+RowPair = dict[str, Any]
+"""`Pair`, of whose numbers it has those of its method; `first` and `second` are a `RowPlace`."""
 
 
 class FindingDocument(TypedDict):
@@ -80,7 +48,7 @@ class FindingDocument(TypedDict):
     rows: int
     splits: list[str]
     message: str
-    allowed: RecordedException | None
+    allowed: AuditException | None
     blocking: bool
     groups: list[list[RowPlace]]
     pairs: list[RowPair]
@@ -103,11 +71,12 @@ class AuditDocument(TypedDict):
     """The whole of it."""
 
     version: int
-    dataset: AuditedDataset
+    dataset: dict[str, Any]
+    """`DatasetFacts`, and the artifact's `key`."""
     features: SearchFeatures | None
     groups: AuditedGroups | None
     thresholds: dict[str, float]
     splits: list[SplitDocument]
     findings: list[FindingDocument]
-    exceptions: list[RecordedException]
+    exceptions: list[AuditException]
     blocking: list[str]

@@ -7,11 +7,10 @@ found then, so that more of the same is not covered.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
-from pathlib import Path
 
 from filelock import FileLock
 from pydantic import TypeAdapter
+from typing_extensions import TypedDict
 
 from fedforge_runtime.clock import utc_now
 from fedforge_runtime.errors import DataError
@@ -22,8 +21,7 @@ from fedforge_runtime.storage.home import Home
 _VERSION = 1
 
 
-@dataclass(frozen=True)
-class AuditException:
+class AuditException(TypedDict):
     """One decision."""
 
     finding: str
@@ -69,18 +67,15 @@ def add_exceptions(home: Home, fingerprint: str, counts: Iterable[tuple[str, int
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(file.with_name(f".{file.name}.lock")):
-            at = utc_now().isoformat(timespec="seconds")
-            new = [AuditException(finding, count, reason, by, at) for finding, count in counts]
-            known = read_exceptions(home, fingerprint)
-            write_json(file, _document(fingerprint, [*known, *new]))
+            decided = {"reason": reason, "by": by, "at": utc_now().isoformat(timespec="seconds")}
+            new = ({"finding": finding, "count": count, **decided} for finding, count in counts)
+            exceptions = [*read_exceptions(home, fingerprint), *new]
+            write_json(file, {"version": _VERSION, "fingerprint": fingerprint, "exceptions": exceptions})
     except OSError as error:
-        raise explain(error, Path(file.parent)) from error
+        raise explain(error, file.parent) from error
 
 
 def covering(exceptions: Iterable[AuditException], finding: str, count: int) -> AuditException | None:
     """The newest exception that covers `count` of a finding."""
-    return next((each for each in reversed(list(exceptions)) if each.finding == finding and count <= each.count), None)
-
-
-def _document(fingerprint: str, exceptions: Iterable[AuditException]) -> dict[str, object]:
-    return {"version": _VERSION, "fingerprint": fingerprint, "exceptions": [asdict(each) for each in exceptions]}
+    newest_first = reversed(list(exceptions))
+    return next((each for each in newest_first if each["finding"] == finding and count <= each["count"]), None)

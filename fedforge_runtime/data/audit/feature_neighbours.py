@@ -14,10 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from fedforge_runtime.data.audit.components import Components
-from fedforge_runtime.data.audit.near_duplicates import Edges, Thresholds
-from fedforge_runtime.data.audit.perceptual_hash import grey
-from fedforge_runtime.data.audit.similarity import without_surroundings
+from fedforge_runtime.data.audit.near_duplicates import Components, Edges, Thresholds
+from fedforge_runtime.data.audit.similarity import grey, without_surroundings
 from fedforge_runtime.processes.limits import usable_cores
 
 MOST_ALIGNED = 1_000
@@ -60,9 +58,8 @@ def find_by_features(
     first, second, cosine = nearest_neighbours(whiten(features), components.refresh(), thresholds.cosine)
     candidates, aligned = len(first), min(len(first), MOST_ALIGNED)
     first, second, cosine = first[:aligned], second[:aligned], cosine[:aligned]
-    starts = range(0, aligned, _PAIRS_AT_ONCE)
+    some = [slice(start, start + _PAIRS_AT_ONCE) for start in range(0, aligned, _PAIRS_AT_ONCE)]
     with ThreadPoolExecutor(usable_cores(), thread_name_prefix="align") as pool:
-        some = [slice(start, start + _PAIRS_AT_ONCE) for start in starts]
         parts = list(pool.map(lambda each: align(grey(thumbnails[first[each]]), grey(thumbnails[second[each]])), some))
     correlation = np.concatenate([*(part[0] for part in parts), np.empty(0)])
     detail = np.concatenate([*(part[1] for part in parts), np.empty(0)])
@@ -86,8 +83,7 @@ def find_by_features(
 def whiten(features: NDArray[np.float32]) -> NDArray[np.float32]:
     """Features (rows, size) without mean and correlation, each row of length one."""
     centred = features - features.mean(axis=0, dtype=np.float64).astype(np.float32)
-    covariance = np.atleast_2d(np.cov(centred, rowvar=False, dtype=np.float64))
-    variances, directions = np.linalg.eigh(covariance)
+    variances, directions = np.linalg.eigh(np.atleast_2d(np.cov(centred, rowvar=False, dtype=np.float64)))
     floor = max(float(variances[-1]), np.finfo(np.float64).tiny) * _REGULARISATION
     whitened = centred @ (directions / np.sqrt(np.maximum(variances, 0) + floor)).astype(np.float32)
     length = np.linalg.norm(whitened, axis=1, keepdims=True)
@@ -130,7 +126,7 @@ def align(one: NDArray[np.float32], other: NDArray[np.float32]) -> tuple[NDArray
         one, other: grey images (pairs, size, size).
 
     Returns:
-        Correlation and detail (see `Similarity`) where the correlation is greatest, (pairs,) each.
+        Correlation and detail (see `similarity`) where the correlation is greatest, (pairs,) each.
     """
     best, detail = np.full(len(one), -1.0), np.zeros(len(one))
     size = one.shape[1]

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fedforge_runtime.data.audit.components import Components
-from fedforge_runtime.data.audit.near_duplicates import Edges
+from fedforge_runtime.data.audit.near_duplicates import Components, Edges
 from fedforge_runtime.data.audit.pictures import Measures, RowIndex
 from fedforge_runtime.data.sources.datasets import SPLITS, Split
 from fedforge_runtime.wording import counted
 
 Severity = Literal["error", "warning", "info"]
+Group = tuple[int, ...]
+"""Rows of the dataset that belong together."""
+Values = NDArray[np.generic]
+"""One of each row."""
 
 FINDINGS: dict[str, Severity] = {
     "exact-duplicates-across-splits": "error",
@@ -68,7 +72,7 @@ class Finding:
     """Of what the message speaks of first; an exception is given for this many."""
     message: str
     splits: tuple[Split, ...]
-    groups: tuple[tuple[int, ...], ...] = ()
+    groups: tuple[Group, ...] = ()
     """Rows of the dataset that belong together, all of them; rows that stand alone are groups of one."""
     pairs: tuple[Pair, ...] = field(default=(), repr=False)
     """For the groups, the pairs that show what is wrong."""
@@ -86,73 +90,64 @@ def duplicate_findings(rows: RowIndex, measures: Measures, edges: Edges) -> list
     near = [group for group in _members(near_root) if near_root[group[0]] in joined]
     near_pairs = _pairs_by_group(edges, near_root)
 
-    def exact_pairs(groups: Sequence[tuple[int, ...]], different: NDArray[np.generic]) -> tuple[Pair, ...]:
-        return tuple(Pair(*_telling_pair(group, different), method="pixels") for group in groups)
-
-    def pairs_of(groups: Sequence[tuple[int, ...]], different: NDArray[np.generic]) -> tuple[Pair, ...]:
-        chosen: list[Pair] = []
-        for group in groups:
-            own = near_pairs[int(near_root[group[0]])]
-            telling = [pair for pair in own if different[pair.first] != different[pair.second]]
-            chosen += telling or own[:1]
-        return tuple(chosen)
-
     by_features = {
         int(near_root[first]) for first, features in zip(edges.first, edges.by_features, strict=True) if features
     }
 
-    def how(groups: Sequence[tuple[int, ...]]) -> str:
-        return _found_how(groups, near_root, by_features)
+    def exact_pairs(groups: Sequence[Group], different: Values) -> tuple[Pair, ...]:
+        return tuple(Pair(*_telling_pair(group, different), method="pixels") for group in groups)
+
+    def pairs_of(groups: Sequence[Group], different: Values) -> tuple[Pair, ...]:
+        chosen: list[Pair] = []
+        for group in groups:
+            own = near_pairs[int(near_root[group[0]])]
+            chosen += [pair for pair in own if different[pair.first] != different[pair.second]] or own[:1]
+        return tuple(chosen)
+
+    def how(groups: Sequence[Group]) -> str:
+        alone = sum(int(near_root[group[0]]) in by_features for group in groups)
+        return f" ({alone:,} of them found or extended by features that the hash missed)" if alone else ""
 
     same = _Likeness("exact", "the same pixels", "at least one is wrong.", exact_pairs, lambda groups: "")
     alike = _Likeness("near", "nearly the same picture", "one is wrong, or two things look alike.", pairs_of, how)
     return [*_likeness_findings(rows, exact, same), *_likeness_findings(rows, near, alike)]
 
 
-@dataclass(frozen=True)
-class _Likeness:
+class _Likeness(NamedTuple):
     """In what the images of a group are alike, and how that is said."""
 
     kind: str
     word: str
     verdict: str
     """Of a group whose labels differ."""
-    pairs: Callable[[Sequence[tuple[int, ...]], NDArray[np.generic]], tuple[Pair, ...]]
+    pairs: Callable[[Sequence[Group], Values], tuple[Pair, ...]]
     """Pairs of some groups that differ in a value, where there are any."""
-    found_how: Callable[[Sequence[tuple[int, ...]]], str]
+    found_how: Callable[[Sequence[Group]], str]
 
 
-def _likeness_findings(rows: RowIndex, groups: Sequence[tuple[int, ...]], likeness: _Likeness) -> Iterator[Finding]:
+def _likeness_findings(rows: RowIndex, groups: Sequence[Group], likeness: _Likeness) -> Iterator[Finding]:
     across = [group for group in groups if _several(group, rows.split)]
     within = [group for group in groups if not _several(group, rows.split)]
     conflicting = [group for group in groups if _several(group, rows.labels)]
 
-    def finding(name: str, found: Sequence[tuple[int, ...]], different: NDArray[np.generic], rest: str) -> Finding:
+    def finding(name: str, found: Sequence[Group], different: Values, rest: str) -> Finding:
         message = f"{counted(len(found), 'group')} of images with {likeness.word} {rest}"
         return _finding(f"{likeness.kind}-duplicates-{name}", rows, found, likeness.pairs(found, different), message)
 
     if across:
-        evaluated = sum(1 for group in across for row in group if rows.split[row] != 0)
-        yield finding(
-            "across-splits",
-            across,
-            rows.split,
-            f"in more than one split{likeness.found_how(across)}: "
-            f"{counted(evaluated, 'row')} of validation and test can be seen elsewhere too.",
+        rest = (
+            f"in more than one split{likeness.found_how(across)}: {_evaluated(across, rows)} can be seen elsewhere too."
         )
+        yield finding("across-splits", across, rows.split, rest)
     if conflicting:
         yield finding("with-other-label", conflicting, rows.labels, f"and different labels: {likeness.verdict}")
     if within:
-        spare = sum(len(group) - 1 for group in within)
-        yield finding(
-            "within-split",
-            within,
-            rows.index,
-            f"within one split{likeness.found_how(within)}: {counted(spare, 'row')} more than there are pictures.",
-        )
+        spare = counted(sum(len(group) - 1 for group in within), "row")
+        rest = f"within one split{likeness.found_how(within)}: {spare} more than there are pictures."
+        yield finding("within-split", within, rows.index, rest)
 
 
-def group_findings(rows: RowIndex, group_of: NDArray[np.int64], names: Sequence[str], word: str) -> list[Finding]:
+def group_findings(rows: RowIndex, group_of: NDArray[np.int64], names: Sequence[str], word: str) -> Iterator[Finding]:
     """Groups (patients, lesions, slides) that are in several splits or have several labels.
 
     Args:
@@ -160,64 +155,39 @@ def group_findings(rows: RowIndex, group_of: NDArray[np.int64], names: Sequence[
         word: what the file calls them.
     """
     members = _members(group_of)
-    findings = []
-    across = [group for group in members if _several(group, rows.split)]
-    if across:
-        evaluated = sum(1 for group in across for row in group if rows.split[row] != 0)
-        findings.append(
-            _finding(
-                "groups-across-splits",
-                rows,
-                across,
-                tuple(Pair(*_telling_pair(group, rows.split), method="group") for group in across),
-                f"{len(across):,} of {len(names):,} groups of {word} are in more than one split: "
-                f"{counted(evaluated, 'row')} of validation and test show what other splits show too.",
-            )
-        )
-    conflicting = [group for group in members if _several(group, rows.labels)]
-    if conflicting:
-        findings.append(
-            _finding(
-                "groups-with-several-labels",
-                rows,
-                conflicting,
-                tuple(Pair(*_telling_pair(group, rows.labels), method="group") for group in conflicting),
-                f"{len(conflicting):,} of {len(names):,} groups of {word} have rows of more than one class.",
-            )
-        )
-    return findings
+
+    def finding(name: str, different: Values, rest: Callable[[Sequence[Group]], str]) -> Iterator[Finding]:
+        if found := [group for group in members if _several(group, different)]:
+            pairs = tuple(Pair(*_telling_pair(group, different), method="group") for group in found)
+            message = f"{len(found):,} of {len(names):,} groups of {word} {rest(found)}"
+            yield _finding(f"groups-{name}", rows, found, pairs, message)
+
+    yield from finding(
+        "across-splits",
+        rows.split,
+        lambda found: f"are in more than one split: {_evaluated(found, rows)} show what other splits show too.",
+    )
+    yield from finding("with-several-labels", rows.labels, lambda _: "have rows of more than one class.")
 
 
-def pixel_findings(rows: RowIndex, measures: Measures, blank_contrast: float) -> list[Finding]:
+def pixel_findings(rows: RowIndex, measures: Measures, blank_contrast: float) -> Iterator[Finding]:
     """Images that show nothing, or too much light."""
-    blank = np.flatnonzero(measures.contrast < blank_contrast)
-    saturated = np.flatnonzero((measures.clipped >= SATURATED_PART) & (measures.contrast >= blank_contrast))
-    findings = []
-    if len(blank):
-        findings.append(
-            _finding(
-                "blank-images",
-                rows,
-                [(int(row),) for row in blank],
-                (),
-                f"{counted(len(blank), 'image')} of one colour (contrast below {blank_contrast:g} grey levels).",
-            )
-        )
-    if len(saturated):
-        findings.append(
-            _finding(
-                "saturated-images",
-                rows,
-                [(int(row),) for row in saturated],
-                (),
-                f"{counted(len(saturated), 'image')} with at least {SATURATED_PART:.0%} pure black or white pixels.",
-            )
-        )
-    return findings
+    blank = measures.contrast < blank_contrast
+    for name, wrong, what in (
+        ("blank-images", blank, f"of one colour (contrast below {blank_contrast:g} grey levels)."),
+        (
+            "saturated-images",
+            (measures.clipped >= SATURATED_PART) & ~blank,
+            f"with at least {SATURATED_PART:.0%} pure black or white pixels.",
+        ),
+    ):
+        if wrong.any():
+            alone = [(int(row),) for row in np.flatnonzero(wrong)]
+            yield _finding(name, rows, alone, (), f"{counted(len(alone), 'image')} {what}")
 
 
 def distribution_findings(
-    rows: RowIndex, measures: Measures, class_names: Sequence[str], expected_rows: dict[Split, int], *, official: bool
+    rows: RowIndex, measures: Measures, class_names: Sequence[str], expected_rows: Mapping[str, int], *, official: bool
 ) -> list[Finding]:
     """Split sizes, class balance, and colours that differ between splits."""
     counts = class_counts(rows, len(class_names))
@@ -230,18 +200,17 @@ def distribution_findings(
 
 
 def _size_findings(
-    sizes: Mapping[Split, int], expected_rows: Mapping[Split, int], *, official: bool
+    sizes: Mapping[Split, int], expected_rows: Mapping[str, int], *, official: bool
 ) -> Iterator[Finding]:
-    if sizes != expected_rows:
-        severity: Severity = "warning" if official else FINDINGS["split-sizes"]
+    if wrong := tuple(split for split in SPLITS if sizes[split] != expected_rows[split]):
         yield Finding(
             "split-sizes",
-            severity,
-            sum(sizes[split] != expected_rows[split] for split in SPLITS),
+            "warning" if official else FINDINGS["split-sizes"],
+            len(wrong),
             "The splits are not as large as published: "
             + ", ".join(f"{split} {sizes[split]:,} (published {expected_rows[split]:,})" for split in SPLITS)
             + ". Scores must not be compared with published ones.",
-            tuple(split for split in SPLITS if sizes[split] != expected_rows[split]),
+            wrong,
         )
 
 
@@ -257,8 +226,7 @@ def _balance_findings(counts: NDArray[np.int64], class_names: Sequence[str]) -> 
             tuple(SPLITS[place] for place in sorted({place for place, _ in missing})),
         )
     ratios = {split: imbalance_ratio(counts[place]) for place, split in enumerate(SPLITS)}
-    imbalanced = tuple(split for split in SPLITS if ratios[split] > IMBALANCE_RATIO)
-    if imbalanced:
+    if imbalanced := tuple(split for split in SPLITS if ratios[split] > IMBALANCE_RATIO):
         yield Finding(
             "class-imbalance",
             FINDINGS["class-imbalance"],
@@ -272,12 +240,11 @@ def _balance_findings(counts: NDArray[np.int64], class_names: Sequence[str]) -> 
 
 def _colour_findings(rows: RowIndex, measures: Measures, sizes: Mapping[Split, int]) -> Iterator[Finding]:
     shifts = channel_shifts(rows, measures)
-    training = int(np.count_nonzero(rows.split == 0))
-    shifted: list[Split] = []
-    for split in SPLITS[1:]:
-        chance = _STANDARD_ERRORS * np.sqrt(1 / max(training, 1) + 1 / max(sizes[split], 1))
-        if np.abs(shifts[split]).max() > max(CHANNEL_SHIFT, chance):
-            shifted.append(split)
+
+    def by_chance(split: Split) -> float:
+        return _STANDARD_ERRORS * math.sqrt(1 / max(sizes["train"], 1) + 1 / max(sizes[split], 1))
+
+    shifted = [split for split in SPLITS[1:] if np.abs(shifts[split]).max() > max(CHANNEL_SHIFT, by_chance(split))]
     if shifted:
         yield Finding(
             "channel-shift",
@@ -320,21 +287,18 @@ def channel_shifts(rows: RowIndex, measures: Measures) -> dict[Split, NDArray[np
 
 def in_order(findings: Sequence[Finding]) -> list[Finding]:
     """By severity, then in the order of `FINDINGS`."""
-    places = list(FINDINGS)
-    severities = ("error", "warning", "info")
+    places, severities = list(FINDINGS), get_args(Severity)
     return sorted(findings, key=lambda each: (severities.index(each.severity), places.index(each.id)))
 
 
-def _finding(
-    name: str, rows: RowIndex, groups: Sequence[tuple[int, ...]], pairs: tuple[Pair, ...], message: str
-) -> Finding:
+def _finding(name: str, rows: RowIndex, groups: Sequence[Group], pairs: tuple[Pair, ...], message: str) -> Finding:
     places = np.unique(rows.split[np.array([row for group in groups for row in group], dtype=np.int64)])
     return Finding(
         name, FINDINGS[name], len(groups), message, tuple(SPLITS[place] for place in places), tuple(groups), pairs
     )
 
 
-def _members(code: NDArray[np.int64]) -> list[tuple[int, ...]]:
+def _members(code: NDArray[np.int64]) -> list[Group]:
     """Rows with the same code, where there are at least two, in the order of their first rows."""
     order = np.argsort(code, kind="stable")
     starts = np.flatnonzero(np.diff(code[order], prepend=-1))
@@ -367,16 +331,16 @@ def _pairs_by_group(edges: Edges, near_root: NDArray[np.int64]) -> dict[int, lis
     return pairs
 
 
-def _telling_pair(group: tuple[int, ...], different: NDArray[np.generic]) -> tuple[int, int]:
+def _telling_pair(group: Group, different: Values) -> tuple[int, int]:
     """The group's first row and the first one that differs from it."""
-    other = next((row for row in group[1:] if different[row] != different[group[0]]), group[1])
-    return group[0], other
+    return group[0], next((row for row in group[1:] if different[row] != different[group[0]]), group[1])
 
 
-def _several(group: tuple[int, ...], values: NDArray[np.generic]) -> bool:
+def _several(group: Group, values: Values) -> bool:
     return len({values[row].item() for row in group}) > 1
 
 
-def _found_how(groups: Sequence[tuple[int, ...]], near_root: NDArray[np.int64], by_features: set[int]) -> str:
-    alone = sum(int(near_root[group[0]]) in by_features for group in groups)
-    return f" ({alone:,} of them found or extended by features that the hash missed)" if alone else ""
+def _evaluated(groups: Sequence[Group], rows: RowIndex) -> str:
+    """How many rows of groups are not for training, in words."""
+    number = sum(1 for group in groups for row in group if rows.split[row] != 0)
+    return f"{counted(number, 'row')} of validation and test"

@@ -33,10 +33,9 @@ def audit_markdown(document: AuditDocument) -> str:
     ]
     for finding in document["findings"]:
         if finding["pairs"]:
-            total = len(finding["pairs"])
             lines += ["", f"### {finding['id']}", ""]
             lines += [f"- {pair_text(pair, data['class_names'])}" for pair in finding["pairs"][:_PAIRS_SHOWN]]
-            if total > _PAIRS_SHOWN:
+            if len(finding["pairs"]) > _PAIRS_SHOWN:
                 lines += ["- … more in `pairs.csv`"]
     lines += [*_splits(document), *_exceptions(document)]
     return "\n".join(lines) + "\n"
@@ -72,14 +71,12 @@ def _exceptions(document: AuditDocument) -> list[str]:
         [each["finding"], f"{each['count']:,}", each["reason"], each["by"], each["at"]]
         for each in document["exceptions"]
     ]
-    named = ["finding", "for at most", "reason", "by", "when"]
-    return ["", "## Exceptions", "", *_table(named, rows)] if rows else []
+    return ["", "## Exceptions", "", *_table(["finding", "for at most", "reason", "by", "when"], rows)] if rows else []
 
 
 def verdict(document: AuditDocument) -> str:
     """One sentence: may these data be used?"""
-    blocking = document["blocking"]
-    if blocking:
+    if blocking := document["blocking"]:
         return f"{counted(len(blocking), 'finding')} block: {', '.join(blocking)}."
     allowed = [each["id"] for each in document["findings"] if each["allowed"] and each["severity"] == "error"]
     return f"Nothing blocks; allowed by a person: {', '.join(allowed)}." if allowed else "Nothing blocks."

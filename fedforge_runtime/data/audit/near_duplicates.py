@@ -7,16 +7,14 @@ joins a group, so that data made of copies does not fill the memory.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fedforge_runtime.data.audit.components import Components
-from fedforge_runtime.data.audit.perceptual_hash import Candidates, perceptual_hashes, search_block
-from fedforge_runtime.data.audit.similarity import compare_moved
+from fedforge_runtime.data.audit.similarity import compare_moved, perceptual_hashes, search_block
 from fedforge_runtime.processes.limits import usable_cores
 
 _ROWS_A_TASK = 128
@@ -60,8 +58,17 @@ class Edges:
         """Which pairs the features proposed and the hashes did not."""
         return self.hash_distance < 0
 
-    def __add__(self, more: Edges) -> Edges:
-        return Edges(**{name: np.concatenate([getattr(self, name), getattr(more, name)]) for name in vars(self)})
+    def take(self, places: NDArray[np.bool_]) -> Edges:
+        """Some of them."""
+        return Edges(*(values[places] for values in vars(self).values()))
+
+    @classmethod
+    def together(cls, parts: Iterable[Edges]) -> Edges:
+        """Those of all parts, of which there may be none."""
+        rows, numbers = np.empty(0, dtype=np.int64), np.empty(0)
+        none = cls(rows, rows, rows, numbers, numbers, numbers)
+        columns = zip(*(vars(part).values() for part in (none, *parts)), strict=True)
+        return cls(*(np.concatenate(column) for column in columns))
 
 
 def find_near_duplicates(
@@ -77,40 +84,25 @@ def find_near_duplicates(
     """
     hashes = perceptual_hashes(thumbnails)
     threads = threads or usable_cores()
-    found: list[tuple[Candidates, NDArray[np.float64], NDArray[np.float64]]] = []
+    found: list[Edges] = []
     with ThreadPoolExecutor(threads, thread_name_prefix="near-duplicates") as pool:
-        waiting: deque[Future[tuple[Candidates, NDArray[np.float64], NDArray[np.float64]]]] = deque()
+        waiting: deque[Future[Edges]] = deque()
 
         def collect() -> None:
-            pairs, correlation, detail = waiting.popleft().result()
+            pairs = waiting.popleft().result()
             joined = [components.join(int(a), int(b)) for a, b in zip(pairs.first, pairs.second, strict=True)]
             if any(joined):
                 components.refresh()
-                kept = np.asarray(joined)
-                found.append((pairs.take(kept), correlation[kept], detail[kept]))
+                found.append(pairs.take(np.asarray(joined)))
 
-        for rows in _row_blocks(len(thumbnails)):
+        for start in range(0, len(thumbnails), _ROWS_A_TASK):
+            rows = range(start, min(start + _ROWS_A_TASK, len(thumbnails)))
             waiting.append(pool.submit(_search, thumbnails, hashes, rows, components, thresholds))
             if len(waiting) >= threads + _TASKS_AHEAD:
                 collect()
         while waiting:
             collect()
-    pairs = [each[0] for each in found]
-    none = np.empty(0, dtype=np.int64)
-    first = np.concatenate([*(each.first for each in pairs), none])
-    return Edges(
-        first=first,
-        second=np.concatenate([*(each.second for each in pairs), none]),
-        hash_distance=np.concatenate([*(each.distance for each in pairs), none]),
-        cosine=np.full(len(first), np.nan),
-        correlation=np.concatenate([*(each[1] for each in found), np.empty(0)]),
-        detail=np.concatenate([*(each[2] for each in found), np.empty(0)]),
-    )
-
-
-def _row_blocks(total: int) -> Iterator[range]:
-    for start in range(0, total, _ROWS_A_TASK):
-        yield range(start, min(start + _ROWS_A_TASK, total))
+    return Edges.together(found)
 
 
 def _search(
@@ -119,7 +111,7 @@ def _search(
     rows: range,
     components: Components,
     thresholds: Thresholds,
-) -> tuple[Candidates, NDArray[np.float64], NDArray[np.float64]]:
+) -> Edges:
     """The confirmed pairs of some rows that join what is not joined yet, the most similar hashes first.
 
     Leaving out a pair whose images are joined already changes nothing: it could not join anything later either.
@@ -134,30 +126,63 @@ def _search(
             here = own[here]
         return here
 
-    kept: list[Candidates] = []
-    correlations: list[NDArray[np.float64]] = []
-    details: list[NDArray[np.float64]] = []
+    kept: list[Edges] = []
     for start in range(0, len(candidates), _VERIFIED_AT_ONCE):
-        some = candidates.take(np.arange(start, min(start + _VERIFIED_AT_ONCE, len(candidates))))
+        some = candidates.take(slice(start, start + _VERIFIED_AT_ONCE))
         if own:
             apart = [root(int(a)) != root(int(b)) for a, b in zip(some.first, some.second, strict=True)]
             some = some.take(np.asarray(apart, dtype=bool))
-        if not len(some):
-            continue
-        similarity = compare_moved(
+        correlation, detail = compare_moved(
             thumbnails, some.first, some.second, some.shift, correlation_of_interest=thresholds.correlation
         )
-        alike = (similarity.correlation >= thresholds.correlation) & (similarity.detail >= thresholds.detail)
+        alike = (correlation >= thresholds.correlation) & (detail >= thresholds.detail)
         for place in np.flatnonzero(alike):
             one, other = root(int(some.first[place])), root(int(some.second[place]))
             if one != other:
                 own[max(one, other)] = min(one, other)
-        kept.append(some.take(alike))
-        correlations.append(similarity.correlation[alike])
-        details.append(similarity.detail[alike])
-    if not kept:
-        return candidates.take(np.empty(0, dtype=np.int64)), np.empty(0), np.empty(0)
-    together = Candidates(
-        *(np.concatenate([getattr(each, name) for each in kept]) for name in ("first", "second", "shift", "distance"))
-    )
-    return together, np.concatenate(correlations), np.concatenate(details)
+        compared = Edges(some.first, some.second, some.distance, np.full(len(some), np.nan), correlation, detail)
+        kept.append(compared.take(alike))
+    return Edges.together(kept)
+
+
+class Components:
+    """Which of `size` things belong together, by the pairs that were joined.
+
+    The pairs that joined two components form a spanning forest: as many as there are things less components,
+    however many pairs there were.
+    """
+
+    def __init__(self, size: int) -> None:
+        self._parent = np.arange(size, dtype=np.int64)
+        self._snapshot = self._parent.copy()
+
+    def join(self, first: int, second: int) -> bool:
+        """Put two things into one component; false when they were in one already."""
+        one, other = self._root(first), self._root(second)
+        if one == other:
+            return False
+        self._parent[max(one, other)] = min(one, other)
+        return True
+
+    def refresh(self) -> NDArray[np.int64]:
+        """The smallest member of each thing's component, (size,); a new array that stays as it is."""
+        roots = self._parent
+        while not np.array_equal(roots[roots], roots):
+            roots = roots[roots]
+        self._parent = roots.copy()
+        self._snapshot = roots
+        return roots
+
+    @property
+    def snapshot(self) -> NDArray[np.int64]:
+        """What `refresh` gave last; other threads may read it at any time."""
+        return self._snapshot
+
+    def _root(self, thing: int) -> int:
+        parent = self._parent
+        root = thing
+        while parent[root] != root:
+            root = int(parent[root])
+        while parent[thing] != root:
+            parent[thing], thing = root, int(parent[thing])
+        return root

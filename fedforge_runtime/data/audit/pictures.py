@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fedforge_runtime.data.sources.datasets import SPLITS, Split, load_dataset, load_labels, pixel_blocks
 from fedforge_runtime.storage.artifacts import Artifact
-
-if TYPE_CHECKING:
-    pass
 
 THUMBNAIL = 28
 """Edge length in pixels of what similar pictures are searched by; larger images are averaged down to it."""
@@ -32,15 +28,12 @@ class RowIndex:
     @classmethod
     def of(cls, dataset: Artifact) -> RowIndex:
         """The rows of a dataset artifact."""
-        return cls.from_labels({split: load_labels(dataset, split) for split in SPLITS})
-
-    @classmethod
-    def from_labels(cls, labels: dict[Split, NDArray[np.int64]]) -> RowIndex:
-        sizes = [len(labels[split]) for split in SPLITS]
+        labels = [load_labels(dataset, split) for split in SPLITS]
+        sizes = [len(each) for each in labels]
         return cls(
             split=np.repeat(np.arange(len(SPLITS), dtype=np.int8), sizes),
             index=np.concatenate([np.arange(size, dtype=np.int64) for size in sizes]),
-            labels=np.concatenate([np.asarray(labels[split], dtype=np.int64) for split in SPLITS]),
+            labels=np.concatenate([np.asarray(each, dtype=np.int64) for each in labels]),
         )
 
     def rows_of(self, split: Split) -> slice:

@@ -10,11 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fedforge_runtime.data.audit.components import Components
 from fedforge_runtime.data.audit.feature_neighbours import FeatureSearch, find_by_features
-from fedforge_runtime.data.audit.near_duplicates import Edges, Thresholds, find_near_duplicates
+from fedforge_runtime.data.audit.near_duplicates import Components, Edges, Thresholds, find_near_duplicates
 from fedforge_runtime.data.audit.pictures import Measures, RowIndex, measure
-from fedforge_runtime.data.features.class_tokens import load_features
+from fedforge_runtime.data.features.caches import load_features
 from fedforge_runtime.data.sources.datasets import SPLITS
 from fedforge_runtime.errors import DataError
 from fedforge_runtime.storage.artifacts import MANIFEST, Artifact, ArtifactStore, children
@@ -71,8 +70,8 @@ def open_features(folder: Path, dataset: Artifact) -> FeatureSource:
     Raises:
         DataError: it is no finished features artifact, or one of other images.
     """
-    file = folder / MANIFEST
-    manifest = Artifact("features", folder.name, folder, created=False).manifest if file.is_file() else {}
+    found = Artifact("features", folder.name, folder, created=False)
+    manifest = found.manifest if (folder / MANIFEST).is_file() else {}
     if manifest.get("kind") != "features":
         raise DataError(
             f"{folder} is not a folder of features.",
@@ -101,11 +100,7 @@ def prepare_search(
         "thresholds": asdict(thresholds) | {"blank_contrast": BLANK_CONTRAST},
         "code": _CODE_VERSION,
     }
-
-    def build(folder: Path) -> Mapping[str, Any]:
-        return _search(folder, dataset, features, thresholds, notify)
-
-    return store.build("audit_search", inputs, build)
+    return store.build("audit_search", inputs, lambda folder: _search(folder, dataset, features, thresholds, notify))
 
 
 def load_search(artifact: Artifact) -> SearchResult:
@@ -139,7 +134,7 @@ def _search(
     if features:
         notify(f"Comparing them by the features of {features.backbone}.")
         by_features = find_by_features(thumbnails, _feature_rows(features, searched), components, thresholds)
-        edges = edges + by_features.edges
+        edges = Edges.together([edges, by_features.edges])
     for name, values in vars(measures).items():
         np.save(folder / f"{name}.npy", values, allow_pickle=False)
     for name, values in vars(edges).items():

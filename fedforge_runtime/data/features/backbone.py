@@ -5,8 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -81,8 +83,7 @@ def check_backbone(name: str) -> None:
     Raises:
         BackboneError: names the file and what it should be.
     """
-    folder = _local_folder(name)
-    if folder:
+    if folder := _local_folder(name):
         _check_folder(folder)
 
 
@@ -102,22 +103,16 @@ def _from_hub(name: str, home: Home, notify: Callable[[str], None]) -> Backbone:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import LocalEntryNotFoundError
 
-    def download(*, local_files_only: bool) -> Path:
-        return Path(
-            snapshot_download(
-                name, allow_patterns=list(_FILES), cache_dir=home.models, local_files_only=local_files_only
-            )
-        )
-
+    download = partial(snapshot_download, name, allow_patterns=list(_FILES), cache_dir=home.models)
     try:
-        cached = download(local_files_only=True)
+        cached = Path(download(local_files_only=True))
         if all((cached / file).is_file() for file in _FILES):
             return read_backbone(name, cached, trained=True)
     except LocalEntryNotFoundError:
         pass
     notify(f"Downloading the backbone {name}.")
     try:
-        return read_backbone(name, download(local_files_only=False), trained=True)
+        return read_backbone(name, Path(download()), trained=True)
     except BackboneError:
         raise
     except Exception as error:  # the client raises the errors of several HTTP libraries
@@ -144,15 +139,13 @@ def _check_folder(folder: Path) -> int:
     remedy = f"A backbone folder holds {', '.join(_FILES)} of a ViT, as save_pretrained writes them."
     if not folder.is_dir():
         raise BackboneError(f"the backbone folder {folder} does not exist.", remedy=remedy)
-    missing = [file for file in _FILES if not (folder / file).is_file()]
-    if missing:
+    if missing := [file for file in _FILES if not (folder / file).is_file()]:
         raise BackboneError(f"{folder} is not a backbone: it has no {', no '.join(missing)}.", remedy=remedy)
     config = _read_json(folder / "config.json", remedy)
     _read_json(folder / "preprocessor_config.json", remedy)
     hidden_size = config.get("hidden_size")
     if config.get("model_type") != "vit" or not isinstance(hidden_size, int):
-        kind = config.get("model_type")
-        raise BackboneError(f"{folder} holds a model of type {kind!r}, not 'vit'.", remedy=remedy)
+        raise BackboneError(f"{folder} holds a model of type {config.get('model_type')!r}, not 'vit'.", remedy=remedy)
     tensors = _tensor_names(folder / "model.safetensors", remedy)
     if not any(tensor.endswith("encoder.layer.0.attention.attention.query.weight") for tensor in tensors):
         raise BackboneError(f"{folder / 'model.safetensors'} has no ViT encoder layers in it.", remedy=remedy)
@@ -199,3 +192,42 @@ def _write_untrained(folder: Path, architecture: Mapping[str, int]) -> dict[str,
     model.save_pretrained(folder)
     (folder / "preprocessor_config.json").write_text(json.dumps(_DEIT_PROCESSOR, indent=2) + "\n")
     return {"trained": False, "parameters": sum(value.numel() for value in model.parameters())}
+
+
+def carry_block(backbone: Backbone, model: Path, *, store: ArtifactStore, pool: WorkerPool) -> Backbone:
+    """`backbone` with the last block and the final norm that an earlier phase has trained.
+
+    It is an artifact, so that a run depends on no other run's folder. Below the last block nothing changes, so the
+    tokens that enter it are the same.
+
+    Args:
+        model: the exported model of a run, in Hugging Face's format.
+
+    Raises:
+        BackboneError: the model stands on another backbone.
+    """
+    inputs = {"base_sha256": backbone.sha256, "model_sha256": sha256_file(model / "model.safetensors"), "code": 1}
+    artifact = store.build(
+        "backbone", inputs, lambda folder: pool.submit(_write_merged, folder, backbone.path, model).result()
+    )
+    return replace(read_backbone(backbone.name, artifact.path), trained=backbone.trained)
+
+
+def _write_merged(folder: Path, base: Path, model: Path) -> dict[str, Any]:
+    import torch
+    from transformers import ViTForImageClassification
+
+    from fedforge_runtime.learning.model import is_trunk, open_backbone
+
+    backbone = open_backbone(base)
+    donor = ViTForImageClassification.from_pretrained(model, dtype=torch.float32).vit
+    own, others = dict(backbone.named_parameters()), dict(donor.named_parameters())
+    trunk = [name for name in own if is_trunk(name, len(backbone.layers))]
+    if own.keys() != others.keys() or not all(torch.equal(own[name], others[name]) for name in trunk):
+        raise BackboneError(
+            f"the model {model} does not stand on the backbone {base}: they differ below the last block.",
+            remedy="Start from a run that was trained in mode last_block on the same backbone.",
+        )
+    donor.save_pretrained(folder)
+    shutil.copyfile(base / "preprocessor_config.json", folder / "preprocessor_config.json")
+    return {"base": str(base), "block_of": str(model)}

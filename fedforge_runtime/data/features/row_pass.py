@@ -15,14 +15,13 @@ from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from fedforge_runtime.clock import monotonic
 from fedforge_runtime.data.sources.datasets import SPLITS, Split, labels_file, load_labels
-from fedforge_runtime.errors import DataError, StorageError
+from fedforge_runtime.errors import StorageError
 from fedforge_runtime.processes import WorkerPool
 from fedforge_runtime.progress import Progress
 from fedforge_runtime.storage.artifacts import Artifact, ArtifactStore, write_atomically
@@ -67,10 +66,8 @@ class Chunk:
     stop: int
 
 
-class Compute(Protocol):
-    """Computes a chunk in a worker and writes it to `file` in place; picklable, so a dataclass of a module."""
-
-    def __call__(self, chunk: Chunk, file: Path) -> None: ...
+Compute = Callable[[Chunk, Path], None]
+"""Computes a chunk in a worker and writes it to a file in place; picklable, so a dataclass of a module."""
 
 
 @dataclass(frozen=True)
@@ -124,23 +121,20 @@ class RowPass:
         rows = {split: len(load_labels(self.dataset, split)) for split in self.splits}
         done = self._begin(rows)
         chunks = [chunk for chunk in self._chunks(rows) if chunk not in done]
-        rows_total = sum(rows.values())
-        rows_at_start = rows_total - sum(chunk.stop - chunk.start for chunk in chunks)
+        rows_total, computed = sum(rows.values()), sum(chunk.stop - chunk.start for chunk in chunks)
         started = monotonic()
-        self._compute(chunks, rows_at_start, rows_total)
+        self._compute(chunks, rows_total - computed, rows_total)
         seconds = monotonic() - started
         for split in self.splits:
             np.save(labels_file(self.folder, split), np.asarray(load_labels(self.dataset, split)))
-        computed = rows_total - rows_at_start
         return {"rows": rows, "images_per_second": round(computed / seconds, 2) if computed else None}
 
-    def _compute(self, chunks: list[Chunk], rows_at_start: int, rows_total: int) -> None:
-        tools, rows_done = self.tools, rows_at_start
-        total_bytes = rows_total * self._row_bytes
+    def _compute(self, chunks: list[Chunk], rows_done: int, rows_total: int) -> None:
+        tools, total_bytes = self.tools, rows_total * self._row_bytes
         tools.report(Progress(self.what, rows_done, rows_total, total_bytes, None))
         pace = Pace()
-        running: dict[Future[Any], Chunk] = {}
         waiting = iter(chunks)
+        running: dict[Future[Any], Chunk] = {}
         try:
             with (self.folder / _PROGRESS).open("ab") as progress:
                 while True:
@@ -175,11 +169,10 @@ class RowPass:
         progress = self.folder / _PROGRESS
         files = {split: array_file(self.folder, self.what, split) for split in self.splits}
         if progress.is_file() and all(file.is_file() for file in files.values()):
-            done = self._recorded(progress, set(self._chunks(rows)))
+            done = _recorded(progress) & set(self._chunks(rows))
             write_atomically(progress, _lines(done))  # no half of a line, for the next ones come behind it
             return done
-        needed = sum(rows.values()) * self._row_bytes
-        free = shutil.disk_usage(self.folder).free
+        needed, free = sum(rows.values()) * self._row_bytes, shutil.disk_usage(self.folder).free
         if free < needed * 1.1:
             raise StorageError(
                 f"the {self.what} need {size(needed)}, but {self.folder.parent} has {size(free)} left.",
@@ -195,14 +188,6 @@ class RowPass:
         known = [chunk for chunk in self._chunks(rows) if chunk.split in self.known]
         write_atomically(progress, _lines(known))
         return set(known)
-
-    def _recorded(self, progress: Path, chunks: set[Chunk]) -> set[Chunk]:
-        """The chunks that are done; one whose line is damaged is done again."""
-        done = set()
-        for line in progress.read_bytes().splitlines():
-            with suppress(ValueError, TypeError, RecursionError):
-                done.add(Chunk(*json.loads(line)))
-        return done & chunks
 
     def _chunks(self, rows: Mapping[Split, int]) -> list[Chunk]:
         return [
@@ -255,13 +240,13 @@ def prepare_rows(
     return tools.store.build(kind, inputs, build, resumable=True, scratch=[_PROGRESS])
 
 
-def refuse_unless_finite(values: NDArray[Any], backbone: Path, split: Split, rows: range) -> None:
-    """Raise `DataError` when a backbone gave values that are not finite for these rows."""
-    if not np.isfinite(values).all():
-        raise DataError(
-            f"the backbone {backbone} gave values that are not finite for {split} rows {rows.start}-{rows.stop - 1}.",
-            remedy="The checkpoint is broken, or the images are.",
-        )
+def _recorded(progress: Path) -> set[Chunk]:
+    """The chunks that a progress file names as done; one whose line is damaged is done again."""
+    done = set()
+    for line in progress.read_bytes().splitlines():
+        with suppress(ValueError, TypeError, RecursionError):
+            done.add(Chunk(*json.loads(line)))
+    return done
 
 
 def _lines(chunks: Iterable[Chunk]) -> bytes:

@@ -10,13 +10,13 @@ from fedforge_runtime.data.partition.presets import (
     find_preset,
 )
 from fedforge_runtime.data.partition.rows import (
+    ClientRows,
     Partition,
     check_partition,
     make_partition,
     parse_partition,
     partition_rows,
 )
-from fedforge_runtime.data.partition.slices import ClientRows
 from fedforge_runtime.data.partition.storage import (
     load_client_rows,
     load_histograms,

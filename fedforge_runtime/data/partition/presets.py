@@ -8,15 +8,13 @@ import numpy as np
 import numpy.typing as npt
 
 from fedforge_runtime.config import PartitionConfig
+from fedforge_runtime.config.files import check_partitioners, load_preset
 from fedforge_runtime.config.partitioners import PARTITIONERS, parse_partitioner
-from fedforge_runtime.config.preset_files import check_partitioners, load_preset
 from fedforge_runtime.config.presets import FAIR, OTHERS, REST, PresetConfig, SiteGroupConfig, percentage
-from fedforge_runtime.data.partition.spreaders import Task, spread
+from fedforge_runtime.data.partition.spreaders import Integers, Task, spread
 from fedforge_runtime.data.stratification import apportion
 from fedforge_runtime.errors import ConfigError
 from fedforge_runtime.seeds import derive_seed
-
-Integers = npt.NDArray[np.int64]
 
 _EPSILON = 1e-9
 
@@ -31,9 +29,9 @@ def find_preset(config: PartitionConfig) -> PresetConfig | None:
         return None
     preset = config.preset or load_preset(config.name)
     if config.parameters:
-        given = ", ".join(config.parameters)
         raise ConfigError(
-            f"partition {config.name!r} is a preset and takes no parameters, but partition.parameters has {given}.",
+            f"partition {config.name!r} is a preset and takes no parameters, but partition.parameters has "
+            f"{', '.join(config.parameters)}.",
             remedy="Leave them out, or write your own preset: --partition FILE.yaml.",
         )
     check_partitioners(preset, config.name)
@@ -170,8 +168,9 @@ def _selector_of_classes(
 def _weights(groups: Sequence[SiteGroupConfig], selector: str, sites: Sequence[int], where: str) -> list[float]:
     """Each group's part of a class; they add up to 1."""
     shares = [group.share(selector) for group in groups]
-    fair = [count / sum(sites) for count in sites]
-    known = [own if share == FAIR else percentage(share) for share, own in zip(shares, fair, strict=True)]
+    known = [
+        count / sum(sites) if share == FAIR else percentage(share) for share, count in zip(shares, sites, strict=True)
+    ]
     left = 1 - sum(weight for weight in known if weight is not None)
     if REST in shares and left < -_EPSILON:
         raise ConfigError(

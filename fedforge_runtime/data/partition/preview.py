@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -62,17 +63,12 @@ class PartitionPreview:
     @property
     def argument(self) -> str:
         """The partition as the command line names it, for example `dirichlet:0.5`."""
-        values = [",".join(map(str, value)) if isinstance(value, list) else f"{value:g}" for value in self._values]
+        values = [
+            ",".join(map(str, value)) if isinstance(value, list) else f"{value:g}" for value in self.parameters.values()
+        ]
         return ":".join([self.name, *values[:1]])
 
-    @property
-    def _values(self) -> list[ParameterValue]:
-        return list(self.parameters.values())
-
     def to_json(self) -> dict[str, Any]:
-        shifts = [
-            {"client": number, "shift": shift.describe(), **shift.to_json()} for number, shift in enumerate(self.shifts)
-        ]
         return {
             "name": self.name,
             "parameters": dict(self.parameters),
@@ -83,7 +79,10 @@ class PartitionPreview:
             "clients": len(self.skew.sites),
             "skew": self.skew.to_json(self.class_names),
             "validation_rows": list(self.validation_rows),
-            "scanners": shifts,
+            "scanners": [
+                {"client": number, "shift": shift.describe(), **shift.to_json()}
+                for number, shift in enumerate(self.shifts)
+            ],
             "warnings": list(self.warnings),
         }
 
@@ -110,10 +109,6 @@ def preview_partition(
     ]
     skew = measure_skew(np.array(counts))
     validation_rows = tuple(len(rows.validation) for rows in partition.clients)
-    warnings = (
-        *_warnings(skew, [short_name(name) for name in class_names], validation_rows),
-        *_filled_up(partition, config),
-    )
     preview = PartitionPreview(
         name=complete.name,
         parameters=complete.parameters,
@@ -125,7 +120,10 @@ def preview_partition(
         skew=skew,
         validation_rows=validation_rows,
         shifts=tuple(partition.shifts or ()),
-        warnings=warnings,
+        warnings=(
+            *_warnings(skew, [short_name(name) for name in class_names], validation_rows),
+            *_filled_up(partition, config),
+        ),
     )
     return preview, partition
 
@@ -140,20 +138,19 @@ def _warnings(skew: Skew, class_names: Sequence[str], validation_rows: Sequence[
                     f"Only site {holders[0]} holds {class_names[code]}: without its updates, "
                     "no model can learn this class."
                 )
-    lacking = [site for site in skew.sites if site.missing_classes]
-    if lacking:
+    if lacking := [site for site in skew.sites if site.missing_classes]:
         sites_by_lack: dict[str, list[int]] = {}
         for site in lacking:
             names = " and ".join(class_names[code] for code in site.missing_classes)
             many = f"{len(site.missing_classes)} of {len(class_names)} classes"
             sites_by_lack.setdefault(names if len(site.missing_classes) <= 2 else many, []).append(site.client)
         lists = [f"{lack} ({name_sites(sites)})" for lack, sites in sites_by_lack.items()]
+        some = f"{len(lacking)} of {total} sites {'lack' if len(lacking) > 1 else 'lacks'}"
         yield (
-            f"{_how_many(len(lacking), total)} a class: {some_of(lists, _MOST_NAMED)}. "
+            f"{'Every site lacks' if len(lacking) == total else some} a class: {some_of(lists, _MOST_NAMED)}. "
             "A site's own scores say nothing of classes that it lacks."
         )
-    small = [site for site in skew.sites if site.rows < FEW_ROWS]
-    if small:
+    if small := [site for site in skew.sites if site.rows < FEW_ROWS]:
         lists = [
             f"site {site.client} ({site.rows} rows, {validation_rows[site.client]} for its own evaluation)"
             for site in small
@@ -163,23 +160,14 @@ def _warnings(skew: Skew, class_names: Sequence[str], validation_rows: Sequence[
 
 
 def _filled_up(partition: Partition, config: PartitionConfig) -> Iterator[str]:
-    moved = partition.filled_up_rows
-    if moved:
+    if moved := partition.filled_up_rows:
         yield (
             f"{moved} {'rows were' if moved > 1 else 'row was'} moved from larger sites, so that every site has "
             f"partition.minimum_rows = {config.minimum_rows}."
         )
 
 
-def _how_many(some: int, total: int) -> str:
-    if some == total:
-        return "Every site lacks"
-    return f"{some} of {total} sites {'lack' if some > 1 else 'lacks'}"
-
-
 def _group_runs(names: Sequence[str]) -> Iterator[SiteGroup]:
-    first = 0
-    for number in range(1, len(names) + 1):
-        if number == len(names) or names[number] != names[first]:
-            yield SiteGroup(names[first], first, number - 1)
-            first = number
+    for name, run in groupby(range(len(names)), key=lambda number: names[number]):
+        numbers = list(run)
+        yield SiteGroup(name, numbers[0], numbers[-1])

@@ -1,4 +1,5 @@
-"""Gives every row of a dataset to one client, by a partitioner or a preset."""
+"""Gives every row of a dataset to one client, by a partitioner or a preset, for training or for validation; with the
+proof that no row is lost or held twice."""
 
 from __future__ import annotations
 
@@ -10,18 +11,28 @@ import numpy as np
 import numpy.typing as npt
 
 from fedforge_runtime.config import ParameterValue, PartitionConfig, parse_named_argument
+from fedforge_runtime.config.files import is_preset_file, preset_names
 from fedforge_runtime.config.partitioners import PARTITIONERS, complete_parameters, find_partitioner, parse_partitioner
-from fedforge_runtime.config.preset_files import is_preset_file, preset_names
 from fedforge_runtime.config.presets import FeatureSkewConfig, PresetConfig
 from fedforge_runtime.data.partition.presets import find_preset, spread_preset
-from fedforge_runtime.data.partition.slices import ClientRows, hold_out, prove_coverage
-from fedforge_runtime.data.partition.spreaders import Task, spread
+from fedforge_runtime.data.partition.spreaders import Integers, Task, spread
 from fedforge_runtime.data.scanner import ScannerShift, draw_shift
-from fedforge_runtime.errors import ConfigError
+from fedforge_runtime.errors import ConfigError, DataError
 from fedforge_runtime.seeds import derive_seed
 from fedforge_runtime.wording import suggest
 
-Integers = npt.NDArray[np.int64]
+
+@dataclass(frozen=True)
+class ClientRows:
+    """One client's rows of the dataset's training split.
+
+    Attributes:
+        train: ascending row numbers (int64) that the client trains on; at least one.
+        validation: ascending row numbers (int64) that it evaluates on; at least one, none of them in `train`.
+    """
+
+    train: Integers
+    validation: Integers
 
 
 @dataclass(frozen=True)
@@ -75,11 +86,10 @@ def complete_partition(config: PartitionConfig) -> tuple[PartitionConfig, Preset
     Raises:
         ConfigError: as `check_partition`.
     """
-    preset = find_preset(config)
-    if preset:
+    if preset := find_preset(config):
         return config, preset
-    parameters = complete_parameters(find_partitioner(config.name), config.parameters)
-    return config.model_copy(update={"parameters": parameters}), None
+    complete = complete_parameters(find_partitioner(config.name), config.parameters)
+    return config.model_copy(update={"parameters": complete}), None
 
 
 def partition_rows(labels: npt.NDArray[Any], config: PartitionConfig, *, seed: int) -> list[ClientRows]:
@@ -165,3 +175,35 @@ def _feature_skews(
 def _draw_shifts(skews: Sequence[FeatureSkewConfig | None], seed: int) -> list[ScannerShift] | None:
     shifts = [draw_shift(skew, seed=seed, site=site) if skew else ScannerShift() for site, skew in enumerate(skews)]
     return None if all(shift.is_identity for shift in shifts) else shifts
+
+
+def hold_out(rows: Integers, labels: npt.NDArray[Any], fraction: float, seed: int) -> ClientRows:
+    """Draw a validation slice, stratified by largest remainders.
+
+    Of the remainders, those that would leave a class without a training row come last.
+    """
+    generator = np.random.default_rng(seed)
+    wanted = min(max(round(len(rows) * fraction), 1), len(rows) - 1)
+    _, codes, sizes = np.unique(labels, return_inverse=True, return_counts=True)
+    quotas = wanted * sizes / len(rows)
+    taken = np.floor(quotas).astype(np.int64)
+    takes_last_row = taken + 1 >= sizes
+    by_claim = np.lexsort((generator.permutation(len(sizes)), taken - quotas, takes_last_row))
+    taken[by_claim[: wanted - taken.sum()]] += 1
+    validation = np.zeros(len(rows), dtype=bool)
+    for code, count in enumerate(taken):
+        validation[generator.permutation(np.flatnonzero(codes == code))[:count]] = True
+    return ClientRows(train=rows[~validation], validation=rows[validation])
+
+
+def prove_coverage(clients: Sequence[ClientRows], rows: int) -> None:
+    """Raise `DataError` unless the slices list 0 … rows - 1 exactly once and none is empty."""
+    slices = [part for client in clients for part in (client.train, client.validation)]
+    times = np.bincount(np.concatenate(slices), minlength=rows)
+    if len(times) != rows or (times != 1).any() or not all(len(part) for part in slices):
+        empty = sum(not len(part) for part in slices)
+        raise DataError(
+            f"the partition is broken: of {rows} rows, {np.count_nonzero(times == 0)} have no client and "
+            f"{np.count_nonzero(times > 1)} have several; {empty} slices are empty.",
+            remedy="Please report this with the configuration; another partition may work.",
+        )

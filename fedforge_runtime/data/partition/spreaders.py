@@ -38,9 +38,9 @@ class Task:
 
     @property
     def summary(self) -> str:
-        numbers = [f"{name} {value}" for name, value in self.parameters.items() if not isinstance(value, list)]
-        spread = f"{len(self.labels)} rows over {self.clients} clients"
-        return f"partition {self.name!r} cannot spread {', '.join([spread, *numbers])}"
+        numbers = [f", {name} {value}" for name, value in self.parameters.items() if not isinstance(value, list)]
+        spread = f"{len(self.labels)} rows over {self.clients} clients{''.join(numbers)}"
+        return f"partition {self.name!r} cannot spread {spread}"
 
 
 def spread(task: Task) -> list[Integers]:
@@ -49,8 +49,7 @@ def spread(task: Task) -> list[Integers]:
     Raises:
         ConfigError: the rows cannot be spread so; every reason that can be told beforehand is named.
     """
-    problems = _misfits(task)
-    if problems:
+    if problems := _misfits(task):
         raise ConfigError(
             f"partition {task.name!r} does not fit the data: {'; '.join(problems)}.",
             remedy="Change partition.clients, partition.minimum_rows or the partition's parameters.",
@@ -98,27 +97,19 @@ def _misfit_sizes(task: Task) -> list[str]:
     return problems
 
 
-def _spread_iid(task: Task) -> list[Integers]:
-    from flwr_datasets.partitioner import IidPartitioner
-
-    return _ask(IidPartitioner(task.clients), task.labels, task.clients)
-
-
 def _spread_dirichlet(task: Task) -> list[Integers]:
-    from flwr_datasets.partitioner import DirichletPartitioner
-
-    minimum = task.minimum_rows
-    partitioner = DirichletPartitioner(
-        num_partitions=task.clients,
-        partition_by="label",
-        alpha=task.parameters["alpha"],
-        min_partition_size=0 if task.may_fall_short else minimum,
-        shuffle=False,
-        seed=task.seed,
-    )
-    reason = f"every draw left a client with fewer than partition.minimum_rows = {minimum}"
+    reason = f"every draw left a client with fewer than partition.minimum_rows = {task.minimum_rows}"
     with _refusal(task, reason, "Raise alpha, use fewer clients or lower partition.minimum_rows."):
-        return _ask(partitioner, task.labels, task.clients)
+        return _ask(
+            "DirichletPartitioner",
+            task.labels,
+            num_partitions=task.clients,
+            partition_by="label",
+            alpha=task.parameters["alpha"],
+            min_partition_size=0 if task.may_fall_short else task.minimum_rows,
+            shuffle=False,
+            seed=task.seed,
+        )
 
 
 def _spread_shards(task: Task) -> list[Integers]:
@@ -127,11 +118,11 @@ def _spread_shards(task: Task) -> list[Integers]:
     Given the rows, it drops what is left after shards of equal size, all of it from the last class. Here
     shards differ by at most one row and cover every row; where rows divide evenly the result is Flower's own.
     """
-    from flwr_datasets.partitioner import ShardPartitioner
-
     shards_per_client = task.parameters["shards_per_client"]
     shards = np.array_split(np.argsort(task.labels, kind="stable"), task.clients * shards_per_client)
-    partitioner = ShardPartitioner(
+    dealt = _ask(
+        "ShardPartitioner",
+        np.arange(len(shards)),
         num_partitions=task.clients,
         partition_by="label",
         num_shards_per_partition=shards_per_client,
@@ -139,7 +130,6 @@ def _spread_shards(task: Task) -> list[Integers]:
         shuffle=False,
         seed=task.seed,
     )
-    dealt = _ask(partitioner, np.arange(len(shards)), task.clients)
     return [np.concatenate([shards[number] for number in numbers]) for numbers in dealt]
 
 
@@ -152,96 +142,80 @@ def _spread_classes(task: Task) -> list[Integers]:
     rows with them; there the classes are dealt in turn, one to each of the `classes_per_client` parts that
     make up a client.
     """
-    from flwr_datasets.partitioner import PathologicalPartitioner
-
-    held = task.parameters["classes_per_client"]
-    class_sizes = task.class_sizes
-    classes = len(class_sizes)
-    labels = np.random.default_rng(task.seed).permutation(classes)[task.labels]
-    in_turn = task.clients < classes
+    held, class_sizes = task.parameters["classes_per_client"], task.class_sizes
+    in_turn = task.clients < len(class_sizes)
     parts_per_client = held if in_turn else 1
-    partitioner = PathologicalPartitioner(
-        num_partitions=task.clients * parts_per_client,
-        partition_by="label",
-        num_classes_per_partition=1 if in_turn else held,
-        class_assignment_mode="deterministic" if in_turn else "first-deterministic",
-        shuffle=False,
-        seed=task.seed,
-    )
-    rarest = min(class_sizes)
-    reason = f"a class would be held by more clients than it has rows (the rarest has {rarest})"
+    reason = f"a class would be held by more clients than it has rows (the rarest has {min(class_sizes)})"
     with _refusal(task, reason, "Use fewer clients or lower classes_per_client."):
-        parts = _ask(partitioner, labels, task.clients * parts_per_client)
+        parts = _ask(
+            "PathologicalPartitioner",
+            np.random.default_rng(task.seed).permutation(len(class_sizes))[task.labels],
+            num_partitions=task.clients * parts_per_client,
+            partition_by="label",
+            num_classes_per_partition=1 if in_turn else held,
+            class_assignment_mode="deterministic" if in_turn else "first-deterministic",
+            shuffle=False,
+            seed=task.seed,
+        )
     return [np.concatenate(parts[first : first + parts_per_client]) for first in range(0, len(parts), parts_per_client)]
 
 
-def _spread_growing(task: Task) -> list[Integers]:
-    from flwr_datasets import partitioner as flower
-
-    growing = {
-        "linear": flower.LinearPartitioner,
-        "square": flower.SquarePartitioner,
-        "exponential": flower.ExponentialPartitioner,
-    }
+def _spread_by_number(task: Task) -> list[Integers]:
+    """Partitioners that want to know the number of clients alone: equal shares, or shares that grow."""
     with _refusal(task, "the smallest client would get no row", "Use fewer clients."):
-        return _ask(growing[task.name](task.clients), task.labels, task.clients)
+        return _ask(f"{task.name.title()}Partitioner", task.labels, num_partitions=task.clients)
 
 
 def _spread_sizes(task: Task) -> list[Integers]:
-    from flwr_datasets.partitioner import SizePartitioner
-
-    return _ask(SizePartitioner(task.parameters["sizes"]), task.labels, task.clients)
+    return _ask("SizePartitioner", task.labels, partition_sizes=task.parameters["sizes"])
 
 
 def _spread_geometric(task: Task) -> list[Integers]:
-    from flwr_datasets.partitioner import SizePartitioner
-
     shares = np.geomspace(1.0, task.parameters["ratio"], task.clients).tolist()
     sizes = apportion(shares, len(task.labels), minimum=task.minimum_rows)
-    return _ask(SizePartitioner(sizes), task.labels, task.clients)
+    return _ask("SizePartitioner", task.labels, partition_sizes=sizes)
 
 
 def _spread_inner_dirichlet(task: Task) -> list[Integers]:
-    from flwr_datasets.partitioner import InnerDirichletPartitioner
-
     whole, larger = divmod(len(task.labels), task.clients)
     equal = [whole + (client < larger) for client in range(task.clients)]
-    partitioner = InnerDirichletPartitioner(
-        partition_sizes=task.parameters.get("sizes", equal),
-        partition_by="label",
-        alpha=task.parameters["alpha"],
-        shuffle=False,
-        seed=task.seed,
-    )
-    reason = "the classes that a client may draw from ran out of rows"
-    with _refusal(task, reason, "Raise alpha."):
-        return _ask(partitioner, task.labels, task.clients)
+    with _refusal(task, "the classes that a client may draw from ran out of rows", "Raise alpha."):
+        return _ask(
+            "InnerDirichletPartitioner",
+            task.labels,
+            partition_sizes=task.parameters.get("sizes", equal),
+            partition_by="label",
+            alpha=task.parameters["alpha"],
+            shuffle=False,
+            seed=task.seed,
+        )
 
 
 _SPREADERS: Mapping[str, Callable[[Task], list[Integers]]] = {
-    "iid": _spread_iid,
+    "iid": _spread_by_number,
     "dirichlet": _spread_dirichlet,
     "shard": _spread_shards,
     "pathological": _spread_classes,
-    "linear": _spread_growing,
-    "square": _spread_growing,
-    "exponential": _spread_growing,
+    "linear": _spread_by_number,
+    "square": _spread_by_number,
+    "exponential": _spread_by_number,
     "size": _spread_sizes,
     "inner_dirichlet": _spread_inner_dirichlet,
     "geometric": _spread_geometric,
 }
 
 
-def _ask(partitioner: Any, labels: Integers, partitions: int) -> list[Integers]:
-    """The positions 0 … len(labels) - 1 that a Flower partitioner gives to each partition."""
+def _ask(name: str, labels: Integers, **arguments: Any) -> list[Integers]:
+    """The positions 0 … len(labels) - 1 that Flower's partitioner of that name gives to each partition."""
     from datasets import Dataset
+    from flwr_datasets import partitioner as flower
 
+    partitioner = getattr(flower, name)(**arguments)
     # Arrow format: reading a column back is one copy, where the default goes row by row.
-    columns = Dataset.from_dict({"label": labels, "position": np.arange(len(labels))}).with_format("arrow")
-    partitioner.dataset = columns
+    partitioner.dataset = Dataset.from_dict({"label": labels, "position": np.arange(len(labels))}).with_format("arrow")
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")  # what they warn of is refused or repaired here
-        loaded = [partitioner.load_partition(number) for number in range(partitions)]
+        loaded = [partitioner.load_partition(number) for number in range(partitioner.num_partitions)]
     return [np.asarray(partition["position"], dtype=np.int64) for partition in loaded]
 
 

@@ -12,8 +12,7 @@ import numpy.typing as npt
 
 from fedforge_runtime.config import PartitionConfig
 from fedforge_runtime.config.presets import PresetConfig
-from fedforge_runtime.data.partition.rows import Partition, complete_partition, make_partition
-from fedforge_runtime.data.partition.slices import ClientRows
+from fedforge_runtime.data.partition.rows import ClientRows, Partition, complete_partition, make_partition
 from fedforge_runtime.data.scanner import ScannerShift
 from fedforge_runtime.data.skew import Skew, measure_skew
 from fedforge_runtime.errors import DataError
@@ -62,12 +61,6 @@ def prepare_partition(
         StorageError: the home cannot be written.
     """
     complete, preset = complete_partition(config)
-    inputs = {
-        "dataset": dataset_key,
-        "partition": _identity(complete, preset),
-        "seed": seed,
-        "code": CODE_VERSION,
-    }
 
     def build(folder: Path) -> dict[str, Any]:
         named = len(class_names)
@@ -84,6 +77,7 @@ def prepare_partition(
         write_json(folder / _SKEW, skew.to_json(class_names))
         return _facts(partition, preset, skew)
 
+    inputs = {"dataset": dataset_key, "partition": _identity(complete, preset), "seed": seed, "code": CODE_VERSION}
     return store.build("partition", inputs, build)
 
 
@@ -99,10 +93,9 @@ def load_client_rows(folder: Path, client: int) -> ClientRows:
     """
     home = _client_folder(folder, client)
     if folder.is_dir() and not home.is_dir():
-        count = sum(1 for _ in folder.glob("clients/*"))
         raise DataError(
             f"the partition {folder} has no client {client}.",
-            remedy=f"It has {count} clients, numbered from 0.",
+            remedy=f"It has {len(list(folder.glob('clients/*')))} clients, numbered from 0.",
         )
     try:
         train, validation = (np.load(home / f"{name}.npy", allow_pickle=False) for name in ("train", "validation"))

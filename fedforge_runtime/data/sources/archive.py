@@ -1,23 +1,30 @@
-"""An archive in MedMNIST's format: read strictly, never unpickled, and never whole in memory."""
+"""An archive in MedMNIST's format: read strictly, never unpickled, and never whole in memory.
+
+What identifies its bytes is remembered as long as it does not change.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import lzma
 import zipfile
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 
 import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from fedforge_runtime.errors import DataError
+from fedforge_runtime.storage.artifacts import read_json, write_json
+from fedforge_runtime.storage.home import Home
 
 ARCHIVE_SPLITS = ("train", "val", "test")
+_CHUNK_BYTES = 1 << 20
 _BLOCK_BYTES = 1 << 24
 
 
@@ -39,8 +46,7 @@ class Archive:
         Raises:
             DataError: the image data are damaged.
         """
-        key = f"{split}_images"
-        total = len(self.labels[split])
+        key, total = f"{split}_images", len(self.labels[split])
         with _open_array(self.path, key) as (stream, header):
             for start, block in _read_blocks(stream, header):
                 first, last = np.searchsorted(rows, [start, start + len(block)])
@@ -75,8 +81,7 @@ def read_archive(path: Path, *, size: int, classes: int) -> Archive:
     return Archive(path, size, labels)
 
 
-@dataclass(frozen=True)
-class _Header:
+class _Header(NamedTuple):
     shape: tuple[int, ...]
     column_major: bool
     dtype: np.dtype[Any]
@@ -99,8 +104,9 @@ def _read_labels(path: Path, key: str, rows: int, classes: int, remedy: str) -> 
         if header.dtype.kind not in "iu":
             raise DataError(f"{path}: {key} is {header.dtype}, expected an integer type.", remedy=remedy)
         if header.shape not in ((rows,), (rows, 1)):
+            one_hot = ", as of one-hot rows" if header.shape == (rows, classes) else ""
             raise DataError(
-                f"{path}: {key} has shape {header.shape}{_meaning(header.shape, rows, classes)}, expected ({rows}, 1) "
+                f"{path}: {key} has shape {header.shape}{one_hot}, expected ({rows}, 1) "
                 f"or ({rows},), one label for each image.",
                 remedy=remedy,
             )
@@ -116,10 +122,6 @@ def _read_labels(path: Path, key: str, rows: int, classes: int, remedy: str) -> 
             remedy=remedy,
         )
     return labels.astype(np.int64)
-
-
-def _meaning(shape: tuple[int, ...], rows: int, classes: int) -> str:
-    return ", as of one-hot rows" if shape == (rows, classes) and classes > 1 else ""
 
 
 @contextmanager
@@ -142,16 +144,23 @@ def _open_array(path: Path, key: str) -> Iterator[tuple[IO[bytes], _Header]]:
                     )
                 yield stream, header
     except zipfile.BadZipFile as error:
-        raise _damaged(path, f"{key}: {error}") if _looks_like_zip(path) else _no_archive(path) from error
+        with path.open("rb") as stream:
+            if stream.read(2) == b"PK":
+                raise _damaged(path, f"{key}: {error}") from error
+        raise DataError(
+            f"{path} is not an npz archive.",
+            remedy="Put a file there that numpy.savez_compressed or MedMNIST made.",
+        ) from error
     except (EOFError, ValueError, RuntimeError, zlib.error, lzma.LZMAError) as error:
         raise _damaged(path, f"{key}: {error}") from error
     except OSError as error:
-        raise _unreadable(path, error) from error
+        raise DataError(
+            f"cannot read {path}", cause=error, remedy="Check that the file exists and can be read."
+        ) from error
 
 
 def _read_header(stream: IO[bytes]) -> _Header:
-    version = npy.read_magic(stream)
-    read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
+    read = npy.read_array_header_1_0 if npy.read_magic(stream) == (1, 0) else npy.read_array_header_2_0
     return _Header(*read(stream))
 
 
@@ -160,8 +169,7 @@ def _read_blocks(stream: IO[bytes], header: _Header) -> Iterator[tuple[int, NDAr
     rows, *rest = header.shape
     row_bytes = int(np.prod(rest)) * header.dtype.itemsize
     if header.column_major:  # Its rows are scattered over the file, so there is no reading it in parts.
-        whole = np.frombuffer(stream.read(rows * row_bytes), dtype=header.dtype)
-        yield 0, whole.reshape(header.shape, order="F")
+        yield 0, np.frombuffer(stream.read(rows * row_bytes), dtype=header.dtype).reshape(header.shape, order="F")
         return
     per_block = max(1, _BLOCK_BYTES // row_bytes)
     for start in range(0, rows, per_block):
@@ -172,11 +180,6 @@ def _read_blocks(stream: IO[bytes], header: _Header) -> Iterator[tuple[int, NDAr
             return
 
 
-def _looks_like_zip(path: Path) -> bool:
-    with path.open("rb") as stream:
-        return stream.read(2) == b"PK"
-
-
 def _damaged(path: Path, detail: str) -> DataError:
     return DataError(
         f"{path} is cut short or damaged ({detail}).",
@@ -184,16 +187,59 @@ def _damaged(path: Path, detail: str) -> DataError:
     )
 
 
-def _no_archive(path: Path) -> DataError:
-    return DataError(
-        f"{path} is not an npz archive.",
-        remedy="Put a file there that numpy.savez_compressed or MedMNIST made.",
-    )
+@dataclass(frozen=True)
+class FileIdentity:
+    """Digests of a file's bytes, and the state of the file when they were computed."""
+
+    md5: str
+    """What MedMNIST publishes; hexadecimal."""
+    sha256: str
+    """What we record; hexadecimal."""
+    state: tuple[int, ...]
+    """Bytes, inode, and the times of its last modification and change in nanoseconds."""
 
 
-def _unreadable(path: Path, error: OSError) -> DataError:
-    return DataError(
-        f"cannot read {path}",
-        cause=error,
-        remedy="Check that the file exists and can be read.",
-    )
+def identify(path: Path) -> FileIdentity:
+    """Read the whole file once. Raises `OSError` when it cannot be read."""
+    state = _state(path)
+    md5, sha256 = hashlib.md5(usedforsecurity=False), hashlib.sha256()
+    with path.open("rb") as stream:
+        while chunk := stream.read(_CHUNK_BYTES):
+            md5.update(chunk)
+            sha256.update(chunk)
+    return FileIdentity(md5.hexdigest(), sha256.hexdigest(), state)
+
+
+class IdentityMemory:
+    """Identities by path: an archive of gigabytes is not read again to learn that it is known.
+
+    A record holds while the file's state stays the same; its change time cannot be set by hand. Nobody reads
+    an archive on the word of this memory: it finds what was made from it before.
+    """
+
+    def __init__(self, home: Home) -> None:
+        self._folder = home.data / "identities"
+
+    def recall(self, path: Path) -> FileIdentity | None:
+        """The identity of `path` when the file has not changed since it was remembered."""
+        with suppress(OSError, ValueError, KeyError, TypeError):
+            record = read_json(self._record(path))["identity"]
+            identity = FileIdentity(record["md5"], record["sha256"], tuple(record["state"]))
+            if identity.state == _state(path):
+                return identity
+        return None
+
+    def remember(self, path: Path, identity: FileIdentity) -> None:
+        """Keep the identity of `path`; where the home cannot be written it is computed again another time."""
+        with suppress(OSError):
+            self._folder.mkdir(parents=True, exist_ok=True)
+            write_json(self._record(path), {"path": str(path.resolve()), "identity": asdict(identity)})
+
+    def _record(self, path: Path) -> Path:
+        name = hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:20]
+        return self._folder / f"{name}.json"
+
+
+def _state(path: Path) -> tuple[int, ...]:
+    status = path.stat()
+    return status.st_size, status.st_ino, status.st_mtime_ns, status.st_ctime_ns

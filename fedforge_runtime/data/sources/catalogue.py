@@ -1,8 +1,9 @@
-"""What the `medmnist` package says of its archives: address, checksum, classes, licence."""
+"""What the `medmnist` package says of its archives: address, checksum, classes, licence, and what that allows."""
 
 from __future__ import annotations
 
 import ast
+import re
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 _SPLITS = {"train": "train", "validation": "val", "test": "test"}
+_CREATIVE_COMMONS = re.compile(r"CC (BY(?:-NC)?(?:-SA|-ND)?) (\d\.\d)", re.IGNORECASE)
 
 
 def archive_name(flag: str, size: int) -> str:
@@ -80,9 +82,48 @@ def _info_literal() -> Mapping[str, Any]:
     package = find_spec("medmnist")
     if package is None or package.origin is None:
         raise ModuleNotFoundError("medmnist is not installed", name="medmnist")
-    source = Path(package.origin).with_name("info.py").read_text(encoding="utf-8")
-    for statement in ast.parse(source).body:
+    for statement in ast.parse(Path(package.origin).with_name("info.py").read_text(encoding="utf-8")).body:
         if isinstance(statement, ast.Assign) and ast.unparse(statement.targets[0]) == "INFO":
             literal: Mapping[str, Any] = ast.literal_eval(statement.value)
             return literal
     raise RuntimeError("medmnist/info.py no longer defines INFO as a literal")
+
+
+@dataclass(frozen=True)
+class LicenceTerms:
+    """The terms that data come under."""
+
+    name: str
+    """For example `CC BY-NC 4.0`."""
+    hub_id: str
+    """As model cards on the Hugging Face hub spell it, for example `cc-by-nc-4.0`."""
+    non_commercial: bool
+    assumed: bool
+    """The data state none, and these are the terms of the official archive."""
+
+
+def licence_terms(stated: str) -> LicenceTerms | None:
+    """The Creative Commons terms that `stated` names; `None` where it names none, as for generated images.
+
+    Args:
+        stated: `DatasetFacts.licence`, for example `not stated (the official archive: CC BY-NC 4.0)`.
+    """
+    found = _CREATIVE_COMMONS.search(stated)
+    if not found:
+        return None
+    kind, version = found[1].upper(), found[2]
+    return LicenceTerms(
+        name=f"CC {kind} {version}",
+        hub_id=f"cc-{kind.lower()}-{version}",
+        non_commercial="NC" in kind.split("-"),
+        assumed=stated.startswith("not stated"),
+    )
+
+
+def licence_restriction(stated: str) -> str:
+    """The sentence that must stand beside whatever was made from the data; empty where nothing is restricted."""
+    terms = licence_terms(stated)
+    if terms is None or not terms.non_commercial:
+        return ""
+    source = "the official archive of these images is" if terms.assumed else "the images are"
+    return f"Non-commercial use only: {source} under {terms.name}, and what is made from them follows it."

@@ -15,10 +15,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedforge_runtime.config import DatasetConfig
-from fedforge_runtime.data.sources.archive import ARCHIVE_SPLITS, read_archive
+from fedforge_runtime.data.sources.archive import (
+    ARCHIVE_SPLITS,
+    Archive,
+    FileIdentity,
+    IdentityMemory,
+    identify,
+    read_archive,
+)
 from fedforge_runtime.data.sources.catalogue import OfficialArchive, archive_name, official_archive
 from fedforge_runtime.data.sources.download import Transferred, official_file, refuse_if_altered, untold
-from fedforge_runtime.data.sources.identity import FileIdentity, IdentityMemory, identify
 from fedforge_runtime.data.sources.phantom import (
     CLASS_COUNTS,
     DEFAULT_ROWS,
@@ -128,9 +134,7 @@ def foreseen_labels(config: DatasetConfig, *, home: Home) -> NDArray[np.int64] |
     path = archived if config.source in ("official", "auto") else _local_file(config)
     if not path.is_file():
         return None
-    archive = read_archive(path, size=config.size, classes=len(official.class_names))
-    labels = {split: archive.labels[name] for split, name in _ARCHIVE_SPLIT.items()}
-    rows_of = stratified_rows(labels, config.limit or sum(len(each) for each in labels.values()))
+    _, labels, rows_of = _used_rows(config, official, path)
     return labels["train"][rows_of["train"]]
 
 
@@ -179,8 +183,7 @@ def _decoded(image: bytes, row: int, images: Dataset) -> NDArray[np.uint8]:
     try:
         return np.asarray(Image.open(io.BytesIO(image)).convert("RGB"), dtype=np.uint8)
     except (OSError, SyntaxError, ValueError) as error:  # what Pillow raises, by the place that is damaged
-        folder = Path(images.cache_files[0]["filename"]).parents[2] if images.cache_files else None
-        where = f" in {folder}" if folder else ""
+        where = f" in {Path(images.cache_files[0]['filename']).parents[2]}" if images.cache_files else ""
         raise DataError(
             f"the image of row {row} of split {images.split}{where} is broken: it cannot be decoded.",
             remedy="Remove that folder to have it made again from the archive.",
@@ -202,8 +205,7 @@ def _prepare_phantom(config: DatasetConfig, official: OfficialArchive, store: Ar
         "class_names": list(official.class_names),
         "phantom": {"version": GENERATOR_VERSION, "rows": rows},
     }
-    found = store.find("dataset", store.key("dataset", inputs))
-    if found:
+    if found := store.find("dataset", store.key("dataset", inputs)):
         return found
     arrays = generate(config.flag, config.size, rows)
     images = {split: [arrays[f"{name}_images"]] for split, name in _ARCHIVE_SPLIT.items()}
@@ -242,18 +244,19 @@ def _prepare_archive(config: DatasetConfig, official: OfficialArchive, path: Pat
 
     must_be_official = config.source in ("official", "auto")
     recalled = memory.recall(path)
-    if recalled and (recalled.md5 == official.md5 or not must_be_official):
-        found = store.find("dataset", store.key("dataset", inputs(recalled)))
-        if found:
-            return found
-    identity = _identify(path)
+    trusted = recalled if recalled and (recalled.md5 == official.md5 or not must_be_official) else None
+    if trusted and (found := store.find("dataset", store.key("dataset", inputs(trusted)))):
+        return found
+    try:
+        identity = identify(path)
+    except OSError as error:
+        raise DataError(
+            f"cannot read {path}", cause=error, remedy="Check the file's permissions and its disk."
+        ) from error
     if must_be_official:
         refuse_if_altered(path, identity.md5, official)
     is_official = identity.md5 == official.md5
-    archive = read_archive(path, size=config.size, classes=len(official.class_names))
-    all_labels = {split: archive.labels[name] for split, name in _ARCHIVE_SPLIT.items()}
-    limit = config.limit or sum(len(labels) for labels in all_labels.values())
-    rows = stratified_rows(all_labels, limit)
+    archive, all_labels, rows = _used_rows(config, official, path)
 
     def build(folder: Path) -> dict[str, Any]:
         images = {split: archive.image_blocks(name, rows[split]) for split, name in _ARCHIVE_SPLIT.items()}
@@ -276,6 +279,15 @@ def _prepare_archive(config: DatasetConfig, official: OfficialArchive, path: Pat
     return artifact
 
 
+def _used_rows(
+    config: DatasetConfig, official: OfficialArchive, path: Path
+) -> tuple[Archive, dict[Split, NDArray[np.int64]], dict[Split, NDArray[np.int64]]]:
+    """An archive, its class ids, and which of its rows are used, by split."""
+    archive = read_archive(path, size=config.size, classes=len(official.class_names))
+    labels = {split: archive.labels[name] for split, name in _ARCHIVE_SPLIT.items()}
+    return archive, labels, stratified_rows(labels, config.limit or sum(map(len, labels.values())))
+
+
 def _local_file(config: DatasetConfig) -> Path:
     folder = Path(config.source).expanduser()
     name = archive_name(config.flag, config.size)
@@ -293,17 +305,6 @@ def _local_file(config: DatasetConfig) -> Path:
             remedy=f"Put {name} ({config.size} px, MedMNIST's format) there, or choose another folder.",
         )
     return path
-
-
-def _identify(path: Path) -> FileIdentity:
-    try:
-        return identify(path)
-    except OSError as error:
-        raise DataError(
-            f"cannot read {path}",
-            cause=error,
-            remedy="Check the file's permissions and its disk.",
-        ) from error
 
 
 def _write_dataset(
@@ -324,8 +325,7 @@ def _write_dataset(
     digest = hashlib.sha256(official.flag.encode())
     for split in SPLITS:
         np.save(labels_file(folder, split), labels[split], allow_pickle=False)
-        hashed = _digested(images[split], digest.update)
-        _write_table(folder / f"{split}.arrow", features, hashed, labels[split])
+        _write_table(folder / f"{split}.arrow", features, _digested(images[split], digest.update), labels[split])
         digest.update(labels[split].astype("<i8").tobytes())
     fingerprint = digest.hexdigest()
     tables = {split: _open_table(folder / f"{split}.arrow", features, split, fingerprint) for split in SPLITS}
@@ -346,19 +346,14 @@ def _digested(blocks: Iterable[NDArray[np.uint8]], update: Callable[[bytes], Non
 def _write_table(path: Path, features: Any, images: Iterator[NDArray[np.uint8]], labels: NDArray[np.int64]) -> None:
     """Write rows as they come, so that memory does not grow with the dataset."""
     from datasets.arrow_writer import ArrowWriter
+    from PIL import Image
 
     with ArrowWriter(path=str(path), features=features, writer_batch_size=_ROWS_PER_BATCH) as writer:
         for pixels, label in zip(images, labels, strict=True):
-            writer.write({"image": {"bytes": _png(pixels), "path": None}, "label": int(label)})
+            png = io.BytesIO()
+            Image.fromarray(pixels).save(png, format="PNG")
+            writer.write({"image": {"bytes": png.getvalue(), "path": None}, "label": int(label)})
         writer.finalize()
-
-
-def _png(pixels: NDArray[np.uint8]) -> bytes:
-    from PIL import Image
-
-    stream = io.BytesIO()
-    Image.fromarray(pixels).save(stream, format="PNG")
-    return stream.getvalue()
 
 
 def _open_table(path: Path, features: Any, split: Split, fingerprint: str) -> Dataset:

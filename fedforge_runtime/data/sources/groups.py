@@ -66,8 +66,7 @@ def read_groups(path: Path, rows: Mapping[Split, int]) -> Groups:
         lines[split, index] = line
         groups[split][index] = group
     for split in SPLITS:
-        missing = groups[split].count("")
-        if missing:
+        if missing := groups[split].count(""):
             raise DataError(
                 f"{path}: {split} row {groups[split].index('')} has no group ({missing} such rows in {split}).",
                 remedy="Give every row of the dataset a group, one of its own where nothing is known.",

@@ -65,16 +65,15 @@ def generate(flag: str, size: int, rows: int) -> dict[str, NDArray[np.uint8]]:
     Raises:
         DataError: `rows` is below `minimum_rows`.
     """
-    counts = CLASS_COUNTS[flag]
     at_once = max(1, _PIXELS_AT_ONCE // size**2)
     arrays: dict[str, NDArray[np.uint8]] = {}
     for split, (labels, random) in _drawn_labels(flag, size, rows).items():
         images = np.empty((len(labels), size, size, 3), dtype=np.uint8)
-        for class_id in range(len(counts)):
+        for class_id, look in enumerate(_LOOKS[flag]):
             places = np.flatnonzero(labels == class_id)
             for start in range(0, len(places), at_once):
                 some = places[start : start + at_once]
-                images[some] = _draw(_LOOKS[flag][class_id], _Canvas(random, len(some), size))
+                images[some] = _draw(look, _Canvas(random, len(some), size))
         arrays[f"{split}_images"] = images
         arrays[f"{split}_labels"] = labels[:, np.newaxis]
     return arrays

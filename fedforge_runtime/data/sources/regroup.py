@@ -34,8 +34,7 @@ class Regrouping:
     @property
     def largest_deviation(self) -> float:
         """The largest difference to what was asked, as a part of a class's rows, over all splits and classes."""
-        totals = np.maximum(self.class_rows.sum(axis=0), 1)
-        return float(np.abs((self.class_rows - self.wanted) / totals).max())
+        return float(np.abs((self.class_rows - self.wanted) / np.maximum(self.class_rows.sum(axis=0), 1)).max())
 
 
 def regroup(
@@ -58,8 +57,8 @@ def regroup(
         DataError: there are fewer groups than splits.
     """
     shares = check_fractions(fractions)
-    _, group_of_rows = np.unique(groups, return_inverse=True)
-    number = int(group_of_rows.max()) + 1 if len(group_of_rows) else 0
+    names, group_of_rows = np.unique(groups, return_inverse=True)
+    number = len(names)
     if number < len(shares):
         raise DataError(
             f"{number} groups cannot fill {len(shares)} splits.",
@@ -70,15 +69,12 @@ def regroup(
     totals = content.sum(axis=0)
     wanted = np.outer(shares, totals)
     weight = 1 / np.maximum(wanted, 1e-9) / np.maximum(totals, 1)
-    random = np.random.RandomState(derive_seed(seed, "regroup"))
-    order = random.permutation(number)
+    order = np.random.RandomState(derive_seed(seed, "regroup")).permutation(number)
     rarity = (content / np.maximum(totals, 1)).max(axis=1)
     order = order[np.argsort(-rarity[order], kind="stable")]
-    assigned = _greedy(content[order], wanted, weight)
-    assigned = _exchange(content[order], assigned, wanted, weight)
     split_of_group = np.empty(number, dtype=np.int64)
-    split_of_group[order] = assigned
-    split_of_group = _fill_empty(split_of_group, content, len(shares))
+    split_of_group[order] = _assign(content[order], wanted, weight)
+    _fill_empty(split_of_group, content, len(shares))
     split_of_rows = split_of_group[group_of_rows]
     got = np.zeros((len(shares), classes), dtype=np.int64)
     np.add.at(got, (split_of_rows, labels), 1)
@@ -101,24 +97,14 @@ def check_fractions(fractions: Sequence[float]) -> NDArray[np.float64]:
     return normalised
 
 
-def _greedy(content: NDArray[np.int64], wanted: NDArray[np.float64], weight: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Each group in turn to the split that it helps most."""
+def _assign(content: NDArray[np.int64], wanted: NDArray[np.float64], weight: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Each group in turn to the split that it helps most; then single ones move while the whole gets nearer to it."""
     got = np.zeros_like(wanted)
     assigned = np.empty(len(content), dtype=np.int64)
     for place, rows in enumerate(content):
         split = int(_costs(got, rows, wanted, weight).argmin())
         assigned[place] = split
         got[split] += rows
-    return assigned
-
-
-def _exchange(
-    content: NDArray[np.int64], assigned: NDArray[np.int64], wanted: NDArray[np.float64], weight: NDArray[np.float64]
-) -> NDArray[np.int64]:
-    """Move single groups while the whole gets nearer to what is wanted."""
-    assigned = assigned.copy()
-    got = np.zeros_like(wanted)
-    np.add.at(got, assigned, content)
     for _ in range(_MOST_PASSES):
         moved = False
         for place, rows in enumerate(content):
@@ -139,18 +125,15 @@ def _costs(
     got: NDArray[np.float64], rows: NDArray[np.int64], wanted: NDArray[np.float64], weight: NDArray[np.float64]
 ) -> NDArray[np.float64]:
     """What it adds to the deviation to put `rows` into each split, (splits,)."""
-    missing = wanted - got
-    cost: NDArray[np.float64] = (weight * (rows * rows - 2 * rows * missing)).sum(axis=1)
+    cost: NDArray[np.float64] = (weight * (rows * rows - 2 * rows * (wanted - got))).sum(axis=1)
     return cost
 
 
-def _fill_empty(split_of_group: NDArray[np.int64], content: NDArray[np.int64], splits: int) -> NDArray[np.int64]:
+def _fill_empty(split_of_group: NDArray[np.int64], content: NDArray[np.int64], splits: int) -> None:
     """Give a split that got nothing the smallest group of the split with most groups."""
-    split_of_group = split_of_group.copy()
     sizes = content.sum(axis=1)
     for split in range(splits):
         if not (split_of_group == split).any():
             donor = int(np.bincount(split_of_group, minlength=splits).argmax())
             candidates = np.flatnonzero(split_of_group == donor)
             split_of_group[candidates[sizes[candidates].argmin()]] = split
-    return split_of_group

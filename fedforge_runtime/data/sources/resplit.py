@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import zipfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -30,6 +28,7 @@ from fedforge_runtime.data.sources.groups import GROUP_COLUMNS, Groups
 from fedforge_runtime.data.sources.regroup import Regrouping, regroup
 from fedforge_runtime.storage.artifacts import (
     Artifact,
+    csv_text,
     new_folder,
     require_unused_folder,
     sha256_file,
@@ -125,12 +124,12 @@ def _member(archive: zipfile.ZipFile, name: str, shape: tuple[int, ...]) -> Iter
 
 
 def _groups_table(groups: Groups, of_rows: NDArray[np.int64], rows: Sequence[NDArray[np.int64]]) -> str:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(GROUP_COLUMNS)
-    for split, some in zip(SPLITS, rows, strict=True):
-        writer.writerows((split, index, groups.names[of_rows[row]]) for index, row in enumerate(some))
-    return text.getvalue()
+    lines = [
+        (split, index, groups.names[of_rows[row]])
+        for split, some in zip(SPLITS, rows, strict=True)
+        for index, row in enumerate(some)
+    ]
+    return csv_text([GROUP_COLUMNS, *lines])
 
 
 def _provenance(

@@ -14,8 +14,7 @@ from flwr.clientapp import ClientApp
 
 from fedforge_runtime.federation import messages
 from fedforge_runtime.learning.parameters import Parameters
-from fedforge_runtime.learning.ridge import FeatureMoments
-from fedforge_runtime.learning.standardisation import FeatureSums
+from fedforge_runtime.learning.sums import FeatureMoments, FeatureSums
 from fedforge_runtime.seeds import derive_seed
 from fedforge_runtime.sites.settings import PARTITION_ID
 

@@ -20,8 +20,7 @@ from fedforge_runtime.federation.grid import RunGrid
 from fedforge_runtime.federation.rounds import RoundLoop, RoundRules, federated_moments, federated_standardisation
 from fedforge_runtime.federation.strategies import build_strategy
 from fedforge_runtime.learning.parameters import Parameters, initial_head
-from fedforge_runtime.learning.ridge import FeatureMoments
-from fedforge_runtime.learning.standardisation import Standardisation
+from fedforge_runtime.learning.sums import FeatureMoments, Standardisation
 from fedforge_runtime.record.checkpoint import Checkpoint, CheckpointStore
 from fedforge_runtime.record.participants import SeededSelection, Selection
 from fedforge_runtime.telemetry.control import AlwaysRun, Control

@@ -10,7 +10,7 @@ from round_client import CLASSES, features_of, labels_of, moments_of
 from round_runs import RoundRun
 
 from fedforge_runtime.errors import RunFailedError
-from fedforge_runtime.learning.ridge import FeatureMoments
+from fedforge_runtime.learning.sums import FeatureMoments
 
 
 def test_one_round_gives_the_head_of_all_rows_together(tmp_path: Path) -> None:

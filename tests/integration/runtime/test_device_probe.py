@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from fedforge_runtime.hardware.determinism import check_determinism
+from fedforge_runtime.hardware.check import check_determinism
 from fedforge_runtime.hardware.devices import DeviceRequest, WorkerBackend, decide_device, stability_checks
 from fedforge_runtime.processes import WorkerPool
 

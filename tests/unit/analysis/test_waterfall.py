@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from fedforge_runtime.analysis import waterfall
-from fedforge_runtime.analysis.waterfall import SERVER_STEPS, SITE_STEPS
+from fedforge_runtime.analysis.timing import SERVER_STEPS, SITE_STEPS
 from monitor.schema import ClientTrainCompleted
 from tests.unit.analysis.conftest import Story
 

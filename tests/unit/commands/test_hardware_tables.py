@@ -8,8 +8,7 @@ from dataclasses import replace
 import pytest
 
 from fedforge_runtime.commands.hardware_tables import print_hardware, warnings
-from fedforge_runtime.hardware.check import HardwareReport
-from fedforge_runtime.hardware.determinism import DeterminismCheck
+from fedforge_runtime.hardware.check import DeterminismCheck, HardwareReport
 from fedforge_runtime.hardware.devices import DeviceDecision, StabilityCheck
 
 Shown = Callable[[HardwareReport], str]

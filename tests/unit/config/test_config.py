@@ -22,7 +22,7 @@ from fedforge_runtime.config import (
     read_run_config,
     validate_run_config,
 )
-from fedforge_runtime.config.yaml_text import parse_yaml
+from fedforge_runtime.config.files import parse_yaml
 from fedforge_runtime.errors import ConfigError
 
 FLAGS = {"blood": "bloodmnist", "derma": "dermamnist", "path": "pathmnist"}

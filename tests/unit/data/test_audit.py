@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from fedforge_runtime.config import DatasetConfig
 from fedforge_runtime.data.audit.audit import REPORT_HTML, REPORT_JSON, REPORT_MARKDOWN, Allowance, prepare_audit
-from fedforge_runtime.data.audit.perceptual_hash import search_block
+from fedforge_runtime.data.audit.similarity import search_block
 from fedforge_runtime.data.sources.datasets import prepare_dataset
 from fedforge_runtime.data.sources.groups import read_groups
 from fedforge_runtime.errors import ConfigError, DataError

@@ -6,7 +6,7 @@ import hashlib
 import os
 from pathlib import Path
 
-from fedforge_runtime.data.sources.identity import IdentityMemory, identify
+from fedforge_runtime.data.sources.archive import IdentityMemory, identify
 from fedforge_runtime.storage.home import Home
 
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from fedforge_runtime.data.sources.catalogue import official_archive
-from fedforge_runtime.data.sources.licence import licence_restriction, licence_terms
+from fedforge_runtime.data.sources.catalogue import licence_restriction, licence_terms, official_archive
 
 
 @pytest.mark.parametrize(

@@ -405,7 +405,7 @@ def test_labels_of_another_shape_are_refused() -> None:
 def test_a_partitioner_that_does_not_place_every_row_once_is_caught(
     broken: list[np.ndarray], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(spreaders, "_ask", lambda *_: broken)
+    monkeypatch.setattr(spreaders, "_ask", lambda *_, **__: broken)
     with pytest.raises(DataError, match="the partition is broken: of 300 rows"):
         store_partition(tmp_path, configure("iid", clients=2))
     assert not [path for path in tmp_path.rglob("*") if path.is_file() and path.suffix != ".lock"]

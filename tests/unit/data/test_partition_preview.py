@@ -12,7 +12,7 @@ from rich.console import Console
 
 from fedforge_runtime.commands.partition_tables import partitions_json, print_partitions, print_preview
 from fedforge_runtime.config import PartitionConfig
-from fedforge_runtime.config.preset_files import load_preset, preset_names
+from fedforge_runtime.config.files import load_preset, preset_names
 from fedforge_runtime.data.partition import PARTITIONERS, parse_partition
 from fedforge_runtime.data.partition.preview import PartitionPreview, preview_partition
 

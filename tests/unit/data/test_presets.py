@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fedforge_runtime.config import PartitionConfig, load_run_config, read_run_config
-from fedforge_runtime.config.preset_files import load_preset, preset_names, read_preset_file
+from fedforge_runtime.config.files import load_preset, preset_names, read_preset_file
 from fedforge_runtime.config.presets import FeatureSkewConfig, PresetConfig
 from fedforge_runtime.data.partition import (
     Partition,

@@ -14,7 +14,7 @@ import psutil
 import pytest
 from flwr.app import ConfigRecord, Context, Message, MessageType, RecordDict
 
-from fedforge_runtime.data.features.class_tokens import FEATURES
+from fedforge_runtime.data.features.caches import FEATURES
 from fedforge_runtime.data.features.row_pass import array_file
 from fedforge_runtime.data.sources.datasets import labels_file
 from fedforge_runtime.engines.inprocess import handle_message

@@ -14,8 +14,7 @@ from hypothesis import strategies as st
 
 from fedforge_runtime.federation import messages
 from fedforge_runtime.federation.flaws import flaw_of_evaluation, flaw_of_moments, flaw_of_sums, flaw_of_update
-from fedforge_runtime.learning.ridge import FeatureMoments
-from fedforge_runtime.learning.standardisation import FeatureSums, Standardisation
+from fedforge_runtime.learning.sums import FeatureMoments, FeatureSums, Standardisation
 
 FEATURES, CLASSES = 3, 2
 MODEL = messages.to_arrays({"classifier.weight": np.zeros((2, 3), np.float32), "classifier.bias": np.zeros(2)})

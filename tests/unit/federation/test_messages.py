@@ -11,8 +11,7 @@ from hypothesis.extra import numpy as arrays
 
 from fedforge_runtime.federation import messages
 from fedforge_runtime.flower.messages import TaskIdentity
-from fedforge_runtime.learning.ridge import FeatureMoments
-from fedforge_runtime.learning.standardisation import FeatureSums, Standardisation
+from fedforge_runtime.learning.sums import FeatureMoments, FeatureSums, Standardisation
 from fedforge_runtime.sites.settings import RunSettings
 
 FLOATS = arrays.arrays(np.float32, arrays.array_shapes(max_dims=3, max_side=4), elements=st.floats(width=32))

@@ -17,8 +17,7 @@ from fedforge_runtime.federation import messages
 from fedforge_runtime.federation.packing import pack
 from fedforge_runtime.flower import protocol
 from fedforge_runtime.flower.messages import TaskIdentity, give_id, remove_content_from_message
-from fedforge_runtime.learning.ridge import FeatureMoments
-from fedforge_runtime.learning.standardisation import FeatureSums
+from fedforge_runtime.learning.sums import FeatureMoments, FeatureSums
 from fedforge_runtime.sites.settings import PARTITION_ID
 from tests.support.wire import (
     Exchange,

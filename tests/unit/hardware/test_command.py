@@ -10,8 +10,7 @@ import pytest
 from fedforge_runtime.commands.hardware import hardware_check
 from fedforge_runtime.errors import FedForgeError
 from fedforge_runtime.hardware import check
-from fedforge_runtime.hardware.check import HardwareReport
-from fedforge_runtime.hardware.determinism import DeterminismCheck
+from fedforge_runtime.hardware.check import DeterminismCheck, HardwareReport
 
 
 def test_a_machine_that_does_not_repeat_itself_is_shown_and_then_fails(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from fedforge_runtime.hardware.determinism import SiteTraining, judge
+from fedforge_runtime.hardware.check import SiteTraining, judge
 
 ALONE = [SiteTraining(0, 10, "aa"), SiteTraining(1, 10, "bb")]
 TOGETHER = [SiteTraining(0, 20, "aa"), SiteTraining(0, 21, "aa"), SiteTraining(1, 20, "bb"), SiteTraining(1, 21, "bb")]

@@ -9,8 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fedforge_runtime.config import load_run_config
-from fedforge_runtime.hardware.estimates import PhaseWork, estimate_phase
-from fedforge_runtime.hardware.speed import Cost, FeatureSpeed, HeadSpeed, speed_of
+from fedforge_runtime.hardware.speed import Cost, FeatureSpeed, HeadSpeed, PhaseWork, estimate_phase, speed_of
 
 WORK = PhaseWork(
     phase="blood",

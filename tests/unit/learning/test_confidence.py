@@ -7,9 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fedforge_runtime.learning.confidence import bootstrap
-from fedforge_runtime.learning.metrics import classification_metrics
-from fedforge_runtime.learning.scores import weighted_scores
+from fedforge_runtime.learning.scores import bootstrap, weighted_scores
+from fedforge_runtime.learning.training import classification_metrics
 
 seeds = st.integers(0, 2**31)
 

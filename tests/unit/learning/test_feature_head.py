@@ -8,7 +8,7 @@ import torch
 
 from fedforge_runtime.learning.model import FeatureHead
 from fedforge_runtime.learning.parameters import Parameters, initial_head, model_sha256
-from fedforge_runtime.learning.standardisation import Standardisation
+from fedforge_runtime.learning.sums import Standardisation
 
 FEATURES = torch.from_numpy(np.random.default_rng(1).normal(5.0, 3.0, (12, 6)).astype(np.float32))
 LABELS = torch.arange(12) % 3

@@ -14,7 +14,7 @@ from sklearn.metrics import accuracy_score, balanced_accuracy_score, f1_score, l
 
 from fedforge_runtime.errors import DivergedError
 from fedforge_runtime.learning.metric_names import METRIC_NAMES
-from fedforge_runtime.learning.metrics import ClassificationMetrics, classification_metrics
+from fedforge_runtime.learning.training import ClassificationMetrics, classification_metrics
 
 
 @st.composite

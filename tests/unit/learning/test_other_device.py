@@ -12,7 +12,7 @@ import torch
 from transformers import ViTConfig, ViTModel
 
 from fedforge_runtime.learning.model import FeatureHead, Head, ImageHead, TokenHead
-from fedforge_runtime.learning.standardisation import FeatureSums, Standardisation
+from fedforge_runtime.learning.sums import FeatureSums, Standardisation
 
 SIZE, CLASSES, ROWS = 8, 3, 4
 STANDARDISATION = Standardisation.from_sums([FeatureSums.of(torch.rand(ROWS, SIZE).numpy())])

@@ -5,11 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from fedforge_runtime.config import LearningConfig
-from fedforge_runtime.learning.metrics import classification_metrics
 from fedforge_runtime.learning.model import FeatureHead
 from fedforge_runtime.learning.parameters import initial_head
 from fedforge_runtime.learning.rows import FeatureRows
-from fedforge_runtime.learning.training import evaluate_model, predict_model
+from fedforge_runtime.learning.training import classification_metrics, evaluate_model, predict_model
 
 
 def test_predictions_come_in_the_order_of_the_rows_with_the_metrics_of_an_evaluation() -> None:

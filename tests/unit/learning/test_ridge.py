@@ -10,8 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from fedforge_runtime.learning.ridge import FeatureMoments
-from fedforge_runtime.learning.standardisation import FeatureSums, Standardisation
+from fedforge_runtime.learning.sums import FeatureMoments, FeatureSums, Standardisation
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ import pytest
 
 from fedforge_runtime.errors import RunError
 from fedforge_runtime.learning.parameters import initial_head
-from fedforge_runtime.learning.standardisation import Standardisation
+from fedforge_runtime.learning.sums import Standardisation
 from fedforge_runtime.record.checkpoint import Checkpoint, CheckpointStore
 from fedforge_runtime.record.records import RoundRecord
 

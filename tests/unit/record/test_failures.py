@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from fedforge_runtime.record.failures import read_failures
+from fedforge_runtime.record.state import read_failures
 from fedforge_runtime.storage.home import RunFolder
 from fedforge_runtime.telemetry.emitter import Emitter
 from monitor.schema import NodeError, NodeHeartbeat

@@ -10,8 +10,7 @@ from jinja2 import DictLoader, UndefinedError
 from markupsafe import Markup
 
 from fedforge_runtime.reporting import page
-from fedforge_runtime.reporting.images import data_uri
-from fedforge_runtime.reporting.page import render_page
+from fedforge_runtime.reporting.page import data_uri, render_page
 from tests.support.html_page import HtmlPage
 
 HOSTILE = "<script>alert(1)</script>\" onload='x'"
@@ -26,7 +25,7 @@ def sample(monkeypatch: pytest.MonkeyPatch) -> str:
     {{ ui.highlights([{"label": text, "value": text, "detail": text}]) }}{{ ui.facts({text: text}) }}
     {{ ui.table([text, "n"], [[text, 1], [text, 2]], numeric=[1], marked=[0], caption=text) }}
     {{ ui.figure(chart, text) }}{{ ui.pictures([{"source": picture, "caption": text}]) }}{% endblock %}"""
-    environment = page._environment()
+    environment = page._ENVIRONMENT
     loader = environment.loader
     assert loader is not None
     templates = {name: loader.get_source(environment, name)[0] for name in ("base.html.j2", "components.html.j2")}

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fedforge_runtime.reporting.images import data_uri
+from fedforge_runtime.reporting.page import data_uri
 
 
 def test_a_picture_is_enlarged_without_smoothing() -> None:

@@ -10,10 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fedforge_runtime.reporting.numbers import metric, score
-from fedforge_runtime.reporting.run_clients import clients_section, worst_client
-from fedforge_runtime.reporting.run_partition import partition_section
-from fedforge_runtime.reporting.run_rounds import spread_over_clients
+from fedforge_runtime.reporting.page import metric, score
+from fedforge_runtime.reporting.partition_page import partition_section
+from fedforge_runtime.reporting.run_training import clients_section, spread_over_clients, worst_client
 
 
 def _client(number: int, accuracy: float | None, validation_rows: int = 10) -> dict[str, Any]:

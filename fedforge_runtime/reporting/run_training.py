@@ -1,22 +1,19 @@
-"""The rounds of a run as curves and a table."""
+"""The training of a run: its rounds as curves and a table, and how its model serves each client and the worst."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
+from markupsafe import Markup
 
 from fedforge_runtime.learning.metric_names import METRIC_NAMES
 from fedforge_runtime.record.records import ClientRecord, RoundRecord
-from fedforge_runtime.reporting.charts import line_chart
-from fedforge_runtime.reporting.exhibits import Figure, Table
-from fedforge_runtime.reporting.numbers import ABSENT, metric, score
+from fedforge_runtime.record.summary import ClientSummary as Client
+from fedforge_runtime.reporting.charts import bar_chart, histogram, line_chart
+from fedforge_runtime.reporting.page import ABSENT, Figure, Table, metric, score
 from fedforge_runtime.wording import count, duration, size
-
-if TYPE_CHECKING:
-    from markupsafe import Markup
 
 Series = Mapping[str, Sequence[tuple[float, float]]]
 
@@ -38,13 +35,12 @@ class RoundsSection:
 
 def rounds_section(records: Sequence[RoundRecord]) -> RoundsSection:
     """Curves of at least one round."""
-    names = [name for name in METRIC_NAMES if name != "loss"]
     many = len({client.client for record in records for client in record.clients}) > _MOST_LINES
     who = "clients (their spread)" if many else "each client"
     return RoundsSection(
         whole=[
             Figure(
-                _chart({metric(name): _validation(records, name) for name in names}, "score"),
+                _chart({metric(name): _validation(records, name) for name in METRIC_NAMES if name != "loss"}, "score"),
                 "The federated model on the central validation split.",
             ),
             Figure(
@@ -77,7 +73,7 @@ def rounds_section(records: Sequence[RoundRecord]) -> RoundsSection:
                 f"Seconds of local training, {who}, on the client's clock.",
             ),
         ],
-        table=_table(records),
+        table=_rounds_table(records),
         seconds=Figure(
             _chart({"round": [(record.round, record.seconds) for record in records]}, "seconds", from_zero=True),
             "Seconds of each round, on the server's clock.",
@@ -121,14 +117,13 @@ def _by_client(records: Sequence[RoundRecord], value: Callable[[ClientRecord], f
     series: dict[int, list[tuple[float, float]]] = {}
     for record in records:
         for client in record.clients:
-            found = value(client)
-            if found is not None:
+            if (found := value(client)) is not None:
                 series.setdefault(client.client, []).append((record.round, found))
     by_client = {f"client {number}": series[number] for number in sorted(series)}
     return spread_over_clients(by_client) if len(by_client) > _MOST_LINES else by_client
 
 
-def _table(records: Sequence[RoundRecord]) -> Table:
+def _rounds_table(records: Sequence[RoundRecord]) -> Table:
     metrics = [name for name in METRIC_NAMES if any(name in record.validation_metrics for record in records)]
     rows = [
         [
@@ -150,5 +145,108 @@ def _table(records: Sequence[RoundRecord]) -> Table:
         *map(metric, metrics),
         *("training loss", "seconds", "sent", "received", "model SHA-256"),
     ]
-    numeric = [0, *range(2, len(headings) - 1)]
-    return Table(headings, rows, numeric, caption=f"{count(len(records))} rounds; scores on the validation split")
+    caption = f"{count(len(records))} rounds; scores on the validation split"
+    return Table(headings, rows, [0, *range(2, len(headings) - 1)], caption=caption)
+
+
+_MOST_BARS = 25
+
+
+@dataclass(frozen=True)
+class ClientsSection:
+    """The clients, as each was when it last took part."""
+
+    worst: str
+    """Which client the federated model serves worst, in a sentence; empty when no client answered."""
+    chart: Figure | None
+    table: Table
+    spread: Table
+
+
+def clients_section(clients: Sequence[Client]) -> ClientsSection:
+    """Tables over all clients that took part; scores are those of their last round, on their own validation rows."""
+    worst = worst_client(clients)
+    return ClientsSection(
+        worst=(
+            f"Worst client: client {worst['client']}, where the federated model's accuracy is "
+            f"{score(worst['global_metrics']['accuracy'])} on {count(worst['validation_rows'])} validation rows."
+            if worst
+            else ""
+        ),
+        chart=_accuracies(clients),
+        table=_clients_table(clients, worst),
+        spread=_spread(clients),
+    )
+
+
+def worst_client(clients: Sequence[Client]) -> Client | None:
+    """On whose validation rows the federated model is least accurate; among equals the one of most rows."""
+    answered = [client for client in clients if "accuracy" in client["global_metrics"]]
+    if not answered:
+        return None
+    return min(answered, key=lambda client: (client["global_metrics"]["accuracy"], -client["validation_rows"]))
+
+
+def _accuracies(clients: Sequence[Client]) -> Figure | None:
+    own = [client["local_metrics"].get("accuracy", np.nan) for client in clients]
+    shared = [client["global_metrics"].get("accuracy", np.nan) for client in clients]
+    if not np.isfinite([*own, *shared]).any():
+        return None
+    named = {"own model": own, "federated model": shared}
+    caption = "Accuracy on each client's own validation rows, in the last round in which it took part."
+    if len(clients) <= _MOST_BARS:
+        return Figure(bar_chart([str(client["client"]) for client in clients], named, y_label="accuracy"), caption)
+    finite = {name: [value for value in values if np.isfinite(value)] for name, values in named.items()}
+    return Figure(histogram(finite, bins=20, x_label="accuracy", y_label="clients"), caption)
+
+
+def _clients_table(clients: Sequence[Client], worst: Client | None) -> Table:
+    headings = [
+        *("client", "training rows", "validation rows", "rounds", "last round"),
+        *("own model: accuracy", "balanced", "federated: accuracy", "balanced", "loss"),
+        *("training loss", "seconds", "sent", "received"),
+    ]
+    rows = []
+    for client in clients:
+        own, shared = client["local_metrics"], client["global_metrics"]
+        rows.append(
+            [
+                str(client["client"]) + ("\u00a0(worst)" if client is worst else ""),
+                count(client["rows"]),
+                count(client["validation_rows"]),
+                str(client["rounds"]),
+                str(client["last_round"]),
+                score(own.get("accuracy")),
+                score(own.get("balanced_accuracy")),
+                score(shared.get("accuracy")),
+                score(shared.get("balanced_accuracy")),
+                score(shared.get("loss")),
+                score(client["training_loss"]),
+                duration(client["seconds"]),
+                size(client["bytes_sent"]),
+                size(client["bytes_received"]),
+            ]
+        )
+    marked = [number for number, client in enumerate(clients) if client is worst]
+    return Table(headings, rows, range(1, len(headings)), marked)
+
+
+def _spread(clients: Sequence[Client]) -> Table:
+    """Each client counts once, however many rows it has."""
+    rows = []
+    for model, scores in (("own model", "local_metrics"), ("federated model", "global_metrics")):
+        for name in ("accuracy", "balanced_accuracy", "loss"):
+            held = [(client[scores][name], client["client"]) for client in clients if name in client[scores]]
+            if not held:
+                continue
+            values = np.array([value for value, _ in held])
+            lowest, highest = min(held), max(held)
+            rows.append(
+                [
+                    f"{model}, {metric(name)}",
+                    *map(score, (values.min(), values.mean(), values.max(), values.std(), np.ptp(values))),
+                    f"client {(highest if name == 'loss' else lowest)[1]}",
+                ]
+            )
+    headings = ["over clients", "lowest", "mean", "highest", "standard deviation", "range", "worst client"]
+    return Table(headings, rows or [[ABSENT] * len(headings)], range(1, 6))
