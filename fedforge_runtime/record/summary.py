@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, TypedDict
+from typing import Any, TypedDict, cast
 
 from fedforge_runtime.config import Mode, SiteData, read_run_config
 from fedforge_runtime.record.comparison import Bounds
@@ -15,11 +15,38 @@ from fedforge_runtime.storage.home import RunFolder
 from fedforge_runtime.telemetry.emitter import latest_sentence
 from monitor.schema import STAND_INS, StandIn, stand_ins
 
-RoundSummary = dict[str, Any]
-"""`RoundRecord` without its clients."""
-ClientSummary = dict[str, Any]
-"""The last `ClientRecord` of a client, with bytes of all `rounds` in which it took part, how many, and `last_round`."""
-_ADDED_UP = ("bytes_sent", "bytes_received", "rounds")
+
+class RoundSummary(TypedDict):
+    """`RoundRecord` without its clients."""
+
+    round: int
+    mode: Mode
+    model_sha256: str
+    participants: list[int]
+    failures: dict[int, str]
+    seconds: float
+    bytes_sent: int
+    bytes_received: int
+    training_loss: float
+    validation_metrics: dict[str, float]
+
+
+class ClientSummary(TypedDict):
+    """The last `ClientRecord` of a client; its bytes are those of all rounds."""
+
+    client: int
+    rows: int
+    validation_rows: int
+    training_loss: float
+    seconds: float
+    round_trip_seconds: float
+    bytes_sent: int
+    bytes_received: int
+    local_metrics: dict[str, float]
+    global_metrics: dict[str, float]
+    rounds: int
+    """In how many it took part."""
+    last_round: int
 
 
 class BackboneSummary(TypedDict):
@@ -103,7 +130,7 @@ def summarise_run(folder: RunFolder, documents: RunDocuments | None = None) -> R
         "metrics": documents.metrics["test"] if documents.metrics else {},
         "bounds": documents.bounds,
         "clients": _clients(records),
-        "rounds": [record.model_dump(mode="json", exclude={"clients"}) for record in records],
+        "rounds": [cast(RoundSummary, record.model_dump(mode="json", exclude={"clients"})) for record in records],
         "seconds": dict(documents.seconds),
         "artifacts": _artifacts(folder),
         "damaged": documents.damage,
@@ -139,9 +166,12 @@ def _clients(records: list[RoundRecord]) -> list[ClientSummary]:
     last: dict[int, ClientSummary] = {}
     for record in records:
         for client in record.clients:
-            row = {**client.model_dump(mode="json"), "rounds": 1, "last_round": record.round}
-            before = last.get(client.client, {})
-            last[client.client] = row | {name: row[name] + before.get(name, 0) for name in _ADDED_UP}
+            row = cast(ClientSummary, {**client.model_dump(mode="json"), "rounds": 1, "last_round": record.round})
+            if before := last.get(client.client):
+                row["bytes_sent"] += before["bytes_sent"]
+                row["bytes_received"] += before["bytes_received"]
+                row["rounds"] += before["rounds"]
+            last[client.client] = row
     return [last[client] for client in sorted(last)]
 
 

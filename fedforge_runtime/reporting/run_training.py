@@ -234,9 +234,13 @@ def _clients_table(clients: Sequence[Client], worst: Client | None) -> Table:
 def _spread(clients: Sequence[Client]) -> Table:
     """Each client counts once, however many rows it has."""
     rows = []
-    for model, scores in (("own model", "local_metrics"), ("federated model", "global_metrics")):
+    models = {
+        "own model": [(client["local_metrics"], client["client"]) for client in clients],
+        "federated model": [(client["global_metrics"], client["client"]) for client in clients],
+    }
+    for model, scores in models.items():
         for name in ("accuracy", "balanced_accuracy", "loss"):
-            held = [(client[scores][name], client["client"]) for client in clients if name in client[scores]]
+            held = [(found[name], client) for found, client in scores if name in found]
             if not held:
                 continue
             values = np.array([value for value, _ in held])

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
 from fedforge_runtime.data.audit.document import (
     AuditDocument,
+    AuditedDataset,
     FindingDocument,
     RowPair,
     RowPlace,
@@ -185,7 +186,7 @@ def report_document(audit: Audit) -> AuditDocument:
     """What `report.json` holds; the lists of a finding are cut, its counts never."""
     return {
         "version": 1,
-        "dataset": {"key": audit.dataset.key, **audit.facts.to_json()},
+        "dataset": cast(AuditedDataset, {"key": audit.dataset.key, **audit.facts.to_json()}),
         "features": {
             "key": audit.features.key,
             "backbone": audit.features.backbone,
@@ -278,12 +279,13 @@ def _row_document(rows: RowIndex, row: int) -> RowPlace:
 
 def _pair_document(rows: RowIndex, pair: Pair) -> RowPair:
     numbers = {name: getattr(pair, name) for name in _PAIR_NUMBERS if getattr(pair, name) is not None}
-    return {
+    document = {
         "first": _row_document(rows, pair.first),
         "second": _row_document(rows, pair.second),
         "method": pair.method,
         **{name: round(value, 4) if isinstance(value, float) else value for name, value in numbers.items()},
     }
+    return cast(RowPair, document)
 
 
 def _write(folder: Path, audit: Audit, draw_page: DrawPage) -> Mapping[str, Any]:

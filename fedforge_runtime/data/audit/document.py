@@ -2,9 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, TypedDict
+from typing import Literal, NotRequired, TypedDict
 
 from fedforge_runtime.data.audit.exceptions import AuditException
+
+
+class AuditedDataset(TypedDict):
+    """The facts of `DatasetFacts`, and the artifact."""
+
+    key: str
+    flag: str
+    size: int
+    source: Literal["official", "local", "phantom"]
+    official: bool
+    fingerprint: str
+    file_sha256: str | None
+    class_names: list[str]
+    rows: dict[str, int]
+    licence: str
+    title: str
 
 
 class SearchFeatures(TypedDict):
@@ -35,8 +51,16 @@ class RowPlace(TypedDict):
     label: int
 
 
-RowPair = dict[str, Any]
-"""`Pair`, of whose numbers it has those of its method; `first` and `second` are a `RowPlace`."""
+class RowPair(TypedDict):
+    """Two rows that are alike; how alike is said by the numbers of the method that found them."""
+
+    first: RowPlace
+    second: RowPlace
+    method: Literal["pixels", "hash", "features", "group"]
+    hash_distance: NotRequired[int]
+    cosine: NotRequired[float]
+    correlation: NotRequired[float]
+    detail: NotRequired[float]
 
 
 class FindingDocument(TypedDict):
@@ -71,8 +95,7 @@ class AuditDocument(TypedDict):
     """The whole of it."""
 
     version: int
-    dataset: dict[str, Any]
-    """`DatasetFacts`, and the artifact's `key`."""
+    dataset: AuditedDataset
     features: SearchFeatures | None
     groups: AuditedGroups | None
     thresholds: dict[str, float]
