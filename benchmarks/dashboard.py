@@ -99,18 +99,22 @@ def _heap(effort: Effort) -> Results:
 
 
 def _ingest(effort: Effort) -> Results:
-    """One sender as fast as it can, without and with ten pages, one after the other several times."""
+    """One sender as fast as it can, without and with ten pages, one after the other several times.
+
+    It takes long enough for the pages to look around again and again, as they do all day: that they all open at the same
+    moment is a part of it, and not the most.
+    """
     alone, beside = [], []
     for _ in range(_PAIRS):
         with fresh_home() as home, MonitorProcess(home.root) as monitor:
-            alone.append(_send(monitor, effort.monitor_events // 4))
+            alone.append(_send(monitor, effort.monitor_events))
         with (
             fresh_home() as home,
             MonitorProcess(home.root) as monitor,
             LoadProcess(_READERS_MODULE, "visit", url=monitor.url, run_id=_RUN, pages=_PAGES) as pages,
         ):
             pages.wait_until_ready()  # they come as soon as the run is there
-            beside.append(_send(monitor, effort.monitor_events // 4))
+            beside.append(_send(monitor, effort.monitor_events))
             pages.check()
     return {
         "dashboard_pages": _PAGES,

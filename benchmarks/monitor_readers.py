@@ -76,23 +76,27 @@ def visit(*, url: str, run_id: str, pages: int) -> Results:
 
 async def _visit(url: str, run_id: str, pages: int) -> Results:
     run = f"/api/runs/{run_id}"
+    opened = (f"{run}/series", "/api/words", f"{run}/commands", "/api/session", f"{run}/events?order=newest&limit=200")
+    looked_at = ("/api/attention", "/api/runs")
     async with httpx.AsyncClient(base_url=url, timeout=_TIMEOUT_SECONDS, trust_env=False) as client:
 
         async def page() -> None:
             while (await client.get(run)).status_code == httpx.codes.NOT_FOUND:
                 await asyncio.sleep(_BETWEEN_TRIES_SECONDS)
-            for path in (f"{run}/snapshot", f"{run}/series", "/api/words", f"{run}/commands", "/api/session"):
+            cursor = (await client.get(f"{run}/snapshot")).raise_for_status().json()["cursor"]
+            for path in opened:
                 (await client.get(path)).raise_for_status()
-            (await client.get(f"{run}/events", params={"order": "newest", "limit": 200})).raise_for_status()
-            async with connect_in_loop(_stream(url, run_id), proxy=None) as connection:
+            async with connect_in_loop(_stream(url, run_id, cursor), proxy=None) as connection:
                 await asyncio.gather(_take_all(connection), look_around())
 
         async def look_around() -> None:
             while True:
-                for path in ("/api/attention", "/api/runs"):
+                for path in looked_at:
                     (await client.get(path)).raise_for_status()
                 await asyncio.sleep(_BETWEEN_LOOKS_SECONDS)
 
+        for path in (f"{run}/snapshot", *opened, *looked_at):
+            await client.get(path)  # what the monitor makes when it is asked for the first time, it has made
         say_ready()
         await asyncio.gather(*(page() for _ in range(pages)))
     return {}
@@ -170,8 +174,8 @@ _WAYS: Mapping[str, Callable[[str, str, int], Iterable[Any]]] = {
 }
 
 
-def _stream(url: str, run_id: str) -> str:
-    return f"{url.replace('http', 'ws', 1)}/api/stream?run_id={run_id}&after=0"
+def _stream(url: str, run_id: str, after: int = 0) -> str:
+    return f"{url.replace('http', 'ws', 1)}/api/stream?run_id={run_id}&after={after}"
 
 
 def _events_of(text: str | bytes) -> list[Any]:

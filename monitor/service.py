@@ -20,6 +20,7 @@ from monitor.database import Database
 from monitor.errors import DatabaseError
 from monitor.offers import Offers
 from monitor.readiness import Readiness, write_trial
+from monitor.run_frames import RunFrames
 from monitor.settings import Settings
 from monitor.stream import Newest
 from monitor.writer import Transaction, Writer
@@ -43,9 +44,11 @@ class Service:
     readiness: Readiness = field(default_factory=Readiness)
     offers: Offers = field(default_factory=Offers)
     checks: Checks = field(init=False)
+    run_frames: RunFrames = field(init=False)
 
     def __post_init__(self) -> None:
         self.checks = Checks(self.offers, self.now)
+        self.run_frames = RunFrames(self.newest, self.read, self.now)
 
     def end(self) -> None:
         """Have everybody who waits for something come back: the monitor ends. May be called in any thread."""

@@ -81,6 +81,10 @@ class Newest:
         recent = [run_id for run_id, latest in self._latest.items() if latest > taking]
         return recent, self._takings
 
+    def taking_of(self, run_id: str) -> int:
+        """The number of the last taking that something of a run came with; 0 where none is noted."""
+        return self._latest.get(run_id, 0)
+
     def news(self, run_id: str) -> asyncio.Event:
         """Set by the next news of a run, or of `ALL_RUNS`: ask before looking at what is there, and wait after."""
         news = self._news.get(run_id)

@@ -12,14 +12,14 @@ from fastapi import APIRouter, Query, WebSocket, WebSocketDisconnect
 from sqlmodel import Session, col, func, select
 
 from monitor.control import HEARD
-from monitor.frames import HeartbeatFrame, HelloFrame, ResyncFrame, RunFrame
+from monitor.frames import HeartbeatFrame, HelloFrame, ResyncFrame
 from monitor.orders import UnknownRunError, require_run
 from monitor.routes.events import read_after
+from monitor.run_frames import BETWEEN_RUN_FRAMES_SECONDS
 from monitor.service import Service, Serviced
-from monitor.shapes import RunView, Shape
+from monitor.shapes import Shape
 from monitor.stream import ALL_RUNS
 from monitor.tables import EventRow, RunRow
-from monitor.views import run_view
 
 router = APIRouter()
 
@@ -28,11 +28,8 @@ SLOW_READER = 4008
 UNKNOWN_RUN = 4004
 GOING_AWAY = 1001
 _HEARTBEAT_SECONDS = 10.0
-_BETWEEN_RUN_FRAMES_SECONDS = 0.25
 _AT_ONCE = 500
 _RUNS_AT_ONCE = 200
-_MOVING = {"silent_seconds", "lease_expires_at", "last_seq", "last_event_at", "progress_at"}
-"""Of a run: these alone make no frame."""
 
 
 @router.websocket("/api/stream")
@@ -79,12 +76,14 @@ async def _serve_run(reader: _Reader, service: Service, run_id: str, cursor: int
         if events is None:
             events = await read_after(service, run_id, cursor, _AT_ONCE)
         if events:
-            await reader.send(service.newest.frame(events[:_AT_ONCE]))
-            cursor, behind = events[:_AT_ONCE][-1].seq, True
+            late = len(events) > _AT_ONCE
+            part = events[: _AT_ONCE - cursor % _AT_ONCE] if late else events  # all who are late end at the same
+            await reader.send(service.newest.frame(part))
+            cursor, behind = part[-1].seq, True
             continue
         if behind and monotonic() >= show_at:
-            await shown.show([run_id])
-            behind, show_at = False, monotonic() + _BETWEEN_RUN_FRAMES_SECONDS
+            await shown.show([run_id], cursor)
+            behind, show_at = False, _next_tick()
             continue
         await service.newest.wait(news, show_at - monotonic() if behind else _HEARTBEAT_SECONDS)
         if not behind and not news.is_set() and not service.newest.ended:
@@ -102,7 +101,7 @@ async def _serve_runs(reader: _Reader, service: Service) -> None:
         changed, taking = newest.runs_since(taking)
         if changed:
             await shown.show(changed)
-            await newest.pause(_BETWEEN_RUN_FRAMES_SECONDS)
+            await newest.pause(BETWEEN_RUN_FRAMES_SECONDS)
             continue
         await newest.wait(news, _HEARTBEAT_SECONDS)
         if not news.is_set() and not newest.ended:
@@ -118,21 +117,19 @@ class _Shown:
         self._service = service
         self._last: OrderedDict[str, dict[str, Any]] = OrderedDict()
 
-    async def show(self, run_ids: Sequence[str]) -> None:
-        now = self._service.now()
-
-        def views(session: Session) -> list[RunView]:
-            rows = session.exec(select(RunRow).where(col(RunRow.run_id).in_(run_ids)))
-            return [run_view(row, now) for row in rows]
-
-        for view in await self._service.read(views):
-            facts = view.model_dump(exclude=_MOVING)
-            if self._last.get(view.run_id) != facts:
-                self._last[view.run_id] = facts
-                self._last.move_to_end(view.run_id)
-                await self._reader.say(RunFrame(now=now, run=view))
+    async def show(self, run_ids: Sequence[str], seq: int = 0) -> None:
+        for frame in await self._service.run_frames.of(run_ids, seq):
+            if self._last.get(frame.run_id) != frame.facts:
+                self._last[frame.run_id] = frame.facts
+                self._last.move_to_end(frame.run_id)
+                await self._reader.send(frame.text)
         while len(self._last) > _RUNS_AT_ONCE:
             self._last.popitem(last=False)
+
+
+def _next_tick() -> float:
+    """When a run may be shown again: at the same moment to all its readers, so that its frame is made once."""
+    return (monotonic() // BETWEEN_RUN_FRAMES_SECONDS + 1) * BETWEEN_RUN_FRAMES_SECONDS
 
 
 def _hello(service: Service, run_id: str | None, after: int, last_seq: int | None) -> HelloFrame:
