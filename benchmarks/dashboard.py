@@ -101,7 +101,7 @@ def _heap(effort: Effort) -> Results:
 def _ingest(effort: Effort) -> Results:
     """One sender as fast as it can, without and with ten pages, one after the other several times.
 
-    It takes long enough for the pages to look around again and again, as they do all day: that they all open at the same
+    It takes long enough for the pages to look around again and again, as they do all day: that they all open at one
     moment is a part of it, and not the most.
     """
     alone, beside = [], []
