@@ -21,6 +21,8 @@ from monitor.settings import NO_DASHBOARD, Settings, SettingsError
 _LARGEST_FRAME = 1 << 16
 """Readers of the stream have nothing to say."""
 _GOOD_BYE_SECONDS = 2.0
+_KEPT_ALIVE_SECONDS = 15
+"""Longer than between two looks of a page: a connection that is closed just then takes a request with it."""
 _LINE = "%(asctime)s %(levelname)s %(message)s"
 _ANOTHER_PORT = "Choose another --port; 0 takes a free one."
 
@@ -52,6 +54,7 @@ def serve_until_signal(settings: Settings, *, say: Callable[[str], None]) -> Non
             ws_per_message_deflate=False,  # for each reader anew it costs more than all else that is done for him
             ws_ping_interval=settings.patience_seconds,
             ws_ping_timeout=settings.patience_seconds,
+            timeout_keep_alive=_KEPT_ALIVE_SECONDS,
             timeout_graceful_shutdown=2,
             server_header=False,
             proxy_headers=False,
